@@ -1,0 +1,1 @@
+"""HTTP in, predictions out. Nothing here imports TensorFlow, Keras or the training package."""

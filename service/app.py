@@ -1,0 +1,117 @@
+"""The wiring: settings in, an ASGI application out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+
+from service import errors
+from service.middleware import BodyLimit, RequestContext
+from service.problems import (
+    MEDIA_TYPE,
+    Problem,
+    invalid_payload,
+    problem,
+    problem_of,
+    problem_response,
+)
+from service.repository import Repository
+from service.routes import health, home, models
+from service.routes.predict import predict_router
+from service.settings import Settings
+from service.task import TabularTask
+from service.tasks import TASKS
+
+DESCRIPTION = """
+Probabilities for patients (heart disease) and card clients (default); digits read from pictures.
+
+Every error is `application/problem+json` and names each bad field, what was expected and what came.
+Not a medical device; not a credit decision by itself.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service. Its lifespan loads the models in a thread, so that /livez answers at once."""
+    repository = Repository(settings.models_dir, TASKS, settings.device)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loading = asyncio.create_task(asyncio.to_thread(repository.load_all))
+        yield
+        await loading
+        repository.close()
+
+    app = FastAPI(
+        title="Foretell", version=version("foretell"), description=DESCRIPTION, lifespan=lifespan
+    )
+    app.state.repository = repository
+    app.state.settings = settings
+    app.state.draining = False
+    for task in TASKS.values():
+        app.include_router(predict_router(task), responses=_documented_errors())
+    for part in (models, health, home):
+        app.include_router(part.router)
+    app.add_exception_handler(errors.ForetellError, _foretell_error)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(HTTPException, _http_error)
+    # The last one added is the first one to see a request.
+    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(RequestContext)
+    _add_problem_schema(app)
+    return app
+
+
+async def _foretell_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, errors.ForetellError)
+    return problem_response(problem_of(error, request.state.request_id))
+
+
+async def _invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    task = TASKS.get(request.scope["route"].name)
+    known = [f.name for f in task.features] if isinstance(task, TabularTask) else []
+    return await _foretell_error(request, invalid_payload(error.errors(), known))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = error.detail
+    if error.status_code == 404:
+        detail = f"there is nothing at {request.url.path}; /docs lists what there is"
+    elif error.status_code == 405:
+        detail = f"{request.url.path} does not answer {request.method}"
+    body = problem(error.status_code, detail, request.state.request_id)
+    return problem_response(body, error.headers)
+
+
+def _documented_errors() -> dict[int | str, dict[str, Any]]:
+    reference = {"$ref": "#/components/schemas/Problem"}
+    content = {MEDIA_TYPE: {"schema": reference}}
+    texts = {
+        413: "Larger than the service takes in",
+        415: "A content type that this route does not read",
+        422: "Fields or pictures that cannot be answered; `errors` lists every bad field",
+        503: "The model is not ready",
+    }
+    return {status: {"description": text, "content": content} for status, text in texts.items()}
+
+
+def _add_problem_schema(app: FastAPI) -> None:
+    # FastAPI collects the schemas of JSON answers only; problem+json has to be added by hand.
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = generate()
+        _, problem_schema = models_json_schema(
+            [(Problem, "serialization")], ref_template="#/components/schemas/{model}"
+        )
+        schema["components"]["schemas"] |= problem_schema["$defs"]
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the documented way to extend it

@@ -1,0 +1,179 @@
+"""An artifact: models/<name>/<version>/, written by training, verified and loaded by the service.
+
+model.onnx      preprocessing and network in one graph
+card.json       what it is, how it was made, how good it is, and the sha256 of the other files
+golden.npz      inputs (`input`) and what Keras answered for them (one array an output)
+signature.txt   the graph as text, so that a change of preprocessing is a readable diff
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from service.contract import Contract
+from service.errors import ArtifactError, UnknownModel
+
+MODEL, CARD, GOLDEN, SIGNATURE = "model.onnx", "card.json", "golden.npz", "signature.txt"
+
+
+class DataFacts(BaseModel):
+    """What a model learned from, and how that was split."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    home: str
+    licence: str
+    citation: str
+    fingerprint: str
+    published: bool
+    """Whether the content is the published data set (else: synthetic, or changed)."""
+    split: str
+    """The protocol, in words that suffice to repeat it."""
+    rows: dict[str, int]
+    """Rows of each part: train, validation, test."""
+
+
+class TrainingFacts(BaseModel):
+    """How the network was fitted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    recipe: str
+    parameters: int
+    seed: int
+    epochs: int
+    seconds: float
+    device: str
+    libraries: dict[str, str]
+
+
+class GoldenFacts(BaseModel):
+    """How closely a runtime has to repeat what Keras answered."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: int
+    tolerance: float
+    reason: str
+    """Why this tolerance."""
+
+
+class Card(BaseModel):
+    """card.json: everything worth knowing about one version of a model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    version: str
+    title: str
+    task: str
+    created: datetime
+    data: DataFacts
+    training: TrainingFacts
+    metrics: dict[str, float]
+    """Measured on the test part, on the exported graph, once."""
+    threshold: float
+    """Probability from which a decision is true."""
+    contract: Contract
+    contract_hash: str
+    opset: int
+    golden: GoldenFacts
+    files: dict[str, str]
+    """sha256 of each other file of the artifact."""
+    licence: str
+    intended_use: str
+    limits: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One version on disk whose card could be read. Paths and text only; nothing is loaded."""
+
+    folder: Path
+    card: Card
+
+    @cached_property
+    def model(self) -> Path:
+        """The ONNX file."""
+        return self.folder / MODEL
+
+    def golden(self) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+        """The golden input (N rows) and what Keras answered, by output name."""
+        with np.load(self.folder / GOLDEN, allow_pickle=False) as arrays:
+            outputs = {name: arrays[name] for name in arrays.files if name != "input"}
+            return arrays["input"], outputs
+
+    def verify(self, contract: Contract) -> None:
+        """Raises ArtifactError unless files and contract are the ones the card was written for."""
+        for file, expected in self.card.files.items():
+            if (found := sha256(self.folder / file)) != expected:
+                raise ArtifactError(
+                    f"{file} is not the file its card describes: expected sha256 {expected[:12]}…, "
+                    f"got {found[:12]}…"
+                )
+        if missing := {MODEL, GOLDEN} - self.card.files.keys():
+            raise ArtifactError(f"the card gives no sha256 for {', '.join(sorted(missing))}")
+        if self.card.contract_hash != contract.hash:
+            raise ArtifactError(
+                f"trained for another contract of task {self.card.task!r}: expected "
+                f"{contract.hash[:12]}…, got {self.card.contract_hash[:12]}…; train it anew"
+            )
+
+
+def sha256(file: Path) -> str:
+    """Hex digest of a file's content. Raises ArtifactError if it cannot be read."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ArtifactError(f"{file.name} cannot be read: {error.strerror}") from error
+
+
+def versions(models_dir: Path, name: str) -> list[str]:
+    """Versions of a model on disk, oldest first; versions are whole numbers from 1."""
+    folder = models_dir / name
+    if not folder.is_dir():
+        return []
+    found = (entry.name for entry in folder.iterdir() if entry.is_dir())
+    return sorted((v for v in found if v.isascii() and v.isdigit() and v[0] != "0"), key=int)
+
+
+def names(models_dir: Path) -> list[str]:
+    """Models on disk that have at least one version, in alphabetical order."""
+    if not models_dir.is_dir():
+        return []
+    return sorted(
+        e.name for e in models_dir.iterdir() if e.is_dir() and versions(models_dir, e.name)
+    )
+
+
+def read_artifact(models_dir: Path, name: str, version: str | None = None) -> Artifact:
+    """The artifact of a model, of its newest version by default.
+
+    Raises UnknownModel if there is none and ArtifactError if its card cannot be read or belongs to
+    another folder.
+    """
+    known = versions(models_dir, name)
+    wanted = version or (known[-1] if known else None)
+    if wanted is None or wanted not in known:
+        where = f"{name}/{wanted}" if wanted else name
+        raise UnknownModel(where, [f"{name}/{v}" for v in known] or names(models_dir))
+    folder = models_dir / name / wanted
+    try:
+        card = Card.model_validate_json((folder / CARD).read_bytes())
+    except OSError as error:
+        raise ArtifactError(f"{CARD} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or CARD
+        raise ArtifactError(f"{CARD} is not a card: {where}: {first['msg']}") from error
+    if (card.name, card.version) != (name, wanted):
+        raise ArtifactError(f"the card is that of {card.name}/{card.version}, not {name}/{wanted}")
+    return Artifact(folder, card)

@@ -1,0 +1,143 @@
+"""The `foretell` command. Every import that costs time waits until its command runs."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from service.contract import Payload
+    from service.task import TabularTask
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command: 0 for success, 1 for a failure it explained, 2 for wrong usage."""
+    from service.errors import ForetellError
+
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    try:
+        return int(chosen.run(chosen))
+    except ForetellError as error:
+        print(f"foretell: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="foretell", description="Train, export and serve three networks."
+    )
+    parser.add_argument("--version", action="version", version=version("foretell"))
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    serve = commands.add_parser("serve", help="start the service")
+    serve.add_argument("--host", help="address to listen on (FORETELL_HOST)")
+    serve.add_argument("--port", type=int, help="port to listen on (FORETELL_PORT)")
+    serve.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
+    serve.add_argument("--device", choices=("auto", "cpu", "cuda"), help="(FORETELL_DEVICE)")
+    serve.set_defaults(run=run_serve)
+
+    predict = commands.add_parser("predict", help="answer without a server")
+    predict.add_argument("task", help="heart, credit or digits")
+    predict.add_argument("pictures", nargs="*", type=Path, help="pictures, for digits")
+    predict.add_argument("--json", metavar="ROW", help="a row as JSON, or - for standard input")
+    predict.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
+    predict.set_defaults(run=run_predict, parser=predict)
+
+    models = commands.add_parser("models", help="list the models there are")
+    models.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
+    models.set_defaults(run=run_models)
+
+    for entry in entry_points(group="foretell.commands"):
+        entry.load()(commands)
+    return parser
+
+
+def run_serve(arguments: argparse.Namespace) -> int:
+    """`foretell serve`: runs until SIGTERM or Ctrl-C."""
+    from service.app import create_app
+    from service.logs import configure_logs
+    from service.server import Server
+    from service.settings import read_settings
+
+    settings = read_settings(
+        host=arguments.host,
+        port=arguments.port,
+        models_dir=arguments.models_dir,
+        device=arguments.device,
+    )
+    configure_logs(settings)
+    server = Server(create_app(settings), settings)
+    server.run()
+    return 0 if server.started else 1
+
+
+def run_predict(arguments: argparse.Namespace) -> int:
+    """`foretell predict`: the path of a request, without HTTP; one JSON object a line."""
+    import numpy as np
+
+    from service.errors import PictureError, UnknownModel
+    from service.repository import Repository
+    from service.settings import read_settings
+    from service.task import TabularTask
+    from service.tasks import TASKS
+
+    settings = read_settings(models_dir=arguments.models_dir)
+    task = TASKS.get(arguments.task)
+    if task is None:
+        raise UnknownModel(arguments.task, list(TASKS))
+    served = Repository(settings.models_dir, TASKS, "cpu").load(task.name)
+    if isinstance(task, TabularTask):
+        row = _row(arguments, task)
+        print(served.predict(task.to_array([row]))[0].model_dump_json())
+        return 0
+    if not arguments.pictures:
+        arguments.parser.error("name one or more pictures")
+    failures = 0
+    for path in arguments.pictures:
+        try:
+            picture = task.read(path.read_bytes(), max_pixels=settings.max_pixels)
+        except (PictureError, OSError) as error:
+            print(f"foretell: {path}: {error}", file=sys.stderr)
+            failures += 1
+            continue
+        answer = served.predict(np.stack([picture]))[0].model_dump()
+        print(json.dumps({"file": str(path)} | answer))
+    return 1 if failures else 0
+
+
+def _row(arguments: argparse.Namespace, task: "TabularTask") -> "Payload":
+    from pydantic import ValidationError
+
+    from service.problems import invalid_payload
+
+    if arguments.json is None or arguments.pictures:
+        arguments.parser.error(f"{task.name} takes a row: --json '{{…}}', or --json - for stdin")
+    text = sys.stdin.read() if arguments.json == "-" else arguments.json
+    try:
+        return task.payload.model_validate_json(text)
+    except ValidationError as error:
+        known = [feature.name for feature in task.features]
+        raise invalid_payload(error.errors(), known) from error
+
+
+def run_models(arguments: argparse.Namespace) -> int:
+    """`foretell models`: name, version, recipe and metrics of the newest version of each model."""
+    from service.artifact import names, read_artifact
+    from service.errors import ArtifactError
+    from service.settings import read_settings
+
+    models_dir = read_settings(models_dir=arguments.models_dir).models_dir
+    found = names(models_dir)
+    if not found:
+        raise ArtifactError(f"there are no models in {models_dir}; `foretell train` makes them")
+    for name in found:
+        card = read_artifact(models_dir, name).card
+        metrics = "  ".join(f"{metric} {value:.4f}" for metric, value in card.metrics.items())
+        print(f"{name:<16} {card.version:>3}  {card.training.recipe:<10} {metrics}")
+    return 0

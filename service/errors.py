@@ -1,0 +1,128 @@
+"""Everything that can go wrong, with no HTTP in it: `problems.py` holds the one table of statuses.
+
+ForetellError
+├── RequestError                what the caller sent cannot be answered
+│   ├── InvalidPayload          fields missing, unknown, of the wrong type or out of range
+│   ├── UnsupportedMediaType    a content type this route does not read
+│   ├── PayloadTooLarge         more bytes than the service takes in
+│   └── PictureError
+│       ├── UnreadableImage     not a picture, or a damaged one
+│       ├── ImageTooLarge       more pixels than the service decodes
+│       └── BlankImage          a picture with nothing drawn on it
+├── ModelError
+│   ├── UnknownModel            no such model or version
+│   ├── ModelNotReady           known, but not (or not yet) able to answer
+│   ├── ArtifactError           a version that must not be served: damaged, or of another contract
+│   ├── DeviceUnavailable       the device asked for does not work here
+│   └── InvalidOutput           the model answered something that is no probability
+└── SettingsError               the service is configured wrongly
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldProblem:
+    """One bad field: where it is (`patient.age` style path), what was expected, what came."""
+
+    field: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: expected {self.expected}, got {self.got}"
+
+
+class ForetellError(Exception):
+    """The root of every error that Foretell raises on purpose."""
+
+
+class RequestError(ForetellError):
+    """What the caller sent cannot be answered."""
+
+
+class InvalidPayload(RequestError):
+    """One or more fields are wrong; `problems` lists every one of them."""
+
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is of a content type that this route does not read."""
+
+    def __init__(self, got: str | None, accepted: Sequence[str]) -> None:
+        self.accepted = tuple(accepted)
+        came = f"{got!r}" if got else "no Content-Type header"
+        super().__init__(f"expected Content-Type {' or '.join(accepted)}, got {came}")
+
+
+class PayloadTooLarge(RequestError):
+    """The body is longer than `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(f"the body is larger than the {limit:,} bytes of FORETELL_MAX_BODY_BYTES")
+
+
+class PictureError(RequestError):
+    """An uploaded picture that no digit can be read from."""
+
+
+class UnreadableImage(PictureError):
+    """The bytes are not a picture, or a damaged one."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+class ImageTooLarge(PictureError):
+    """The picture announces more pixels than the service decodes."""
+
+    def __init__(self, pixels: int, limit: int) -> None:
+        self.pixels, self.limit = pixels, limit
+        super().__init__(f"the picture has {pixels:,} pixels, the limit is {limit:,}")
+
+
+class BlankImage(PictureError):
+    """There is nothing to see in the picture, so there is nothing to answer."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+
+class ModelError(ForetellError):
+    """A model cannot be found, loaded or trusted."""
+
+
+class UnknownModel(ModelError):
+    """No model or version of that name exists."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"no model {name!r}; there are: {', '.join(known) or 'none'}")
+
+
+class ModelNotReady(ModelError):
+    """The model exists but cannot answer; `reason` says why."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"model {name!r} is not ready: {reason}")
+
+
+class ArtifactError(ModelError):
+    """A version on disk that must not be served."""
+
+
+class DeviceUnavailable(ModelError):
+    """The device that was asked for does not work on this machine."""
+
+
+class InvalidOutput(ModelError):
+    """The model answered something that is not a probability."""
+
+
+class SettingsError(ForetellError):
+    """The service is configured wrongly; it does not start."""

@@ -1,0 +1,114 @@
+"""Plain ASGI middleware: what happens to every request, whatever route it takes."""
+
+import time
+from contextlib import suppress
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import PayloadTooLarge
+from service.problems import problem, problem_of, problem_response
+
+log = structlog.get_logger("foretell.http")
+
+REQUEST_ID = "x-request-id"
+LONGEST_REQUEST_ID = 128
+
+
+class RequestContext:
+    """Gives each request an id (the caller's own, if it sends one), logs it, and answers crashes.
+
+    While the service drains, every answer also closes its connection, so that clients with open
+    connections move on before the service goes away.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        request_id = _request_id(Headers(scope=scope).get(REQUEST_ID))
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = request_id
+                if scope["app"].state.draining:
+                    headers["connection"] = "close"
+            await send(message)
+
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self.app(scope, receive, send_with_id)
+        except Exception:
+            log.exception("request crashed", method=scope["method"], path=scope["path"])
+            if status:
+                raise  # too late for another answer: the connection is cut
+            detail = "an error in the service, not in your request; the log has it by request_id"
+            await problem_response(problem(500, detail, request_id))(scope, receive, send_with_id)
+        finally:
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                ms=round((time.perf_counter() - start) * 1000, 2),
+            )
+            structlog.contextvars.unbind_contextvars("request_id")
+
+
+def _request_id(sent: str | None) -> str:
+    # A caller's id goes into headers and logs: printable and short, or it is replaced.
+    if sent and len(sent) <= LONGEST_REQUEST_ID and sent.isascii() and sent.isprintable():
+        return sent
+    return uuid4().hex
+
+
+class BodyLimit:
+    """Refuses bodies longer than `limit` bytes, as announced or else while they arrive."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app, self.limit = app, limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, counting its bytes."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isascii() and announced.isdigit() and int(announced) > self.limit:
+            await self._refuse(scope, receive, send)
+            return
+        taken = 0
+
+        async def receive_counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self.limit:
+                raise PayloadTooLarge(self.limit)
+            return message
+
+        async def send_unless_over(message: Message) -> None:
+            # Frameworks turn an error while reading the body into an answer of their own.
+            if taken <= self.limit:
+                await send(message)
+
+        with suppress(PayloadTooLarge):
+            await self.app(scope, receive_counted, send_unless_over)
+        if taken > self.limit:
+            await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = problem_of(PayloadTooLarge(self.limit), scope["state"]["request_id"])
+        await problem_response(body)(scope, receive, send)

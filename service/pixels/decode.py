@@ -1,0 +1,131 @@
+"""Encoded bytes -> colours: uint8[height, width] or uint8[height, width, 3], upright and opaque."""
+
+import re
+from io import BytesIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from service.errors import BlankImage, ImageTooLarge, UnreadableImage
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+ENOUGH = 1024
+"""Longest side, in pixels, that is worth decoding: a digit in one corner still has 100 of them."""
+
+ORIENTATION = 0x0112  # the EXIF tag; its values 1..8 are in the EXIF 2.3 specification, 4.6.4
+SEE_THROUGH = 250  # an alpha below this lets the background show
+
+
+def decode(encoded: bytes, max_pixels: int) -> NDArray[np.uint8]:
+    """Decode a picture, lay it on paper where it is transparent and turn it upright.
+
+    Returns uint8[height, width] for a grey picture, else uint8[height, width, 3] (RGB), the longest
+    side at most about 2 * ENOUGH. Raises UnreadableImage, ImageTooLarge or BlankImage.
+    """
+    image = open_header(encoded, max_pixels)
+    try:
+        turn = orientation(image)
+        # A JPEG decodes straight to 1/2, 1/4 or 1/8 of its size, which is most of the time saved.
+        image.draft(None, (ENOUGH, ENOUGH))
+        image.load()
+        pixels = smaller(channels(image))
+    except MemoryError:
+        raise ImageTooLarge(image.width * image.height, max_pixels) from None
+    # Pillow's decoders answer damaged files with a dozen kinds of exception, and document none.
+    except Exception as damage:
+        raise UnreadableImage(f"the {image.format} picture is damaged: {damage}") from damage
+    return upright(grey_if_grey(opaque(pixels)), turn)
+
+
+def open_header(encoded: bytes, max_pixels: int) -> Image.Image:
+    """Read the header only: the format must be known and the size within `max_pixels`."""
+    try:
+        image = Image.open(BytesIO(encoded), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
+        # Pillow's own, higher, limit; its message is the only place that has the number of pixels
+        found = re.search(r"\d+", str(bomb))
+        raise ImageTooLarge(int(found[0]) if found else max_pixels + 1, max_pixels) from None
+    except Image.UnidentifiedImageError:
+        raise UnreadableImage(f"not a picture in any of {', '.join(FORMATS)}") from None
+    except Exception as damage:  # see decode
+        raise UnreadableImage(f"the picture's header is damaged: {damage}") from damage
+    if image.width * image.height > max_pixels:
+        raise ImageTooLarge(image.width * image.height, max_pixels)
+    return image
+
+
+def orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8; 1, as it is, where there is none or it makes no sense."""
+    try:
+        turn = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # broken metadata around a whole picture is no reason to refuse it
+        return 1
+    return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
+
+
+def channels(image: Image.Image) -> NDArray[np.uint8]:
+    """Pillow's modes -> uint8 with 1 (grey), 3 (RGB) or 4 (RGBA) channels."""
+    if image.mode.startswith("I"):  # 16-bit PNG; Pillow's convert would clip it instead of scaling
+        deep = np.asarray(image).astype(np.float32)
+        return (deep * (255.0 / max(255.0, float(deep.max())))).astype(np.uint8)
+    if image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    elif image.mode not in ("L", "RGB", "RGBA"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return np.asarray(image)
+
+
+def smaller(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Average down by the whole number that leaves the longest side at ENOUGH or above."""
+    height, width = pixels.shape[:2]
+    factor = max(height, width) // ENOUGH
+    if factor < 2:
+        return pixels
+    size = (max(1, width // factor), max(1, height // factor))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay a picture with transparency on paper that lets its ink be seen.
+
+    Where most of the picture is see-through, or what is visible has one colour only, the shape of
+    the visible *is* the drawing, whatever its colour: alpha becomes the picture. Otherwise it is a
+    photo with holes (round corners), and the holes get the photo's median colour.
+    """
+    if pixels.ndim == 2 or pixels.shape[2] == 3:
+        return pixels
+    colours, alpha = pixels[..., :3], pixels[..., 3]
+    visible = alpha >= SEE_THROUGH
+    if visible.all():
+        return np.ascontiguousarray(colours)
+    if alpha.max() < 8:
+        raise BlankImage("the picture is transparent everywhere")
+    seen = colours[alpha > 127] if (alpha > 127).any() else colours[alpha > 0]
+    plain = float(np.ptp(np.percentile(seen, (2, 98), axis=0), axis=0).max()) < 48
+    if plain or visible.mean() < 0.5:
+        return np.ascontiguousarray(alpha)
+    paper = np.median(seen, axis=0)
+    share = alpha[..., None] / np.float32(255)
+    return (colours * share + paper * (1 - share)).astype(np.uint8)
+
+
+def grey_if_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One channel where the three are equal: a third of the work for every later step."""
+    if pixels.ndim == 2:
+        return pixels
+    red, green, blue = cv2.split(pixels)
+    same = np.array_equal(red, green) and np.array_equal(green, blue)
+    return np.asarray(red, dtype=np.uint8) if same else pixels
+
+
+def upright(pixels: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
+    """Undo the camera's turn: mirror and rotate as EXIF orientation 1..8 says."""
+    if turn in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if turn in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if turn in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)

@@ -1,0 +1,115 @@
+"""Which models are loaded, and why the others are not."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from service.artifact import Card, names, read_artifact
+from service.errors import ArtifactError, ForetellError, ModelNotReady, UnknownModel
+from service.predictor import Device, Predictor
+from service.task import ModelRef, Task
+
+log = structlog.get_logger("foretell")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that proved itself and answers requests."""
+
+    task: Task
+    card: Card
+    predictor: Predictor
+    load_ms: float
+
+    @property
+    def ref(self) -> ModelRef:
+        """Its name and version, as answers carry them."""
+        return ModelRef(name=self.card.name, version=self.card.version)
+
+    def predict(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
+        """One answer for each row of a batch, as the task words it."""
+        outputs = self.predictor.predict(batch)
+        return self.task.answers(outputs, self.ref, self.card.threshold)
+
+
+@dataclass
+class Repository:
+    """Models by name, from one folder, on one device.
+
+    Expected are one model for each task, under the task's name, and whatever else lies in the
+    folder (other recipes of a task, say). Each is loaded alone: one that fails disturbs no other.
+    """
+
+    models_dir: Path
+    tasks: Mapping[str, Task]
+    device: Device = "auto"
+    _served: dict[str, Served] = field(default_factory=dict)
+    _refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def expected(self) -> list[str]:
+        """Names of all models that have to be loaded before the service is ready."""
+        return sorted({*self.tasks, *names(self.models_dir), *self._served, *self._refused})
+
+    def load_all(self) -> None:
+        """Load every expected model; why one fails is logged, and kept for `not_ready`."""
+        for name in self.expected:
+            try:
+                self._served[name] = served = self.load(name)
+            except ForetellError as error:
+                self._refused[name] = str(error)
+                log.error("model refused", model=name, reason=str(error))
+            except Exception as error:  # one broken model must not keep the others from loading
+                self._refused[name] = f"{type(error).__name__}: {error}"
+                log.exception("model refused", model=name)
+            else:
+                self._refused.pop(name, None)
+                log.info(
+                    "model loaded",
+                    model=name,
+                    version=served.card.version,
+                    provider=served.predictor.provider,
+                    load_ms=round(served.load_ms, 1),
+                )
+
+    def get(self, name: str) -> Served:
+        """The model that answers under `name`. Raises UnknownModel or ModelNotReady."""
+        if served := self._served.get(name):
+            return served
+        if name not in self.expected:
+            raise UnknownModel(name, self.expected)
+        raise ModelNotReady(name, self._refused.get(name, "it is being loaded"))
+
+    def close(self) -> None:
+        """Let go of every session."""
+        self._served.clear()
+
+    def not_ready(self) -> dict[str, str]:
+        """Reason by name for each expected model that cannot answer; empty when all can."""
+        reasons = {name: "it is being loaded" for name in self.expected if name not in self._served}
+        return reasons | {n: r for n, r in self._refused.items() if n in reasons}
+
+    def load(self, name: str) -> Served:
+        """Load the newest version of a model, and prove it: files, contract, golden answers.
+
+        Raises UnknownModel, ArtifactError or DeviceUnavailable.
+        """
+        start = time.perf_counter()
+        artifact = read_artifact(self.models_dir, name)
+        card = artifact.card
+        task = self.tasks.get(card.task)
+        if task is None:
+            raise ArtifactError(
+                f"task {card.task!r} is unknown; there are: {', '.join(self.tasks)}"
+            )
+        artifact.verify(task.contract)
+        predictor = Predictor(artifact.model, self.device)
+        predictor.check_signature(task.contract)
+        predictor.check_golden(*artifact.golden(), tolerance=card.golden.tolerance)
+        return Served(task, card, predictor, load_ms=(time.perf_counter() - start) * 1000)

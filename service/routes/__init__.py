@@ -1,0 +1,1 @@
+"""HTTP only: each module takes requests apart and puts answers together; nothing here computes."""

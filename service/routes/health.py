@@ -1,0 +1,42 @@
+"""Is it alive, is it ready: what an orchestrator asks."""
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from service.repository import Repository
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: str = "live"
+
+
+class Readiness(BaseModel):
+    """Whether every expected model proved itself, and if not, why not."""
+
+    ready: bool
+    reasons: dict[str, str] = Field(
+        {}, description="Reason by model, for those that cannot answer", examples=[{}]
+    )
+
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez")
+async def live() -> Live:
+    """The process runs and answers. Never depends on models: a restart would not mend those."""
+    return Live()
+
+
+@router.get("/readyz", responses={503: {"model": Readiness}})
+async def ready(request: Request, response: Response) -> Readiness:
+    """200 once every model is loaded and repeats its golden answers; else 503 with reasons."""
+    repository: Repository = request.app.state.repository
+    reasons = repository.not_ready()
+    if request.app.state.draining:
+        reasons = {"service": "it is shutting down"} | reasons
+    if reasons:
+        response.status_code = 503
+    return Readiness(ready=not reasons, reasons=reasons)

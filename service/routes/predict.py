@@ -1,0 +1,47 @@
+"""The typed predict route of each task."""
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+
+from service.contract import Payload
+from service.errors import UnsupportedMediaType
+from service.repository import Repository
+from service.routes.pictures import picture_router
+from service.task import TabularTask, Task
+
+
+def predict_router(task: Task) -> APIRouter:
+    """`POST /v1/<task>/predict`, documented with the task's own schemas."""
+    return tabular_router(task) if isinstance(task, TabularTask) else picture_router(task)
+
+
+def json_only(request: Request) -> None:
+    """Raises UnsupportedMediaType unless the body is declared as JSON."""
+    declared = request.headers.get("content-type")
+    media = (declared or "").partition(";")[0].strip().lower()
+    if media != "application/json" and not (
+        media.startswith("application/") and media.endswith("+json")
+    ):
+        raise UnsupportedMediaType(declared, ["application/json"])
+
+
+def tabular_router(task: TabularTask) -> APIRouter:
+    """A row as a JSON object in, its probability and decision out."""
+
+    async def predict(payload: Payload, request: Request) -> BaseModel:
+        repository: Repository = request.app.state.repository
+        return repository.get(task.name).predict(task.to_array([payload]))[0]
+
+    predict.__annotations__["payload"] = task.payload
+    predict.__doc__ = task.prediction.__doc__
+    router = APIRouter(tags=[task.name])
+    router.add_api_route(
+        f"/v1/{task.name}/predict",
+        predict,
+        methods=["POST"],
+        name=task.name,
+        summary=f"{task.title}: one row",
+        response_model=task.prediction,
+        dependencies=[Depends(json_only)],
+    )
+    return router

@@ -1,0 +1,52 @@
+"""uvicorn, with a shutdown that fails no request."""
+
+import asyncio
+import signal
+import socket
+from types import FrameType
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from service.settings import Settings
+
+log = structlog.get_logger("foretell")
+
+
+class Server(uvicorn.Server):
+    """On the first SIGTERM or SIGINT: not ready, go on answering for `drain_seconds`, then stop.
+
+    Requests under way get `shutdown_seconds` to finish. A second signal stops at once.
+    """
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        self._app, self._drain_seconds = app, settings.drain_seconds
+        config = uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=settings.shutdown_seconds,
+        )
+        super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening, and say where: with port 0, only now is it known."""
+        await super().startup(sockets)
+        for server in self.servers:
+            for listening in server.sockets:
+                host, port = listening.getsockname()[:2]
+                url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+                log.info("listening", url=url, docs=f"{url}/docs")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by uvicorn's signal handler, on the main thread."""
+        if self._app.state.draining or not self._drain_seconds:
+            super().handle_exit(sig, frame)
+            return
+        self._app.state.draining = True
+        log.info("draining", signal=signal.Signals(sig).name, seconds=self._drain_seconds)
+        asyncio.get_running_loop().call_later(self._drain_seconds, super().handle_exit, sig, frame)

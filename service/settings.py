@@ -1,0 +1,77 @@
+"""Settings: read once at start from FORETELL_* variables, frozen, passed to `create_app`."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import FieldProblem, SettingsError
+
+PREFIX = "FORETELL_"
+# Read by other parts of Foretell (training, tests), so not misspelt settings of the service.
+ELSEWHERE = frozenset({"FORETELL_DATA_DIR"})
+
+
+class Settings(BaseSettings):
+    """How one service runs. Each field is the variable FORETELL_<FIELD>."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for every interface, as in a container."""
+
+    port: int = Field(8000, ge=0, le=65535)
+    """TCP port to listen on; 0 takes a free one."""
+
+    models_dir: Path = Path(__file__).resolve().parent.parent / "models"
+    """Folder of `<name>/<version>/model.onnx`; the only place models are ever loaded from."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models run. `auto`: CUDA if it works, else the CPU. `cuda`: not ready without it."""
+
+    max_body_bytes: int = Field(32 * 2**20, ge=1024)
+    """Longest request body taken in; more is refused with 413."""
+
+    max_pixels: int = Field(50_000_000, ge=28 * 28)
+    """Largest picture decoded (width times height); more is refused with 413."""
+
+    max_pictures: int = Field(256, ge=1)
+    """Most pictures in one upload; more is refused with 400."""
+
+    drain_seconds: float = Field(0.0, ge=0, le=300)
+    """After SIGTERM: how long to go on answering, as not ready, before connections are closed."""
+
+    shutdown_seconds: int = Field(30, ge=1, le=300)
+    """How long requests under way may take to finish once draining is over."""
+
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """`json`: an object a line; `console`: for people; `auto`: console on a terminal, else json."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Events below this level are not logged."""
+
+
+def read_settings(**overrides: object) -> Settings:
+    """Settings from the environment; `overrides` (None = not given) win, as on a command line.
+
+    Raises SettingsError naming every variable that is unknown or has a bad value.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | ELSEWHERE
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise SettingsError(
+            f"unknown setting {', '.join(unknown)}; there are: {', '.join(sorted(known))}"
+        )
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        problems = [
+            FieldProblem(PREFIX + str(e["loc"][0]).upper(), e["msg"], repr(e["input"]))
+            for e in error.errors()
+        ]
+        raise SettingsError("; ".join(str(problem) for problem in problems)) from error

@@ -1,0 +1,174 @@
+"""The two kinds of task that Foretell serves; a file in `service/tasks/` declares one of them.
+
+A request passes `payload -> array -> predictor -> answer`; a task knows the first and last step.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.contract import Contract, Feature, Payload, Tensor
+from service.errors import InvalidOutput
+
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Outputs = dict[str, NDArray[np.generic]]
+
+
+class ModelRef(BaseModel):
+    """Which model gave an answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(examples=["heart"])
+    version: str = Field(examples=["1"])
+
+
+class TabularPrediction(BaseModel):
+    """What every yes-or-no answer about a row says; a task adds the decision under its own name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    probability: Probability = Field(examples=[0.83])
+    threshold: Probability = Field(
+        description="The decision is true from this probability upwards", examples=[0.5]
+    )
+    model: ModelRef
+
+
+class ImagePrediction(BaseModel):
+    """What every answer about a picture says; a task adds the class under its own name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    probability: Probability = Field(description="Of the answer given", examples=[0.998])
+    probabilities: list[Probability] = Field(description="Of every class, in order; they sum to 1")
+    model: ModelRef
+
+
+@dataclass(frozen=True)
+class TabularTask:
+    """Rows of declared fields in, one probability and one decision a row out.
+
+    `decision` names the boolean field of `prediction` that says whether the probability reaches the
+    threshold of the model's card.
+    """
+
+    name: str
+    title: str
+    payload: type[Payload]
+    prediction: type[TabularPrediction]
+    decision: str
+
+    @cached_property
+    def features(self) -> tuple[Feature, ...]:
+        """The columns of the network's input, in the order in which the payload declares them."""
+        return tuple(Feature.of(name, f) for name, f in self.payload.model_fields.items())
+
+    @cached_property
+    def contract(self) -> Contract:
+        """`features` float32[N, F] in (NaN = not recorded), `probability` float32[N] out."""
+        return Contract(
+            task=self.name,
+            input=Tensor(name="features", dtype="float32", shape=(None, len(self.features))),
+            outputs=(Tensor(name="probability", dtype="float32", shape=(None,)),),
+            features=self.features,
+        )
+
+    def to_array(self, rows: Sequence[Payload]) -> NDArray[np.float32]:
+        """Validated payloads as float32[N, F] in declared order; not recorded becomes NaN."""
+        columns = self.payload.model_fields
+        array = np.array([[getattr(row, name) for name in columns] for row in rows], np.float32)
+        for index, feature in enumerate(self.features):
+            if feature.zero_is_missing:
+                array[array[:, index] == 0, index] = np.nan
+        return array
+
+    def answers(
+        self, outputs: Outputs, model: ModelRef, threshold: float
+    ) -> Sequence[TabularPrediction]:
+        """One prediction a row. Raises InvalidOutput unless every probability is in 0..1."""
+        return [
+            self.prediction.model_validate(
+                {
+                    "probability": probability,
+                    self.decision: probability >= threshold,
+                    "threshold": threshold,
+                    "model": model,
+                }
+            )
+            for probability in _checked(outputs["probability"]).tolist()
+        ]
+
+
+class ReadPicture(Protocol):
+    """Turns one encoded picture into what the network was trained on. Raises PictureError."""
+
+    def __call__(self, encoded: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
+        """Encoded bytes to uint8[28, 28]."""
+
+
+@dataclass(frozen=True)
+class ImageTask:
+    """A picture in, one of `labels` out.
+
+    `read` turns an encoded picture into uint8[28, 28] (the only preprocessing outside the graph);
+    `answer` names the graph's int64 output and the field of `prediction` that carries the class.
+    """
+
+    name: str
+    title: str
+    prediction: type[ImagePrediction]
+    answer: str
+    labels: tuple[str, ...]
+    read: ReadPicture
+    to_label: Callable[[int], object] = int
+
+    @cached_property
+    def contract(self) -> Contract:
+        """`image` uint8[N, 28, 28] in; `probabilities` float32[N, K] and the class int64[N] out."""
+        return Contract(
+            task=self.name,
+            input=Tensor(name="image", dtype="uint8", shape=(None, 28, 28)),
+            outputs=(
+                Tensor(name="probabilities", dtype="float32", shape=(None, len(self.labels))),
+                Tensor(name=self.answer, dtype="int64", shape=(None,)),
+            ),
+            labels=self.labels,
+        )
+
+    def answers(
+        self, outputs: Outputs, model: ModelRef, threshold: float
+    ) -> Sequence[ImagePrediction]:
+        """One prediction a picture, the likeliest class whatever the threshold.
+
+        Raises InvalidOutput unless every probability is in 0..1.
+        """
+        table = _checked(outputs["probabilities"]).tolist()
+        chosen = outputs[self.answer].tolist()
+        return [
+            self.prediction.model_validate(
+                {
+                    self.answer: self.to_label(index),
+                    "probability": probabilities[index],
+                    "probabilities": probabilities,
+                    "model": model,
+                }
+            )
+            for probabilities, index in zip(table, chosen, strict=True)
+        ]
+
+
+Task = TabularTask | ImageTask
+
+
+def _checked(probabilities: NDArray[np.generic]) -> NDArray[np.generic]:
+    # Softmax in float32 may exceed 1 by a rounding; NaN fails both comparisons.
+    values = probabilities.astype(np.float64)
+    if not bool(np.all((values >= 0) & (values <= 1 + 1e-6))):
+        raise InvalidOutput("the model answered a value that is not a probability in 0..1")
+    return np.minimum(values, 1.0)

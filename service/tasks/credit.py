@@ -1,0 +1,123 @@
+"""Credit default: one holder of a credit card in, the probability of default next month out.
+
+Fields and codes are those of the UCI data "Default of Credit Card Clients" (Yeh 2009,
+https://doi.org/10.24432/C55S3H): Taiwan, April to September 2005, amounts in New Taiwan dollars.
+"""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from service.contract import Code, Number, Payload
+from service.task import TabularPrediction, TabularTask
+
+STATUS = Code(
+    {
+        -2: "no consumption",
+        -1: "paid in full",
+        0: "revolving credit",
+        **{months: f"{months} months late" for months in range(1, 9)},
+        9: "nine months late or more",
+    }
+)
+# Amounts stay below 2^24, where float32 still holds every whole dollar.
+BILL = Number("NT$", -10_000_000, 10_000_000)
+PAYMENT = Number("NT$", 0, 10_000_000)
+
+Status = Annotated[int, STATUS]
+Bill = Annotated[float, BILL]
+Payment = Annotated[float, PAYMENT]
+
+
+class Client(Payload):
+    """One client, in the terms of September 2005.
+
+    Every field is required: none is missing in the data the models learned from, so they have no
+    way to answer for a client of whom something is not known.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "limit_bal": 50000,
+                "sex": 2,
+                "education": 2,
+                "marriage": 1,
+                "age": 37,
+                "pay_0": 2,
+                "pay_2": 0,
+                "pay_3": 0,
+                "pay_4": 0,
+                "pay_5": 0,
+                "pay_6": 0,
+                "bill_amt1": 46000,
+                "bill_amt2": 48000,
+                "bill_amt3": 49000,
+                "bill_amt4": 28000,
+                "bill_amt5": 29000,
+                "bill_amt6": 29500,
+                "pay_amt1": 2000,
+                "pay_amt2": 2000,
+                "pay_amt3": 1200,
+                "pay_amt4": 1100,
+                "pay_amt5": 1000,
+                "pay_amt6": 1000,
+            }
+        }
+    )
+
+    limit_bal: Annotated[float, Number("NT$", 1, 10_000_000)] = Field(
+        description="Credit given, to the client and the family"
+    )
+    sex: Annotated[int, Code({1: "male", 2: "female"})] = Field(description="Sex")
+    education: Annotated[
+        int,
+        Code(
+            {
+                0: "unknown",
+                1: "graduate school",
+                2: "university",
+                3: "high school",
+                4: "other",
+                5: "unknown",
+                6: "unknown",
+            }
+        ),
+    ] = Field(description="Education")
+    marriage: Annotated[int, Code({0: "unknown", 1: "married", 2: "single", 3: "other"})] = Field(
+        description="Marital status"
+    )
+    age: Annotated[float, Number("years", 18, 120)] = Field(description="Age")
+    pay_0: Status = Field(description="Repayment status in September")
+    pay_2: Status = Field(description="Repayment status in August")
+    pay_3: Status = Field(description="Repayment status in July")
+    pay_4: Status = Field(description="Repayment status in June")
+    pay_5: Status = Field(description="Repayment status in May")
+    pay_6: Status = Field(description="Repayment status in April")
+    bill_amt1: Bill = Field(description="Bill statement of September")
+    bill_amt2: Bill = Field(description="Bill statement of August")
+    bill_amt3: Bill = Field(description="Bill statement of July")
+    bill_amt4: Bill = Field(description="Bill statement of June")
+    bill_amt5: Bill = Field(description="Bill statement of May")
+    bill_amt6: Bill = Field(description="Bill statement of April")
+    pay_amt1: Payment = Field(description="Amount paid in September")
+    pay_amt2: Payment = Field(description="Amount paid in August")
+    pay_amt3: Payment = Field(description="Amount paid in July")
+    pay_amt4: Payment = Field(description="Amount paid in June")
+    pay_amt5: Payment = Field(description="Amount paid in May")
+    pay_amt6: Payment = Field(description="Amount paid in April")
+
+
+class CreditPrediction(TabularPrediction):
+    """Not a credit decision by itself: a probability for a person who decides and explains."""
+
+    default: bool = Field(description="Default next month is at least as likely as the threshold")
+
+
+TASK = TabularTask(
+    name="credit",
+    title="Credit card default",
+    payload=Client,
+    prediction=CreditPrediction,
+    decision="default",
+)

@@ -1,0 +1,22 @@
+"""Handwritten digits: a picture of one digit in, the digit and ten probabilities out (MNIST)."""
+
+from pydantic import Field
+
+from service.pixels import read_digit
+from service.task import ImagePrediction, ImageTask
+
+
+class DigitPrediction(ImagePrediction):
+    """The digit a picture most likely shows."""
+
+    digit: int = Field(ge=0, le=9, examples=[7])
+
+
+TASK = ImageTask(
+    name="digits",
+    title="Handwritten digits",
+    prediction=DigitPrediction,
+    answer="digit",
+    labels=tuple("0123456789"),
+    read=read_digit,
+)

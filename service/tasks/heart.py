@@ -1,0 +1,105 @@
+"""Heart disease: one patient of a cardiology clinic in, the probability of disease out.
+
+Fields and codes are those of the UCI Heart Disease data (Janosi, Steinbrunn, Pfisterer, Detrano
+1989, https://doi.org/10.24432/C52P4X); bounds are what a living adult can show.
+"""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from service.contract import Code, Number, Payload
+from service.task import TabularPrediction, TabularTask
+
+NO_YES = Code({0: "no", 1: "yes"})
+
+
+class Patient(Payload):
+    """One patient. Age and sex are required; what was not recorded is null or left out."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "age": 57,
+                "sex": 1,
+                "cp": 4,
+                "trestbps": 140,
+                "chol": 241,
+                "fbs": 0,
+                "restecg": 0,
+                "thalach": 123,
+                "exang": 1,
+                "oldpeak": 0.2,
+                "slope": 2,
+                "ca": 0,
+                "thal": 7,
+            }
+        }
+    )
+
+    age: Annotated[float, Number("years", 18, 120)] = Field(description="Age")
+    sex: Annotated[int, Code({0: "female", 1: "male"})] = Field(description="Sex")
+    cp: (
+        Annotated[
+            int,
+            Code(
+                {
+                    1: "typical angina",
+                    2: "atypical angina",
+                    3: "non-anginal pain",
+                    4: "asymptomatic",
+                }
+            ),
+        ]
+        | None
+    ) = Field(None, description="Type of chest pain")
+    trestbps: Annotated[float, Number("mm Hg", 50, 300, zero_is_missing=True)] | None = Field(
+        None, description="Resting blood pressure on admission to the hospital"
+    )
+    chol: Annotated[float, Number("mg/dl", 50, 1000, zero_is_missing=True)] | None = Field(
+        None, description="Serum cholesterol"
+    )
+    fbs: Annotated[int, NO_YES] | None = Field(
+        None, description="Fasting blood sugar above 120 mg/dl"
+    )
+    restecg: (
+        Annotated[
+            int,
+            Code({0: "normal", 1: "ST-T wave abnormality", 2: "left ventricular hypertrophy"}),
+        ]
+        | None
+    ) = Field(None, description="Resting electrocardiogram")
+    thalach: Annotated[float, Number("beats/min", 40, 250)] | None = Field(
+        None, description="Maximum heart rate achieved in the exercise test"
+    )
+    exang: Annotated[int, NO_YES] | None = Field(None, description="Angina induced by exercise")
+    oldpeak: Annotated[float, Number("mm", -10, 10)] | None = Field(
+        None, description="ST depression induced by exercise, relative to rest"
+    )
+    slope: Annotated[int, Code({1: "upsloping", 2: "flat", 3: "downsloping"})] | None = Field(
+        None, description="Slope of the ST segment at peak exercise"
+    )
+    ca: (
+        Annotated[int, Code({0: "none", 1: "one vessel", 2: "two vessels", 3: "three vessels"})]
+        | None
+    ) = Field(None, description="Major vessels coloured by fluoroscopy")
+    thal: Annotated[int, Code({3: "normal", 6: "fixed defect", 7: "reversible defect"})] | None = (
+        Field(None, description="Thallium scan")
+    )
+
+
+class HeartPrediction(TabularPrediction):
+    """Not a medical device: a probability to discuss, learned from 303 patients of one clinic."""
+
+    disease: bool = Field(
+        description="A major vessel is narrowed by more than half: yes, at this threshold"
+    )
+
+
+TASK = TabularTask(
+    name="heart",
+    title="Heart disease",
+    payload=Patient,
+    prediction=HeartPrediction,
+    decision="disease",
+)

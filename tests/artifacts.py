@@ -1,0 +1,146 @@
+"""Small real artifacts for tests: graphs of a few nodes, with cards and golden answers that hold."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+from service.artifact import CARD, GOLDEN, MODEL, SIGNATURE, Card, sha256
+from service.predictor import Predictor
+from service.task import TabularTask, Task
+
+TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "int64": TensorProto.INT64}
+
+
+def write_artifact(
+    models_dir: Path, task: Task, *, name: str | None = None, version: str = "1", bias: float = 0.0
+) -> Path:
+    """A complete, valid artifact whose answers depend on every input (and on `bias`)."""
+    name = name or task.name
+    folder = models_dir / name / version
+    folder.mkdir(parents=True)
+    onnx.save(graph_of(task, bias), folder / MODEL)
+    (folder / SIGNATURE).write_text("a graph of a few nodes, for tests\n")
+    inputs = golden_of(task)
+    predictor = Predictor(folder / MODEL, "cpu")
+    np.savez(folder / GOLDEN, input=inputs, **predictor.predict(inputs))
+    write_card(folder, task)
+    return folder
+
+
+def write_card(folder: Path, task: Task, **changes: Any) -> None:
+    """The card of the files as they are now."""
+    facts: dict[str, Any] = {
+        "name": folder.parent.name,
+        "version": folder.name,
+        "title": task.title,
+        "task": task.name,
+        "created": datetime(2026, 1, 1, tzinfo=UTC),
+        "data": {
+            "name": "made up",
+            "home": "tests",
+            "licence": "none",
+            "citation": "none",
+            "fingerprint": "0",
+            "published": False,
+            "split": "none",
+            "rows": {"train": 1, "validation": 1, "test": 1},
+        },
+        "training": {
+            "recipe": "test",
+            "parameters": 1,
+            "seed": 0,
+            "epochs": 1,
+            "seconds": 0,
+            "device": "cpu:0",
+            "libraries": {},
+        },
+        "metrics": {"accuracy": 0.5},
+        "threshold": 0.5,
+        "contract": task.contract,
+        "contract_hash": task.contract.hash,
+        "opset": 17,
+        "golden": {"rows": 8, "tolerance": 1e-5, "reason": "the same runtime made them"},
+        "files": {file: sha256(folder / file) for file in (MODEL, GOLDEN, SIGNATURE)},
+        "licence": "Apache-2.0",
+        "intended_use": "tests",
+        "limits": "tests",
+    }
+    card = Card.model_validate(facts | changes)
+    (folder / CARD).write_text(card.model_dump_json(indent=2))
+
+
+def golden_of(task: Task) -> NDArray[Any]:
+    """Eight inputs that fit the contract's tensor."""
+    rng = np.random.default_rng(0)
+    shape = (8, *(size or 1 for size in task.contract.input.shape[1:]))
+    if isinstance(task, TabularTask):
+        rows = rng.normal(size=shape).astype(np.float32)
+        rows[1, :] = np.nan
+        return rows
+    return rng.integers(0, 256, shape, np.uint8)
+
+
+def graph_of(task: Task, bias: float = 0.0) -> onnx.ModelProto:
+    """A graph with the contract's tensors."""
+    build = _tabular if isinstance(task, TabularTask) else _images
+    nodes, constants = build(task, bias)
+    contract = task.contract
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [_value(contract.input)],
+        [_value(output) for output in contract.outputs],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="tests"
+    )
+
+
+def _value(tensor: Any) -> onnx.ValueInfoProto:
+    shape = ["N" if size is None else size for size in tensor.shape]
+    return helper.make_tensor_value_info(tensor.name, TYPES[tensor.dtype], shape)
+
+
+def _tabular(task: TabularTask, bias: float) -> tuple[list[Any], dict[str, NDArray[Any]]]:
+    # sigmoid(bias + sum of 0.01 * i-th field, NaN as 0)
+    weights = 0.01 * (1 + np.arange(len(task.features), dtype=np.float32)[:, None])
+    nodes = [
+        helper.make_node("IsNaN", ["features"], ["missing"]),
+        helper.make_node("Where", ["missing", "zero", "features"], ["filled"]),
+        helper.make_node("MatMul", ["filled", "weights"], ["column"]),
+        helper.make_node("Add", ["column", "bias"], ["shifted"]),
+        helper.make_node("Sigmoid", ["shifted"], ["squashed"]),
+        helper.make_node("Reshape", ["squashed", "flat"], ["probability"]),
+    ]
+    constants = {
+        "zero": np.float32(0),
+        "weights": weights,
+        "bias": np.float32(bias),
+        "flat": np.array([-1], np.int64),
+    }
+    return nodes, {name: np.asarray(value) for name, value in constants.items()}
+
+
+def _images(task: Task, bias: float) -> tuple[list[Any], dict[str, NDArray[Any]]]:
+    # softmax of the mean brightness of ten bands of rows
+    weights = np.zeros((784, 10), np.float32)
+    for band in range(10):
+        weights[band * 78 : band * 78 + 78, band] = 1 / 78 / 25
+    label = task.contract.outputs[1].name
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["float", "flat"], ["rows"]),
+        helper.make_node("MatMul", ["rows", "weights"], ["scores"]),
+        helper.make_node("Add", ["scores", "bias"], ["shifted"]),
+        helper.make_node("Softmax", ["shifted"], ["probabilities"], axis=1),
+        helper.make_node("ArgMax", ["probabilities"], [label], axis=1, keepdims=0),
+    ]
+    tilt = np.zeros(10, np.float32)
+    tilt[0] = bias
+    return nodes, {"flat": np.array([-1, 784], np.int64), "weights": weights, "bias": tilt}

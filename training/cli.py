@@ -1,0 +1,66 @@
+"""The training commands of `foretell`. TensorFlow is imported only when one of them runs."""
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+
+from service.errors import ForetellError
+from service.settings import Settings
+
+MODELS_DIR: Path = Settings.model_fields["models_dir"].default
+
+
+class TrainingNotInstalled(ForetellError):
+    """A training command in the serving environment."""
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `train` and `evaluate`; found by the entry point group `foretell.commands`."""
+    train = commands.add_parser("train", help="fit a network and export it as a new version")
+    train.add_argument("task", nargs="?", help="heart, credit or digits")
+    train.add_argument("--all", action="store_true", help="every recipe of every task")
+    train.add_argument("--recipe", help="a network by name (default: the task's best)")
+    train.add_argument("--epochs", type=int, help="instead of the recipe's own number")
+    train.add_argument("--seed", type=int, default=0, help="of weights, order and chance")
+    train.add_argument("--smoke", action="store_true", help="a try-out: synthetic data, one epoch")
+    _add_data_dir(train)
+    train.add_argument("--output", type=Path, default=MODELS_DIR, help="folder of models to add to")
+    train.add_argument("--results", type=Path, help="write the results to this Markdown file")
+    train.set_defaults(run=run_train, parser=train)
+
+    evaluate = commands.add_parser("evaluate", help="measure models again and compare their cards")
+    _add_data_dir(evaluate)
+    evaluate.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
+    evaluate.set_defaults(run=run_evaluate, parser=evaluate)
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        help="local copies of the data sets (default: FORETELL_DATA_DIR, else they are downloaded)",
+    )
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    """`foretell train`: fit, export and tabulate."""
+    _require_training()
+    from training.commands import train
+
+    return train(arguments)
+
+
+def run_evaluate(arguments: argparse.Namespace) -> int:
+    """`foretell evaluate`: 0 when every model is as good as its card says, else 1."""
+    _require_training()
+    from training.commands import evaluate
+
+    return evaluate(arguments)
+
+
+def _require_training() -> None:
+    if find_spec("tensorflow") is None:
+        raise TrainingNotInstalled(
+            "training is not installed here: use `make train`, or an environment of its own with "
+            "pip install 'foretell[training]'"
+        )

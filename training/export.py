@@ -1,0 +1,172 @@
+"""Keras to models/<name>/<version>/: one ONNX file, its card and its proof.
+
+The only caller of tf2onnx, and the only code of training that needs TensorFlow itself.
+"""
+
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import tensorflow as tf
+import tf2onnx
+from numpy.typing import NDArray
+
+from service.artifact import (
+    CARD,
+    GOLDEN,
+    MODEL,
+    SIGNATURE,
+    Card,
+    DataFacts,
+    GoldenFacts,
+    TrainingFacts,
+    sha256,
+    versions,
+)
+from service.predictor import Predictor
+from service.task import TabularTask, Task
+from training.evaluate import measure
+from training.fit import Fitted
+from training.golden import golden_inputs
+from training.recipe import Course, Prepared
+
+OPSET = 17
+THRESHOLD = 0.5
+TOLERANCE = 1e-5
+TOLERANCE_REASON = (
+    "float32 has 24 bits of mantissa (6e-8); sums over up to 3,136 products in another order "
+    "differ by a few 1e-7 in a probability, so 1e-5 leaves room for every processor and still "
+    "catches any change of preprocessing or weights"
+)
+LIBRARIES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime-gpu", "numpy")
+
+
+def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_dir: Path) -> Path:
+    """Write a fitted model as the next version of its name; whole or not at all.
+
+    Raises ArtifactError, leaving nothing behind, unless ONNX Runtime repeats Keras' golden answers.
+    """
+    name = course.model_name(recipe)
+    parent = models_dir / name
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".incoming-", dir=parent))
+    try:
+        _write_graph(fitted.model, course.task, folder)
+        golden = golden_inputs(course.task, course.synthetic())
+        _write_golden(fitted.model, course.task, golden, folder)
+        predictor = Predictor(folder / MODEL, "cpu")
+        facts = {
+            "name": name,
+            "title": course.task.title,
+            "task": course.task.name,
+            "created": datetime.now(UTC).replace(microsecond=0),
+            "data": _data_facts(data),
+            "training": _training_facts(recipe, fitted),
+            "metrics": measure(predictor, data.test, THRESHOLD),
+            "threshold": THRESHOLD,
+            "contract": course.task.contract,
+            "contract_hash": course.task.contract.hash,
+            "opset": OPSET,
+            "golden": GoldenFacts(rows=len(golden), tolerance=TOLERANCE, reason=TOLERANCE_REASON),
+            "files": {f: sha256(folder / f) for f in (MODEL, GOLDEN, SIGNATURE)},
+            "licence": f"the model Apache-2.0; trained on data under {data.source.licence}",
+            "intended_use": course.intended_use,
+            "limits": course.limits,
+        }
+        return _publish(folder, parent, facts)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _publish(folder: Path, parent: Path, facts: dict[str, Any]) -> Path:
+    folder.chmod(0o755)
+    while True:
+        number = int((versions(parent.parent, parent.name) or ["0"])[-1]) + 1
+        card = Card.model_validate(facts | {"version": str(number)})
+        (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n")
+        try:
+            return folder.rename(parent / str(number))
+        except OSError:
+            # Somebody else published this number meanwhile: take the next one.
+            if not (parent / str(number)).exists():
+                raise
+
+
+def _write_graph(model: keras.Model, task: Task, folder: Path) -> None:
+    contract = task.contract
+    dtype, shape = contract.input.dtype, contract.input.shape
+    names = [output.name for output in contract.outputs]
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name=contract.input.name)])
+    def graph(batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = model(batch, training=False)
+        if isinstance(task, TabularTask):
+            return {names[0]: tf.reshape(probabilities, [-1])}
+        return {
+            names[0]: probabilities,
+            names[1]: tf.argmax(probabilities, axis=1, output_type=tf.int64),
+        }
+
+    proto, _ = tf2onnx.convert.from_function(
+        graph, input_signature=graph.input_signature, opset=OPSET
+    )
+    onnx.checker.check_model(proto, full_check=True)
+    onnx.save(proto, folder / MODEL)
+    (folder / SIGNATURE).write_text(onnx.printer.to_text(_without_weights(proto)) + "\n")
+
+
+def _without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with every large constant cut to its shape, so that its text can be read."""
+    short = onnx.ModelProto()
+    short.CopyFrom(proto)
+    for tensor in short.graph.initializer:
+        if np.prod(tensor.dims, dtype=np.int64) > 64:
+            dims, kind, label = list(tensor.dims), tensor.data_type, tensor.name
+            tensor.Clear()
+            tensor.CopyFrom(onnx.TensorProto(name=label, data_type=kind, dims=dims))
+    return short
+
+
+def _write_golden(model: keras.Model, task: Task, inputs: NDArray[Any], folder: Path) -> None:
+    """Keras' answers, compared with ONNX Runtime's at once, in bulk, singly and at odd sizes."""
+    probabilities = np.asarray(model(inputs, training=False))
+    if isinstance(task, TabularTask):
+        answers: dict[str, NDArray[Any]] = {"probability": probabilities.reshape(-1)}
+    else:
+        answers = {"probabilities": probabilities, task.answer: probabilities.argmax(axis=1)}
+    np.savez_compressed(folder / GOLDEN, input=inputs, **answers)
+    predictor = Predictor(folder / MODEL, "cpu")
+    predictor.check_signature(task.contract)
+    predictor.check_golden(inputs, answers, TOLERANCE)
+
+
+def _data_facts(data: Prepared) -> DataFacts:
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    return DataFacts(
+        name=data.source.title,
+        home=data.source.home,
+        licence=data.source.licence,
+        citation=data.source.citation,
+        fingerprint=data.fingerprint,
+        published=data.published,
+        split=data.split,
+        rows={name: len(part.labels) for name, part in parts.items()},
+    )
+
+
+def _training_facts(recipe: str, fitted: Fitted) -> TrainingFacts:
+    return TrainingFacts(
+        recipe=recipe,
+        parameters=fitted.parameters,
+        seed=fitted.seed,
+        epochs=fitted.epochs,
+        seconds=round(fitted.seconds, 1),
+        device=fitted.device,
+        libraries={name: version(name) for name in LIBRARIES},
+    )

@@ -1,0 +1,138 @@
+"""Fitting one recipe: seed, compile, fit, early stopping, progress."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from service.task import TabularTask
+from training.recipe import Course, Part, Prepared, Recipe
+
+Encoded = tuple[NDArray[np.float32], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A network that was trained, and how.
+
+    `model` takes what the exported graph takes (raw rows, NaN = missing, or uint8 pictures) and
+    gives probabilities: preprocessing and network together.
+    """
+
+    model: keras.Model
+    parameters: int
+    history: dict[str, list[float]]
+    """Loss and accuracy of each epoch; with `val_` before them, those of the validation part."""
+    seed: int
+    seconds: float
+    device: str
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs were run, those after the best one included."""
+        return len(self.history["loss"])
+
+
+def fit(
+    course: Course, recipe: Recipe, data: Prepared, *, seed: int = 0, epochs: int | None = None
+) -> Fitted:
+    """Train a recipe's network on the training part. The test part is not looked at.
+
+    The same seed on the same data, machine and library versions gives the same weights.
+    Raises ValueError if the network does not count the parameters that its recipe declares.
+    """
+    keras.utils.set_random_seed(seed)
+    preprocessing = course.preprocessing(data.train.inputs)
+    network = recipe.network()
+    parameters = network.count_params()
+    if parameters != recipe.parameters:
+        raise ValueError(f"{parameters:,} parameters, but {recipe.parameters:,} are declared")
+
+    epochs = epochs or recipe.epochs
+    binary = isinstance(course.task, TabularTask)
+    classes = len(course.task.contract.labels)
+    steps = -(-len(data.train.labels) // recipe.batch_size)
+    network.compile(
+        optimizer=recipe.optimizer(steps * epochs),
+        loss=keras.losses.BinaryCrossentropy()
+        if binary
+        else keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
+        metrics=["accuracy"],
+    )
+
+    def encode(part: Part) -> Encoded:
+        labels = part.labels if binary else keras.utils.to_categorical(part.labels, classes)
+        return np.asarray(preprocessing(part.inputs)), labels
+
+    start = time.perf_counter()
+    history = network.fit(
+        Batches(data.train, recipe, encode, seed),
+        validation_data=encode(data.validation),
+        epochs=epochs,
+        callbacks=_callbacks(recipe),
+        verbose="auto" if sys.stdout.isatty() else 2,
+    )
+    seconds = time.perf_counter() - start
+
+    raw = keras.Input(data.train.inputs.shape[1:], dtype=data.train.inputs.dtype.name)
+    return Fitted(
+        model=keras.Model(raw, network(preprocessing(raw))),
+        parameters=parameters,
+        history=history.history,
+        seed=seed,
+        seconds=seconds,
+        device=device(),
+    )
+
+
+class Batches(keras.utils.PyDataset):
+    """The training part in batches, in a new order each epoch and, with `augment`, in new variants.
+
+    Without augmentation everything is encoded once, beforehand.
+    """
+
+    def __init__(
+        self, part: Part, recipe: Recipe, encode: Callable[[Part], Encoded], seed: int
+    ) -> None:
+        super().__init__(workers=1)
+        self.part, self.recipe, self.encode, self.seed = part, recipe, encode, seed
+        self.encoded = None if recipe.augment else encode(part)
+        self.epoch = -1
+        self.on_epoch_begin()
+
+    def __len__(self) -> int:
+        return -(-len(self.part.labels) // self.recipe.batch_size)
+
+    def on_epoch_begin(self) -> None:
+        """Shuffle."""
+        self.epoch += 1
+        self.order = np.random.default_rng((self.seed, self.epoch)).permutation(
+            len(self.part.labels)
+        )
+
+    def __getitem__(self, index: int) -> Encoded:
+        rows = self.order[index * self.recipe.batch_size :][: self.recipe.batch_size]
+        if self.encoded is not None:
+            return self.encoded[0][rows], self.encoded[1][rows]
+        assert self.recipe.augment is not None
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        labels = self.part.labels[rows]
+        return self.encode(Part(self.recipe.augment(self.part.inputs[rows], labels, rng), labels))
+
+
+def _callbacks(recipe: Recipe) -> list[keras.callbacks.Callback]:
+    stop_on_nan = keras.callbacks.TerminateOnNaN()
+    if recipe.patience is None:
+        return [stop_on_nan]
+    early = keras.callbacks.EarlyStopping(patience=recipe.patience, restore_best_weights=True)
+    return [stop_on_nan, early]
+
+
+def device() -> str:
+    """What Keras computes on, for example `cpu:0` or `gpu:0`, whatever its backend."""
+    return str(keras.distribution.list_devices()[0])

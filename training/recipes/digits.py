@@ -1,0 +1,215 @@
+"""MNIST digits: the lectures' dense networks, and a small convolutional one, the default."""
+
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+
+from service.tasks.digits import TASK
+from training.augmentation import augment
+from training.datasets import ImageData, load_mnist
+from training.preprocessing import PixelScaling
+from training.recipe import Course, Part, Prepared, Recipe
+from training.synthetic import synthetic_digits
+
+SPLIT_SEED = 0
+
+
+def prepare(data: ImageData) -> Prepared:
+    """MNIST's own test part; a tenth of its training part for validation."""
+    train, validation = train_test_split(
+        np.arange(len(data.train_labels)),
+        test_size=0.1,
+        stratify=data.train_labels,
+        random_state=SPLIT_SEED,
+    )
+    return Prepared(
+        source=data.source,
+        fingerprint=data.fingerprint,
+        published=data.published,
+        split="the data set's own test part; 10 % of its training part for validation, stratified "
+        f"by label, scikit-learn train_test_split, random_state {SPLIT_SEED}",
+        train=Part(data.train_images[train], data.train_labels[train]),
+        validation=Part(data.train_images[validation], data.train_labels[validation]),
+        test=Part(data.test_images, data.test_labels),
+    )
+
+
+def preprocessing(_: NDArray[np.uint8]) -> PixelScaling:
+    """Pixels 0..255 to 0..1, for every network alike."""
+    return PixelScaling()
+
+
+def softmax() -> keras.Model:
+    """Softmax regression: one weight a pixel and digit."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def dense32() -> keras.Model:
+    """One hidden layer."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            layers.Flatten(),
+            layers.Dense(32, activation="relu"),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def deep() -> keras.Model:
+    """Five hidden layers."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            layers.Flatten(),
+            layers.Dense(100, activation="relu"),
+            layers.Dense(50, activation="relu"),
+            layers.Dense(50, activation="relu"),
+            layers.Dense(25, activation="relu"),
+            layers.Dense(25, activation="relu"),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def dropout() -> keras.Model:
+    """Wide layers that forget half of themselves at every step."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            layers.Flatten(),
+            layers.Dense(1024, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(1024, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def batchnorm() -> keras.Model:
+    """Wide layers, normalised over each batch before their ReLU."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            layers.Flatten(),
+            layers.Dense(1024),
+            layers.BatchNormalization(),
+            layers.Activation("relu"),
+            layers.Dense(1024),
+            layers.BatchNormalization(),
+            layers.Activation("relu"),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def cnn() -> keras.Model:
+    """5x5 and 3x3 convolutions, 24-48-96, each normalised, then a dense layer of 128."""
+
+    def convolution(filters: int, size: int) -> list[keras.Layer]:
+        # The bias is left to the normalisation that follows.
+        return [
+            layers.Conv2D(filters, size, padding="same", use_bias=False),
+            layers.BatchNormalization(),
+            layers.Activation("relu"),
+            layers.MaxPooling2D(2, padding="same"),
+        ]
+
+    return keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            layers.Reshape((28, 28, 1)),
+            *convolution(24, 5),
+            *convolution(48, 3),
+            *convolution(96, 3),
+            layers.Flatten(),
+            layers.Dropout(0.3),
+            layers.Dense(128, use_bias=False),
+            layers.BatchNormalization(),
+            layers.Activation("relu"),
+            layers.Dropout(0.3),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def one_cycle(steps: int) -> keras.optimizers.Optimizer:
+    """AdamW, its rate up to 4e-3 over a quarter of the steps and down to nothing over the rest.
+
+    The network keeps the running average of its weights (Polyak and Juditsky 1992), the cycle is
+    that of Smith and Topin 2018, "Super-convergence".
+    """
+    rise = steps // 4
+    rate = keras.optimizers.schedules.CosineDecay(
+        1.6e-4, decay_steps=max(1, steps - rise), alpha=0.002, warmup_target=4e-3, warmup_steps=rise
+    )
+    return keras.optimizers.AdamW(rate, weight_decay=0.01, use_ema=True, ema_momentum=0.998)
+
+
+COURSE = Course(
+    task=TASK,
+    load=load_mnist,
+    synthetic=synthetic_digits,
+    prepare=prepare,
+    preprocessing=preprocessing,
+    recipes={
+        "softmax": Recipe(
+            network=softmax,
+            parameters=784 * 10 + 10,
+            optimizer=lambda _: keras.optimizers.SGD(0.1),
+            epochs=40,
+            batch_size=64,
+        ),
+        "dense32": Recipe(
+            network=dense32,
+            parameters=25_450,
+            optimizer=lambda _: keras.optimizers.Adam(),
+            epochs=20,
+            batch_size=128,
+        ),
+        "deep": Recipe(
+            network=deep,
+            parameters=88_285,
+            optimizer=lambda _: keras.optimizers.Adam(),
+            epochs=20,
+            batch_size=128,
+        ),
+        "dropout": Recipe(
+            network=dropout,
+            parameters=1_863_690,
+            optimizer=lambda _: keras.optimizers.Adam(),
+            epochs=20,
+            batch_size=128,
+        ),
+        "batchnorm": Recipe(
+            network=batchnorm,
+            parameters=1_871_882,
+            optimizer=lambda _: keras.optimizers.Adam(),
+            epochs=20,
+            batch_size=128,
+        ),
+        "cnn": Recipe(
+            network=cnn,
+            parameters=251_522,
+            optimizer=one_cycle,
+            epochs=20,
+            batch_size=128,
+            label_smoothing=0.05,
+            augment=augment,
+        ),
+    },
+    default="cnn",
+    intended_use="Reading single handwritten digits, for teaching. Not for reading cheques or "
+    "forms without a person who checks.",
+    limits="Digits as Americans of the 1990s wrote them, one at a time; it has never seen a "
+    "letter, and calls everything a digit.",
+)

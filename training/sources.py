@@ -1,0 +1,108 @@
+"""The data sets as published: what they are, who made them, where they live, what they hold."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """Facts about a data set; `home` is its page."""
+
+    name: str
+    title: str
+    home: str
+    licence: str
+    citation: str
+
+
+HEART = Source(
+    name="cleveland-heart",
+    title="Heart Disease, Cleveland Clinic Foundation (UCI 45)",
+    home="https://archive.ics.uci.edu/dataset/45/heart+disease",
+    licence="CC BY 4.0",
+    citation="Janosi, A., Steinbrunn, W., Pfisterer, M., & Detrano, R. (1989). Heart Disease "
+    "[Dataset]. UCI Machine Learning Repository. https://doi.org/10.24432/C52P4X",
+)
+CREDIT = Source(
+    name="taiwan-credit",
+    title="Default of Credit Card Clients, Taiwan 2005 (UCI 350)",
+    home="https://archive.ics.uci.edu/dataset/350/default+of+credit+card+clients",
+    licence="CC BY 4.0",
+    citation="Yeh, I. (2009). Default of Credit Card Clients [Dataset]. UCI Machine Learning "
+    "Repository. https://doi.org/10.24432/C55S3H",
+)
+MNIST = Source(
+    name="mnist",
+    title="MNIST database of handwritten digits",
+    home="http://yann.lecun.com/exdb/mnist/",
+    licence="CC BY-SA 3.0",
+    citation="LeCun, Y., Bottou, L., Bengio, Y., & Haffner, P. (1998). Gradient-based learning "
+    "applied to document recognition. Proceedings of the IEEE 86(11), 2278-2324. "
+    "https://doi.org/10.1109/5.726791",
+)
+FASHION = Source(
+    name="fashion-mnist",
+    title="Fashion-MNIST",
+    home="https://github.com/zalandoresearch/fashion-mnist",
+    licence="MIT",
+    citation="Xiao, H., Rasul, K., & Vollgraf, R. (2017). Fashion-MNIST: a Novel Image Dataset for "
+    "Benchmarking Machine Learning Algorithms. https://arxiv.org/abs/1708.07747",
+)
+
+HEART_MIRRORS = (
+    "https://archive.ics.uci.edu/static/public/45/data.csv",
+    "https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease/processed.cleveland.data",
+)
+CREDIT_MIRRORS = ("https://archive.ics.uci.edu/static/public/350/data.csv",)
+MNIST_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+FASHION_MIRRORS = (
+    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+)
+
+
+def _prints(text: str) -> dict[str, str]:
+    return dict(pair.split(":") for pair in text.split())
+
+
+# By column, in the order of the file where it has no header: the start of the values' sha256.
+HEART_PRINTS = _prints("""
+    age:eebe98830b7139aa sex:1e6721f40bdad2ba cp:3e141eaedc542c40 trestbps:2b284fe328235b2c
+    chol:4ffcc0b1778dcd78 fbs:b9e8d00674931a7d restecg:821377e8502573db thalach:1ec867407e739393
+    exang:8784fa2680ed69b8 oldpeak:321314684f966dcf slope:e85ae3946cfcc88e ca:a4d8a9f972e78140
+    thal:cb97fbc1c949d230 num:370b80f62d7daa76
+""")
+CREDIT_PRINTS = _prints("""
+    limit_bal:f12cccb7c55d79cf sex:62ff6b171c56a740 education:8640c53d321f89d7
+    marriage:ce0d951d3edc1550 age:31470628680c1cbd pay_0:c733e1ca0e56ae32 pay_2:748c057306449091
+    pay_3:0cbb81fa8e674a10 pay_4:f424c7a126448511 pay_5:e44dda2c8df6cff5 pay_6:6cdc178a107db0fd
+    bill_amt1:ea0a95d73a5c7912 bill_amt2:3c9d97aa00be419e bill_amt3:4da712d227ed08b5
+    bill_amt4:d45c5062d9806184 bill_amt5:dee87168c6abe8f7 bill_amt6:aab91968b495b510
+    pay_amt1:6cfcf90d68147d38 pay_amt2:c34070ce5f90d0d1 pay_amt3:39f6a211309e9ff6
+    pay_amt4:bef4fbb346310c41 pay_amt5:aed5bc6f5e48738b pay_amt6:6f3a6639df91c81f
+    default:246c692533334b26
+""")
+IDX_SHAPES = {
+    "train-images-idx3-ubyte": (60_000, 28, 28),
+    "train-labels-idx1-ubyte": (60_000,),
+    "t10k-images-idx3-ubyte": (10_000, 28, 28),
+    "t10k-labels-idx1-ubyte": (10_000,),
+}
+MNIST_PRINTS = _prints("""
+    train-images-idx3-ubyte:741c988805d008ac train-labels-idx1-ubyte:1feba77c54802fa5
+    t10k-images-idx3-ubyte:6d87418db22cc802 t10k-labels-idx1-ubyte:ddeff807876a9661
+""")
+FASHION_PRINTS = _prints("""
+    train-images-idx3-ubyte:2e487a6c89124f78 train-labels-idx1-ubyte:657fbd221bfc9f41
+    t10k-images-idx3-ubyte:c867c93ff9536059 t10k-labels-idx1-ubyte:3d0e6c6ea990b53b
+""")
+# Names that the columns have elsewhere: in UCI's csv, in Kaggle's, in the file of the lecture.
+CREDIT_ALIASES = {
+    **{f"x{number}": name for number, name in enumerate(CREDIT_PRINTS, start=1)},
+    "y": "default",
+    "default_payment_next_month": "default",
+    "pay_1": "pay_0",
+}
