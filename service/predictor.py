@@ -28,7 +28,7 @@ class Predictor:
         Raises DeviceUnavailable if `cuda` was asked for and does not work (ONNX Runtime alone would
         go on with the CPU and a line in its log), ArtifactError if the file is no loadable graph.
         """
-        obstacle = None if device == "cpu" else _cuda_obstacle()
+        obstacle = None if device == "cpu" else cuda_obstacle()
         if device == "cuda" and obstacle:
             raise DeviceUnavailable(f"device cuda was asked for, but {obstacle}")
         use_cuda = device != "cpu" and obstacle is None
@@ -92,7 +92,7 @@ def _options() -> ort.SessionOptions:
     return options
 
 
-def _cuda_obstacle() -> str | None:
+def cuda_obstacle() -> str | None:
     """Why CUDA cannot be used here, or None. Asked first, because ONNX Runtime only logs it."""
     if CUDA not in ort.get_available_providers():
         return "the installed ONNX Runtime has no CUDA in it (install onnxruntime-gpu)"

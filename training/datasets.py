@@ -50,6 +50,7 @@ __all__ = [
     "ImageData",
     "Source",
     "TabularData",
+    "features_of",
     "load_credit",
     "load_fashion",
     "load_heart",

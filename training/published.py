@@ -18,6 +18,8 @@ import numpy as np
 import pooch
 from numpy.typing import NDArray
 
+from service.errors import ForetellError
+
 DATA_DIR = "FORETELL_DATA_DIR"
 RETRIES = 2  # of each mirror, after 1 and 2 seconds
 TIMEOUT = (10, 60)  # seconds to connect, and between two bytes

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from service.task import TabularTask
 from service.tasks import TASKS
 from training import datasets, published
 from training.datasets import (
@@ -23,6 +26,7 @@ from training.datasets import (
     DataMissing,
     ImageData,
     TabularData,
+    features_of,
     load_credit,
     load_fashion,
     load_heart,
@@ -30,7 +34,7 @@ from training.datasets import (
 )
 from training.formats import parse_idx
 from training.published import Parts, PublishedFile, digest
-from training.sources import HEART_PRINTS, IDX_SHAPES
+from training.sources import HEART, HEART_PRINTS, IDX_SHAPES
 from training.synthetic import synthetic_credit, synthetic_digits, synthetic_heart
 
 KAGGLE_LABELS = ["default.payment.next.month", "default payment next month", "DEFAULT", "Default"]
@@ -41,6 +45,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, no data directory in the environment, and retries without waiting."""
     folder = tmp_path / "cache"
     monkeypatch.delenv(published.DATA_DIR, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(published, "cache_folder", lambda: folder)
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     return folder
@@ -48,11 +53,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def heart(data_dir: Path) -> TabularData:
+    """The real copy."""
     return load_heart(data_dir)
 
 
 @pytest.fixture(scope="session")
 def credit(data_dir: Path) -> TabularData:
+    """The real copy."""
     return load_credit(data_dir)
 
 
@@ -73,12 +80,22 @@ def place(root: Path, name: str, content: bytes | str) -> Path:
 
 
 def to_csv(rows: list[list[str]], end: str = "\n") -> str:
+    """Rows as the text of a csv file."""
     out = io.StringIO()
     csv.writer(out, lineterminator=end).writerows(rows)
     return out.getvalue()
 
 
+def assert_valid(task: str, data: TabularData) -> None:
+    """Each of the first rows passes as a request to the service."""
+    declared = TASKS[task]
+    assert isinstance(declared, TabularTask)
+    for row in data.features.head(1_000).to_dict(orient="records"):
+        declared.payload.model_validate({str(k): v for k, v in row.items() if not np.isnan(v)})
+
+
 def heart_rows(data_dir: Path) -> list[list[str]]:
+    """The cells of the real file, which has no header."""
     with (data_dir / "heart" / "processed.cleveland.data").open() as file:
         return [row for row in csv.reader(file) if row]
 
@@ -89,7 +106,7 @@ def heart_rows(data_dir: Path) -> list[list[str]]:
 def test_heart_is_303_patients_of_whom_139_are_diseased(heart: TabularData) -> None:
     """The label is num > 0, and six values (four ca, two thal) are missing."""
     assert heart.features.shape == (303, 13)
-    assert list(heart.features) == [feature.name for feature in TASKS["heart"].features]
+    assert list(heart.features) == [feature.name for feature in features_of("heart")]
     assert set(heart.features.dtypes) == {np.dtype(np.float64)}
     assert heart.label.dtype == np.int64
     assert set(heart.label) == {0, 1}
@@ -102,7 +119,7 @@ def test_heart_is_303_patients_of_whom_139_are_diseased(heart: TabularData) -> N
 def test_credit_is_30000_clients_of_whom_6636_default(credit: TabularData) -> None:
     """23 attributes in the contract's order, nothing missing, the row ID not among them."""
     assert credit.features.shape == (30_000, 23)
-    assert list(credit.features) == [feature.name for feature in TASKS["credit"].features]
+    assert list(credit.features) == [feature.name for feature in features_of("credit")]
     assert credit.label.sum() == 6_636
     assert not credit.features.isna().any().any()
     assert credit.published
@@ -132,9 +149,7 @@ def test_mnist_has_the_pixels_known_to_everybody(data_dir: Path) -> None:
 def test_every_row_fits_the_contract(heart: TabularData, credit: TabularData) -> None:
     """What was learned from may be asked: every published row validates as a request."""
     for name, data in {"heart": heart, "credit": credit}.items():
-        payload = TASKS[name].payload
-        for row in data.features.head(500).to_dict(orient="records"):
-            payload.model_validate({k: v for k, v in row.items() if not np.isnan(v)})
+        assert_valid(name, data)
 
 
 def test_the_environment_names_the_data_directory(
@@ -231,7 +246,7 @@ def test_a_changed_value_is_refused_naming_its_column(tmp_path: Path, data_dir: 
 def test_a_filled_in_missing_value_is_refused(tmp_path: Path, data_dir: Path) -> None:
     """Somebody's imputed copy is not the published data."""
     content = to_csv([[cell.replace("?", "0.0") for cell in row] for row in heart_rows(data_dir)])
-    with pytest.raises(DataDiffers, match="other values in ca, thal$"):
+    with pytest.raises(DataDiffers, match=r"other values in ca, thal$"):
         load_heart(place(tmp_path, "heart/data.csv", content))
 
 
@@ -269,7 +284,8 @@ def test_a_truncated_table_is_refused(tmp_path: Path, data_dir: Path) -> None:
         load_heart(place(tmp_path, "heart/data.csv", to_csv([*rows[:-1], rows[-1][:5]])))
 
 
-def idx(values: np.ndarray, magic: bytes = b"\0\0\x08") -> bytes:
+def idx(values: NDArray[Any], magic: bytes = b"\0\0\x08") -> bytes:
+    """An idx file that holds `values` as bytes."""
     sizes = b"".join(size.to_bytes(4) for size in values.shape)
     return magic + bytes([values.ndim]) + sizes + values.astype(np.uint8).tobytes()
 
@@ -350,7 +366,7 @@ def test_without_network_the_error_says_where_to_get_it_and_where_to_put_it(
         monkeypatch.setattr(datasets, "HEART_MIRRORS", (url,))
         with pytest.raises(DataMissing) as caught:
             load_heart()
-    home = datasets.HEART.home
+    home = HEART.home
     for part in ["heart/processed.cleveland.data", url, home, str(cache), "FORETELL_DATA_DIR"]:
         assert part in str(caught.value)
 
@@ -359,7 +375,10 @@ def test_without_network_the_error_says_where_to_get_it_and_where_to_put_it(
 
 
 class Server:
-    """Answers each path with the next of its answers, the last of them for ever; counts requests."""
+    """Answers each path with the next of its answers, and for ever with the last of them.
+
+    A number is a status; bytes are a body, of which the end is missing where they begin with CUT.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, list[bytes | int]] = {}
@@ -378,18 +397,20 @@ class Server:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, format: str, *args: object) -> None:
-                pass
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.thread = Thread(target=self.http.serve_forever)
 
     def url(self, path: str) -> str:
+        """The address of a path here."""
         return f"http://127.0.0.1:{self.http.server_address[1]}{path}"
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
+    """A home for files, on 127.0.0.1."""
     server = Server()
     server.thread.start()
     yield server
@@ -402,10 +423,12 @@ GOOD = b"good content"
 
 
 def parse(raw: bytes) -> Parts:
+    """Every byte a value."""
     return {"bytes": np.frombuffer(raw, np.uint8)}
 
 
 def a_file(*mirrors: str) -> PublishedFile:
+    """A file whose published content is GOOD."""
     return PublishedFile(
         folder="set",
         names=("file.bin", "other.bin"),
@@ -418,6 +441,7 @@ def a_file(*mirrors: str) -> PublishedFile:
 
 
 def files_in(folder: Path) -> list[str]:
+    """Every file below a folder, as a path relative to it."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
@@ -512,13 +536,11 @@ def test_images_come_from_their_mirrors(
 def test_synthetic_rows_fit_the_contract(make: Callable[..., TabularData], task: str) -> None:
     """Every row validates as a request; only what is not required is ever missing."""
     data = make(rows=300, seed=1)
-    assert data.features.shape == (300, len(TASKS[task].features))
+    assert data.features.shape == (300, len(features_of(task)))
     assert not data.published
-    payload = TASKS[task].payload
-    for row in data.features.to_dict(orient="records"):
-        payload.model_validate({name: v for name, v in row.items() if not np.isnan(v)})
+    assert_valid(task, data)
     missing = data.features.isna().any()
-    assert missing.any() == any(not feature.required for feature in TASKS[task].features)
+    assert missing.any() == any(not feature.required for feature in features_of(task))
 
 
 @pytest.mark.parametrize("make", [synthetic_heart, synthetic_credit])

@@ -1,0 +1,125 @@
+"""An artifact proves itself before it is served."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from service.artifact import CARD, GOLDEN, MODEL, names, read_artifact, sha256, versions
+from service.errors import ArtifactError, UnknownModel
+from service.repository import Repository
+from service.tasks import TASKS
+from tests.artifacts import golden_of, graph_of, write_artifact, write_card
+
+HEART = TASKS["heart"]
+
+
+def test_the_newest_version_is_the_highest_number(tmp_path: Path) -> None:
+    """10 is newer than 9; folders that are no version are not looked at."""
+    for version in ("9", "10", "1"):
+        write_artifact(tmp_path, HEART, version=version)
+    for other in (".incoming-x", "010", "latest", "²"):
+        (tmp_path / "heart" / other).mkdir()
+    assert versions(tmp_path, "heart") == ["1", "9", "10"]
+    assert read_artifact(tmp_path, "heart").card.version == "10"
+    assert names(tmp_path) == ["heart"]
+
+
+def test_what_does_not_exist_is_unknown(tmp_path: Path) -> None:
+    """A missing model, version or folder is an UnknownModel that lists what there is."""
+    with pytest.raises(UnknownModel, match="there are: none"):
+        read_artifact(tmp_path / "nowhere", "heart")
+    write_artifact(tmp_path, HEART)
+    with pytest.raises(UnknownModel, match="heart/1"):
+        read_artifact(tmp_path, "heart", "7")
+
+
+def damaged_model(folder: Path) -> None:
+    (folder / MODEL).write_bytes((folder / MODEL).read_bytes()[:-1] + b"x")
+
+
+def missing_golden(folder: Path) -> None:
+    (folder / GOLDEN).unlink()
+
+
+def card_without_hashes(folder: Path) -> None:
+    write_card(folder, HEART, files={})
+
+
+def card_of_another_contract(folder: Path) -> None:
+    write_card(folder, HEART, contract_hash="0" * 64)
+
+
+def card_of_an_unknown_task(folder: Path) -> None:
+    write_card(folder, HEART, task="weather")
+
+
+def card_of_another_folder(folder: Path) -> None:
+    write_card(folder, HEART, version="3")
+
+
+def card_with_a_misspelt_field(folder: Path) -> None:
+    card = json.loads((folder / CARD).read_text()) | {"treshold": 0.4}
+    (folder / CARD).write_text(json.dumps(card))
+
+
+def no_card(folder: Path) -> None:
+    (folder / CARD).unlink()
+
+
+def not_a_graph(folder: Path) -> None:
+    (folder / MODEL).write_bytes(b"hello")
+    write_card(folder, HEART)
+
+
+def graph_of_another_task(folder: Path) -> None:
+    onnx.save(graph_of(TASKS["credit"]), folder / MODEL)
+    write_card(folder, HEART)
+
+
+def graph_that_answers_otherwise(folder: Path) -> None:
+    onnx.save(graph_of(HEART, bias=0.01), folder / MODEL)
+    write_card(folder, HEART)
+
+
+def golden_answers_of_nan(folder: Path) -> None:
+    inputs = golden_of(HEART)
+    np.savez(folder / GOLDEN, input=inputs, probability=np.full(len(inputs), np.nan))
+    write_card(folder, HEART)
+
+
+FAULTS: list[tuple[Callable[[Path], None], str]] = [
+    (damaged_model, "model.onnx is not the file its card describes"),
+    (missing_golden, "golden.npz cannot be read"),
+    (card_without_hashes, "no sha256 for golden.npz, model.onnx"),
+    (card_of_another_contract, "trained for another contract"),
+    (card_of_an_unknown_task, "task 'weather' is unknown"),
+    (card_of_another_folder, "the card is that of heart/3"),
+    (card_with_a_misspelt_field, "treshold"),
+    (no_card, "card.json cannot be read"),
+    (not_a_graph, "ONNX Runtime cannot load model.onnx"),
+    (graph_of_another_task, "tensors differ"),
+    (graph_that_answers_otherwise, "golden answers differ on CPUExecutionProvider"),
+    (golden_answers_of_nan, "golden answers differ"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "reason"), FAULTS, ids=lambda f: getattr(f, "__name__", ""))
+def test_a_faulty_version_is_refused_with_its_reason(
+    tmp_path: Path, spoil: Callable[[Path], None], reason: str
+) -> None:
+    """Whatever is wrong with an artifact, it is not served, and the reason says what."""
+    spoil(write_artifact(tmp_path, HEART))
+    with pytest.raises(ArtifactError, match=reason):
+        Repository(tmp_path, TASKS, "cpu").load("heart")
+
+
+def test_a_sound_version_is_served(tmp_path: Path) -> None:
+    """The other side of the test above: untouched, the same artifact loads."""
+    folder = write_artifact(tmp_path, HEART)
+    served = Repository(tmp_path, TASKS, "cpu").load("heart")
+    assert served.ref.version == "1"
+    assert served.card.files[MODEL] == sha256(folder / MODEL)

@@ -1,0 +1,32 @@
+"""The service needs neither TensorFlow nor the training package."""
+
+import subprocess
+import sys
+
+FORBIDDEN = ("tensorflow", "keras", "tf2onnx", "pandas", "sklearn", "training")
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after a statement."""
+    code = f"{statement}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    command = [sys.executable, "-c", code]
+    return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+
+
+def test_the_service_imports_no_training() -> None:
+    """`import service.app` pulls in nothing of what training needs."""
+    assert not loaded_after("import service.app").intersection(FORBIDDEN)
+
+
+def test_the_service_runs_where_training_is_not_installed() -> None:
+    """Even when these imports are impossible, the application can be made."""
+    block = "; ".join(f"sys.modules[{name!r}] = None" for name in FORBIDDEN)
+    make = "from service.app import create_app; from service.settings import Settings"
+    loaded_after(f"import sys; {block}; {make}; create_app(Settings())")
+
+
+def test_help_imports_nothing_slow() -> None:
+    """`foretell --help` answers at once: it loads no runtime, no framework, no TensorFlow."""
+    run = "from service.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    slow = {*FORBIDDEN, "numpy", "onnxruntime", "fastapi", "cv2"} - {"training"}
+    assert not loaded_after(run).intersection(slow)

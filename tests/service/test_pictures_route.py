@@ -1,0 +1,171 @@
+"""Pictures over HTTP: by upload, as the body, as pixels."""
+
+import io
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def seven(size: int = 200) -> NDArray[np.uint8]:
+    """A 7 drawn in black on white."""
+    picture = np.full((size, size), 255, np.uint8)
+    points = np.array([[0.25, 0.2], [0.75, 0.2], [0.45, 0.85]]) * size
+    cv2.polylines(picture, [points.astype(np.int32)], False, 0, size // 14, cv2.LINE_AA)
+    return picture
+
+
+def encoded(picture: NDArray[np.uint8], kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF"])
+def test_the_picture_itself_may_be_the_body(client: TestClient, kind: str) -> None:
+    """One answer with ten probabilities, and the digit is the likeliest."""
+    answer = client.post(
+        "/v1/digits/predict",
+        content=encoded(seven(), kind),
+        headers={"content-type": f"image/{kind.lower()}"},
+    )
+    assert answer.status_code == 200
+    body = answer.json()
+    assert body["digit"] == int(np.argmax(body["probabilities"]))
+    assert body["probability"] == max(body["probabilities"])
+    assert sum(body["probabilities"]) == pytest.approx(1, abs=1e-5)
+    assert body["model"] == {"name": "digits", "version": "1"}
+
+
+def test_one_file_of_a_form_gives_one_answer(client: TestClient) -> None:
+    """The same picture by form and by body has the same answer."""
+    picture = encoded(seven())
+    by_form = client.post("/v1/digits/predict", files={"file": ("seven.png", picture)})
+    by_body = client.post(
+        "/v1/digits/predict", content=picture, headers={"content-type": "image/png"}
+    )
+    assert by_form.json() == by_body.json()
+
+
+def test_many_files_are_answered_in_order_and_a_bad_one_spoils_nothing(client: TestClient) -> None:
+    """Answers carry their file's name; in the place of an unreadable one stands its problem."""
+    files: list[tuple[str, Any]] = [
+        ("file", ("a.png", encoded(seven()))),
+        ("file", ("b.png", b"not a picture")),
+        ("file", ("c.png", encoded(np.full((50, 50), 255, np.uint8)))),
+        ("file", ("d.png", encoded(255 - seven(90)))),
+    ]
+    answers = client.post("/v1/digits/predict", files=files).json()
+    assert [a["file"] for a in answers] == ["a.png", "b.png", "c.png", "d.png"]
+    assert [a.get("error", {}).get("status") for a in answers] == [None, 422, 422, None]
+    assert answers[0]["digit"] == answers[3]["digit"]
+
+
+def test_pixels_reach_the_network_unchanged(client: TestClient) -> None:
+    """JSON pixels pass no preprocessing: the test model answers the brightest band of rows."""
+    pixels = np.zeros((28, 28), int)
+    pixels[20:22] = 255  # band 7 of the test model starts at pixel 546, in row 19.5
+    answer = client.post("/v1/digits/predict", json={"pixels": pixels.tolist()})
+    assert answer.json()["digit"] == 7
+
+
+BAD_PIXELS: list[tuple[Any, str]] = [
+    ({"pixels": [[0] * 28] * 27}, "pixels"),
+    ({"pixels": [[0] * 27] + [[0] * 28] * 27}, "pixels.0"),
+    ({"pixels": [[256] + [0] * 27] + [[0] * 28] * 27}, "pixels.0.0"),
+    ({"pixels": [["1"] + [0] * 27] + [[0] * 28] * 27}, "pixels.0.0"),
+    ({"pixel": []}, "pixels"),
+    ({}, "pixels"),
+]
+
+
+@pytest.mark.parametrize(("body", "field"), BAD_PIXELS)
+def test_bad_pixels_are_named(client: TestClient, body: Any, field: str) -> None:
+    """The place of the first wrong pixel is in the errors."""
+    answer = client.post("/v1/digits/predict", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == field
+
+
+def test_thousands_of_bad_pixels_make_a_short_answer(client: TestClient) -> None:
+    """The first hundred problems are listed, and how many there are is said."""
+    answer = client.post("/v1/digits/predict", json={"pixels": [[-1] * 28] * 28})
+    assert len(answer.json()["errors"]) == 100
+    assert "784 problems" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("pixels", [[[0] * 28] * 28, [[255] * 28] * 28])
+def test_blank_pixels_are_no_digit(client: TestClient, pixels: Any) -> None:
+    """Nothing to see is said, not guessed."""
+    answer = client.post("/v1/digits/predict", json={"pixels": pixels})
+    assert answer.status_code == 422
+    assert "nothing is drawn" in answer.json()["detail"]
+
+
+def test_blank_picture_is_no_digit(client: TestClient) -> None:
+    """A white page is a 422."""
+    page = encoded(np.full((300, 200), 250, np.uint8))
+    answer = client.post("/v1/digits/predict", files={"file": ("page.png", page)})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_decompression_bomb_is_413(client: TestClient) -> None:
+    """A small file that announces 400 million pixels is refused before it is decoded."""
+    buffer = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
+    assert len(buffer.getvalue()) < 100_000
+    answer = client.post("/v1/digits/predict", files={"file": ("bomb.png", buffer.getvalue())})
+    assert answer.status_code == 413
+    assert "400,000,000 pixels" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("media", [None, "text/plain", "image/tiff", "application/pdf"])
+def test_another_content_type_is_415(client: TestClient, media: str | None) -> None:
+    """The answer lists what is read."""
+    headers = {} if media is None else {"content-type": media}
+    answer = client.post("/v1/digits/predict", content=b"x", headers=headers)
+    assert answer.status_code == 415
+    assert "image/png" in answer.json()["detail"]
+
+
+FORMS: list[tuple[dict[str, Any], str]] = [
+    ({"files": {"picture": ("a.png", b"x")}}, "picture"),
+    ({"data": {"file": "text"}, "files": {"other": ("a", b"x")}}, "file"),
+]
+
+
+@pytest.mark.parametrize(("form", "field"), FORMS)
+def test_a_form_without_pictures_says_where_they_go(
+    client: TestClient, form: dict[str, Any], field: str
+) -> None:
+    """Pictures go into parts named `file`, with a file name."""
+    answer = client.post("/v1/digits/predict", **form)
+    assert answer.status_code == 422
+    assert field in [error["field"] for error in answer.json()["errors"]]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "multipart/form-data"},
+        {"content-type": "multipart/form-data; boundary=x"},
+    ],
+)
+def test_a_broken_form_is_refused(client: TestClient, headers: dict[str, str]) -> None:
+    """No boundary, or a body that has none: a problem, never a 500."""
+    answer = client.post("/v1/digits/predict", content=b"garbage", headers=headers)
+    assert 400 <= answer.status_code < 500
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_more_pictures_than_the_limit_are_refused(client: TestClient) -> None:
+    """The limit is named."""
+    files: list[tuple[str, Any]] = [("file", ("a.png", b"x"))] * 257
+    answer = client.post("/v1/digits/predict", files=files)
+    assert answer.status_code == 400
+    assert "256" in answer.json()["detail"]

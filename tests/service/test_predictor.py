@@ -1,0 +1,62 @@
+"""Devices: what is asked for, what is in use."""
+
+from pathlib import Path
+
+import onnxruntime as ort
+import pytest
+from fastapi.testclient import TestClient
+
+from service import predictor
+from service.app import create_app
+from service.errors import DeviceUnavailable
+from service.predictor import CPU, CUDA, Predictor
+from service.settings import Settings
+from service.tasks import TASKS
+from tests.artifacts import write_artifact
+from tests.waiting import wait_until
+
+CUDA_WORKS = predictor.cuda_obstacle() is None
+without_cuda = pytest.mark.skipif(CUDA_WORKS, reason="this machine has CUDA; the case is one without")
+
+
+@without_cuda
+def test_auto_without_cuda_is_the_cpu(tmp_path: Path) -> None:
+    """The provider reported is the one in use."""
+    folder = write_artifact(tmp_path, TASKS["heart"])
+    assert Predictor(folder / "model.onnx", "auto").provider == CPU
+
+
+@without_cuda
+def test_cuda_without_cuda_is_not_ready_and_says_why(tmp_path: Path) -> None:
+    """ONNX Runtime would go on with the CPU; the service is not ready instead, and stays alive."""
+    for task in TASKS.values():
+        write_artifact(tmp_path, task)
+    with TestClient(create_app(Settings(models_dir=tmp_path, device="cuda"))) as client:
+        wait_until(lambda: "cuda was asked for" in client.get("/readyz").text)
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/livez").status_code == 200
+        assert client.post("/v1/heart/predict", json={"age": 60, "sex": 1}).status_code == 503
+
+
+def test_a_silent_fallback_to_the_cpu_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a driver but without CUDA's libraries the runtime only logs; we compare providers."""
+    folder = write_artifact(tmp_path, TASKS["heart"])
+    monkeypatch.setattr(predictor, "cuda_obstacle", lambda: None)
+    session = ort.InferenceSession
+
+    def only_cpu(model: Path, options: object, providers: list[object]) -> ort.InferenceSession:
+        assert providers[0] == (CUDA, predictor.CUDA_OPTIONS)
+        return session(model, options, providers=[CPU])
+
+    monkeypatch.setattr(ort, "InferenceSession", only_cpu)
+    with pytest.raises(DeviceUnavailable, match="runs on CPUExecutionProvider"):
+        Predictor(folder / "model.onnx", "cuda")
+
+
+@pytest.mark.skipif(not CUDA_WORKS, reason="needs an NVIDIA GPU with CUDA 13 libraries")
+def test_cuda_gives_the_golden_answers(tmp_path: Path) -> None:
+    """On a machine with a GPU the same proof holds there."""
+    folder = write_artifact(tmp_path, TASKS["digits"])
+    assert Predictor(folder / "model.onnx", "cuda").provider == CUDA
