@@ -32,7 +32,7 @@ def write_artifact(
     return folder
 
 
-def write_card(folder: Path, task: Task, **changes: Any) -> None:
+def write_card(folder: Path, task: Task, /, **changes: Any) -> None:
     """The card of the files as they are now."""
     facts: dict[str, Any] = {
         "name": folder.parent.name,

@@ -6,13 +6,13 @@ The only caller of tf2onnx, and the only code of training that needs TensorFlow 
 import shutil
 import tempfile
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import onnx
+import onnxruntime as ort
 import tensorflow as tf
 import tf2onnx
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ TOLERANCE_REASON = (
     "differ by a few 1e-7 in a probability, so 1e-5 leaves room for every processor and still "
     "catches any change of preprocessing or weights"
 )
-LIBRARIES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime-gpu", "numpy")
+LIBRARIES = {module.__name__: module.__version__ for module in (tf, keras, tf2onnx, onnx, ort, np)}
 
 
 def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_dir: Path) -> Path:
@@ -116,6 +116,8 @@ def _write_graph(model: keras.Model, task: Task, folder: Path) -> None:
     proto, _ = tf2onnx.convert.from_function(
         graph, input_signature=graph.input_signature, opset=OPSET
     )
+    # TensorFlow sorts outputs by name; the contract's order is the one that clients see.
+    proto.graph.output.sort(key=lambda output: names.index(output.name))
     onnx.checker.check_model(proto, full_check=True)
     onnx.save(proto, folder / MODEL)
     (folder / SIGNATURE).write_text(onnx.printer.to_text(_without_weights(proto)) + "\n")
@@ -168,5 +170,5 @@ def _training_facts(recipe: str, fitted: Fitted) -> TrainingFacts:
         epochs=fitted.epochs,
         seconds=round(fitted.seconds, 1),
         device=fitted.device,
-        libraries={name: version(name) for name in LIBRARIES},
+        libraries=LIBRARIES,
     )

@@ -52,21 +52,21 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def heart(data_dir: Path) -> TabularData:
+def heart(copies: Path) -> TabularData:
     """The real copy."""
-    return load_heart(data_dir)
+    return load_heart(copies)
 
 
 @pytest.fixture(scope="session")
-def credit(data_dir: Path) -> TabularData:
+def credit(copies: Path) -> TabularData:
     """The real copy."""
-    return load_credit(data_dir)
+    return load_credit(copies)
 
 
 @pytest.fixture(scope="session")
-def credit_rows(data_dir: Path) -> list[list[str]]:
+def credit_rows(copies: Path) -> list[list[str]]:
     """The rows of the real credit file, every value written as a whole number."""
-    with (data_dir / "credit" / "UCI_Credit_Card.csv").open() as file:
+    with (copies / "credit" / "UCI_Credit_Card.csv").open() as file:
         rows = list(csv.reader(file))
     return [rows[0], *([str(int(float(cell))) for cell in row] for row in rows[1:])]
 
@@ -94,9 +94,9 @@ def assert_valid(task: str, data: TabularData) -> None:
         declared.payload.model_validate({str(k): v for k, v in row.items() if not np.isnan(v)})
 
 
-def heart_rows(data_dir: Path) -> list[list[str]]:
+def heart_rows(copies: Path) -> list[list[str]]:
     """The cells of the real file, which has no header."""
-    with (data_dir / "heart" / "processed.cleveland.data").open() as file:
+    with (copies / "heart" / "processed.cleveland.data").open() as file:
         return [row for row in csv.reader(file) if row]
 
 
@@ -127,10 +127,10 @@ def test_credit_is_30000_clients_of_whom_6636_default(credit: TabularData) -> No
 
 @pytest.mark.parametrize("load", [load_mnist, load_fashion])
 def test_images_are_60000_and_10000_of_28_by_28(
-    load: Callable[[Path], ImageData], data_dir: Path
+    load: Callable[[Path], ImageData], copies: Path
 ) -> None:
     """Pixels are uint8, labels int64 from 0 to 9, and every class occurs."""
-    data = load(data_dir)
+    data = load(copies)
     assert data.train_images.shape == (60_000, 28, 28)
     assert data.test_images.shape == (10_000, 28, 28)
     assert data.train_images.dtype == data.test_images.dtype == np.uint8
@@ -139,9 +139,9 @@ def test_images_are_60000_and_10000_of_28_by_28(
     assert data.published
 
 
-def test_mnist_has_the_pixels_known_to_everybody(data_dir: Path) -> None:
+def test_mnist_has_the_pixels_known_to_everybody(copies: Path) -> None:
     """The md5 of the decompressed train images is the one that is published for them."""
-    packed = (data_dir / "mnist" / "train-images-idx3-ubyte.gz").read_bytes()
+    packed = (copies / "mnist" / "train-images-idx3-ubyte.gz").read_bytes()
     known = "6bbc9ace898e44ae57da46a324031adb"
     assert hashlib.md5(gzip.decompress(packed), usedforsecurity=False).hexdigest() == known
 
@@ -153,10 +153,10 @@ def test_every_row_fits_the_contract(heart: TabularData, credit: TabularData) ->
 
 
 def test_the_environment_names_the_data_directory(
-    data_dir: Path, heart: TabularData, monkeypatch: pytest.MonkeyPatch
+    copies: Path, heart: TabularData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FORETELL_DATA_DIR does what the argument does."""
-    monkeypatch.setenv("FORETELL_DATA_DIR", str(data_dir))
+    monkeypatch.setenv("FORETELL_DATA_DIR", str(copies))
     assert load_heart().fingerprint == heart.fingerprint
 
 
@@ -165,11 +165,11 @@ def test_the_environment_names_the_data_directory(
 
 @pytest.mark.parametrize("form", ["uci", "shuffled", "excel", "headerless"])
 def test_heart_is_accepted_in_every_form(
-    form: str, tmp_path: Path, data_dir: Path, heart: TabularData
+    form: str, tmp_path: Path, copies: Path, heart: TabularData
 ) -> None:
     """UCI's csv (blanks), columns in another order, Windows' line ends with BOM, no header."""
     rows = [
-        ["" if cell == "?" else f"{float(cell):g}" for cell in row] for row in heart_rows(data_dir)
+        ["" if cell == "?" else f"{float(cell):g}" for cell in row] for row in heart_rows(copies)
     ]
     header = list(HEART_PRINTS)
     content = {
@@ -217,11 +217,11 @@ def test_credit_is_accepted_with_the_two_headers_of_the_spreadsheet(
     assert data.fingerprint == credit.fingerprint
 
 
-def test_images_are_accepted_unzipped_and_zipped_again(tmp_path: Path, data_dir: Path) -> None:
+def test_images_are_accepted_unzipped_and_zipped_again(tmp_path: Path, copies: Path) -> None:
     """Only the content of an idx file counts: not its container, its name with or without .gz."""
-    whole = load_fashion(data_dir)
+    whole = load_fashion(copies)
     for number, name in enumerate(IDX_SHAPES):
-        packed = (data_dir / "fashion-mnist" / f"{name}.gz").read_bytes()
+        packed = (copies / "fashion-mnist" / f"{name}.gz").read_bytes()
         content = gzip.decompress(packed)
         if number == 0:
             place(tmp_path, f"fashion-mnist/{name}", content)
@@ -235,24 +235,24 @@ def test_images_are_accepted_unzipped_and_zipped_again(tmp_path: Path, data_dir:
 # Anything else is refused
 
 
-def test_a_changed_value_is_refused_naming_its_column(tmp_path: Path, data_dir: Path) -> None:
+def test_a_changed_value_is_refused_naming_its_column(tmp_path: Path, copies: Path) -> None:
     """One patient's cholesterol differs by one: the message says file and column, no other one."""
-    rows = heart_rows(data_dir)
+    rows = heart_rows(copies)
     rows[100][4] = str(float(rows[100][4]) + 1)
     with pytest.raises(DataDiffers, match=r"processed\.cleveland\.data.*other values in chol$"):
         load_heart(place(tmp_path, "heart/processed.cleveland.data", to_csv(rows)))
 
 
-def test_a_filled_in_missing_value_is_refused(tmp_path: Path, data_dir: Path) -> None:
+def test_a_filled_in_missing_value_is_refused(tmp_path: Path, copies: Path) -> None:
     """Somebody's imputed copy is not the published data."""
-    content = to_csv([[cell.replace("?", "0.0") for cell in row] for row in heart_rows(data_dir)])
+    content = to_csv([[cell.replace("?", "0.0") for cell in row] for row in heart_rows(copies)])
     with pytest.raises(DataDiffers, match=r"other values in ca, thal$"):
         load_heart(place(tmp_path, "heart/data.csv", content))
 
 
-def test_the_lecture_copy_of_heart_is_refused(tmp_path: Path, data_dir: Path) -> None:
+def test_the_lecture_copy_of_heart_is_refused(tmp_path: Path, copies: Path) -> None:
     """It lacks the incomplete rows, repeats others, and calls its label target."""
-    content = (data_dir / "heart" / "heart.csv").read_bytes()
+    content = (copies / "heart" / "heart.csv").read_bytes()
     with pytest.raises(DataDiffers, match="no column num among age, sex"):
         load_heart(place(tmp_path, "heart/data.csv", content))
 
@@ -275,9 +275,9 @@ def test_what_is_no_such_table_is_refused(
         load_heart(place(tmp_path, name, content))
 
 
-def test_a_truncated_table_is_refused(tmp_path: Path, data_dir: Path) -> None:
+def test_a_truncated_table_is_refused(tmp_path: Path, copies: Path) -> None:
     """A row too few is a shape; a row cut in two is a line."""
-    rows = heart_rows(data_dir)
+    rows = heart_rows(copies)
     with pytest.raises(DataDiffers, match=r"age has shape \(302,\), expected \(303,\)"):
         load_heart(place(tmp_path, "heart/data.csv", to_csv(rows[:-1])))
     with pytest.raises(DataDiffers, match="line 303 has 5 cells, expected 14"):
@@ -316,13 +316,13 @@ def test_a_damaged_idx_file_is_refused(content: bytes, message: str) -> None:
         parse_idx(content, "x")
 
 
-def test_an_image_file_of_wrong_shape_or_content_is_refused(tmp_path: Path, data_dir: Path) -> None:
+def test_an_image_file_of_wrong_shape_or_content_is_refused(tmp_path: Path, copies: Path) -> None:
     """The test images in the place of the train images, and Fashion in the place of MNIST."""
     small, large = "t10k-images-idx3-ubyte.gz", "train-images-idx3-ubyte.gz"
-    root = place(tmp_path, f"mnist/{large}", (data_dir / "mnist" / small).read_bytes())
+    root = place(tmp_path, f"mnist/{large}", (copies / "mnist" / small).read_bytes())
     with pytest.raises(DataDiffers, match=r"has shape \(10000, 28, 28\), expected \(60000, 28,"):
         load_mnist(root)
-    shutil.copy(data_dir / "fashion-mnist" / large, root / "mnist")
+    shutil.copy(copies / "fashion-mnist" / large, root / "mnist")
     with pytest.raises(DataDiffers, match=f"{large}: .* other values in train-images-idx3-ubyte$"):
         load_mnist(root)
 
@@ -503,11 +503,11 @@ def test_a_copy_put_into_the_cache_by_hand_is_used(server: Server, cache: Path) 
 
 
 def test_heart_comes_from_its_mirrors(
-    server: Server, data_dir: Path, heart: TabularData, monkeypatch: pytest.MonkeyPatch
+    server: Server, copies: Path, heart: TabularData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole way: the csv is not there, the old file is, its content is verified."""
     old = "/heart-disease/processed.cleveland.data"
-    server.answers[old] = [(data_dir / "heart" / "processed.cleveland.data").read_bytes()]
+    server.answers[old] = [(copies / "heart" / "processed.cleveland.data").read_bytes()]
     monkeypatch.setattr(datasets, "HEART_MIRRORS", (server.url("/data.csv"), server.url(old)))
     assert load_heart().fingerprint == heart.fingerprint
     asked = len(server.asked)
@@ -516,11 +516,11 @@ def test_heart_comes_from_its_mirrors(
 
 
 def test_images_come_from_their_mirrors(
-    server: Server, cache: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, cache: Path, copies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four files from one mirror, each kept in the cache as it was served."""
     for name in IDX_SHAPES:
-        packed = (data_dir / "mnist" / f"{name}.gz").read_bytes()
+        packed = (copies / "mnist" / f"{name}.gz").read_bytes()
         server.answers[f"/mnist/{name}.gz"] = [packed]
     monkeypatch.setattr(datasets, "MNIST_MIRRORS", (server.url("/mnist/"),))
     assert load_mnist().test_labels[:5].tolist() == [7, 2, 1, 0, 4]

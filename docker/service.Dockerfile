@@ -1,0 +1,37 @@
+# The service. Built from the top of the repository:
+#   docker build -f docker/service.Dockerfile -t foretell-service .
+
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /build
+# The base image's own pip fills the environment from outside, so none has to be inside.
+RUN python -m venv --without-pip /opt/foretell
+# service-cpu.txt: the small CPU wheel of ONNX Runtime; service-cuda.txt: the large one, with CUDA.
+ARG REQUIREMENTS=requirements/service-cpu.txt
+COPY ${REQUIREMENTS} requirements.txt
+# Wheels only: the base image has no compiler, and should need none.
+RUN pip --python /opt/foretell install --no-cache-dir --only-binary :all: \
+    --require-hashes --requirement requirements.txt
+COPY pyproject.toml README.md LICENSE* ./
+COPY service service
+COPY training training
+RUN pip --python /opt/foretell install --no-cache-dir --no-deps --no-build-isolation .
+
+FROM python:3.11-slim-bookworm
+COPY --from=build /opt/foretell /opt/foretell
+# An empty volume mounted here takes over these files, and their owner: the one that training has.
+COPY --chown=10001:10001 models /models
+ENV PATH=/opt/foretell/bin:$PATH \
+    FORETELL_HOST=0.0.0.0 \
+    FORETELL_PORT=8000 \
+    FORETELL_MODELS_DIR=/models \
+    FORETELL_LOG_FORMAT=json \
+    FORETELL_DRAIN_SECONDS=3
+USER 10001:10001
+EXPOSE 8000
+# http.client, because urllib would ask a proxy that the environment names.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-c", "\
+import http.client, os; \
+service = http.client.HTTPConnection('127.0.0.1', int(os.environ['FORETELL_PORT']), timeout=2); \
+service.request('GET', '/readyz'); \
+raise SystemExit(service.getresponse().status != 200)"]
+CMD ["foretell", "serve"]

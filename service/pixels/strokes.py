@@ -1,0 +1,125 @@
+"""Ink -> the strokes of one digit: what hangs together, what belongs, what does not."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import BlankImage
+from service.pixels.paper import Grey, otsu, steepness
+
+Mask = NDArray[np.uint8]  # 0 or 1
+
+FAINTEST = 9.0  # of 255: ink that differs less from its paper cannot be told from the paper
+CLEAR = 4.5  # ink stands this many times out of the paper's unevenness; noise reaches 4, pens 6
+MOSTLY_SPECKS = 0.1  # a digit has at least this share of all that looks like ink
+
+
+def strokes(ink: Grey) -> tuple[Mask, float]:
+    """Find the digit: its mask, uint8[height, width] of 0 and 1, and the value of its full ink.
+
+    Raises BlankImage where nothing stands out.
+    """
+    low, high = thresholds(ink)
+    everything = without_rules(hysteresis(ink, low, high))
+    mask = only_digit(everything, ink)
+    if int(mask.sum()) < MOSTLY_SPECKS * int(everything.sum()):
+        raise BlankImage("there are specks, but no stroke among them")
+    return mask, float(np.median(ink[(mask > 0) & (ink > low)]))
+
+
+def thresholds(ink: Grey) -> tuple[float, float]:
+    """Where ink may end and where it surely is: Otsu's threshold, and a share of it."""
+    if ink.max() < FAINTEST:
+        raise BlankImage("nothing stands out from the background")
+    high = otsu(ink)
+    inside, outside = ink[ink > high], ink[ink <= high]
+    if float(inside.mean() - outside.mean()) < CLEAR * float(outside.std()):
+        raise BlankImage("there is texture or noise, but no stroke in it")
+    return 0.6 * high, high
+
+
+def hysteresis(ink: Grey, low: float, high: float) -> Mask:
+    """Everything above `low` that hangs together with something above `high` (Canny 1986)."""
+    _, labels = cv2.connectedComponents((ink > low).astype(np.uint8), connectivity=8)
+    sure = np.bincount(labels[ink > high], minlength=int(labels.max()) + 1) > 0
+    sure[0] = False
+    return np.asarray(sure[labels], dtype=np.uint8)
+
+
+def without_rules(mask: Mask) -> Mask:
+    """Erase the lines of ruled or squared paper, but not the strokes that cross them."""
+    for turned in (mask, mask.T):  # rules run across, then down
+        if turned[:, :2].any() and turned[:, -2:].any():
+            erase_rules(turned)
+    return mask
+
+
+def erase_rules(mask: Mask) -> None:
+    """Erase in place the rules that run across.
+
+    A rule is thin and straight, comes in on one side and leaves on the other; where a stroke
+    crosses it, ink stands taller than the rule is thick.
+    """
+    height, width = mask.shape
+    straight = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, max(3, width // 12)), np.uint8))
+    joined = cv2.dilate(straight, np.ones((3, max(3, width // 12)), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    for rule in range(1, len(stats)):
+        if stats[rule, cv2.CC_STAT_WIDTH] < 0.95 * width:
+            continue
+        thick = round(float(np.median(((labels == rule) & (straight > 0)).sum(axis=0))))
+        if not 1 <= thick <= 0.04 * height:
+            continue
+        taller = np.ones((2 * thick + 1, 1), np.uint8)
+        tall = cv2.morphologyEx(mask, cv2.MORPH_OPEN, taller)
+        rest = np.where((labels == rule) & (tall == 0), 0, mask)
+        if rest.sum() > 0.15 * mask.sum():  # else the rule is all there is: a long 1
+            mask[:] = rest
+
+
+def only_digit(mask: Mask, ink: Grey) -> Mask:
+    """Keep the strokes of the digit; drop specks, frames, soft shadows, and what comes in over the
+    border.
+    """
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    height, width = mask.shape
+    left, top, wide, high, area = stats[1:].T
+    right, bottom = left + wide, top + high
+    area = area * ~frames(labels, stats[1:])
+    sharp = sharpness(mask, labels, ink)[1:]
+    off_centre = np.hypot((left + right) / 2 / width - 0.5, (top + bottom) / 2 / height - 0.5)
+    cut_off = (left <= 1) | (top <= 1) | (right >= width - 1) | (bottom >= height - 1)
+    main = int((area * sharp * (1 - off_centre) * np.where(cut_off, 0.3, 1.0)).argmax())
+    # A detached bar of a 5 is about as sharp and as large as the rest, and near it.
+    gap_x = np.maximum(0, np.maximum(left - right[main], left[main] - right))
+    gap_y = np.maximum(0, np.maximum(top - bottom[main], top[main] - bottom))
+    keep = np.hypot(gap_x, gap_y) < 0.35 * max(wide[main], high[main])
+    keep &= (area > 0.03 * area[main]) & (sharp > 0.35 * sharp[main])
+    keep &= ~cut_off | cut_off[main]
+    return np.asarray(np.concatenate([[False], keep])[labels], dtype=np.uint8)
+
+
+def sharpness(mask: Mask, labels: NDArray[np.int32], ink: Grey) -> NDArray[np.float64]:
+    """Of every connected part, how steep its outline is on the average."""
+    rim = mask > cv2.erode(mask, np.ones((3, 3), np.uint8))
+    parts = labels[rim]
+    count = np.bincount(parts, minlength=int(labels.max()) + 1)
+    total = np.bincount(parts, weights=steepness(ink)[rim], minlength=len(count))
+    return np.asarray(total / np.maximum(count, 1), dtype=np.float64)
+
+
+def frames(labels: NDArray[np.int32], boxes: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Which parts are boxes printed around the digit, as on forms.
+
+    Such a part surrounds another of some size, and lies along the edges of its bounding box.
+    """
+    left, top, wide, high = boxes[:, :4].T
+    right, bottom = left + wide, top + high
+    around = (left[:, None] < left) & (right[:, None] > right) & (high > 0.3 * high[:, None])
+    around &= (top[:, None] < top) & (bottom[:, None] > bottom)
+    found = around.any(axis=1)
+    for i in np.nonzero(found)[0]:
+        part = labels[top[i] : bottom[i], left[i] : right[i]] == i + 1
+        rim = max(2, round(0.08 * min(part.shape)))
+        found[i] = int(part[rim:-rim, rim:-rim].sum()) < 0.1 * int(part.sum())
+    return np.asarray(found)

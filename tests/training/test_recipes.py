@@ -1,0 +1,135 @@
+"""The networks by name: what they count, what they see, what they learn."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from service.task import TabularTask
+from training.augmentation import augment
+from training.fit import fit
+from training.preprocessing import TabularEncoder
+from training.recipe import Recipe
+from training.recipes import COURSES, heart
+from training.synthetic import synthetic_digits, synthetic_heart
+
+# The lectures' own figures, written here a second time so that a recipe cannot drift with its own.
+PARAMETERS = {
+    ("heart", "mlp16"): 497,
+    ("credit", "logistic"): 25,
+    ("digits", "softmax"): 7_850,
+    ("digits", "dense32"): 25_450,
+    ("digits", "deep"): 88_285,
+    ("digits", "dropout"): 1_863_690,
+    ("digits", "batchnorm"): 1_871_882,
+}
+
+
+@pytest.mark.parametrize(("task", "recipe"), PARAMETERS)
+def test_the_lectures_networks_count_the_lectures_parameters(task: str, recipe: str) -> None:
+    """Weights, biases and moving statistics."""
+    found = COURSES[task].recipes[recipe]
+    assert found.network().count_params() == found.parameters == PARAMETERS[task, recipe]
+
+
+def test_batchnorm_has_4096_moving_statistics() -> None:
+    """Of its 1,871,882 parameters; they are not trained."""
+    network = COURSES["digits"].recipes["batchnorm"].network()
+    assert sum(int(np.prod(w.shape)) for w in network.non_trainable_weights) == 4_096
+
+
+@pytest.mark.parametrize("task", COURSES)
+def test_the_default_recipe_is_declared_and_exported_under_the_tasks_name(task: str) -> None:
+    """Defaults are names in the table of recipes."""
+    course = COURSES[task]
+    assert course.model_name(course.default) == task
+    assert course.default in course.recipes
+
+
+def test_a_wrong_parameter_count_stops_training() -> None:
+    """A recipe that declares another number than its network has is refused before fitting."""
+    course = COURSES["heart"]
+    wrong = Recipe(heart.mlp16, 498, course.recipes["mlp16"].optimizer, epochs=1, batch_size=8)
+    with pytest.raises(ValueError, match="497 parameters, but 498 are declared"):
+        fit(course, wrong, course.prepare(course.synthetic()))
+
+
+def encoder() -> TabularEncoder:
+    return heart.preprocessing(heart.prepare(synthetic_heart()).train.inputs)
+
+
+def test_hearts_29_inputs_are_six_numbers_and_seven_coded_fields() -> None:
+    """Each coded field lights exactly one column, or none where it may be missing without one."""
+    rows = np.array([[57, 1, 4, 140, 241, 0, 2, 123, 1, 0.2, 2, 3, 7]], np.float32)
+    columns = np.asarray(encoder()(rows))[0]
+    assert len(columns) == 29
+    coded = columns[6:].tolist()
+    sex, cp, fbs, restecg = [0, 1], [0, 0, 0, 0, 1], [1, 0], [0, 0, 1]
+    exang, ca, thal = [0, 1], [0, 0, 0, 1, 0], [0, 0, 1, 0]
+    assert coded == [*sex, *cp, *fbs, *restecg, *exang, *ca, *thal]
+
+
+def test_missing_numbers_take_the_training_mean_and_missing_codes_their_column() -> None:
+    """The mean is 0 once standardised; cp, ca and thal have a column for not recorded."""
+    columns = np.asarray(encoder()(np.full((1, 13), np.nan, np.float32)))[0]
+    assert columns[:6].tolist() == [0] * 6
+    lit = np.flatnonzero(columns).tolist()
+    assert lit == [6 + 2, 6 + 2 + 5 + 2 + 3 + 2 + 4, 28]
+
+
+def test_numbers_are_standardised_on_the_training_part() -> None:
+    """Mean 0 and deviation 1 over the training rows, missing values left out."""
+    train = heart.prepare(synthetic_heart()).train.inputs
+    columns = np.asarray(heart.preprocessing(train)(train))[:, :6]
+    present = ~np.isnan(train[:, [0, 3, 4, 7, 9, 10]])
+    for column, here in zip(columns.T, present.T, strict=True):
+        assert column[here].mean() == pytest.approx(0, abs=1e-4)
+        assert column[here].std() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("task", COURSES)
+def test_parts_do_not_overlap_and_leave_nothing_out(task: str) -> None:
+    """Every row is in exactly one part: the test part is never trained on."""
+    course = COURSES[task]
+    data = course.synthetic()
+    parts = course.prepare(data)
+    rows = [row.tobytes() for part in (parts.train, parts.validation, parts.test)
+            for row in part.inputs]  # fmt: skip
+    if isinstance(course.task, TabularTask):
+        everything = [row.tobytes() for row in data.features.to_numpy(np.float32)]  # type: ignore[union-attr]
+    else:
+        everything = [p.tobytes() for p in (*data.train_images, *data.test_images)]  # type: ignore[union-attr]
+    assert sorted(rows) == sorted(everything)
+
+
+def test_a_fitted_network_has_learned() -> None:
+    """On made-up patients with a planted signal, the default network ranks well above chance."""
+    course = COURSES["heart"]
+    data = course.prepare(course.synthetic())
+    fitted = fit(course, course.recipes["mlp16"], data, epochs=40)
+    probability = np.asarray(fitted.model(data.test.inputs)).reshape(-1)
+    assert roc_auc_score(data.test.labels, probability) > 0.7
+    assert fitted.history["loss"][-1] < fitted.history["loss"][0]
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    """On one machine; another seed gives others."""
+    course = COURSES["heart"]
+    data = course.prepare(course.synthetic())
+
+    def weights(seed: int) -> bytes:
+        fitted = fit(course, course.recipes["mlp16"], data, seed=seed, epochs=2)
+        return b"".join(w.numpy().tobytes() for w in fitted.model.weights)
+
+    assert weights(1) == weights(1) != weights(2)
+
+
+def test_augmented_digits_stay_digits() -> None:
+    """Same shape and type, something on every picture, new at each draw, the same for a seed."""
+    data = synthetic_digits()
+    images, labels = data.train_images[:64], data.train_labels[:64]
+    once = augment(images, labels, np.random.default_rng(0))
+    assert once.shape == images.shape
+    assert once.dtype == np.uint8
+    assert (once.reshape(64, -1).max(axis=1) > 100).all()
+    assert (once != augment(images, labels, np.random.default_rng(1))).any()
+    assert (once == augment(images, labels, np.random.default_rng(0))).all()
