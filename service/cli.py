@@ -91,13 +91,14 @@ def run_predict(arguments: argparse.Namespace) -> int:
     task = TASKS.get(arguments.task)
     if task is None:
         raise UnknownModel(arguments.task, list(TASKS))
-    served = Repository(settings.models_dir, TASKS, "cpu").load(task.name)
+    repository = Repository(settings.models_dir, TASKS, "cpu")
     if isinstance(task, TabularTask):
-        row = _row(arguments, task)
-        print(served.predict(task.to_array([row]))[0].model_dump_json())
+        row = task.to_array([_row(arguments, task)])
+        print(repository.load(task.name).predict(row)[0].model_dump_json())
         return 0
-    if not arguments.pictures:
-        arguments.parser.error("name one or more pictures")
+    if not arguments.pictures or arguments.json:
+        arguments.parser.error(f"{task.name} takes one or more pictures")
+    served = repository.load(task.name)
     failures = 0
     for path in arguments.pictures:
         try:
@@ -141,3 +142,7 @@ def run_models(arguments: argparse.Namespace) -> int:
         metrics = "  ".join(f"{metric} {value:.4f}" for metric, value in card.metrics.items())
         print(f"{name:<16} {card.version:>3}  {card.training.recipe:<10} {metrics}")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

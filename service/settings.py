@@ -71,7 +71,11 @@ def read_settings(**overrides: object) -> Settings:
         return Settings.model_validate(given)
     except ValidationError as error:
         problems = [
-            FieldProblem(PREFIX + str(e["loc"][0]).upper(), e["msg"], repr(e["input"]))
+            FieldProblem(
+                PREFIX + str(e["loc"][0]).upper(),
+                e["msg"].removeprefix("Input should be "),
+                repr(e["input"]),
+            )
             for e in error.errors()
         ]
         raise SettingsError("; ".join(str(problem) for problem in problems)) from error

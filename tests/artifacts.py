@@ -1,4 +1,4 @@
-"""Small real artifacts for tests: graphs of a few nodes, with cards and golden answers that hold."""
+"""Small real artifacts for tests: graphs of a few nodes, with cards and golden answers."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,17 +17,17 @@ TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "int64": Tens
 
 
 def write_artifact(
-    models_dir: Path, task: Task, *, name: str | None = None, version: str = "1", bias: float = 0.0
+    models_dir: Path, task: Task, *, version: str = "1", graph: onnx.ModelProto | None = None
 ) -> Path:
-    """A complete, valid artifact whose answers depend on every input (and on `bias`)."""
-    name = name or task.name
-    folder = models_dir / name / version
+    """A complete, valid artifact whose answers depend on every input."""
+    folder = models_dir / task.name / version
     folder.mkdir(parents=True)
-    onnx.save(graph_of(task, bias), folder / MODEL)
+    onnx.save(graph or graph_of(task), folder / MODEL)
     (folder / SIGNATURE).write_text("a graph of a few nodes, for tests\n")
     inputs = golden_of(task)
     predictor = Predictor(folder / MODEL, "cpu")
-    np.savez(folder / GOLDEN, input=inputs, **predictor.predict(inputs))
+    arrays: dict[str, Any] = {"input": inputs, **predictor.predict(inputs)}
+    np.savez(folder / GOLDEN, **arrays)
     write_card(folder, task)
     return folder
 
@@ -87,8 +87,10 @@ def golden_of(task: Task) -> NDArray[Any]:
 
 def graph_of(task: Task, bias: float = 0.0) -> onnx.ModelProto:
     """A graph with the contract's tensors."""
-    build = _tabular if isinstance(task, TabularTask) else _images
-    nodes, constants = build(task, bias)
+    if isinstance(task, TabularTask):
+        nodes, constants = _tabular(task, bias)
+    else:
+        nodes, constants = _images(task, bias)
     contract = task.contract
     graph = helper.make_graph(
         nodes,

@@ -51,7 +51,8 @@ def flag(image: Picture, rng: np.random.Generator) -> Picture:
         image = line(image, top, top + length * np.array([-np.cos(angle), np.sin(angle)]), width)
     if rng.random() < 0.35:
         half = height * rng.uniform(0.15, 0.35)
-        image = line(image, low - [half, 0], low + [half * rng.uniform(0.7, 1.2), 0], width)
+        left, right = np.array([half, 0]), np.array([half * rng.uniform(0.7, 1.2), 0])
+        image = line(image, low - left, low + right, width)
     return image
 
 
@@ -152,9 +153,7 @@ def warp(image: Picture, rng: np.random.Generator) -> Picture:
     shift = 13.5 + rng.normal(0, 0.7, 2)
     where = GRID @ matrix.T.astype(np.float32) + shift.astype(np.float32)
     where += bend * np.float32(rng.uniform(0, 2.4))
-    return np.asarray(
-        cv2.remap(image, where[..., 0], where[..., 1], cv2.INTER_LINEAR), np.uint8
-    )
+    return np.asarray(cv2.remap(image, where[..., 0], where[..., 1], cv2.INTER_LINEAR), np.uint8)
 
 
 def wear(image: Picture, rng: np.random.Generator) -> Picture:

@@ -42,9 +42,9 @@ def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Course, str]]:
         for course in COURSES.values():
             yield from ((course, recipe) for recipe in course.recipes)
         return
-    course = COURSES.get(arguments.task)
-    if course is None:
+    if arguments.task not in COURSES:
         fail(f"unknown task {arguments.task!r}; there are: {', '.join(COURSES)}")
+    course = COURSES[arguments.task]
     recipe = arguments.recipe or course.default
     if recipe not in course.recipes:
         fail(f"{course.task.name} has no recipe {recipe!r}; it has: {', '.join(course.recipes)}")

@@ -103,7 +103,9 @@ def _write_graph(model: keras.Model, task: Task, folder: Path) -> None:
     dtype, shape = contract.input.dtype, contract.input.shape
     names = [output.name for output in contract.outputs]
 
-    @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name=contract.input.name)])
+    @tf.function(  # type: ignore[untyped-decorator]  # TensorFlow has no types
+        input_signature=[tf.TensorSpec(shape, dtype, name=contract.input.name)]
+    )
     def graph(batch: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = model(batch, training=False)
         if isinstance(task, TabularTask):
@@ -142,7 +144,8 @@ def _write_golden(model: keras.Model, task: Task, inputs: NDArray[Any], folder: 
         answers: dict[str, NDArray[Any]] = {"probability": probabilities.reshape(-1)}
     else:
         answers = {"probabilities": probabilities, task.answer: probabilities.argmax(axis=1)}
-    np.savez_compressed(folder / GOLDEN, input=inputs, **answers)
+    arrays: dict[str, Any] = {"input": inputs, **answers}
+    np.savez_compressed(folder / GOLDEN, **arrays)
     predictor = Predictor(folder / MODEL, "cpu")
     predictor.check_signature(task.contract)
     predictor.check_golden(inputs, answers, TOLERANCE)

@@ -102,7 +102,7 @@ def picture_router(task: ImageTask) -> APIRouter:
             "`file` parts of a form, or 28x28 pixels as JSON. For several files the answer is a "
             "list in their order; a file that cannot be read has an `error` in its place."
         ),
-        response_model=task.prediction | list[of_file | RefusedPicture],  # type: ignore[valid-type]  # made above
+        response_model=task.prediction | list[of_file | RefusedPicture],
         openapi_extra={"requestBody": _documented_body()},
     )
     return router

@@ -58,7 +58,7 @@ def test_not_recorded_may_be_absent_null_or_the_datas_zero(
 
 
 def test_whole_numbers_may_be_written_as_floats(client: TestClient) -> None:
-    """pandas turns an integer column with gaps into floats; 2.0 is still the code 2."""
+    """What pandas makes of an integer column with gaps: 2.0 is still the code 2."""
     row = {"age": 60.0, "sex": 1.0, "cp": 2.0}
     assert client.post("/v1/heart/predict", json=row).status_code == 200
 

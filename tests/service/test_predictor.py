@@ -16,7 +16,7 @@ from tests.artifacts import write_artifact
 from tests.waiting import wait_until
 
 CUDA_WORKS = predictor.cuda_obstacle() is None
-without_cuda = pytest.mark.skipif(CUDA_WORKS, reason="this machine has CUDA; the case is one without")
+without_cuda = pytest.mark.skipif(CUDA_WORKS, reason="this machine has CUDA")
 
 
 @without_cuda

@@ -23,7 +23,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_misspelt_setting_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a shrug: the service would run on the wrong device otherwise."""
     monkeypatch.setenv("FORETELL_DEVISE", "cuda")
-    with pytest.raises(SettingsError, match="FORETELL_DEVISE.*FORETELL_DEVICE"):
+    with pytest.raises(SettingsError, match=r"FORETELL_DEVISE.*FORETELL_DEVICE"):
         read_settings()
 
 

@@ -21,7 +21,6 @@ from service.predictor import Predictor
 from service.settings import Settings
 from service.task import TabularTask
 from tests.waiting import wait_until
-from training import export as export_module
 from training.export import export
 from training.fit import Fitted, fit
 from training.recipe import Course, Prepared
@@ -229,7 +228,7 @@ def test_a_graph_that_disagrees_with_keras_is_not_written(
                 tensor.CopyFrom(changed)
         save(proto, path)
 
-    monkeypatch.setattr(export_module.onnx, "save", save_spoiled)
+    monkeypatch.setattr(onnx, "save", save_spoiled)
     with pytest.raises(ArtifactError, match="golden answers differ"):
         export(*trained["heart"], tmp_path)
     assert list((tmp_path / "heart").iterdir()) == []

@@ -1,0 +1,223 @@
+"""The deployment as its users run it: built, started, asked, stopped, by docker-compose."""
+
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+import pytest
+from PIL import Image, ImageDraw
+
+from service.tasks.credit import Client
+from service.tasks.heart import Patient
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(1200)]
+
+ROOT = Path(__file__).resolve().parents[2]
+GRACE = 40  # seconds, stop_grace_period: after these Docker kills
+MB = 1_000_000
+
+HEART: dict[str, Any] = Patient.model_json_schema()["example"]
+CREDIT: dict[str, Any] = Client.model_json_schema()["example"]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One project of its own, whose names, port and volumes are nobody else's."""
+
+    compose_command: tuple[str, ...]
+    project: str
+    port: int
+
+    def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        """Any command, whatever comes of it."""
+        return subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True
+        )
+
+    def compose(self, *arguments: str) -> str:
+        """A compose command that has to work; what it printed."""
+        done = self.run(*self.compose_command, *arguments)
+        assert done.returncode == 0, f"{arguments}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+        return done.stdout.strip()
+
+    def python(self, code: str) -> "subprocess.CompletedProcess[str]":
+        """Python inside the running service."""
+        return self.run(*self.compose_command, "exec", "-T", "service", "python", "-c", code)
+
+    def inspect(self, template: str) -> str:
+        """A fact about the service's container, running or not."""
+        name = f"label=com.docker.compose.project={self.project}"
+        container = self.run("docker", "ps", "--all", "--quiet", "--filter", name).stdout.split()
+        return self.run("docker", "inspect", "--format", template, *container).stdout.strip()
+
+    def post(self, path: str, **body: Any) -> httpx.Response:
+        """One request, on a connection of its own."""
+        return httpx.post(f"http://127.0.0.1:{self.port}/v1/{path}/predict", timeout=30, **body)
+
+    def ready(self) -> bool:
+        """What /readyz says; raises httpx.TransportError when nobody answers."""
+        return httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=30).status_code == 200
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Compose's variables: the project, and a port that only this machine can reach."""
+        port = f"127.0.0.1:{self.port}"
+        return os.environ | {"COMPOSE_PROJECT_NAME": self.project, "FORETELL_PORT": port}
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip; but CI promises an engine, so there its absence is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def project() -> Deployment:
+    """Nothing built yet. With `docker compose` or docker-compose, whichever is here."""
+    if shutil.which("docker") is None:
+        unavailable("there is no docker command here")
+    found = Deployment(("docker", "compose"), f"foretell-{uuid.uuid4().hex[:8]}", free_port())
+    if found.run("docker", "compose", "version").returncode == 0:
+        return found
+    if shutil.which("docker-compose") is None:
+        unavailable("there is neither docker compose nor docker-compose here")
+    return Deployment(("docker-compose",), found.project, found.port)
+
+
+@pytest.fixture(scope="module")
+def built(project: Deployment) -> Iterator[Deployment]:
+    """The service's image built; containers, volumes and images are gone afterwards."""
+    if project.run("docker", "info").returncode != 0:
+        unavailable("no Docker engine answers `docker info`")
+    try:
+        project.compose("build", "service")
+        yield project
+    finally:
+        project.compose("--profile", "training", "down", "--volumes", "--rmi", "local")
+
+
+@pytest.fixture
+def service(built: Deployment) -> Deployment:
+    """Up, and healthy by the image's own health check."""
+    built.compose("up", "--detach", "--no-build", "service")
+    wait_until(lambda: built.inspect("{{.State.Health.Status}}") == "healthy", seconds=120)
+    return built
+
+
+def seven() -> bytes:
+    """A 7 as a person draws one, thick and black on white, as PNG."""
+    picture = Image.new("L", (300, 300), 255)
+    ImageDraw.Draw(picture).line([(80, 60), (220, 60), (130, 250)], fill=0, width=24, joint="curve")
+    encoded = io.BytesIO()
+    picture.save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def test_each_model_answers_through_the_published_port(service: Deployment) -> None:
+    """A patient, a client and a drawn digit, by the models that are in the image."""
+    heart = service.post("heart", json=HEART).json()
+    assert 0 < heart["probability"] < 1
+    assert heart["disease"] == (heart["probability"] >= heart["threshold"])
+    credit = service.post("credit", json=CREDIT).json()
+    assert credit["default"] == (credit["probability"] >= credit["threshold"])
+    digit = service.post("digits", files={"file": ("seven.png", seven())}).json()
+    assert digit["digit"] == 7
+    assert digit["model"]["name"] == "digits"
+
+
+def test_a_bad_row_is_a_problem_that_names_its_fields(service: Deployment) -> None:
+    """The same errors as anywhere: 422, problem+json, every bad field."""
+    answer = service.post("heart", json=HEART | {"age": "old", "sex": 5})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert {error["field"] for error in answer.json()["errors"]} == {"age", "sex"}
+
+
+def test_the_image_holds_what_serving_needs_and_no_more(
+    service: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No root, no TensorFlow, no pip, nothing writable but /tmp; below 800 MB in all."""
+    assert service.python("import os; assert os.getuid() == os.getgid() == 10001").returncode == 0
+    for absent in ("tensorflow", "keras", "pip"):
+        assert "ModuleNotFoundError" in service.python(f"import {absent}").stderr
+    for folder in ("/models", "/opt/foretell", "/"):
+        refused = service.python(f"open('{folder}/file', 'w')").stderr
+        assert "Read-only file system" in refused
+    image = service.inspect("{{.Image}}")
+    size = int(service.run("docker", "inspect", "--format", "{{.Size}}", image).stdout)
+    with capsys.disabled():
+        print(f"\nservice image: {size / MB:.0f} MB")
+    assert size < 800 * MB  # CUDA's libraries or TensorFlow alone would be more
+
+
+def test_stopping_fails_no_request(service: Deployment) -> None:
+    """While it drains, new requests are answered; one that came in halves outlives even that."""
+    body = json.dumps(HEART).encode()
+    slow = HTTPConnection("127.0.0.1", service.port, timeout=60)
+    slow.putrequest("POST", "/v1/heart/predict")
+    slow.putheader("Content-Type", "application/json")
+    slow.putheader("Content-Length", str(len(body)))
+    slow.endheaders(body[:10])
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        stopping = pool.submit(service.compose, "stop", "service")
+        wait_until(lambda: not service.ready())
+        asked = pool.map(lambda _: service.post("heart", json=HEART).status_code, range(50))
+        assert set(asked) == {200}
+        wait_until(lambda: refuses(service))
+        slow.send(body[10:])
+        answer = slow.getresponse()
+        assert answer.status == 200
+        assert 0 < json.load(answer)["probability"] < 1
+        stopping.result()
+    assert time.monotonic() - began < GRACE
+    assert service.inspect("{{.State.ExitCode}} {{.State.OOMKilled}}") == "0 false"
+
+
+def refuses(service: Deployment) -> bool:
+    """Whether new connections are no longer served."""
+    try:
+        service.ready()
+    except httpx.TransportError:
+        return True
+    return False
+
+
+def test_logs_are_json_and_quiet(service: Deployment) -> None:
+    """An object a line, from the start to a clean stop, and nothing above `info`."""
+    service.compose("stop", "service")
+    logs = service.run("docker", "logs", service.inspect("{{.Id}}"))
+    events = [json.loads(line) for line in (logs.stdout + logs.stderr).splitlines()]
+    assert {event["level"] for event in events} == {"info"}
+    names = [event["event"] for event in events]
+    assert "draining" in names
+    assert names[-1].startswith("Finished server process")
+
+
+def test_the_gpu_variant_asks_for_the_device(project: Deployment) -> None:
+    """The two files together are valid, and build with the other lock."""
+    files = ("-f", "docker-compose.yml", "-f", "docker-compose.gpu.yml")
+    merged = project.compose(*files, "--profile", "training", "config")
+    for part in ("driver: nvidia", "FORETELL_DEVICE: cuda", "service-cuda.txt", "training-gpu.txt"):
+        assert part in merged

@@ -1,0 +1,90 @@
+"""The `foretell` command without a server."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from service.cli import main
+from tests.service.test_pictures_route import encoded, seven
+
+
+def test_predict_says_what_http_says(
+    client: TestClient, models_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same row, the same answer."""
+    row = {"age": 60, "sex": 1, "cp": 3}
+    arguments = ["predict", "heart", "--json", json.dumps(row), "--models-dir", str(models_dir)]
+    assert main(arguments) == 0
+    by_command = json.loads(capsys.readouterr().out)
+    assert by_command == client.post("/v1/heart/predict", json=row).json()
+
+
+def test_predict_reads_a_row_from_standard_input(
+    models_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--json -` for pipes."""
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"age": 60, "sex": 1}'))
+    assert main(["predict", "heart", "--json", "-", "--models-dir", str(models_dir)]) == 0
+    assert "probability" in json.loads(capsys.readouterr().out)
+
+
+def test_predict_answers_each_picture_and_goes_on_after_a_bad_one(
+    models_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line a picture, in order; a bad or missing file is named, and the exit status tells."""
+    good, bad, last = tmp_path / "a.png", tmp_path / "b.png", tmp_path / "c.png"
+    good.write_bytes(encoded(seven()))
+    bad.write_bytes(b"not a picture")
+    Image.fromarray(np.rot90(seven())).save(last)
+    pictures = [str(path) for path in (good, bad, tmp_path / "none.png", last)]
+    assert main(["predict", "digits", *pictures, "--models-dir", str(models_dir)]) == 1
+    output = capsys.readouterr()
+    assert [json.loads(line)["file"] for line in output.out.splitlines()] == [str(good), str(last)]
+    assert str(bad) in output.err
+    assert "none.png" in output.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "heart", "--json", '{"age": "x"}'], "age: expected a number from 18 to 120"),
+        (["predict", "weather", "--json", "{}"], "no model 'weather'; there are: credit, digits"),
+        (["models", "--models-dir", "/nowhere"], "there are no models in /nowhere"),
+    ],
+)
+def test_failures_are_one_line(
+    arguments: list[str],
+    message: str,
+    models_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What was wrong, and exit status 1."""
+    monkeypatch.setenv("FORETELL_MODELS_DIR", str(models_dir))
+    assert main(arguments) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["predict"], ["predict", "heart"], ["fly"]])
+def test_wrong_usage_is_explained(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 2 and the usage."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: foretell" in capsys.readouterr().err
+
+
+def test_models_are_listed(models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Name, version, recipe and metrics."""
+    assert main(["models", "--models-dir", str(models_dir)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines] == [
+        ["credit", "1", "test"],
+        ["digits", "1", "test"],
+        ["heart", "1", "test"],
+    ]

@@ -1,0 +1,142 @@
+"""`foretell serve` as a process: start, answer, stop under load."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.waiting import wait_until
+
+ROW = {"age": 60, "sex": 1}
+
+
+class Service:
+    """A running `foretell serve` on a free port, and what it logged."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.events: list[dict[str, object]] = []
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+        wait_until(lambda: bool(self.of("listening")) or process.poll() is not None)
+        assert process.poll() is None, self.events
+        self.url = str(self.of("listening")[0]["url"])
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.events.append(json.loads(line))
+
+    def of(self, event: str) -> list[dict[str, object]]:
+        """Log lines of one kind."""
+        return [found for found in self.events if found.get("event") == event]
+
+    def wait(self) -> int:
+        """The exit status, once it has ended and its log is read."""
+        status = self.process.wait(timeout=30)
+        self._reading.join(timeout=5)
+        return status
+
+
+@contextmanager
+def serving(models_dir: Path, **settings: str) -> Iterator[Service]:
+    environment = os.environ | {
+        "FORETELL_MODELS_DIR": str(models_dir),
+        "FORETELL_DEVICE": "cpu",
+        "FORETELL_LOG_FORMAT": "json",
+        **settings,
+    }
+    command = [sys.executable, "-m", "service.cli", "serve", "--port", "0"]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        service = Service(process)
+        wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 200)
+        yield service
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def test_logs_are_one_json_object_a_line_with_the_request_id(models_dir: Path) -> None:
+    """From the first line to the last; a request's id is in its line."""
+    with serving(models_dir) as service:
+        httpx.get(f"{service.url}/livez", headers={"x-request-id": "find-me"})
+        service.process.terminate()
+        service.wait()
+        (request,) = [e for e in service.of("request") if e.get("request_id") == "find-me"]
+    assert (request["method"], request["path"], request["status"]) == ("GET", "/livez", 200)
+    assert [event["model"] for event in service.of("model loaded")] == ["credit", "digits", "heart"]
+
+
+def test_sigterm_under_load_fails_no_request(models_dir: Path) -> None:
+    """Not ready first; answering while it drains; then gone, without one failed request.
+
+    The clients do what a load balancer does: they stop once the service says it is not ready.
+    """
+    statuses: list[int] = []
+    failures: list[Exception] = []
+
+    def load(url: str) -> None:
+        with httpx.Client(base_url=url) as client:
+            while client.get("/readyz").status_code == 200:
+                try:
+                    statuses.append(client.post("/v1/heart/predict", json=ROW).status_code)
+                except httpx.HTTPError as error:
+                    failures.append(error)
+                    return
+
+    with serving(models_dir, FORETELL_DRAIN_SECONDS="1.5") as service:
+        clients = [threading.Thread(target=load, args=(service.url,)) for _ in range(8)]
+        for client in clients:
+            client.start()
+        wait_until(lambda: len(statuses) > 200)
+        service.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 503)
+        late = httpx.post(f"{service.url}/v1/heart/predict", json=ROW)
+        for client in clients:
+            client.join(timeout=20)
+        service.wait()
+    assert not failures
+    assert set(statuses) == {200}
+    assert (late.status_code, late.headers["connection"]) == (200, "close")
+    assert not service.of("request crashed")
+
+
+def test_a_second_signal_stops_at_once(models_dir: Path) -> None:
+    """An operator who is in a hurry does not wait for the drain."""
+    with serving(models_dir, FORETELL_DRAIN_SECONDS="300") as service:
+        service.process.send_signal(signal.SIGINT)
+        wait_until(lambda: bool(service.of("draining")))
+        service.process.send_signal(signal.SIGINT)
+        service.wait()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("FORETELL_DEVICE", "gpu", "FORETELL_DEVICE: expected 'auto', 'cpu' or 'cuda', got 'gpu'"),
+        ("FORETELL_PROT", "1", "unknown setting FORETELL_PROT"),
+    ],
+)
+def test_bad_settings_stop_it_before_it_starts(variable: str, value: str, message: str) -> None:
+    """One line that says what is wrong, no traceback, exit status 1."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "service.cli", "serve"],
+        env=os.environ | {variable: value},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
