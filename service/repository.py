@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class Served:
     predictor: Predictor
     load_ms: float
 
-    @property
+    @cached_property
     def ref(self) -> ModelRef:
         """Its name and version, as answers carry them."""
         return ModelRef(name=self.card.name, version=self.card.version)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.pixels.decode import decode
-from service.pixels.frame import already_mnist, frame
+from service.pixels.frame import already_mnist, framed
 from service.pixels.ink import find_ink
 
 __all__ = ["read_digit"]
@@ -31,4 +31,4 @@ def read_digit(encoded: bytes, *, max_pixels: int = 50_000_000) -> NDArray[np.ui
     """
     colours = decode(encoded, max_pixels)
     as_it_is = already_mnist(colours)
-    return frame(find_ink(colours)) if as_it_is is None else as_it_is
+    return framed(find_ink(colours)) if as_it_is is None else as_it_is

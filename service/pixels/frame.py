@@ -16,7 +16,7 @@ THINNEST = 2.0  # pixels of 28; a pen thinner than nearly all of MNIST's is thic
 LEAST_INK = 1e-3
 
 
-def frame(ink: NDArray[np.float32]) -> NDArray[np.uint8]:
+def framed(ink: NDArray[np.float32]) -> NDArray[np.uint8]:
     """float32[h, w], 0 = paper, 1 = ink, cropped to the ink -> uint8[28, 28] in MNIST's form."""
     return centred(boxed(thickened(enlarged(ink))))
 
@@ -67,13 +67,13 @@ def centred(box: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = box.shape
     left = min(max(0, round(SIDE / 2 - moments["m10"] / mass)), SIDE - width)
     top = min(max(0, round(SIDE / 2 - moments["m01"] / mass)), SIDE - height)
-    framed = np.zeros((SIDE, SIDE), np.uint8)
-    framed[top : top + height, left : left + width] = box
-    return framed
+    image = np.zeros((SIDE, SIDE), np.uint8)
+    image[top : top + height, left : left + width] = box
+    return image
 
 
 def already_mnist(colours: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """The picture itself where it is MNIST's already, inverted or in several times the size; or None.
+    """The picture itself where it is MNIST's already, be it inverted or enlarged; otherwise None.
 
     What no other picture has by chance: grey, square, paper exactly black (or white), the ink's
     longest side BOX pixels and its centre of mass within half a pixel of (14, 14). All 70,000 do.
@@ -83,8 +83,8 @@ def already_mnist(colours: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     times, left_over = divmod(colours.shape[0], SIDE)
     if left_over or not 1 <= times <= 10:
         return None
-    for image in (colours, 255 - colours):
-        if np.median(image) == 0 and image.max() > 200:
+    for image in (colours, ~colours):
+        if 2 * cv2.countNonZero(image) < image.size and image.max() > 200:
             small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
             solid = small > (0 if times == 1 else 24)
             _, _, width, height = cv2.boundingRect(solid.astype(np.uint8))

@@ -8,7 +8,7 @@ from service.errors import BlankImage
 from service.pixels.paper import Grey, above_paper, steepness
 from service.pixels.strokes import strokes
 
-LOOK_AT = 320  # longest side in pixels that is enough to find and separate a digit
+LOOK_AT = 256  # longest side in pixels that is enough to find and separate a digit
 AT_LEAST = 112  # a smaller picture is enlarged, so that a step of one pixel is not a whole stroke
 CLOSER = 0.45  # a digit smaller than this share of the picture gets a second, closer look
 SOFTEST = 0.13  # of the digit's size: an edge wider than that is a shadow's, not a pen's

@@ -11,6 +11,7 @@ Mask = NDArray[np.uint8]  # 0 or 1
 
 FAINTEST = 9.0  # of 255: ink that differs less from its paper cannot be told from the paper
 CLEAR = 4.5  # ink stands this many times out of the paper's unevenness; noise reaches 4, pens 6
+CUT_OFF = np.array([1, 0.3, 0.15, 0.04, 0.04])  # trust in a part that touches 0..4 sides
 MOSTLY_SPECKS = 0.1  # a digit has at least this share of all that looks like ink
 
 
@@ -24,7 +25,7 @@ def strokes(ink: Grey) -> tuple[Mask, float]:
     mask = only_digit(everything, ink)
     if int(mask.sum()) < MOSTLY_SPECKS * int(everything.sum()):
         raise BlankImage("there are specks, but no stroke among them")
-    return mask, float(np.median(ink[(mask > 0) & (ink > low)]))
+    return mask, float(np.median(ink[mask > 0]))
 
 
 def thresholds(ink: Grey) -> tuple[float, float]:
@@ -32,15 +33,20 @@ def thresholds(ink: Grey) -> tuple[float, float]:
     if ink.max() < FAINTEST:
         raise BlankImage("nothing stands out from the background")
     high = otsu(ink)
-    inside, outside = ink[ink > high], ink[ink <= high]
-    if float(inside.mean() - outside.mean()) < CLEAR * float(outside.std()):
+    inside = np.asarray(cv2.compare(ink, high, cv2.CMP_GT), dtype=np.uint8)
+    pen, _ = cv2.meanStdDev(ink, mask=inside)
+    paper, unevenness = cv2.meanStdDev(ink, mask=~inside)
+    if float(pen[0, 0] - paper[0, 0]) < CLEAR * float(unevenness[0, 0]):
         raise BlankImage("there is texture or noise, but no stroke in it")
     return 0.6 * high, high
 
 
 def hysteresis(ink: Grey, low: float, high: float) -> Mask:
     """Everything above `low` that hangs together with something above `high` (Canny 1986)."""
-    _, labels = cv2.connectedComponents((ink > low).astype(np.uint8), connectivity=8)
+    mask = np.asarray(cv2.compare(ink, low, cv2.CMP_GT), dtype=np.uint8) & 1
+    count, labels = cv2.connectedComponents(mask, connectivity=8)
+    if count == 2:  # one part only, and so the one with the strongest ink
+        return mask
     sure = np.bincount(labels[ink > high], minlength=int(labels.max()) + 1) > 0
     sure[0] = False
     return np.asarray(sure[labels], dtype=np.uint8)
@@ -78,18 +84,19 @@ def erase_rules(mask: Mask) -> None:
 
 
 def only_digit(mask: Mask, ink: Grey) -> Mask:
-    """Keep the strokes of the digit; drop specks, frames, soft shadows, and what comes in over the
-    border.
-    """
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    """Keep the digit; drop specks, frames, soft shadows, and what comes in over the border."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    if count == 2:
+        return mask
     height, width = mask.shape
     left, top, wide, high, area = stats[1:].T
     right, bottom = left + wide, top + high
     area = area * ~frames(labels, stats[1:])
     sharp = sharpness(mask, labels, ink)[1:]
     off_centre = np.hypot((left + right) / 2 / width - 0.5, (top + bottom) / 2 / height - 0.5)
-    cut_off = (left <= 1) | (top <= 1) | (right >= width - 1) | (bottom >= height - 1)
-    main = int((area * sharp * (1 - off_centre) * np.where(cut_off, 0.3, 1.0)).argmax())
+    sides = np.stack([left <= 1, top <= 1, right >= width - 1, bottom >= height - 1]).sum(axis=0)
+    cut_off = sides > 0  # a strip of table beside the paper even touches three sides
+    main = int((area * sharp * (1 - off_centre) * CUT_OFF[sides]).argmax())
     # A detached bar of a 5 is about as sharp and as large as the rest, and near it.
     gap_x = np.maximum(0, np.maximum(left - right[main], left[main] - right))
     gap_y = np.maximum(0, np.maximum(top - bottom[main], top[main] - bottom))

@@ -1,0 +1,28 @@
+"""What anybody would write first: a typed FastAPI route around an ONNX Runtime session."""
+
+import numpy as np
+import onnxruntime as ort
+from fastapi import FastAPI
+
+from service.artifact import read_artifact
+from service.settings import Settings
+from service.tasks.heart import Patient
+
+options = ort.SessionOptions()
+options.intra_op_num_threads = 1
+model = read_artifact(Settings().models_dir, "heart").model
+session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+app = FastAPI()
+
+
+@app.get("/readyz")
+async def ready() -> bool:
+    """Loaded at import."""
+    return True
+
+
+@app.post("/v1/heart/predict")
+async def predict(patient: Patient) -> dict[str, float]:
+    """One row."""
+    row = np.array([list(patient.model_dump().values())], np.float32)
+    return {"probability": float(session.run(None, {"features": row})[0][0])}
