@@ -25,7 +25,7 @@ check: $(FULL)  ## Lint, format, types
 	$(FULL_ENV)/bin/mypy
 
 bench: $(FULL)  ## Measured comparisons
-	$(FULL_ENV)/bin/python benchmarks/single_row.py
+	$(FULL_ENV)/bin/python benchmarks/single_row.py $(BENCH)
 
 $(SERVE): requirements/service.txt pyproject.toml
 	$(call environment,$(SERVE_ENV),requirements/service.txt)

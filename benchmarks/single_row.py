@@ -2,7 +2,7 @@
 
     python benchmarks/single_row.py [--seconds 3] [--rounds 3] [--connections 16]
 
-Both serve the same ONNX file with one worker; rounds alternate between them, medians are printed. The
+Both serve the same ONNX file with one worker; rounds alternate, medians are printed. The
 client is Python too and shares the machine, so only the ratio between the two means anything.
 """
 

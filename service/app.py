@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
@@ -47,7 +48,8 @@ def create_app(settings: Settings) -> FastAPI:
         await loading
         repository.close()
 
-    app = FastAPI(
+    # FastAPI's own docs load their scripts from elsewhere: a blank page in a closed network.
+    app = FastAPIOffline(
         title="Foretell", version=version("foretell"), description=DESCRIPTION, lifespan=lifespan
     )
     app.state.repository = repository

@@ -6,7 +6,7 @@ from io import BytesIO
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from service.errors import BlankImage, ImageTooLarge, UnreadableImage
 
@@ -15,6 +15,7 @@ ENOUGH = 1024
 """Longest side, in pixels, that is worth decoding: a digit in one corner still has 100 of them."""
 
 ORIENTATION = 0x0112  # the EXIF tag; its values 1..8 are in the EXIF 2.3 specification, 4.6.4
+ONE_COLOUR = 48  # of 255: shades closer than this are one pen
 SEE_THROUGH = 250  # an alpha below this lets the background show
 
 
@@ -47,7 +48,7 @@ def open_header(encoded: bytes, max_pixels: int) -> Image.Image:
         # Pillow's own, higher, limit; its message is the only place that has the number of pixels
         found = re.search(r"\d+", str(bomb))
         raise ImageTooLarge(int(found[0]) if found else max_pixels + 1, max_pixels) from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise UnreadableImage(f"not a picture in any of {', '.join(FORMATS)}") from None
     except Exception as damage:  # see decode
         raise UnreadableImage(f"the picture's header is damaged: {damage}") from damage
@@ -69,7 +70,7 @@ def channels(image: Image.Image) -> NDArray[np.uint8]:
     """Pillow's modes -> uint8 with 1 (grey), 3 (RGB) or 4 (RGBA) channels."""
     if image.mode.startswith("I"):  # 16-bit PNG; Pillow's convert would clip it instead of scaling
         deep = np.asarray(image).astype(np.float32)
-        return (deep * (255.0 / max(255.0, float(deep.max())))).astype(np.uint8)
+        return np.asarray(deep * (255.0 / max(255.0, float(deep.max()))), dtype=np.uint8)
     if image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
     elif image.mode not in ("L", "RGB", "RGBA"):
@@ -96,28 +97,27 @@ def opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     if pixels.ndim == 2 or pixels.shape[2] == 3:
         return pixels
-    colours, alpha = pixels[..., :3], pixels[..., 3]
-    visible = alpha >= SEE_THROUGH
-    if visible.all():
-        return np.ascontiguousarray(colours)
+    alpha = np.asarray(cv2.extractChannel(pixels, 3), dtype=np.uint8)
+    colours = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), dtype=np.uint8)
+    if alpha.min() >= SEE_THROUGH:
+        return colours
     if alpha.max() < 8:
         raise BlankImage("the picture is transparent everywhere")
     seen = colours[alpha > 127] if (alpha > 127).any() else colours[alpha > 0]
-    plain = float(np.ptp(np.percentile(seen, (2, 98), axis=0), axis=0).max()) < 48
-    if plain or visible.mean() < 0.5:
-        return np.ascontiguousarray(alpha)
+    plain = float(np.ptp(np.percentile(seen, (2, 98), axis=0), axis=0).max()) < ONE_COLOUR
+    if plain or (alpha >= SEE_THROUGH).mean() < 0.5:
+        return alpha
     paper = np.median(seen, axis=0)
     share = alpha[..., None] / np.float32(255)
-    return (colours * share + paper * (1 - share)).astype(np.uint8)
+    return np.asarray(colours * share + paper * (1 - share), dtype=np.uint8)
 
 
 def grey_if_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """One channel where the three are equal: a third of the work for every later step."""
     if pixels.ndim == 2:
         return pixels
-    red, green, blue = cv2.split(pixels)
-    same = np.array_equal(red, green) and np.array_equal(green, blue)
-    return np.asarray(red, dtype=np.uint8) if same else pixels
+    red, green, blue = (np.asarray(channel, dtype=np.uint8) for channel in cv2.split(pixels))
+    return red if np.array_equal(red, green) and np.array_equal(green, blue) else pixels
 
 
 def upright(pixels: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Colours -> ink: where somebody drew one digit, and how much, whatever the paper, pen and light."""
+"""Colours -> ink: where somebody drew one digit, whatever the paper, pen and light."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from service.errors import BlankImage
 from service.pixels.paper import Grey, above_paper, steepness
 from service.pixels.strokes import strokes
 
-LOOK_AT = 256  # longest side in pixels that is enough to find and separate a digit
+LOOK_AT = 320  # longest side in pixels that is enough to find and separate a digit
 AT_LEAST = 112  # a smaller picture is enlarged, so that a step of one pixel is not a whole stroke
 CLOSER = 0.45  # a digit smaller than this share of the picture gets a second, closer look
 SOFTEST = 0.13  # of the digit's size: an edge wider than that is a shadow's, not a pen's
@@ -57,11 +57,13 @@ def resized(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def bounds(ink: Grey) -> tuple[int, int, int, int]:
+    """Left, top, width and height of all ink."""
     left, top, width, height = cv2.boundingRect((ink > 0).astype(np.uint8))
     return left, top, width, height
 
 
 def span(start: float, stop: float, scale: float, size: int) -> slice:
+    """Rows or columns from one scale to another, kept inside the picture."""
     return slice(max(0, int(start * scale)), min(size, int(np.ceil(stop * scale))))
 
 

@@ -1,4 +1,4 @@
-"""Colours -> ink against paper: float32[height, width], 0 about where there is paper, more is ink."""
+"""Colours -> how much each pixel rises above the paper: float32[height, width], about 0 = paper."""
 
 from typing import TypeVar
 
@@ -87,6 +87,7 @@ def steepness(tone: Grey) -> Grey:
 
 
 def outline_steepness(ink: Grey, slope: Grey) -> float:
+    """How steep the picture is where this idea of ink has its outline."""
     mask = (ink > otsu(ink)).astype(np.uint8)
     outline = cv2.dilate(mask, np.ones((3, 3), np.uint8)) > mask
     return float(slope[outline].mean()) if outline.any() else 0.0
@@ -94,10 +95,11 @@ def outline_steepness(ink: Grey, slope: Grey) -> float:
 
 def otsu(ink: Grey) -> float:
     """The threshold that splits ink from paper with the least variance in both (Otsu 1979)."""
-    top = max(float(ink.max()), 1e-6)
-    scaled = np.clip(ink * (255 / top), 0, 255).astype(np.uint8)
-    return cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[0] * top / 255
+    step = max(float(ink.max()), 1e-6) / 255
+    scaled = cv2.convertScaleAbs(np.maximum(ink, 0), alpha=1 / step)
+    return float(cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[0]) * step
 
 
 def as_grey(picture: object) -> Grey:
+    """One channel, in float."""
     return np.asarray(picture, dtype=np.float32)

@@ -9,7 +9,7 @@ from service.pixels.paper import Grey, otsu, steepness
 
 Mask = NDArray[np.uint8]  # 0 or 1
 
-FAINTEST = 9.0  # of 255: ink that differs less from its paper cannot be told from the paper
+FAINTEST = 4.0  # of 255: ink that differs less from its paper cannot be told from the paper
 CLEAR = 4.5  # ink stands this many times out of the paper's unevenness; noise reaches 4, pens 6
 CUT_OFF = np.array([1, 0.3, 0.15, 0.04, 0.04])  # trust in a part that touches 0..4 sides
 MOSTLY_SPECKS = 0.1  # a digit has at least this share of all that looks like ink
@@ -33,9 +33,9 @@ def thresholds(ink: Grey) -> tuple[float, float]:
     if ink.max() < FAINTEST:
         raise BlankImage("nothing stands out from the background")
     high = otsu(ink)
-    inside = np.asarray(cv2.compare(ink, high, cv2.CMP_GT), dtype=np.uint8)
+    inside = (ink > high).view(np.uint8)
     pen, _ = cv2.meanStdDev(ink, mask=inside)
-    paper, unevenness = cv2.meanStdDev(ink, mask=~inside)
+    paper, unevenness = cv2.meanStdDev(ink, mask=1 - inside)
     if float(pen[0, 0] - paper[0, 0]) < CLEAR * float(unevenness[0, 0]):
         raise BlankImage("there is texture or noise, but no stroke in it")
     return 0.6 * high, high
@@ -43,13 +43,14 @@ def thresholds(ink: Grey) -> tuple[float, float]:
 
 def hysteresis(ink: Grey, low: float, high: float) -> Mask:
     """Everything above `low` that hangs together with something above `high` (Canny 1986)."""
-    mask = np.asarray(cv2.compare(ink, low, cv2.CMP_GT), dtype=np.uint8) & 1
-    count, labels = cv2.connectedComponents(mask, connectivity=8)
+    mask = (ink > low).view(np.uint8)
+    count, parts = cv2.connectedComponents(mask, connectivity=8)
     if count == 2:  # one part only, and so the one with the strongest ink
         return mask
+    labels = np.asarray(parts, dtype=np.int32)
     sure = np.bincount(labels[ink > high], minlength=int(labels.max()) + 1) > 0
     sure[0] = False
-    return np.asarray(sure[labels], dtype=np.uint8)
+    return sure.astype(np.uint8).take(labels)
 
 
 def without_rules(mask: Mask) -> Mask:
@@ -69,8 +70,8 @@ def erase_rules(mask: Mask) -> None:
     height, width = mask.shape
     straight = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, max(3, width // 12)), np.uint8))
     joined = cv2.dilate(straight, np.ones((3, max(3, width // 12)), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    for rule in range(1, len(stats)):
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    for rule in range(1, count):
         if stats[rule, cv2.CC_STAT_WIDTH] < 0.95 * width:
             continue
         thick = round(float(np.median(((labels == rule) & (straight > 0)).sum(axis=0))))
@@ -85,13 +86,14 @@ def erase_rules(mask: Mask) -> None:
 
 def only_digit(mask: Mask, ink: Grey) -> Mask:
     """Keep the digit; drop specks, frames, soft shadows, and what comes in over the border."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    count, found, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count == 2:
         return mask
+    labels, parts = np.asarray(found, np.int32), np.asarray(stats[1:], np.int32)
     height, width = mask.shape
-    left, top, wide, high, area = stats[1:].T
+    left, top, wide, high, area = parts.T
     right, bottom = left + wide, top + high
-    area = area * ~frames(labels, stats[1:])
+    area = area * ~frames(labels, parts)
     sharp = sharpness(mask, labels, ink)[1:]
     off_centre = np.hypot((left + right) / 2 / width - 0.5, (top + bottom) / 2 / height - 0.5)
     sides = np.stack([left <= 1, top <= 1, right >= width - 1, bottom >= height - 1]).sum(axis=0)
@@ -103,7 +105,7 @@ def only_digit(mask: Mask, ink: Grey) -> Mask:
     keep = np.hypot(gap_x, gap_y) < 0.35 * max(wide[main], high[main])
     keep &= (area > 0.03 * area[main]) & (sharp > 0.35 * sharp[main])
     keep &= ~cut_off | cut_off[main]
-    return np.asarray(np.concatenate([[False], keep])[labels], dtype=np.uint8)
+    return np.concatenate([[False], keep]).astype(np.uint8).take(labels)
 
 
 def sharpness(mask: Mask, labels: NDArray[np.int32], ink: Grey) -> NDArray[np.float64]:

@@ -221,3 +221,17 @@ def test_the_gpu_variant_asks_for_the_device(project: Deployment) -> None:
     merged = project.compose(*files, "--profile", "training", "config")
     for part in ("driver: nvidia", "FORETELL_DEVICE: cuda", "service-cuda.txt", "training-gpu.txt"):
         assert part in merged
+
+
+@pytest.mark.skipif(
+    os.environ.get("TEST_TRAINING_IMAGE") != "1",
+    reason="3 GB and some minutes to build: set TEST_TRAINING_IMAGE=1 to try the training image",
+)
+def test_training_adds_a_version_that_the_service_takes_up(service: Deployment) -> None:
+    """Version 1 comes from the image; `training heart` adds 2, served after a restart."""
+    assert service.post("heart", json=HEART).json()["model"]["version"] == "1"
+    service.compose("--profile", "training", "build", "training")
+    service.compose("run", "--rm", "training", "heart", "--smoke")
+    service.compose("restart", "service")
+    wait_until(lambda: service.inspect("{{.State.Health.Status}}") == "healthy", seconds=120)
+    assert service.post("heart", json=HEART).json()["model"]["version"] == "2"

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,7 +164,16 @@ def test_docs_show_units_bounds_categories_and_examples(client: TestClient) -> N
     assert "Problem" in schema["components"]["schemas"]
     content = schema["paths"]["/v1/digits/predict"]["post"]["requestBody"]["content"]
     assert {"multipart/form-data", "image/png", "application/json"} <= set(content)
-    assert client.get("/docs").status_code == 200
+
+
+def test_docs_need_nothing_from_elsewhere(client: TestClient) -> None:
+    """A closed network has no CDN: every file of the docs page comes from the service."""
+    page = client.get("/docs").text
+    files = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert files
+    for file in files:
+        assert file.startswith("/")
+        assert client.get(file).status_code == 200
 
 
 def test_front_page_links_what_there_is(client: TestClient) -> None:

@@ -1,0 +1,79 @@
+"""The README tells the truth: its console blocks are run, and answer what it says they answer."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service.test_serving import Service, serving
+
+ROOT = Path(__file__).resolve().parents[2]
+# Other processors sum in another order: see the tolerance in training/export.py.
+TOLERANCE = 1e-4
+
+
+def console_blocks() -> list[tuple[str, str]]:
+    """(command, what it prints) of every ```console block."""
+    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    pairs = []
+    for block in blocks:
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            lines = part.splitlines()
+            last = next(i for i, line in enumerate(lines) if not line.endswith("\\"))
+            pairs.append(("\n".join(lines[: last + 1]), "\n".join(lines[last + 1 :]).strip()))
+    return pairs
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with serving(ROOT / "models") as running:
+        yield running
+
+
+def close(wanted: Any, got: Any) -> bool:
+    """Equal, numbers within the tolerance."""
+    if isinstance(wanted, dict) and isinstance(got, dict):
+        return wanted.keys() == got.keys() and all(close(wanted[k], got[k]) for k in wanted)
+    if isinstance(wanted, list) and isinstance(got, list):
+        return len(wanted) == len(got) and all(map(close, wanted, got))
+    if isinstance(wanted, float) or isinstance(got, float):
+        return bool(got == pytest.approx(wanted, abs=TOLERANCE))
+    return bool(wanted == got)
+
+
+def as_json(text: str) -> Any:
+    """Every line as JSON, where it is; request ids are new each time."""
+    text = re.sub(r'"request_id": ?"[0-9a-f]{32}"', '"request_id": "…"', text)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return [as_json(line) for line in text.splitlines()] if "\n" in text else text
+
+
+def test_there_are_examples_of_each_kind() -> None:
+    """A prediction for each task, and of what an error looks like."""
+    commands = " ".join(command for command, _ in console_blocks())
+    for path in ("/v1/heart/predict", "/v1/credit/predict", "/v1/digits/predict"):
+        assert path in commands
+
+
+@pytest.mark.parametrize(("command", "printed"), console_blocks())
+def test_an_example_prints_what_the_readme_says(
+    service: Service, command: str, printed: str
+) -> None:
+    """Run as it stands, but for the port."""
+    ended = subprocess.run(
+        ["bash", "-c", command.replace("http://127.0.0.1:8000", service.url)],
+        cwd=ROOT,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert close(as_json(printed), as_json(ended.stdout.strip())), ended.stdout + ended.stderr

@@ -1,0 +1,85 @@
+"""`foretell train` and `foretell evaluate` as commands."""
+
+from pathlib import Path
+
+import pytest
+
+from service.artifact import read_artifact
+from service.cli import main
+from training import cli
+
+
+def test_smoke_trains_and_exports_every_recipe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Made-up data, one epoch each: every network fits, converts and repeats its answers."""
+    results = tmp_path / "results.md"
+    arguments = ["train", "--all", "--smoke", "--output", str(tmp_path / "models")]
+    assert main([*arguments, "--results", str(results)]) == 0
+    page = results.read_text()
+    for recipe in (
+        "mlp16",
+        "logistic",
+        "softmax",
+        "dense32",
+        "deep",
+        "dropout",
+        "batchnorm",
+        "cnn",
+    ):
+        assert f" {recipe} |" in page
+    assert "1,871,882" in page
+    assert "Not the published data" in page
+    assert " cnn |" in capsys.readouterr().out
+    assert read_artifact(tmp_path / "models", "digits").card.training.recipe == "cnn"
+    assert read_artifact(tmp_path / "models", "digits-deep").card.training.recipe == "deep"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name one task (credit, digits, heart), or --all"),
+        (["heart", "--all"], "name one task"),
+        (["weather"], "unknown task 'weather'"),
+        (["heart", "--recipe", "cnn"], "heart has no recipe 'cnn'; it has: mlp16"),
+        (["--all", "--recipe", "cnn"], "--recipe goes with one task"),
+        (["heart", "--epochs", "0"], "--epochs: expected at least 1, got 0"),
+    ],
+)
+def test_wrong_usage_of_train_is_explained(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before any data are read."""
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *arguments])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_missing_data_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file, its home and where to put it; no traceback."""
+    assert main(["train", "heart", "--data-dir", str(tmp_path), "--output", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("foretell: ")
+    assert "processed.cleveland.data" in error
+    assert "archive.ics.uci.edu" in error
+
+
+def test_without_training_installed_the_command_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the serving environment `foretell train` explains itself."""
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    assert main(["train", "heart"]) == 1
+    assert "make train" in capsys.readouterr().err
+
+
+def test_a_model_trained_on_other_data_is_not_compared(
+    tmp_path: Path, data_dir: Path | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Figures of made-up data mean nothing on real data: evaluate says so and fails."""
+    models = ["--output", str(tmp_path)]
+    assert main(["train", "heart", "--smoke", *models]) == 0
+    data = [] if data_dir is None else ["--data-dir", str(data_dir)]
+    assert main(["evaluate", "--models", str(tmp_path), *data]) == 1
+    assert "was trained on other data" in capsys.readouterr().err

@@ -1,0 +1,53 @@
+"""The committed models, on the real data: as good as their cards say."""
+
+from pathlib import Path
+
+import pytest
+
+from service.artifact import Card, names, read_artifact
+from service.tasks import TASKS
+from training.cli import MODELS_DIR
+from training.evaluate import differences, measure_again
+from training.recipes import COURSES
+
+NEIGHBOURHOOD = {"heart": (0.80, 0.88), "credit": (0.80, 0.83), "digits": (0.990, 1.0)}
+
+
+@pytest.fixture(scope="module")
+def measured(data_dir: Path | None) -> dict[str, tuple[Card, dict[str, float]]]:
+    return {card.name: (card, metrics) for card, metrics in measure_again(MODELS_DIR, data_dir)}
+
+
+def test_every_task_has_a_committed_model() -> None:
+    """`make serve` is ready without any training first."""
+    assert set(TASKS) <= set(names(MODELS_DIR))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_committed_model_is_as_good_as_its_card_says(
+    measured: dict[str, tuple[Card, dict[str, float]]], name: str
+) -> None:
+    """Measured anew on the published test data; the card's figures are no claim but a finding."""
+    card, metrics = measured[name]
+    assert card.data.published
+    assert differences(card, metrics) == []
+    low, high = NEIGHBOURHOOD[name]
+    assert low <= metrics["accuracy"] <= high
+
+
+def test_a_card_that_flatters_is_found_out(
+    measured: dict[str, tuple[Card, dict[str, float]]],
+) -> None:
+    """One point of accuracy more than measured is a difference."""
+    card, metrics = measured["heart"]
+    flattering = {**card.metrics, "accuracy": card.metrics["accuracy"] + 0.01}
+    (difference,) = differences(card.model_copy(update={"metrics": flattering}), metrics)
+    assert "heart/1 accuracy: expected" in difference
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_committed_model_is_the_default_recipe_and_small(name: str) -> None:
+    """Committed models are what `foretell train` makes by default, and at most 3 MB."""
+    artifact = read_artifact(MODELS_DIR, name)
+    assert artifact.card.training.recipe == COURSES[name].default
+    assert artifact.model.stat().st_size <= 3_000_000
