@@ -109,7 +109,8 @@ def main() -> None:
                 rates[name].append(len(times) / arguments.seconds)
                 p50, p99 = (statistics.quantiles(times, n=100)[i] * 1000 for i in (49, 98))
                 print(
-                    f"{name:14} {rates[name][-1]:8.0f} requests/s  p50 {p50:.2f} ms  p99 {p99:.2f} ms"
+                    f"{name:14} {rates[name][-1]:8.0f} requests/s"
+                    f"  p50 {p50:.2f} ms  p99 {p99:.2f} ms"
                 )
     medians = {name: statistics.median(values) for name, values in rates.items()}
     ratio = medians["foretell"] / medians["plain FastAPI"]

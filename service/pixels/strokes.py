@@ -9,7 +9,7 @@ from service.pixels.paper import Grey, otsu, steepness
 
 Mask = NDArray[np.uint8]  # 0 or 1
 
-FAINTEST = 4.0  # of 255: ink that differs less from its paper cannot be told from the paper
+FAINTEST = 5.0  # of 255: ink that differs less from its paper cannot be told from the paper
 CLEAR = 4.5  # ink stands this many times out of the paper's unevenness; noise reaches 4, pens 6
 CUT_OFF = np.array([1, 0.3, 0.15, 0.04, 0.04])  # trust in a part that touches 0..4 sides
 MOSTLY_SPECKS = 0.1  # a digit has at least this share of all that looks like ink
