@@ -137,11 +137,17 @@ def run_models(arguments: argparse.Namespace) -> int:
     found = names(models_dir)
     if not found:
         raise ArtifactError(f"there are no models in {models_dir}; `foretell train` makes them")
+    failures = 0
     for name in found:
-        card = read_artifact(models_dir, name).card
+        try:
+            card = read_artifact(models_dir, name).card
+        except ArtifactError as error:
+            print(f"foretell: {name}: {error}", file=sys.stderr)
+            failures += 1
+            continue
         metrics = "  ".join(f"{metric} {value:.4f}" for metric, value in card.metrics.items())
         print(f"{name:<16} {card.version:>3}  {card.training.recipe:<10} {metrics}")
-    return 0
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

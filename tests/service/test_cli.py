@@ -9,7 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from service.artifact import CARD
 from service.cli import main
+from service.tasks import TASKS
+from tests.artifacts import write_artifact
 from tests.service.test_pictures_route import encoded, seven
 
 
@@ -77,6 +80,18 @@ def test_wrong_usage_is_explained(arguments: list[str], capsys: pytest.CaptureFi
         main(arguments)
     assert ended.value.code == 2
     assert "usage: foretell" in capsys.readouterr().err
+
+
+def test_a_broken_card_is_named_and_the_other_models_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One damaged model hides no other; the exit status tells."""
+    write_artifact(tmp_path, TASKS["credit"])
+    (write_artifact(tmp_path, TASKS["heart"]) / CARD).write_text("{}")
+    assert main(["models", "--models-dir", str(tmp_path)]) == 1
+    output = capsys.readouterr()
+    assert output.out.startswith("credit")
+    assert "heart: card.json is not a card" in output.err
 
 
 def test_models_are_listed(models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

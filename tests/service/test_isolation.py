@@ -6,6 +6,13 @@ import sys
 FORBIDDEN = ("tensorflow", "keras", "tf2onnx", "pandas", "sklearn", "training")
 
 
+def test_the_runtimes_telemetry_is_off_before_it_is_imported() -> None:
+    """Nothing about a patient, nor that there was one, goes to the maker of the runtime."""
+    check = "import os; assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    assert "onnxruntime" not in loaded_after(f"import service; {check}")
+    assert "onnxruntime" in loaded_after(f"import service.predictor; {check}")
+
+
 def loaded_after(statement: str) -> set[str]:
     """Top-level modules that a fresh interpreter holds after a statement."""
     code = f"{statement}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
