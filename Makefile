@@ -17,7 +17,8 @@ test: $(FULL)  ## Every test that can run here; says why any other cannot
 	$(FULL_ENV)/bin/pytest $(TESTS)
 
 train: $(FULL)  ## Every recipe of every task, as new versions in models/, and docs/results.md
-	$(FULL_ENV)/bin/foretell train --all --results docs/results.md
+	$(FULL_ENV)/bin/foretell train --all
+	$(FULL_ENV)/bin/foretell results --output docs/results.md
 
 check: $(FULL)  ## Lint, format, types
 	$(FULL_ENV)/bin/ruff check .

@@ -6,10 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 import onnxruntime as ort
+import structlog
 from numpy.typing import NDArray
 
 from service.contract import Contract, Tensor
 from service.errors import ArtifactError, DeviceUnavailable
+
+log = structlog.get_logger("foretell")
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # TF32 rounds the inputs of matrix products to 10 bits of mantissa: too coarse for golden answers.
@@ -37,11 +40,14 @@ class Predictor:
             self._session = ort.InferenceSession(model, _options(), providers=providers)
         except Exception as error:  # the runtime raises a dozen types, all of them meaning this
             raise ArtifactError(f"ONNX Runtime cannot load {model.name}: {error}") from error
-        if device == "cuda" and self.provider != CUDA:
-            raise DeviceUnavailable(
-                f"device cuda was asked for, but ONNX Runtime runs on {self.provider}: its CUDA "
-                "libraries did not load (pip install 'foretell[cuda]')"
+        if use_cuda and self.provider != CUDA:
+            fallback = (
+                f"ONNX Runtime runs on {self.provider}: its CUDA libraries did not load "
+                "(pip install 'foretell[cuda]')"
             )
+            if device == "cuda":
+                raise DeviceUnavailable(f"device cuda was asked for, but {fallback}")
+            log.warning("no CUDA in spite of a driver", reason=fallback)
         self.input = _tensor(self._session.get_inputs()[0])
         self.outputs = tuple(_tensor(output) for output in self._session.get_outputs())
 

@@ -16,7 +16,7 @@ class TrainingNotInstalled(ForetellError):
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `train` and `evaluate`; found by the entry point group `foretell.commands`."""
+    """Add `train`, `evaluate` and `results`; found by the entry point group `foretell.commands`."""
     train = commands.add_parser("train", help="fit a network and export it as a new version")
     train.add_argument("task", nargs="?", help="heart, credit or digits")
     train.add_argument("--all", action="store_true", help="every recipe of every task")
@@ -26,13 +26,17 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     train.add_argument("--smoke", action="store_true", help="a try-out: synthetic data, one epoch")
     _add_data_dir(train)
     train.add_argument("--output", type=Path, default=MODELS_DIR, help="folder of models to add to")
-    train.add_argument("--results", type=Path, help="write the results to this Markdown file")
     train.set_defaults(run=run_train, parser=train)
 
     evaluate = commands.add_parser("evaluate", help="measure models again and compare their cards")
     _add_data_dir(evaluate)
     evaluate.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
     evaluate.set_defaults(run=run_evaluate, parser=evaluate)
+
+    results = commands.add_parser("results", help="tabulate the cards of all models, as Markdown")
+    results.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
+    results.add_argument("--output", type=Path, help="file to write to (default: print)")
+    results.set_defaults(run=run_results, parser=results)
 
 
 def _add_data_dir(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +61,18 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from training.commands import evaluate
 
     return evaluate(arguments)
+
+
+def run_results(arguments: argparse.Namespace) -> int:
+    """`foretell results`: docs/results.md, from the cards alone."""
+    from training.results import results_page
+
+    page = results_page(arguments.models)
+    if arguments.output:
+        arguments.output.write_text(page)
+    else:
+        print(page)
+    return 0
 
 
 def _require_training() -> None:

@@ -10,7 +10,7 @@ from training.export import export
 from training.fit import fit
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
-from training.results import results_page, table
+from training.results import table
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -25,8 +25,6 @@ def train(arguments: argparse.Namespace) -> int:
             prepared[task] = course.prepare(data)
         cards.append(_train_one(course, recipe, prepared[task], arguments))
     print(f"\n{table(cards, arguments.output)}")
-    if arguments.results:
-        arguments.results.write_text(results_page(cards, arguments.output))
     return 0
 
 

@@ -1,14 +1,15 @@
-"""docs/results.md and the table at the end of a training run, both from the cards."""
+"""docs/results.md and the table at the end of a training run, both from cards."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.artifact import MODEL, Card
+from service.artifact import MODEL, Card, names, read_artifact
 
 HEAD = """# Results
 
-Written by `foretell train --all --results docs/results.md`. Every figure is of the exported ONNX
-graph, measured once, on the test part named under each table.
+Written by `make train`: `foretell train --all`, then `foretell results --output docs/results.md`.
+Every figure is of the exported ONNX graph, measured once, on the test part named under each table.
+The recipe that a task serves by default is in bold. Seconds are those of fitting.
 """
 COLUMNS = (
     "recipe",
@@ -35,11 +36,18 @@ def table(cards: Sequence[Card], models_dir: Path) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def results_page(cards: Sequence[Card], models_dir: Path) -> str:
-    """The whole of docs/results.md: a table for each task, with the data and the split."""
+def results_page(models_dir: Path) -> str:
+    """The whole of docs/results.md: a table for each task, with the data and the split.
+
+    Every model in the folder has a line, by its newest version. Raises ArtifactError if a card
+    cannot be read.
+    """
+    cards = [read_artifact(models_dir, name).card for name in names(models_dir)]
     sections = [HEAD]
     for task in dict.fromkeys(card.task for card in cards):
-        of_task = [card for card in cards if card.task == task]
+        of_task = sorted(
+            (card for card in cards if card.task == task), key=lambda c: c.metrics["accuracy"]
+        )
         data = of_task[0].data
         rows = ", ".join(f"{count:,} {part}" for part, count in data.rows.items())
         unpublished = "" if data.published else " **Not the published data.**"
@@ -53,8 +61,9 @@ def results_page(cards: Sequence[Card], models_dir: Path) -> str:
 def _row(card: Card, models_dir: Path) -> tuple[str, ...]:
     size = (models_dir / card.name / card.version / MODEL).stat().st_size
     metrics = [card.metrics.get(name) for name in ("accuracy", "auc", "log_loss", "brier")]
+    recipe = card.training.recipe
     return (
-        card.training.recipe,
+        f"**{recipe}**" if card.name == card.task else recipe,
         f"{card.training.parameters:,}",
         str(card.training.epochs),
         f"{card.training.seconds:.0f}",

@@ -1,12 +1,15 @@
 """A picture of one digit -> what MNIST holds: the only image preprocessing there is.
 
     decode.py   encoded bytes -> colours, upright, no larger than needed
-    ink.py      colours -> where there is ink, and how much
+    paper.py    colours -> what stands out from the paper
+    strokes.py  what stands out -> the strokes of one digit
+    ink.py      both together: colours -> where there is ink, and how much
     frame.py    ink -> 28x28, as MNIST was made
 
 `docs/pictures.md` shows every step.
 """
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +18,9 @@ from service.pixels.frame import already_mnist, framed
 from service.pixels.ink import find_ink
 
 __all__ = ["read_digit"]
+
+# One thread a picture: the service reads many at once, and scales by processes.
+cv2.setNumThreads(1)
 
 
 def read_digit(encoded: bytes, *, max_pixels: int = 50_000_000) -> NDArray[np.uint8]:

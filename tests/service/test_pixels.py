@@ -1,7 +1,6 @@
-"""Pictures drawn here, or damaged here; those that need real data say so and skip without it."""
+"""Pictures drawn here, or damaged here, and real ones."""
 
 import gzip
-import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -419,34 +418,24 @@ def test_any_pixels_at_all_give_a_digit_or_a_picture_error(
 # ---- real data -----------------------------------------------------------------------------------
 
 
-def data_folder() -> Path:
-    beside = Path(__file__).parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("FORETELL_DATA_DIR", beside))
-    if not (folder / "mnist" / "t10k-images-idx3-ubyte.gz").exists():
-        pytest.skip("needs MNIST: set FORETELL_DATA_DIR to a folder that has mnist/")
-    return folder
-
-
-def test_every_picture_of_the_mnist_test_set_passes_unchanged() -> None:
+def test_every_picture_of_the_mnist_test_set_passes_unchanged(copies: Path) -> None:
     """As PNG, as dark on light and at 4 times the size: 10,000 pictures, not a byte different."""
-    packed = (data_folder() / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes()
+    packed = (copies / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes()
     images = np.frombuffer(gzip.decompress(packed), np.uint8, offset=16).reshape(-1, 28, 28)
     for image in images:
         for variant in (image, ~image, image.repeat(4, 0).repeat(4, 1)):
             assert np.array_equal(read_digit(encoded(variant, compress_level=0)), image)
 
 
-def test_no_drawing_by_a_person_is_taken_for_blank() -> None:
+def test_no_drawing_by_a_person_is_taken_for_blank(copies: Path) -> None:
     """All of drawn/ and hwd-1000 hold a digit; each is brought into MNIST's form."""
-    folder = data_folder()
     pictures = [
         file
         for name in ("drawn", "hwd-1000")
-        for file in sorted((folder / name).glob("*"))
+        for file in sorted((copies / name).glob("*"))
         if file.suffix in (".png", ".jpg", ".jpeg")
     ]
-    if not pictures:
-        pytest.skip("needs drawn/ or hwd-1000/ in FORETELL_DATA_DIR")
+    assert len(pictures) == 289 + 500
     for file in pictures:
         digit = read_digit(file.read_bytes())
         assert digit.max() > 150, file.name

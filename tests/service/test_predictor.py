@@ -4,6 +4,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 import pytest
+import structlog
 from fastapi.testclient import TestClient
 
 from service import predictor
@@ -53,6 +54,9 @@ def test_a_silent_fallback_to_the_cpu_is_caught(
     monkeypatch.setattr(ort, "InferenceSession", only_cpu)
     with pytest.raises(DeviceUnavailable, match="runs on CPUExecutionProvider"):
         Predictor(folder / "model.onnx", "cuda")
+    with structlog.testing.capture_logs() as events:
+        assert Predictor(folder / "model.onnx", "auto").provider == CPU
+    assert "CUDA libraries did not load" in events[0]["reason"]
 
 
 @pytest.mark.skipif(not CUDA_WORKS, reason="needs an NVIDIA GPU with CUDA 13 libraries")
