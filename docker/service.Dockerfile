@@ -20,14 +20,12 @@ FROM python:3.11-slim-bookworm
 COPY --from=build /opt/foretell /opt/foretell
 # An empty volume mounted here takes over these files, and their owner: the one that training has.
 COPY --chown=10001:10001 models /models
-# ONNX Runtime's wheels report to Microsoft unless told not to; nothing leaves this container.
 ENV PATH=/opt/foretell/bin:$PATH \
     FORETELL_HOST=0.0.0.0 \
     FORETELL_PORT=8000 \
     FORETELL_MODELS_DIR=/models \
     FORETELL_LOG_FORMAT=json \
-    FORETELL_DRAIN_SECONDS=3 \
-    ORT_DISABLE_TELEMETRY=1
+    FORETELL_DRAIN_SECONDS=3
 USER 10001:10001
 EXPOSE 8000
 # http.client, because urllib would ask a proxy that the environment names.

@@ -23,12 +23,10 @@ COPY --from=build /opt/foretell /opt/foretell
 COPY --from=build --chown=10001:10001 /volumes/cache /cache
 # As in the service's image: whichever of the two meets the empty volume first, fills it.
 COPY --chown=10001:10001 models /models
-# Downloads are kept in /cache/foretell; Keras wants a home that it can write to; ONNX Runtime's
-# wheels report to Microsoft unless told not to.
+# Downloads are kept in /cache/foretell; Keras wants a home that it can write to.
 ENV PATH=/opt/foretell/bin:$PATH \
     XDG_CACHE_HOME=/cache \
-    HOME=/tmp \
-    ORT_DISABLE_TELEMETRY=1
+    HOME=/tmp
 USER 10001:10001
 ENTRYPOINT ["foretell", "train", "--output", "/models"]
 CMD ["--all"]

@@ -5,16 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.requirements import cannot_run
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 LOCAL = Path(os.environ.get("FORETELL_DATA_DIR") or SHARED)
-IN_CI = os.environ.get("CI") == "true"
-
-
-def cannot_run(reason: str) -> None:
-    """Skip with the reason; in CI, where everything is at hand, fail."""
-    if IN_CI:
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

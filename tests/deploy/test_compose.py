@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import httpx
 import pytest
@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw
 
 from service.tasks.credit import Client
 from service.tasks.heart import Patient
+from tests.requirements import cannot_run
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.deploy, pytest.mark.timeout(1200)]
@@ -84,13 +85,6 @@ class Deployment:
         return os.environ | {"COMPOSE_PROJECT_NAME": self.project, "FORETELL_PORT": port}
 
 
-def unavailable(reason: str) -> NoReturn:
-    """Skip; but CI promises an engine, so there its absence is a failure."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 def free_port() -> int:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -101,12 +95,12 @@ def free_port() -> int:
 def project() -> Deployment:
     """Nothing built yet. With `docker compose` or docker-compose, whichever is here."""
     if shutil.which("docker") is None:
-        unavailable("there is no docker command here")
+        cannot_run("there is no docker command here")
     found = Deployment(("docker", "compose"), f"foretell-{uuid.uuid4().hex[:8]}", free_port())
     if found.run("docker", "compose", "version").returncode == 0:
         return found
     if shutil.which("docker-compose") is None:
-        unavailable("there is neither docker compose nor docker-compose here")
+        cannot_run("there is neither docker compose nor docker-compose here")
     return Deployment(("docker-compose",), found.project, found.port)
 
 
@@ -114,7 +108,7 @@ def project() -> Deployment:
 def built(project: Deployment) -> Iterator[Deployment]:
     """The service's image built; containers, volumes and images are gone afterwards."""
     if project.run("docker", "info").returncode != 0:
-        unavailable("no Docker engine answers `docker info`")
+        cannot_run("no Docker engine answers `docker info`")
     try:
         project.compose("build", "service")
         yield project
