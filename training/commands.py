@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from service.artifact import Card, read_artifact
 from training.evaluate import differences, measure_again
 from training.export import export
-from training.fit import fit
+from training.fit import fit, keep_freed_memory
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
 from training.results import table
@@ -16,6 +16,7 @@ from training.results import table
 def train(arguments: argparse.Namespace) -> int:
     """Fit the recipes asked for, export each, print a table of all."""
     chosen = list(_chosen(arguments))
+    keep_freed_memory()
     prepared: dict[str, Prepared] = {}
     cards: list[Card] = []
     for course, recipe in chosen:
