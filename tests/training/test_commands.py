@@ -9,6 +9,7 @@ from service.cli import main
 from training import cli
 
 
+@pytest.mark.timeout(900)  # every network there is
 def test_smoke_trains_and_exports_every_recipe(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
