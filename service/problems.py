@@ -12,6 +12,8 @@ from service import errors
 from service.errors import FieldProblem, ForetellError, InvalidPayload
 
 MEDIA_TYPE = "application/problem+json"
+# RFC 9110's names, which Python has from 3.13 on.
+RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
 LONGEST_ECHO = 80
 MOST_PROBLEMS = 100
 
@@ -55,7 +57,7 @@ def problem(
 ) -> Problem:
     """The problem of an answer with this status."""
     return Problem(
-        title=HTTPStatus(status).phrase,
+        title=RENAMED.get(status, HTTPStatus(status).phrase),
         status=status,
         detail=detail,
         errors=[FieldError(field=f.field, expected=f.expected, got=f.got) for f in fields],
