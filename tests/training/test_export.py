@@ -251,7 +251,7 @@ def test_the_model_answers_as_its_parts_do(
     """The exported model is the fitted network behind the fitted preprocessing, nothing else."""
     _, _, fitted, data = trained["heart"]
     preprocessing, network = fitted.model.layers[-2:]
-    assert isinstance(network, keras.Sequential)
+    assert isinstance(network, keras.Model)
     rows = data.test.inputs[:5]
     np.testing.assert_allclose(
         np.asarray(network(preprocessing(rows))), np.asarray(fitted.model(rows)), rtol=1e-6
