@@ -180,7 +180,7 @@ def test_the_signature_shows_preprocessing(models_dir: Path, task: str) -> None:
     contract = COURSES[task].task.contract
     for tensor in (contract.input, *contract.outputs):
         assert tensor.name in text
-    # An ensemble of five repeats its small constants five times; the 130,000 weights would take a million.
+    # Five networks have small constants five times; 130,000 weights would take a million.
     assert len(text) < 60_000
 
 
