@@ -53,6 +53,7 @@ lock:
 	$(COMPILE) --extra training --output-file requirements/training.txt
 	$(COMPILE) --extra training-gpu --output-file requirements/training-gpu.txt
 	$(COMPILE) --extra training --extra dev --output-file requirements/dev.txt
+	$(COMPILE) --extra bench --output-file requirements/bench.txt
 
 clean:
 	rm -rf $(SERVE_ENV) $(FULL_ENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -28,7 +28,21 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     train.add_argument("--output", type=Path, default=MODELS_DIR, help="folder of models to add to")
     train.set_defaults(run=run_train, parser=train)
 
-    evaluate = commands.add_parser("evaluate", help="measure models again and compare their cards")
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure models again and compare their cards; with a task, fit and measure its "
+        "recipes by its protocol",
+    )
+    evaluate.add_argument("task", nargs="?", help="one with a protocol: heart or credit")
+    evaluate.add_argument("--recipe", help="of the task, by name (default: all of them)")
+    evaluate.add_argument("--epochs", type=int, help="instead of the recipe's own number")
+    mode = evaluate.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--missing", action="store_true", help="figures against optional fields not recorded"
+    )
+    mode.add_argument(
+        "--fairness", action="store_true", help="figures by sex, education, marriage and age"
+    )
     _add_data_dir(evaluate)
     evaluate.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
     evaluate.set_defaults(run=run_evaluate, parser=evaluate)
@@ -56,7 +70,10 @@ def run_train(arguments: argparse.Namespace) -> int:
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
-    """`foretell evaluate`: 0 when every model is as good as its card says, else 1."""
+    """`foretell evaluate`: 0 when every model is as good as its card says, else 1.
+
+    With a task, tables of its protocol's figures; always 0.
+    """
     _require_training()
     from training.commands import evaluate
 

@@ -2,12 +2,16 @@
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator
 
 from service.artifact import Card, read_artifact
+from service.task import TabularTask
 from training.evaluate import differences, measure_again
 from training.export import export
+from training.fairness import GROUPED, fairness_page, groups_of
 from training.fit import fit, keep_freed_memory
+from training.protocol import measure_splits, metrics_table, removed_table
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
 from training.results import table
@@ -46,8 +50,12 @@ def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Course, str]]:
     course = COURSES[arguments.task]
     recipe = arguments.recipe or course.default
     if recipe not in course.recipes:
-        fail(f"{course.task.name} has no recipe {recipe!r}; it has: {', '.join(course.recipes)}")
+        fail(_no_recipe(course, recipe))
     yield course, recipe
+
+
+def _no_recipe(course: Course, recipe: str) -> str:
+    return f"{course.task.name} has no recipe {recipe!r}; it has: {', '.join(course.recipes)}"
 
 
 def _train_one(course: Course, recipe: str, data: Prepared, arguments: argparse.Namespace) -> Card:
@@ -64,6 +72,54 @@ def _train_one(course: Course, recipe: str, data: Prepared, arguments: argparse.
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
+    """Figures by a task's protocol, or of every model's newest version against its card."""
+    if arguments.task is not None:
+        return _by_protocol(arguments)
+    for option in ("recipe", "epochs", "missing", "fairness"):
+        if getattr(arguments, option):
+            arguments.parser.error(f"--{option} goes with a task")
+    return _by_cards(arguments)
+
+
+def _by_protocol(arguments: argparse.Namespace) -> int:
+    """Fit a task's recipes on every split and print what the test parts say."""
+    fail = arguments.parser.error
+    measurable = [name for name, course in COURSES.items() if course.protocol]
+    if arguments.task not in measurable:
+        fail(f"{arguments.task!r} has no protocol; these have: {', '.join(measurable)}")
+    course = COURSES[arguments.task]
+    assert course.protocol is not None
+    assert isinstance(course.task, TabularTask)
+    if arguments.recipe is not None and arguments.recipe not in course.recipes:
+        fail(_no_recipe(course, arguments.recipe))
+    recipes = [arguments.recipe] if arguments.recipe else list(course.recipes)
+    optional = sum(not feature.required for feature in course.task.features)
+    if arguments.missing and not optional:
+        fail(f"--missing: every field of {arguments.task} is required")
+    if arguments.fairness:
+        if not groups_of(course.task):
+            fail(f"--fairness: {arguments.task} has none of the fields {', '.join(GROUPED)}")
+        for section in fairness_page(course, arguments.data_dir, recipes):
+            print(section, flush=True)
+        return 0
+    print(f"{course.protocol.words}\n", flush=True)
+    removed = range(optional) if arguments.missing else (0,)
+    start = time.perf_counter()
+    measured = {
+        recipe: measure_splits(
+            course, recipe, arguments.data_dir, removed=removed, epochs=arguments.epochs
+        )
+        for recipe in recipes
+    }
+    print(metrics_table({recipe: figures[0] for recipe, figures in measured.items()}))
+    if arguments.missing:
+        for recipe, figures in measured.items():
+            print(f"\n{recipe}, optional fields removed at random:\n\n{removed_table(figures)}")
+    print(f"\n{time.perf_counter() - start:.0f} s", flush=True)
+    return 0
+
+
+def _by_cards(arguments: argparse.Namespace) -> int:
     """Measure every model's newest version on its test part; 1 if one differs from its card."""
     differing: list[str] = []
     for card, metrics in measure_again(arguments.models, arguments.data_dir):

@@ -130,7 +130,7 @@ def _without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
     short = onnx.ModelProto()
     short.CopyFrom(proto)
     for tensor in short.graph.initializer:
-        if np.prod(tensor.dims, dtype=np.int64) > 64:
+        if np.prod(tensor.dims, dtype=np.int64) > 16:
             dims, kind, label = list(tensor.dims), tensor.data_type, tensor.name
             tensor.Clear()
             tensor.CopyFrom(onnx.TensorProto(name=label, data_type=kind, dims=dims))

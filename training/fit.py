@@ -4,7 +4,7 @@ import ctypes
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,13 +23,14 @@ class Fitted:
     """A network that was trained, and how.
 
     `model` takes what the exported graph takes (raw rows, NaN = missing, or uint8 pictures) and
-    gives probabilities: preprocessing and network together.
+    gives probabilities: preprocessing and network together, or the mean of several networks.
     """
 
     model: keras.Model
     parameters: int
     history: dict[str, list[float]]
-    """Loss and accuracy of each epoch; with `val_` before them, those of the validation part."""
+    """Loss and accuracy of each epoch; with `val_` before them, those of the validation part, if it
+    was kept apart. Of several networks, their means."""
     seed: int
     seconds: float
     device: str
@@ -41,7 +42,13 @@ class Fitted:
 
 
 def fit(
-    course: Course, recipe: Recipe, data: Prepared, *, seed: int = 0, epochs: int | None = None
+    course: Course,
+    recipe: Recipe,
+    data: Prepared,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
+    quiet: bool = False,
 ) -> Fitted:
     """Train a recipe's network on the training part. The test part is not looked at.
 
@@ -49,16 +56,18 @@ def fit(
     Raises ValueError if the network does not count the parameters that its recipe declares.
     """
     keras.utils.set_random_seed(seed)
-    preprocessing = course.preprocessing(data.train.inputs)
-    network = recipe.network()
-    parameters = network.count_params()
+    train = data.train if recipe.validates else joined(data.train, data.validation)
+    preprocessing = (recipe.preprocessing or course.preprocessing)(train.inputs)
+    members = [recipe.network() for _ in range(recipe.members)]
+    parameters = members[0].count_params()
     if parameters != recipe.parameters:
         raise ValueError(f"{parameters:,} parameters, but {recipe.parameters:,} are declared")
 
     epochs = epochs or recipe.epochs
     binary = isinstance(course.task, TabularTask)
     classes = len(course.task.contract.labels)
-    steps = -(-len(data.train.labels) // recipe.batch_size)
+    steps = -(-len(train.labels) // recipe.batch_size)
+    network = side_by_side(members)
     network.compile(
         optimizer=recipe.optimizer(steps * epochs),
         loss=keras.losses.BinaryCrossentropy()
@@ -69,27 +78,59 @@ def fit(
 
     def encode(part: Part) -> Encoded:
         labels = part.labels if binary else keras.utils.to_categorical(part.labels, classes)
+        if recipe.members > 1:
+            labels = np.stack([labels.reshape(len(labels), -1)] * recipe.members, axis=1)
         return np.asarray(preprocessing(part.inputs)), labels
 
     start = time.perf_counter()
     history = network.fit(
-        Batches(data.train, recipe, encode, seed),
-        validation_data=encode(data.validation),
+        Batches(train, recipe, encode, seed),
+        validation_data=encode(data.validation) if recipe.validates else None,
         epochs=epochs,
         callbacks=_callbacks(recipe),
-        verbose="auto" if sys.stdout.isatty() else 2,
+        verbose=0 if quiet else "auto" if sys.stdout.isatty() else 2,
     )
     seconds = time.perf_counter() - start
 
-    raw = keras.Input(data.train.inputs.shape[1:], dtype=data.train.inputs.dtype.name)
+    raw = keras.Input(train.inputs.shape[1:], dtype=train.inputs.dtype.name)
     return Fitted(
-        model=keras.Model(raw, network(preprocessing(raw))),
-        parameters=parameters,
+        model=keras.Model(raw, mean(members)(preprocessing(raw))),
+        parameters=network.count_params(),
         history=history.history,
         seed=seed,
         seconds=seconds,
         device=device(),
     )
+
+
+def joined(one: Part, other: Part) -> Part:
+    """The rows of both."""
+    return Part(
+        np.concatenate([one.inputs, other.inputs]), np.concatenate([one.labels, other.labels])
+    )
+
+
+def side_by_side(members: Sequence[keras.Model]) -> keras.Model:
+    """Networks that see the same batches and are fitted in one go, each by its own loss alone.
+
+    Answers are [N, members, K]. Adam's steps do not depend on the scale of a loss, so that the mean
+    over members fits each as if it were alone; a penalty inside the loss would not be to scale, and
+    recipes of several members use the optimizer's weight decay instead.
+    """
+    if len(members) == 1:
+        return members[0]
+    inputs = keras.Input(members[0].input_shape[1:])
+    answers = [keras.ops.expand_dims(member(inputs), 1) for member in members]
+    return keras.Model(inputs, keras.layers.Concatenate(axis=1)(answers))
+
+
+def mean(members: Sequence[keras.Model]) -> keras.Model:
+    """One network whose answer is the mean of its members'."""
+    if len(members) == 1:
+        return members[0]
+    inputs = keras.Input(members[0].input_shape[1:])
+    average = keras.layers.Average()([member(inputs) for member in members])
+    return keras.Model(inputs, average, name="ensemble")
 
 
 class Batches(keras.utils.PyDataset):

@@ -14,6 +14,8 @@ from training.datasets import ImageData, Source, TabularData
 
 Augment = Callable[[NDArray[Any], NDArray[np.int64], np.random.Generator], NDArray[Any]]
 """Inputs and labels of a batch, and a source of chance, to a variant of the inputs."""
+Preprocessing = Callable[[NDArray[Any]], keras.layers.Layer]
+"""Given the training inputs, for layers that learn from them."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set split by a recipe's protocol. The test part is for the card, and touched once."""
+    """A data set split in three. The test part is for figures alone, and touched once."""
 
     source: Source
     fingerprint: str
@@ -36,6 +38,30 @@ class Prepared:
     validation: Part
     test: Part
 
+    @classmethod
+    def of(cls, data: TabularData, split: str, rows: Mapping[str, NDArray[np.int64]]) -> "Prepared":
+        """From the numbers of the rows of `train`, `validation` and `test`."""
+        inputs = data.features.to_numpy(np.float32)
+        return cls(
+            source=data.source,
+            fingerprint=data.fingerprint,
+            published=data.published,
+            split=split,
+            **{name: Part(inputs[these], data.label[these]) for name, these in rows.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a task's figures are measured: the data split several times, each time fitted anew.
+
+    `repeats` gives a list of folds for each repeat; figures are those of a repeat, over the test
+    parts of all its folds, and their spread is that of the repeats.
+    """
+
+    words: str
+    repeats: Callable[[Any], list[list[Prepared]]]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -44,7 +70,7 @@ class Recipe:
     `network` takes what the preprocessing gives; `parameters` is what it must count, moving
     statistics included. With `patience`, fitting stops after so many epochs without a lower
     validation loss and returns to the best ones. `augment` makes new variants of the training
-    inputs for each epoch.
+    inputs for each epoch. `members` such networks are fitted, and what they answer is averaged.
     """
 
     network: Callable[[], keras.Model]
@@ -56,6 +82,15 @@ class Recipe:
     patience: int | None = None
     label_smoothing: float = 0.0
     augment: Augment | None = None
+    members: int = 1
+    preprocessing: Preprocessing | None = None
+    """Instead of the course's own."""
+    validates: bool = True
+    """Whether the validation part is kept apart; a recipe that does not learns from it as well."""
+
+    def __post_init__(self) -> None:
+        """Stopping early needs a part to tell when."""
+        assert self.validates or self.patience is None
 
 
 @dataclass(frozen=True)
@@ -66,12 +101,12 @@ class Course:
     load: Callable[[Path | None], TabularData | ImageData]
     synthetic: Callable[[], TabularData | ImageData]
     prepare: Callable[[Any], Prepared]
-    preprocessing: Callable[[NDArray[Any]], keras.layers.Layer]
-    """Given the training inputs, for layers that learn from them."""
+    preprocessing: Preprocessing
     recipes: Mapping[str, Recipe]
     default: str
     intended_use: str
     limits: str
+    protocol: Protocol | None = None
 
     def model_name(self, recipe: str) -> str:
         """The default recipe takes the task's name and is served; others lie beside it."""

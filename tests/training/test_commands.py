@@ -21,7 +21,10 @@ def test_smoke_trains_and_exports_every_recipe(
     page = results.read_text()
     for recipe in (
         "mlp16",
+        "mlp16-ensemble",
         "logistic",
+        "mlp-ensemble",
+        "mlp-ensemble-blind",
         "softmax",
         "dense32",
         "deep",

@@ -180,7 +180,8 @@ def test_the_signature_shows_preprocessing(models_dir: Path, task: str) -> None:
     contract = COURSES[task].task.contract
     for tensor in (contract.input, *contract.outputs):
         assert tensor.name in text
-    assert len(text) < 30_000
+    # Five networks have small constants five times; 130,000 weights would take a million.
+    assert len(text) < 60_000
 
 
 @pytest.mark.parametrize("task", COURSES)
@@ -251,7 +252,7 @@ def test_the_model_answers_as_its_parts_do(
     """The exported model is the fitted network behind the fitted preprocessing, nothing else."""
     _, _, fitted, data = trained["heart"]
     preprocessing, network = fitted.model.layers[-2:]
-    assert isinstance(network, keras.Sequential)
+    assert isinstance(network, keras.Model)
     rows = data.test.inputs[:5]
     np.testing.assert_allclose(
         np.asarray(network(preprocessing(rows))), np.asarray(fitted.model(rows)), rtol=1e-6

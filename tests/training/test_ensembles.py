@@ -1,0 +1,75 @@
+"""Several networks in one: fitted side by side, averaged, and for heart with inputs left out."""
+
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from service.tasks.heart import TASK
+from training.fit import fit
+from training.recipe import Recipe
+from training.recipes import COURSES, heart
+from training.synthetic import synthetic_heart
+
+ENSEMBLE = COURSES["heart"].recipes["mlp16-ensemble"]
+
+
+def fitted(recipe: Recipe, **options: Any) -> Any:
+    course = COURSES["heart"]
+    return fit(course, recipe, course.prepare(course.synthetic()), quiet=True, **options)
+
+
+def test_an_ensembles_answer_is_the_mean_of_its_members() -> None:
+    """Ten different networks of 497 parameters, and nothing else, behind one preprocessing."""
+    found = fitted(ENSEMBLE, epochs=2)
+    assert found.parameters == 10 * 497
+    preprocessing, ensemble = found.model.layers[-2:]
+    rows = synthetic_heart().features.to_numpy(np.float32)[:20]
+    members = [layer for layer in ensemble.layers if layer.weights]
+    answers = np.stack([np.asarray(member(preprocessing(rows))) for member in members])
+    assert len(answers) == 10
+    assert len(np.unique(answers[:, 0])) == 10
+    np.testing.assert_allclose(answers.mean(axis=0), np.asarray(found.model(rows)), rtol=1e-5)
+
+
+def test_members_are_fitted_as_if_each_were_alone() -> None:
+    """The first of three takes, beside the others, the step that it takes alone."""
+
+    def recipe(members: int) -> Recipe:
+        # The loss is the mean over members; one batch, so that the order of rows is no matter.
+        return replace(
+            ENSEMBLE,
+            augment=None,
+            members=members,
+            batch_size=1_000,
+            optimizer=lambda _: keras.optimizers.SGD(float(members)),
+        )
+
+    alone = fitted(recipe(1), epochs=1).model.layers[-1].get_weights()
+    together = fitted(recipe(3), epochs=1).model.layers[-1]
+    first = next(layer for layer in together.layers if layer.weights).get_weights()
+    for one, other in zip(alone, first, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)  # sums in another order
+
+
+def test_leaving_out_spares_required_fields_and_half_of_the_patients() -> None:
+    """Age and sex stay; about half of the rows are whole; nothing else changes."""
+    rows = synthetic_heart(rows=4_000).features.to_numpy(np.float32)
+    rows = rows[~np.isnan(rows).any(axis=1)]
+    rng = np.random.default_rng(0)
+    poorer = heart.leave_out(rows, np.zeros(len(rows), np.int64), rng)
+    gone = np.isnan(poorer)
+    optional = np.array([not feature.required for feature in TASK.features])
+    assert not gone[:, ~optional].any()
+    assert gone[:, optional].any(axis=0).all()
+    assert (poorer[~gone] == rows[~gone]).all()
+    assert 0.45 < (~gone.any(axis=1)).mean() < 0.60
+    assert gone[:, optional].mean() == pytest.approx(heart.LEFT_OUT / 4, abs=0.02)
+
+
+def test_a_recipe_without_early_stopping_may_learn_from_the_validation_part() -> None:
+    """Then no loss of that part is reported as if it had been kept apart."""
+    assert "val_loss" not in fitted(ENSEMBLE, epochs=1).history
+    assert "val_loss" in fitted(COURSES["heart"].recipes["mlp16"], epochs=1).history

@@ -1,0 +1,77 @@
+"""Figures by a task's protocol."""
+
+import numpy as np
+import pytest
+
+from service.cli import main
+from service.tasks.heart import TASK
+from training.evaluate import calibration_slope, expected_calibration_error
+from training.protocol import without
+from training.recipes import COURSES
+from training.synthetic import synthetic_heart
+
+
+def test_in_every_repeat_of_heart_each_patient_is_tested_once() -> None:
+    """And never in the part that their network learned from."""
+    course = COURSES["heart"]
+    assert course.protocol is not None
+    data = synthetic_heart()
+    everybody = sorted(r.tobytes() for r in data.features.to_numpy(np.float32))
+    repeats = course.protocol.repeats(data)
+    assert [len(folds) for folds in repeats] == [5] * 10
+    for folds in repeats[:2]:
+        assert sorted(r.tobytes() for fold in folds for r in fold.test.inputs) == everybody
+        for fold in folds:
+            seen = {r.tobytes() for part in (fold.train, fold.validation) for r in part.inputs}
+            assert not seen & {r.tobytes() for r in fold.test.inputs}
+
+
+def test_credit_is_split_five_times_and_first_as_its_models_are() -> None:
+    """The card's test part is the first of the five."""
+    course = COURSES["credit"]
+    assert course.protocol is not None
+    data = course.synthetic()
+    repeats = course.protocol.repeats(data)
+    assert [len(folds) for folds in repeats] == [1] * 5
+    assert (repeats[0][0].test.inputs == course.prepare(data).test.inputs).all()
+
+
+def test_calibration_of_honest_overconfident_and_useless_answers() -> None:
+    """Log-odds twice too large have slope 1/2; honest ones slope 1 and hardly any error."""
+    rng = np.random.default_rng(0)
+    odds = rng.normal(0, 1.5, 50_000)
+    honest, loud = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(-2 * odds))
+    labels = (rng.random(len(odds)) < honest).astype(np.int64)
+    assert calibration_slope(honest, labels) == pytest.approx(1, abs=0.03)
+    assert calibration_slope(loud, labels) == pytest.approx(0.5, abs=0.02)
+    assert expected_calibration_error(honest, labels) < 0.01 < 0.05
+    assert expected_calibration_error(np.ones(4), np.array([1, 0, 0, 1])) == 0.5
+
+
+def test_removing_fields_removes_so_many_optional_ones_of_each_row() -> None:
+    """Of complete patients; none at 0, and never age or sex."""
+    rows = synthetic_heart().features.to_numpy(np.float32)
+    rows = rows[~np.isnan(rows).any(axis=1)]
+    for count in (0, 4, 11):
+        gone = np.isnan(without(TASK, rows, count, np.random.default_rng(0)))
+        assert (gone.sum(axis=1) == count).all()
+        assert not gone[:, :2].any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["digits"], "'digits' has no protocol; these have: credit, heart"),
+        (["heart", "--recipe", "cnn"], "heart has no recipe 'cnn'"),
+        (["credit", "--missing"], "every field of credit is required"),
+        (["--missing"], "--missing goes with a task"),
+    ],
+)
+def test_wrong_usage_of_evaluate_is_explained(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before any data are read."""
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", *arguments])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err

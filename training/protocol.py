@@ -1,0 +1,151 @@
+"""A task's figures by its own protocol: fitted anew on every split, measured on its test part.
+
+A process for each processor, each with one thread, so that figures do not depend on how many.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.task import TabularTask
+from training.evaluate import of_decisions
+from training.fit import fit
+from training.recipe import Course, Prepared
+from training.recipes import COURSES
+
+THRESHOLD = 0.5
+Figures = dict[str, list[float]]
+"""Each metric, one value a repeat."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A network's answers on one test part."""
+
+    labels: NDArray[np.int64]
+    answers: Mapping[int, NDArray[np.float64]]
+    """The probabilities, by how many optional fields of each row were removed."""
+
+
+def measure_splits(
+    course: Course,
+    recipe: str,
+    data_dir: Path | None,
+    *,
+    removed: Sequence[int] = (0,),
+    processes: int | None = None,
+    epochs: int | None = None,
+) -> dict[int, Figures]:
+    """The figures of a recipe, by how many optional fields of each test row were removed.
+
+    `epochs` instead of the recipe's own is for trying it out.
+    """
+    assert course.protocol is not None
+    repeats = course.protocol.repeats(course.load(data_dir))
+    jobs = [
+        (course.task.name, recipe, fold, seed, tuple(removed), epochs)
+        for seed, folds in enumerate(repeats)
+        for fold in folds
+    ]
+    answered = _in_processes(jobs, processes or os.cpu_count() or 1)
+    measured = [[next(answered) for _ in folds] for folds in repeats]
+    return {count: _figures(measured, count) for count in removed}
+
+
+def _in_processes(jobs: Sequence[tuple[Any, ...]], processes: int) -> Iterator[Fold]:
+    # TensorFlow takes its number of threads from the environment when it is imported, and does not
+    # survive a fork.
+    threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    before = dict(os.environ)
+    os.environ.update(threads)
+    try:
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+            yield from pool.map(_fold, *zip(*jobs, strict=True))
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _fold(
+    task: str,
+    recipe: str,
+    data: Prepared,
+    seed: int,
+    removed: Sequence[int],
+    epochs: int | None,
+) -> Fold:
+    course = COURSES[task]
+    model = fit(course, course.recipes[recipe], data, seed=seed, epochs=epochs, quiet=True).model
+    answers = {}
+    for count in removed:
+        rows = without(course.task, data.test.inputs, count, np.random.default_rng(seed))
+        answers[count] = np.asarray(model(rows, training=False), np.float64).reshape(-1)
+    return Fold(data.test.labels, answers)
+
+
+def without(
+    task: Any, rows: NDArray[np.float32], count: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Rows with `count` of their optional fields, chosen at random for each, not recorded."""
+    assert isinstance(task, TabularTask)
+    optional = np.flatnonzero([not feature.required for feature in task.features])
+    order = np.argsort(rng.random((len(rows), len(optional))), axis=1)
+    poorer = rows.copy()
+    np.put_along_axis(poorer, optional[order[:, :count]], np.nan, axis=1)
+    return poorer
+
+
+def _figures(repeats: Sequence[Sequence[Fold]], count: int) -> Figures:
+    figures: Figures = {}
+    for folds in repeats:
+        labels = np.concatenate([fold.labels for fold in folds])
+        pooled = np.concatenate([fold.answers[count] for fold in folds])
+        values = of_decisions(pooled, labels, THRESHOLD)
+        each = [of_decisions(f.answers[count], f.labels, THRESHOLD)["auc"] for f in folds]
+        for name, value in (values | {"auc": float(np.mean(each))}).items():
+            figures.setdefault(name, []).append(value)
+    return figures
+
+
+def spread(values: Sequence[float], digits: int = 4) -> str:
+    """Mean ± standard deviation."""
+    return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table that can be read as it is."""
+    lines = [head, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    text = [
+        "| "
+        + " | ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        + " |"
+        for line in lines
+    ]
+    rule = "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|"
+    return "\n".join([text[0], rule, *text[1:]])
+
+
+def metrics_table(figures: Mapping[str, Figures]) -> str:
+    """A line for each recipe: every metric's mean and spread."""
+    names = list(next(iter(figures.values())))
+    return markdown(
+        ["recipe", *names],
+        [[recipe, *(spread(values[name]) for name in names)] for recipe, values in figures.items()],
+    )
+
+
+def removed_table(figures: Mapping[int, Figures]) -> str:
+    """A line for each number of fields removed."""
+    names = ["auc", "log_loss", "brier", "ece", "calibration_slope"]
+    return markdown(
+        ["fields removed", *names],
+        [[str(count), *(spread(f[name], 3) for name in names)] for count, f in figures.items()],
+    )
