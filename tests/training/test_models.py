@@ -10,7 +10,7 @@ from training.cli import MODELS_DIR
 from training.evaluate import differences, measure_again
 from training.recipes import COURSES
 
-NEIGHBOURHOOD = {"heart": (0.80, 0.88), "credit": (0.80, 0.83), "digits": (0.990, 1.0)}
+LEAST_ACCURACY = {"heart": 0.80, "credit": 0.81, "digits": 0.990}
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,7 @@ def test_a_committed_model_is_as_good_as_its_card_says(
     card, metrics = measured[name]
     assert card.data.published
     assert differences(card, metrics) == []
-    low, high = NEIGHBOURHOOD[name]
-    assert low <= metrics["accuracy"] <= high
+    assert metrics["accuracy"] >= LEAST_ACCURACY[name]
 
 
 def test_a_card_that_flatters_is_found_out(
