@@ -12,10 +12,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from service.errors import ForetellError
 from service.task import TabularTask
 from training.recipe import Course, Part, Prepared, Recipe
 
 Encoded = tuple[NDArray[np.float32], NDArray[Any]]
+
+
+class TrainingDiverged(ForetellError):
+    """A fit whose loss is no longer a number."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ def fit(
     """Train a recipe's network on the training part. The test part is not looked at.
 
     The same seed on the same data, machine and library versions gives the same weights.
-    Raises ValueError if the network does not count the parameters that its recipe declares.
+    Raises ValueError if the network does not count the parameters that its recipe declares, and
+    TrainingDiverged if its loss becomes NaN or infinite.
     """
     keras.utils.set_random_seed(seed)
     train = data.train if recipe.validates else joined(data.train, data.validation)
@@ -91,6 +97,12 @@ def fit(
         verbose=0 if quiet else "auto" if sys.stdout.isatty() else 2,
     )
     seconds = time.perf_counter() - start
+    losses = history.history["loss"]
+    if not np.isfinite(losses[-1]):
+        raise TrainingDiverged(
+            f"the loss became {losses[-1]} in epoch {len(losses)}: lower the learning rate, or "
+            "look for inputs that are not finite after preprocessing; nothing was exported"
+        )
 
     raw = keras.Input(train.inputs.shape[1:], dtype=train.inputs.dtype.name)
     return Fitted(

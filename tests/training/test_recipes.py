@@ -1,12 +1,13 @@
 """The networks by name: what they count, what they see, what they learn."""
 
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from service.task import TabularTask
 from training.augmentation import augment
-from training.fit import fit
+from training.fit import TrainingDiverged, fit
 from training.preprocessing import TabularEncoder
 from training.recipe import Recipe
 from training.recipes import COURSES, heart
@@ -51,6 +52,14 @@ def test_a_wrong_parameter_count_stops_training() -> None:
     wrong = Recipe(heart.mlp16, 498, course.recipes["mlp16"].optimizer, epochs=1, batch_size=8)
     with pytest.raises(ValueError, match="497 parameters, but 498 are declared"):
         fit(course, wrong, course.prepare(course.synthetic()))
+
+
+def test_a_fit_that_diverges_stops_with_advice() -> None:
+    """Nothing of NaN is exported, and the message says what to try."""
+    course = COURSES["heart"]
+    wild = Recipe(heart.mlp16, 497, lambda _: keras.optimizers.SGD(1e38), epochs=20, batch_size=32)
+    with pytest.raises(TrainingDiverged, match=r"in epoch \d+: lower the learning rate"):
+        fit(course, wild, course.prepare(course.synthetic()))
 
 
 def encoder() -> TabularEncoder:
