@@ -56,9 +56,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.draining = False
     for task in TASKS.values():
-        app.include_router(predict_router(task), responses=_documented_errors())
-    for part in (models, health, home):
-        app.include_router(part.router)
+        app.include_router(predict_router(task), responses=_documented(400, 413, 415, 422, 503))
+    app.include_router(models.router, responses=_documented(404))
+    app.include_router(health.router)
+    app.include_router(home.router)
     app.add_exception_handler(errors.ForetellError, _foretell_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
@@ -86,22 +87,27 @@ async def _http_error(request: Request, error: Exception) -> Response:
     detail = error.detail
     if error.status_code == 404:
         detail = f"there is nothing at {request.url.path}; /docs lists what there is"
+    elif error.status_code == 400 and detail == "There was an error parsing the body":
+        # FastAPI's words for text that is not UTF-8, or nested too deep.
+        detail = "the body cannot be read: expected JSON in UTF-8"
     elif error.status_code == 405:
         detail = f"{request.url.path} does not answer {request.method}"
     body = problem(error.status_code, detail, request.state.request_id)
     return problem_response(body, error.headers)
 
 
-def _documented_errors() -> dict[int | str, dict[str, Any]]:
+def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     reference = {"$ref": "#/components/schemas/Problem"}
     content = {MEDIA_TYPE: {"schema": reference}}
     texts = {
+        400: "Not JSON, or not a form, at all",
+        404: "No model of this name",
         413: "Larger than the service takes in",
         415: "A content type that this route does not read",
         422: "Fields or pictures that cannot be answered; `errors` lists every bad field",
         503: "The model is not ready",
     }
-    return {status: {"description": text, "content": content} for status, text in texts.items()}
+    return {status: {"description": texts[status], "content": content} for status in statuses}
 
 
 def _add_problem_schema(app: FastAPI) -> None:

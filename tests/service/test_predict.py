@@ -132,6 +132,7 @@ def test_a_body_that_is_not_json_is_refused(client: TestClient, content: bytes) 
     )
     assert answer.status_code in (400, 422)
     assert answer.headers["content-type"] == "application/problem+json"
+    assert "JSON" in answer.json()["detail"] or "required" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("media", [None, "text/plain", "application/x-www-form-urlencoded"])
