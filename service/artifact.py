@@ -154,6 +154,13 @@ def names(models_dir: Path) -> list[str]:
     )
 
 
+def some_names(models_dir: Path) -> list[str]:
+    """As `names`. Raises ArtifactError if there is none: a report on no model would look well."""
+    if not (found := names(models_dir)):
+        raise ArtifactError(f"there are no models in {models_dir}; `foretell train` makes them")
+    return found
+
+
 def read_artifact(models_dir: Path, name: str, version: str | None = None) -> Artifact:
     """The artifact of a model, of its newest version by default.
 

@@ -20,6 +20,10 @@ from training.results import table
 def train(arguments: argparse.Namespace) -> int:
     """Fit the recipes asked for, export each, print a table of all."""
     chosen = list(_chosen(arguments))
+    try:  # now, rather than after an hour of fitting
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        arguments.parser.error(f"--output: {arguments.output}: {error.strerror}")
     keep_freed_memory()
     prepared: dict[str, Prepared] = {}
     cards: list[Card] = []

@@ -15,7 +15,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from service.artifact import Card, names, read_artifact
+from service.artifact import Card, read_artifact, some_names
 from service.predictor import Predictor
 from training.datasets import DataDiffers
 from training.recipe import Part
@@ -97,10 +97,11 @@ def measure_again(
 ) -> Iterator[tuple[Card, dict[str, float]]]:
     """Each model's newest version and its metrics, measured anew on the test part.
 
-    Raises DataDiffers if a model was trained on other data than there are now.
+    Raises ArtifactError if there is no model, and DataDiffers if one was trained on other data than
+    there are now.
     """
     prepared = {}
-    for name in names(models_dir):
+    for name in some_names(models_dir):
         artifact = read_artifact(models_dir, name)
         card = artifact.card
         course = COURSES[card.task]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.artifact import MODEL, Card, names, read_artifact
+from service.artifact import MODEL, Card, read_artifact, some_names
 
 HEAD = """# Results
 
@@ -39,10 +39,10 @@ def table(cards: Sequence[Card], models_dir: Path) -> str:
 def results_page(models_dir: Path) -> str:
     """The whole of docs/results.md: a table for each task, with the data and the split.
 
-    Every model in the folder has a line, by its newest version. Raises ArtifactError if a card
-    cannot be read.
+    Every model in the folder has a line, by its newest version. Raises ArtifactError if there is
+    none, or a card cannot be read.
     """
-    cards = [read_artifact(models_dir, name).card for name in names(models_dir)]
+    cards = [read_artifact(models_dir, name).card for name in some_names(models_dir)]
     sections = [HEAD]
     for task in dict.fromkeys(card.task for card in cards):
         of_task = sorted(

@@ -49,6 +49,7 @@ def test_smoke_trains_and_exports_every_recipe(
         (["heart", "--recipe", "cnn"], "heart has no recipe 'cnn'; it has: mlp16"),
         (["--all", "--recipe", "cnn"], "--recipe goes with one task"),
         (["heart", "--epochs", "0"], "--epochs: expected at least 1, got 0"),
+        (["heart", "--output", "/proc/none"], "--output: /proc/none: No such file or directory"),
     ],
 )
 def test_wrong_usage_of_train_is_explained(
@@ -59,6 +60,16 @@ def test_wrong_usage_of_train_is_explained(
         main(["train", *arguments])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["models", "evaluate", "results"])
+def test_a_folder_without_models_is_a_failure(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No model differs from its card where there is none; that must not pass for success."""
+    option = "--models-dir" if command == "models" else "--models"
+    assert main([command, option, str(tmp_path)]) == 1
+    assert "there are no models in" in capsys.readouterr().err
 
 
 def test_missing_data_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
