@@ -113,15 +113,15 @@ def batchnorm() -> keras.Model:
 
 
 def cnn() -> keras.Model:
-    """5x5 and 3x3 convolutions, 24-48-96, each normalised, then a dense layer of 128."""
+    """5x5 and 3x3 convolutions, 24-48-64-128, each normalised, then a dense layer of 128."""
 
-    def convolution(filters: int, size: int) -> list[keras.Layer]:
-        # The bias is left to the normalisation that follows.
+    def convolution(filters: int, size: int, *, halve: bool = True) -> list[keras.Layer]:
+        # The bias is left to the normalisation, which costs a quarter after the pooling.
         return [
             layers.Conv2D(filters, size, padding="same", use_bias=False),
+            *([layers.MaxPooling2D(2, padding="same")] if halve else []),
             layers.BatchNormalization(),
             layers.Activation("relu"),
-            layers.MaxPooling2D(2, padding="same"),
         ]
 
     return keras.Sequential(
@@ -130,7 +130,8 @@ def cnn() -> keras.Model:
             layers.Reshape((28, 28, 1)),
             *convolution(24, 5),
             *convolution(48, 3),
-            *convolution(96, 3),
+            *convolution(64, 3, halve=False),
+            *convolution(128, 3),
             layers.Flatten(),
             layers.Dropout(0.3),
             layers.Dense(128, use_bias=False),
@@ -199,12 +200,13 @@ COURSE = Course(
         ),
         "cnn": Recipe(
             network=cnn,
-            parameters=251_522,
+            parameters=377_346,
             optimizer=one_cycle,
-            epochs=20,
+            epochs=18,
             batch_size=128,
             label_smoothing=0.05,
             augment=augment,
+            validates=False,
         ),
     },
     default="cnn",
