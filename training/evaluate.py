@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     accuracy_score,
     brier_score_loss,
@@ -17,6 +16,7 @@ from sklearn.metrics import (
 
 from service.artifact import Card, read_artifact, some_names
 from service.predictor import Predictor
+from training.calibration import of_log_odds
 from training.datasets import DataDiffers
 from training.recipe import Part
 from training.recipes import COURSES
@@ -45,7 +45,7 @@ def of_decisions(
     """How good yes-or-no answers are.
 
     Accuracy at the threshold; area under the ROC curve; log-loss (nats); Brier score; expected
-    calibration error; calibration slope; the Kolmogorov-Smirnov distance between the scores of the
+    calibration error; calibration slope (see `of_log_odds`); the Kolmogorov-Smirnov distance between the scores of the
     two classes.
     """
     yes, no, _ = roc_curve(labels, probability)
@@ -55,7 +55,7 @@ def of_decisions(
         "log_loss": float(log_loss(labels, probability.astype(np.float64))),
         "brier": float(brier_score_loss(labels, probability)),
         "ece": expected_calibration_error(probability, labels),
-        "calibration_slope": calibration_slope(probability, labels),
+        "calibration_slope": of_log_odds(probability, labels)[0],
         "ks": float(np.max(no - yes)),
     }
 
@@ -69,17 +69,6 @@ def expected_calibration_error(probability: NDArray[Any], labels: NDArray[np.int
     bins = np.minimum((np.asarray(probability, np.float64) * 15).astype(np.int64), 14)
     excess = np.bincount(bins, np.asarray(probability, np.float64) - labels, 15)
     return float(np.abs(excess).sum() / len(labels))
-
-
-def calibration_slope(probability: NDArray[Any], labels: NDArray[np.int64]) -> float:
-    """Slope of a logistic regression of the label on the log-odds: 1 is right, less overconfident.
-
-    Cox 1958; an intercept is fitted along with it, nothing is penalised.
-    """
-    sure = np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7)
-    odds = np.log(sure / (1 - sure)).reshape(-1, 1)
-    fitted = LogisticRegression(C=np.inf, max_iter=1000).fit(odds, labels)
-    return float(fitted.coef_[0, 0])
 
 
 def _of_classes(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, float]:

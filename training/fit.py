@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from service.errors import ForetellError
 from service.task import TabularTask
+from training.calibration import Calibration
 from training.recipe import Course, Part, Prepared, Recipe
 
 Encoded = tuple[NDArray[np.float32], NDArray[Any]]
@@ -105,8 +106,13 @@ def fit(
         )
 
     raw = keras.Input(train.inputs.shape[1:], dtype=train.inputs.dtype.name)
+    model = keras.Model(raw, mean(members)(preprocessing(raw)))
+    if recipe.calibrates:
+        calibration = Calibration()
+        calibration.adapt(np.asarray(model(data.validation.inputs)), data.validation.labels)
+        model = keras.Model(raw, calibration(model.output))
     return Fitted(
-        model=keras.Model(raw, mean(members)(preprocessing(raw))),
+        model=model,
         parameters=network.count_params(),
         history=history.history,
         seed=seed,

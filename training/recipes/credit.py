@@ -91,7 +91,7 @@ def cosine(steps: int) -> keras.optimizers.Optimizer:
 
 
 def ensemble(width: int, *, blind: bool) -> Recipe:
-    """Five networks averaged."""
+    """Five networks averaged, and calibrated: dropout leaves them about a point too high."""
     return Recipe(
         network=partial(mlp, width),
         members=5,
@@ -100,6 +100,7 @@ def ensemble(width: int, *, blind: bool) -> Recipe:
         optimizer=cosine,
         epochs=20,
         batch_size=256,
+        calibrates=True,
     )
 
 
