@@ -33,7 +33,7 @@ def augment(
 
 
 def variant(image: Picture, label: int, rng: np.random.Generator) -> Picture:
-    """One picture in another hand: mostly a neat one, sometimes a rough one that was photographed."""
+    """One picture in another hand: mostly neat, sometimes rough and photographed."""
     if rng.random() < NEAT:
         if rng.random() < 0.4:
             image = thickness(image, int(rng.integers(-1, 3)))

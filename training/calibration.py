@@ -14,8 +14,8 @@ NEARLY_SURE = 1e-7
 def of_log_odds(probability: NDArray[Any], labels: NDArray[np.int64]) -> tuple[float, float]:
     """Slope and intercept of a logistic regression of the label on the log-odds.
 
-    (1, 0) is calibrated; a slope below 1 overconfident. Nothing is penalised. Cox 1958, "Two further
-    applications of a model for binary regression".
+    (1, 0) is calibrated, a slope below 1 overconfident; nothing is penalised. Cox 1958, "Two
+    further applications of a model for binary regression".
     """
     sure = np.clip(np.asarray(probability, np.float64), NEARLY_SURE, 1 - NEARLY_SURE)
     odds = np.log(sure / (1 - sure)).reshape(-1, 1)

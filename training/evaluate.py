@@ -45,8 +45,8 @@ def of_decisions(
     """How good yes-or-no answers are.
 
     Accuracy at the threshold; area under the ROC curve; log-loss (nats); Brier score; expected
-    calibration error; calibration slope (see `of_log_odds`); the Kolmogorov-Smirnov distance between the scores of the
-    two classes.
+    calibration error; calibration slope (see `of_log_odds`); the Kolmogorov-Smirnov distance
+    between the scores of the two classes.
     """
     yes, no, _ = roc_curve(labels, probability)
     return {

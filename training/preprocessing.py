@@ -65,8 +65,8 @@ class TabularEncoder(keras.layers.Layer):
         columns = ops.concatenate([numbers, ops.cast(hit, "float32")], axis=1)
         if not self.compensation:
             return columns
-        recorded = ops.mean(ops.cast(ops.logical_not(ops.isnan(rows)), "float32"), axis=1, keepdims=True)
-        return columns / recorded**self.compensation
+        recorded = ops.cast(ops.logical_not(ops.isnan(rows)), "float32")
+        return columns / ops.mean(recorded, axis=1, keepdims=True) ** self.compensation
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """One row in, one row out."""
