@@ -23,6 +23,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     train.add_argument("--recipe", help="a network by name (default: the task's best)")
     train.add_argument("--epochs", type=int, help="instead of the recipe's own number")
     train.add_argument("--seed", type=int, default=0, help="of weights, order and chance")
+    train.add_argument(
+        "--restart", action="store_true", help="from the first epoch, whatever was interrupted"
+    )
     train.add_argument("--smoke", action="store_true", help="a try-out: synthetic data, one epoch")
     _add_data_dir(train)
     train.add_argument("--output", type=Path, default=MODELS_DIR, help="folder of models to add to")
