@@ -18,9 +18,9 @@ from training.checkpoint import (
     keep_exported,
 )
 from training.evaluate import differences, measure_again
-from training.export import export
 from training.fairness import GROUPED, fairness_page, groups_of
 from training.fit import fit, keep_freed_memory
+from training.handover import export
 from training.protocol import measure_splits, metrics_table, removed_table
 from training.recipe import Course, Prepared
 from training.recipes import COURSES

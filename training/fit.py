@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from service.errors import ForetellError
 from service.task import TabularTask
-from training.checkpoint import Checkpoint, device
+from training.checkpoint import Checkpoint, backend_version, device
 from training.recipe import Course, Part, Prepared, Recipe
 
 Encoded = tuple[NDArray[np.float32], NDArray[Any]]
@@ -41,6 +41,9 @@ class Fitted:
     seed: int
     seconds: float
     device: str
+    backend: str
+    """What Keras computed with: tensorflow, jax or torch."""
+    backend_version: str
 
     @property
     def epochs(self) -> int:
@@ -67,9 +70,7 @@ def fit(
     TrainingDiverged if its loss becomes NaN or infinite.
     """
     keras.utils.set_random_seed(seed)
-    train = data.train if recipe.validates else joined(data.train, data.validation)
-    preprocessing = (recipe.preprocessing or course.preprocessing)(train.inputs)
-    members = [recipe.network() for _ in range(recipe.members)]
+    train, preprocessing, members = untrained(course, recipe, data)
     parameters = members[0].count_params()
     if parameters != recipe.parameters:
         raise ValueError(f"{parameters:,} parameters, but {recipe.parameters:,} are declared")
@@ -91,7 +92,7 @@ def fit(
         labels = part.labels if binary else keras.utils.to_categorical(part.labels, classes)
         if recipe.members > 1:
             labels = np.stack([labels.reshape(len(labels), -1)] * recipe.members, axis=1)
-        return np.asarray(preprocessing(part.inputs)), labels
+        return keras.ops.convert_to_numpy(preprocessing(part.inputs)), labels
 
     history = keras.callbacks.History()
     early = _early_stopping(recipe)
@@ -117,15 +118,31 @@ def fit(
             "look for inputs that are not finite after preprocessing; nothing was exported"
         )
 
-    raw = keras.Input(train.inputs.shape[1:], dtype=train.inputs.dtype.name)
     return Fitted(
-        model=keras.Model(raw, mean(members)(preprocessing(raw))),
+        model=whole(preprocessing, members, train),
         parameters=network.count_params(),
         history=history.history,
         seed=seed,
         seconds=seconds,
         device=device(),
+        backend=keras.backend.backend(),
+        backend_version=backend_version(),
     )
+
+
+def untrained(
+    course: Course, recipe: Recipe, data: Prepared
+) -> tuple[Part, keras.Layer, list[keras.Model]]:
+    """The rows that a recipe learns from, its preprocessing adapted to them, and its networks."""
+    train = data.train if recipe.validates else joined(data.train, data.validation)
+    preprocessing = (recipe.preprocessing or course.preprocessing)(train.inputs)
+    return train, preprocessing, [recipe.network() for _ in range(recipe.members)]
+
+
+def whole(preprocessing: keras.Layer, members: Sequence[keras.Model], part: Part) -> keras.Model:
+    """What is exported: from inputs like those of `part` to probabilities."""
+    raw = keras.Input(part.inputs.shape[1:], dtype=part.inputs.dtype.name)
+    return keras.Model(raw, mean(members)(preprocessing(raw)))
 
 
 def joined(one: Part, other: Part) -> Part:

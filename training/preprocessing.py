@@ -21,6 +21,9 @@ class TabularEncoder(keras.layers.Layer):
     recorded; a field without it has all zeros there.
     """
 
+    learned = ("mean", "scale")
+    """The arrays that `adapt` sets."""
+
     def __init__(
         self,
         features: Sequence[Feature],

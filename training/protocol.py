@@ -6,11 +6,13 @@ A process for each processor, each with one thread, so that figures do not depen
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,11 +65,20 @@ def _in_processes(jobs: Sequence[tuple[Any, ...]], processes: int) -> Iterator[F
     # TensorFlow takes its number of threads from the environment when it is imported, and does not
     # survive a fork.
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    with (
+        environment(threads),
+        ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool,
+    ):
+        yield from pool.map(_fold, *zip(*jobs, strict=True))
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Processes that are started inside see these variables as well."""
     before = dict(os.environ)
-    os.environ.update(threads)
+    os.environ.update(variables)
     try:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(_fold, *zip(*jobs, strict=True))
+        yield
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -86,7 +97,7 @@ def _fold(
     answers = {}
     for count in removed:
         rows = without(course.task, data.test.inputs, count, np.random.default_rng(seed))
-        answers[count] = np.asarray(model(rows, training=False), np.float64).reshape(-1)
+        answers[count] = keras.ops.convert_to_numpy(model(rows, training=False)).astype(np.float64).reshape(-1)
     return Fold(data.test.labels, answers)
 
 
