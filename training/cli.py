@@ -27,6 +27,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--restart", action="store_true", help="from the first epoch, whatever was interrupted"
     )
     train.add_argument("--smoke", action="store_true", help="a try-out: synthetic data, one epoch")
+    train.add_argument(
+        "--lecture-data",
+        action="store_true",
+        help="heart only: measure the lecture's network on the lecture's own, faulty file and on "
+        "the clean one; exports nothing",
+    )
     _add_data_dir(train)
     train.add_argument("--output", type=Path, default=MODELS_DIR, help="folder of models to add to")
     train.set_defaults(run=run_train, parser=train)

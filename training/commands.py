@@ -21,6 +21,7 @@ from training.evaluate import differences, measure_again
 from training.fairness import GROUPED, fairness_page, groups_of
 from training.fit import fit, keep_freed_memory
 from training.handover import export
+from training.lecture import lecture_page
 from training.protocol import measure_splits, metrics_table, removed_table
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
@@ -29,6 +30,8 @@ from training.results import table
 
 def train(arguments: argparse.Namespace) -> int:
     """Fit the recipes asked for, export each, print a table of all."""
+    if arguments.lecture_data:
+        return _lecture(arguments)
     chosen = list(_chosen(arguments))
     try:  # now, rather than after an hour of fitting
         arguments.output.mkdir(parents=True, exist_ok=True)
@@ -61,6 +64,23 @@ def train(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _lecture(arguments: argparse.Namespace) -> int:
+    fail = arguments.parser.error
+    if arguments.task != "heart":
+        fail(f"--lecture-data: expected the task heart, got {arguments.task or 'none'}")
+    for option in ("all", "recipe", "smoke", "restart", "seed", "output"):
+        if getattr(arguments, option) != arguments.parser.get_default(option):
+            fail(f"--lecture-data measures one network and exports nothing: no --{option} with it")
+    _check_epochs(arguments)
+    print(lecture_page(arguments.data_dir, arguments.epochs))
+    return 0
+
+
+def _check_epochs(arguments: argparse.Namespace) -> None:
+    if arguments.epochs is not None and arguments.epochs < 1:
+        arguments.parser.error(f"--epochs: expected at least 1, got {arguments.epochs}")
+
+
 def _how_to_go_on(folder: Path, epochs: int) -> str:
     if done := epochs_kept(folder):
         return f"the same command goes on after epoch {done} of {epochs}"
@@ -71,8 +91,7 @@ def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Course, str]]:
     fail = arguments.parser.error
     if arguments.all == bool(arguments.task):
         fail(f"name one task ({', '.join(COURSES)}), or --all")
-    if arguments.epochs is not None and arguments.epochs < 1:
-        fail(f"--epochs: expected at least 1, got {arguments.epochs}")
+    _check_epochs(arguments)
     if arguments.all:
         if arguments.recipe:
             fail("--recipe goes with one task, not with --all")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from service.task import TabularTask
 from training.evaluate import of_decisions
 from training.fit import fit
 from training.recipe import Course, Prepared
-from training.recipes import COURSES
 
+RECIPES = "training.recipes"
 THRESHOLD = 0.5
 Figures = dict[str, list[float]]
 """Each metric, one value a repeat."""
@@ -44,15 +45,17 @@ def measure_splits(
     removed: Sequence[int] = (0,),
     processes: int | None = None,
     epochs: int | None = None,
+    module: str | None = None,
 ) -> dict[int, Figures]:
     """The figures of a recipe, by how many optional fields of each test row were removed.
 
-    `epochs` instead of the recipe's own is for trying it out.
+    `epochs` instead of the recipe's own is for trying it out. The course is `COURSE` of `module`,
+    by default of its task's own.
     """
     assert course.protocol is not None
     repeats = course.protocol.repeats(course.load(data_dir))
     jobs = [
-        (course.task.name, recipe, fold, seed, tuple(removed), epochs)
+        (module or f"{RECIPES}.{course.task.name}", recipe, fold, seed, tuple(removed), epochs)
         for seed, folds in enumerate(repeats)
         for fold in folds
     ]
@@ -85,14 +88,14 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def _fold(
-    task: str,
+    module: str,
     recipe: str,
     data: Prepared,
     seed: int,
     removed: Sequence[int],
     epochs: int | None,
 ) -> Fold:
-    course = COURSES[task]
+    course: Course = import_module(module).COURSE
     model = fit(course, course.recipes[recipe], data, seed=seed, epochs=epochs, quiet=True).model
     answers = {}
     for count in removed:
