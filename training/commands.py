@@ -120,9 +120,7 @@ def _train_one(
     arguments: argparse.Namespace,
 ) -> Card:
     made_up = "" if data.published else ", not the published data"
-    print(
-        f"\n{course.task.title}: {recipe}, {len(data.train.labels):,} rows{made_up}", flush=True
-    )
+    print(f"\n{course.task.title}: {recipe}, {len(data.train.labels):,} rows{made_up}", flush=True)
     if card := _exported(arguments.output, course.model_name(recipe), checkpoint):
         print(f"an interrupted run has written it: {card.name}/{card.version}", flush=True)
         return card

@@ -50,7 +50,9 @@ class CreditFeatures(keras.layers.Layer):
     def adapt(self, rows: NDArray[np.float32]) -> None:
         """Learn medians, means, deviations and quantiles from the training rows."""
         self.median = np.nanmedian(rows, axis=0).astype(np.float32)
-        values = ops.convert_to_numpy(self.quantities(ops.convert_to_tensor(rows))).astype(np.float64)
+        values = ops.convert_to_numpy(self.quantities(ops.convert_to_tensor(rows))).astype(
+            np.float64
+        )
         self.mean = values.mean(axis=0).astype(np.float32)
         deviation = values.std(axis=0)
         self.scale = np.where(deviation > 0, deviation, 1).astype(np.float32)

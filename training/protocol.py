@@ -100,7 +100,9 @@ def _fold(
     answers = {}
     for count in removed:
         rows = without(course.task, data.test.inputs, count, np.random.default_rng(seed))
-        answers[count] = keras.ops.convert_to_numpy(model(rows, training=False)).astype(np.float64).reshape(-1)
+        answers[count] = (
+            keras.ops.convert_to_numpy(model(rows, training=False)).astype(np.float64).reshape(-1)
+        )
     return Fold(data.test.labels, answers)
 
 
