@@ -25,14 +25,12 @@ def smaller(part: Part) -> Part:
 
 def case(name: str) -> tuple[str, Recipe]:
     """Early stopping; members, dropout and normalisation; augmentation and averaged weights."""
-    recipes = {task: course.recipes for task, course in COURSES.items()}
     if name == "stopping":
-        return "heart", replace(recipes["heart"]["mlp16"], optimizer=lambda _: wild(), patience=2)
-    if name == "members":
-        return "credit", replace(
-            recipes["credit"]["mlp-ensemble"], members=2, batch_size=32, validates=True
-        )
-    return "digits", replace(recipes["digits"]["cnn"], batch_size=32, validates=True)
+        recipe = COURSES["heart"].recipes["mlp16"]
+        return "heart", replace(recipe, optimizer=lambda _: wild(), patience=2)
+    task, chosen = {"members": ("credit", "mlp-ensemble"), "pictures": ("digits", "cnn")}[name]
+    recipe = replace(COURSES[task].recipes[chosen], batch_size=32, validates=True)
+    return task, replace(recipe, members=min(recipe.members, 2))
 
 
 def wild() -> keras.optimizers.Optimizer:

@@ -42,7 +42,7 @@ if __name__ == "__main__":
 def run(script: Path, *arguments: object) -> None:
     done = subprocess.run(
         [sys.executable, str(script), *map(str, arguments)],
-        env=os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": os.getcwd()},
+        env=os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(Path.cwd())},
         capture_output=True,
         text=True,
     )
