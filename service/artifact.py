@@ -52,6 +52,8 @@ class TrainingFacts(BaseModel):
     epochs: int
     seconds: float
     device: str
+    backend: str = "tensorflow"
+    """What Keras computed with; its version is among the libraries."""
     libraries: dict[str, str]
 
 

@@ -31,11 +31,14 @@ class Calibration(keras.layers.Layer):
 
     def __init__(self) -> None:
         super().__init__(name="calibration", trainable=False)
-        self.slope, self.intercept = 1.0, 0.0
+        self.slope = self.add_weight(name="slope", initializer="ones", trainable=False)
+        self.intercept = self.add_weight(name="intercept", initializer="zeros", trainable=False)
 
     def adapt(self, probability: NDArray[Any], labels: NDArray[np.int64]) -> None:
         """Learn from the answers to N rows that the network was not fitted to."""
-        self.slope, self.intercept = of_log_odds(probability.reshape(-1), labels)
+        slope, intercept = of_log_odds(probability.reshape(-1), labels)
+        self.slope.assign(slope)
+        self.intercept.assign(intercept)
 
     def call(self, probability: keras.KerasTensor) -> keras.KerasTensor:
         """[N, 1] to [N, 1]."""

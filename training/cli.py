@@ -23,7 +23,16 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     train.add_argument("--recipe", help="a network by name (default: the task's best)")
     train.add_argument("--epochs", type=int, help="instead of the recipe's own number")
     train.add_argument("--seed", type=int, default=0, help="of weights, order and chance")
+    train.add_argument(
+        "--restart", action="store_true", help="from the first epoch, whatever was interrupted"
+    )
     train.add_argument("--smoke", action="store_true", help="a try-out: synthetic data, one epoch")
+    train.add_argument(
+        "--lecture-data",
+        action="store_true",
+        help="heart only: measure the lecture's network on the lecture's own, faulty file and on "
+        "the clean one; exports nothing",
+    )
     _add_data_dir(train)
     train.add_argument("--output", type=Path, default=MODELS_DIR, help="folder of models to add to")
     train.set_defaults(run=run_train, parser=train)

@@ -4,13 +4,24 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from service.artifact import Card, read_artifact
+from service.errors import ModelError
 from service.task import TabularTask
+from training.checkpoint import (
+    EVERY,
+    checkpoint_folder,
+    epochs_kept,
+    exported,
+    forget,
+    keep_exported,
+)
 from training.evaluate import differences, measure_again
-from training.export import export
 from training.fairness import GROUPED, fairness_page, groups_of
 from training.fit import fit, keep_freed_memory
+from training.handover import export
+from training.lecture import lecture_page
 from training.protocol import measure_splits, metrics_table, removed_table
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
@@ -19,6 +30,8 @@ from training.results import table
 
 def train(arguments: argparse.Namespace) -> int:
     """Fit the recipes asked for, export each, print a table of all."""
+    if arguments.lecture_data:
+        return _lecture(arguments)
     chosen = list(_chosen(arguments))
     try:  # now, rather than after an hour of fitting
         arguments.output.mkdir(parents=True, exist_ok=True)
@@ -27,22 +40,58 @@ def train(arguments: argparse.Namespace) -> int:
     keep_freed_memory()
     prepared: dict[str, Prepared] = {}
     cards: list[Card] = []
+    kept: list[Path] = []
     for course, recipe in chosen:
         task = course.task.name
         if task not in prepared:
             data = course.synthetic() if arguments.smoke else course.load(arguments.data_dir)
             prepared[task] = course.prepare(data)
-        cards.append(_train_one(course, recipe, prepared[task], arguments))
+        epochs = arguments.epochs or (1 if arguments.smoke else course.recipes[recipe].epochs)
+        part = prepared[task]
+        kept.append(
+            checkpoint_folder(arguments.output, course, recipe, part, arguments.seed, epochs)
+        )
+        if arguments.restart:
+            forget(kept[-1])
+        try:
+            cards.append(_train_one(course, recipe, part, epochs, kept[-1], arguments))
+        except KeyboardInterrupt:
+            print(f"\ninterrupted; {_how_to_go_on(kept[-1], epochs)}", file=sys.stderr)
+            raise
+    for folder in kept:
+        forget(folder)
     print(f"\n{table(cards, arguments.output)}")
     return 0
+
+
+def _lecture(arguments: argparse.Namespace) -> int:
+    fail = arguments.parser.error
+    if arguments.task != "heart":
+        fail(f"--lecture-data: expected the task heart, got {arguments.task or 'none'}")
+    for option in ("all", "recipe", "smoke", "restart", "seed", "output"):
+        if getattr(arguments, option) != arguments.parser.get_default(option):
+            fail(f"--lecture-data measures one network and exports nothing: no --{option} with it")
+    _check_epochs(arguments)
+    print(lecture_page(arguments.data_dir, arguments.epochs))
+    return 0
+
+
+def _check_epochs(arguments: argparse.Namespace) -> None:
+    if arguments.epochs is not None and arguments.epochs < 1:
+        arguments.parser.error(f"--epochs: expected at least 1, got {arguments.epochs}")
+
+
+def _how_to_go_on(folder: Path, epochs: int) -> str:
+    if done := epochs_kept(folder):
+        return f"the same command goes on after epoch {done} of {epochs}"
+    return f"nothing is kept of this fit yet, for that is done every {EVERY:.0f} seconds"
 
 
 def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Course, str]]:
     fail = arguments.parser.error
     if arguments.all == bool(arguments.task):
         fail(f"name one task ({', '.join(COURSES)}), or --all")
-    if arguments.epochs is not None and arguments.epochs < 1:
-        fail(f"--epochs: expected at least 1, got {arguments.epochs}")
+    _check_epochs(arguments)
     if arguments.all:
         if arguments.recipe:
             fail("--recipe goes with one task, not with --all")
@@ -62,17 +111,45 @@ def _no_recipe(course: Course, recipe: str) -> str:
     return f"{course.task.name} has no recipe {recipe!r}; it has: {', '.join(course.recipes)}"
 
 
-def _train_one(course: Course, recipe: str, data: Prepared, arguments: argparse.Namespace) -> Card:
-    epochs = arguments.epochs or (1 if arguments.smoke else None)
-    print(f"\n{course.task.title}: {recipe}, {len(data.train.labels):,} rows", flush=True)
-    fitted = fit(course, course.recipes[recipe], data, seed=arguments.seed, epochs=epochs)
+def _train_one(
+    course: Course,
+    recipe: str,
+    data: Prepared,
+    epochs: int,
+    checkpoint: Path,
+    arguments: argparse.Namespace,
+) -> Card:
+    made_up = "" if data.published else ", not the published data"
+    print(f"\n{course.task.title}: {recipe}, {len(data.train.labels):,} rows{made_up}", flush=True)
+    if card := _exported(arguments.output, course.model_name(recipe), checkpoint):
+        print(f"an interrupted run has written it: {card.name}/{card.version}", flush=True)
+        return card
+    fitted = fit(
+        course,
+        course.recipes[recipe],
+        data,
+        seed=arguments.seed,
+        epochs=epochs,
+        checkpoint=checkpoint,
+    )
     folder = export(course, recipe, fitted, data, arguments.output)
+    keep_exported(checkpoint, folder.name)
     print(
         f"{fitted.epochs} epochs in {fitted.seconds:.0f} s on {fitted.device}, "
         f"{fitted.parameters:,} parameters; written to {folder}",
         flush=True,
     )
     return read_artifact(arguments.output, folder.parent.name, folder.name).card
+
+
+def _exported(models_dir: Path, name: str, checkpoint: Path) -> Card | None:
+    """The card of what an interrupted run had already written, if it is still there."""
+    if (version := exported(checkpoint)) is None:
+        return None
+    try:
+        return read_artifact(models_dir, name, version).card
+    except ModelError:
+        return None
 
 
 def evaluate(arguments: argparse.Namespace) -> int:

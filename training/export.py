@@ -173,5 +173,6 @@ def _training_facts(recipe: str, fitted: Fitted) -> TrainingFacts:
         epochs=fitted.epochs,
         seconds=round(fitted.seconds, 1),
         device=fitted.device,
-        libraries=LIBRARIES,
+        backend=fitted.backend,
+        libraries=LIBRARIES | {fitted.backend: fitted.backend_version},
     )

@@ -25,6 +25,9 @@ class TabularEncoder(keras.layers.Layer):
     middle than what is recorded justifies. Dropout does the same while it trains.
     """
 
+    learned = ("mean", "scale")
+    """The arrays that `adapt` sets."""
+
     def __init__(
         self,
         features: Sequence[Feature],

@@ -6,11 +6,14 @@ A process for each processor, each with one thread, so that figures do not depen
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,8 +21,8 @@ from service.task import TabularTask
 from training.evaluate import of_decisions
 from training.fit import fit
 from training.recipe import Course, Prepared
-from training.recipes import COURSES
 
+RECIPES = "training.recipes"
 THRESHOLD = 0.5
 Figures = dict[str, list[float]]
 """Each metric, one value a repeat."""
@@ -42,15 +45,17 @@ def measure_splits(
     removed: Sequence[int] = (0,),
     processes: int | None = None,
     epochs: int | None = None,
+    module: str | None = None,
 ) -> dict[int, Figures]:
     """The figures of a recipe, by how many optional fields of each test row were removed.
 
-    `epochs` instead of the recipe's own is for trying it out.
+    `epochs` instead of the recipe's own is for trying it out. The course is `COURSE` of `module`,
+    by default of its task's own.
     """
     assert course.protocol is not None
     repeats = course.protocol.repeats(course.load(data_dir))
     jobs = [
-        (course.task.name, recipe, fold, seed, tuple(removed), epochs)
+        (module or f"{RECIPES}.{course.task.name}", recipe, fold, seed, tuple(removed), epochs)
         for seed, folds in enumerate(repeats)
         for fold in folds
     ]
@@ -63,30 +68,41 @@ def _in_processes(jobs: Sequence[tuple[Any, ...]], processes: int) -> Iterator[F
     # TensorFlow takes its number of threads from the environment when it is imported, and does not
     # survive a fork.
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    with (
+        environment(threads),
+        ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool,
+    ):
+        yield from pool.map(_fold, *zip(*jobs, strict=True))
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Processes that are started inside see these variables as well."""
     before = dict(os.environ)
-    os.environ.update(threads)
+    os.environ.update(variables)
     try:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(_fold, *zip(*jobs, strict=True))
+        yield
     finally:
         os.environ.clear()
         os.environ.update(before)
 
 
 def _fold(
-    task: str,
+    module: str,
     recipe: str,
     data: Prepared,
     seed: int,
     removed: Sequence[int],
     epochs: int | None,
 ) -> Fold:
-    course = COURSES[task]
+    course: Course = import_module(module).COURSE
     model = fit(course, course.recipes[recipe], data, seed=seed, epochs=epochs, quiet=True).model
     answers = {}
     for count in removed:
         rows = without(course.task, data.test.inputs, count, np.random.default_rng(seed))
-        answers[count] = np.asarray(model(rows, training=False), np.float64).reshape(-1)
+        answers[count] = (
+            keras.ops.convert_to_numpy(model(rows, training=False)).astype(np.float64).reshape(-1)
+        )
     return Fold(data.test.labels, answers)
 
 
