@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from service.task import TabularTask
 from training.evaluate import calibration_slope, expected_calibration_error, of_decisions
 from training.fit import fit
-from training.protocol import THRESHOLD, markdown
+from training.protocol import THRESHOLD
 from training.recipe import Course, Part
+from training.tables import markdown
 
 SMALLEST = 50
 """Groups with fewer rows have no figures worth printing."""

@@ -54,6 +54,7 @@ def fit(
     seed: int = 0,
     epochs: int | None = None,
     quiet: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Fitted:
     """Train a recipe's network on the training part. The test part is not looked at.
 
@@ -93,7 +94,7 @@ def fit(
         Batches(train, recipe, encode, seed),
         validation_data=encode(data.validation) if recipe.validates else None,
         epochs=epochs,
-        callbacks=_callbacks(recipe),
+        callbacks=[*_callbacks(recipe), *callbacks],
         verbose=0 if quiet else "auto" if sys.stdout.isatty() else 2,
     )
     seconds = time.perf_counter() - start
