@@ -30,9 +30,7 @@ def bootstrap(
     matrix = np.stack(list(means.values()), axis=1)
     found = []
     for start in range(0, resamples, AT_ONCE):
-        times = rng.multinomial(
-            rows, np.full(rows, 1 / rows), size=min(AT_ONCE, resamples - start)
-        ).astype(np.float64)
+        times = _resampled(rows, min(AT_ONCE, resamples - start), rng)
         figures = times @ matrix / rows
         if probabilities.ndim == 1:
             figures = np.column_stack([figures, weighted_auc(probabilities, labels, times)])
@@ -41,6 +39,13 @@ def bootstrap(
     # A resample without one of the classes has no AUC.
     low, high = np.nanpercentile(np.concatenate(found), [2.5, 97.5], axis=0)
     return {name: (float(low[i]), float(high[i])) for i, name in enumerate(names)}
+
+
+def _resampled(rows: int, samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    # How many times each sample has each row: [samples, rows].
+    drawn = rng.integers(rows, size=(samples, rows)) + rows * np.arange(samples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=samples * rows)
+    return counts.reshape(samples, rows).astype(np.float64)
 
 
 def _row_values(

@@ -185,8 +185,8 @@ def _of_pictures(model: Measured, curves: Curves, task: ImageTask) -> Iterator[P
         "calibration.png",
         plots.calibration_picture(curves.calibration, "probability of the answer", "share right"),
         "Calibration",
-        "Of the answer given, whichever it is, with 95 % intervals of the share; on the dotted line, "
-        "probabilities are right on average.",
+        "Of the answer given, whichever it is, with 95 % intervals of the share; on the dotted "
+        "line, probabilities are right on average.",
     )
     loss = losses(model.probabilities, model.test.labels)
     answers = model.probabilities.argmax(axis=1)
