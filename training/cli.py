@@ -9,6 +9,7 @@ from service.errors import ForetellError
 from service.settings import Settings
 
 MODELS_DIR: Path = Settings.model_fields["models_dir"].default
+REPORTS_DIR = Path("reports")
 
 
 class TrainingNotInstalled(ForetellError):
@@ -35,12 +36,16 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     _add_data_dir(train)
     train.add_argument("--output", type=Path, default=MODELS_DIR, help="folder of models to add to")
+    _add_reports(train)
+    train.add_argument(
+        "--tensorboard", type=Path, metavar="DIR", help="write TensorBoard logs to folders in DIR"
+    )
     train.set_defaults(run=run_train, parser=train)
 
     evaluate = commands.add_parser(
         "evaluate",
-        help="measure models again and compare their cards; with a task, fit and measure its "
-        "recipes by its protocol",
+        help="measure models again, compare their cards and write reports; with a task, fit and "
+        "measure its recipes by its protocol",
     )
     evaluate.add_argument("task", nargs="?", help="one with a protocol: heart or credit")
     evaluate.add_argument("--recipe", help="of the task, by name (default: all of them)")
@@ -54,6 +59,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     _add_data_dir(evaluate)
     evaluate.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
+    _add_reports(evaluate)
     evaluate.set_defaults(run=run_evaluate, parser=evaluate)
 
     results = commands.add_parser("results", help="tabulate the cards of all models, as Markdown")
@@ -70,8 +76,18 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_reports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        metavar="DIR",
+        default=REPORTS_DIR,
+        help="folder for a page on each model: DIR/<name>/<version>/index.html (default: reports)",
+    )
+
+
 def run_train(arguments: argparse.Namespace) -> int:
-    """`foretell train`: fit, export and tabulate."""
+    """`foretell train`: fit, export, tabulate and report."""
     _require_training()
     from training.commands import train
 
@@ -81,7 +97,7 @@ def run_train(arguments: argparse.Namespace) -> int:
 def run_evaluate(arguments: argparse.Namespace) -> int:
     """`foretell evaluate`: 0 when every model is as good as its card says, else 1.
 
-    With a task, tables of its protocol's figures; always 0.
+    A report of each is written. With a task, tables of its protocol's figures; always 0.
     """
     _require_training()
     from training.commands import evaluate

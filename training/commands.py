@@ -4,10 +4,14 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 
-from service.artifact import Card, read_artifact
-from service.errors import ModelError
+import keras
+
+from service.artifact import Artifact, Card, names, read_artifact
+from service.errors import ArtifactError, ModelError
 from service.task import TabularTask
 from training.checkpoint import (
     EVERY,
@@ -17,7 +21,7 @@ from training.checkpoint import (
     forget,
     keep_exported,
 )
-from training.evaluate import differences, measure_again
+from training.evaluate import differences, measure_again, measured
 from training.fairness import GROUPED, fairness_page, groups_of
 from training.fit import fit, keep_freed_memory
 from training.handover import export
@@ -25,21 +29,20 @@ from training.lecture import lecture_page
 from training.protocol import measure_splits, metrics_table, removed_table
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
+from training.report import write_report
 from training.results import table
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Fit the recipes asked for, export each, print a table of all."""
+    """Fit the recipes asked for, export each, print a table of all, write their reports."""
     if arguments.lecture_data:
         return _lecture(arguments)
     chosen = list(_chosen(arguments))
-    try:  # now, rather than after an hour of fitting
-        arguments.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        arguments.parser.error(f"--output: {arguments.output}: {error.strerror}")
+    for option in ("output", "reports", "tensorboard"):
+        _make_folder(arguments, option)
     keep_freed_memory()
     prepared: dict[str, Prepared] = {}
-    cards: list[Card] = []
+    artifacts: list[Artifact] = []
     kept: list[Path] = []
     for course, recipe in chosen:
         task = course.task.name
@@ -54,21 +57,51 @@ def train(arguments: argparse.Namespace) -> int:
         if arguments.restart:
             forget(kept[-1])
         try:
-            cards.append(_train_one(course, recipe, part, epochs, kept[-1], arguments))
+            artifacts.append(_train_one(course, recipe, part, epochs, kept[-1], arguments))
         except KeyboardInterrupt:
             print(f"\ninterrupted; {_how_to_go_on(kept[-1], epochs)}", file=sys.stderr)
             raise
     for folder in kept:
         forget(folder)
-    print(f"\n{table(cards, arguments.output)}")
+    print(f"\n{table([artifact.card for artifact in artifacts], arguments.output)}\n")
+    cards = _readable_cards(arguments.output)
+    for artifact in artifacts:
+        model = measured(artifact, prepared[artifact.card.task].test)
+        page = write_report(model, cards, arguments.output, arguments.reports)
+        print(f"report: {page}", flush=True)
     return 0
+
+
+def _make_folder(arguments: argparse.Namespace, option: str) -> None:
+    # Now, rather than after an hour of fitting.
+    folder: Path | None = getattr(arguments, option)
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        arguments.parser.error(f"--{option}: {folder}: {error.strerror}")
+
+
+def _readable_cards(models_dir: Path) -> list[Card]:
+    # A card of an older version that cannot be read is no reason to lose the reports of new models.
+    cards = []
+    for name in names(models_dir):
+        try:
+            cards.append(read_artifact(models_dir, name).card)
+        except ArtifactError as error:
+            print(f"foretell: {name} is not compared: {error}", file=sys.stderr)
+    return cards
 
 
 def _lecture(arguments: argparse.Namespace) -> int:
     fail = arguments.parser.error
     if arguments.task != "heart":
         fail(f"--lecture-data: expected the task heart, got {arguments.task or 'none'}")
-    for option in ("all", "recipe", "smoke", "restart", "seed", "output"):
+    options = ("all", "recipe", "smoke", "restart", "seed", "output", "reports", "tensorboard")
+    for option in options:
         if getattr(arguments, option) != arguments.parser.get_default(option):
             fail(f"--lecture-data measures one network and exports nothing: no --{option} with it")
     _check_epochs(arguments)
@@ -118,12 +151,13 @@ def _train_one(
     epochs: int,
     checkpoint: Path,
     arguments: argparse.Namespace,
-) -> Card:
+) -> Artifact:
     made_up = "" if data.published else ", not the published data"
     print(f"\n{course.task.title}: {recipe}, {len(data.train.labels):,} rows{made_up}", flush=True)
-    if card := _exported(arguments.output, course.model_name(recipe), checkpoint):
+    if artifact := _exported(arguments.output, course.model_name(recipe), checkpoint):
+        card = artifact.card
         print(f"an interrupted run has written it: {card.name}/{card.version}", flush=True)
-        return card
+        return artifact
     fitted = fit(
         course,
         course.recipes[recipe],
@@ -131,6 +165,7 @@ def _train_one(
         seed=arguments.seed,
         epochs=epochs,
         checkpoint=checkpoint,
+        callbacks=_logs(arguments.tensorboard, course.model_name(recipe)),
     )
     folder = export(course, recipe, fitted, data, arguments.output)
     keep_exported(checkpoint, folder.name)
@@ -139,15 +174,22 @@ def _train_one(
         f"{fitted.parameters:,} parameters; written to {folder}",
         flush=True,
     )
-    return read_artifact(arguments.output, folder.parent.name, folder.name).card
+    return read_artifact(arguments.output, folder.parent.name, folder.name)
 
 
-def _exported(models_dir: Path, name: str, checkpoint: Path) -> Card | None:
-    """The card of what an interrupted run had already written, if it is still there."""
+def _logs(folder: Path | None, name: str) -> list[keras.callbacks.Callback]:
+    if folder is None:
+        return []
+    run = folder / f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
+    return [keras.callbacks.TensorBoard(run, write_graph=False)]
+
+
+def _exported(models_dir: Path, name: str, checkpoint: Path) -> Artifact | None:
+    """What an interrupted run had already written, if it is still there."""
     if (version := exported(checkpoint)) is None:
         return None
     try:
-        return read_artifact(models_dir, name, version).card
+        return read_artifact(models_dir, name, version)
     except ModelError:
         return None
 
@@ -202,11 +244,16 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
 
 def _by_cards(arguments: argparse.Namespace) -> int:
     """Measure every model's newest version on its test part; 1 if one differs from its card."""
+    _make_folder(arguments, "reports")
     differing: list[str] = []
-    for card, metrics in measure_again(arguments.models, arguments.data_dir):
-        values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        print(f"{card.name}/{card.version} ({card.training.recipe}): {values}", flush=True)
-        differing += differences(card, metrics)
+    models = list(measure_again(arguments.models, arguments.data_dir))
+    cards = [model.card for model in models]
+    for model in models:
+        card = model.card
+        values = ", ".join(f"{name} {value:.4f}" for name, value in model.metrics.items())
+        page = write_report(model, cards, arguments.models, arguments.reports)
+        print(f"{card.name}/{card.version} ({card.training.recipe}): {values}; {page}", flush=True)
+        differing += differences(card, model.metrics)
     for line in differing:
         print(f"differs from its card: {line}", file=sys.stderr)
     return 1 if differing else 0

@@ -14,8 +14,9 @@ from service.task import TabularTask
 from training.calibration import of_log_odds
 from training.evaluate import expected_calibration_error, of_decisions
 from training.fit import fit
-from training.protocol import THRESHOLD, markdown
+from training.protocol import THRESHOLD
 from training.recipe import Course, Part
+from training.tables import markdown
 
 SMALLEST = 50
 """Groups with fewer rows have no figures worth printing."""

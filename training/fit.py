@@ -61,6 +61,7 @@ def fit(
     epochs: int | None = None,
     quiet: bool = False,
     checkpoint: Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Fitted:
     """Train a recipe's network on the training part. The test part is not looked at.
 
@@ -101,14 +102,14 @@ def fit(
     begin = kept.epochs if kept else 0
     if begin and not quiet:
         print(f"an interrupted run goes on after epoch {begin} of {epochs}", flush=True)
-    callbacks = [keras.callbacks.TerminateOnNaN(), early, history, kept]
+    ours = [keras.callbacks.TerminateOnNaN(), early, history, kept]
     start = time.perf_counter()
     network.fit(
         Batches(train, recipe, encode, seed, begin),
         validation_data=encode(data.validation) if recipe.validates else None,
         initial_epoch=epochs if kept and kept.stopped else begin,
         epochs=epochs,
-        callbacks=[callback for callback in callbacks if callback is not None],
+        callbacks=[callback for callback in (*ours, *callbacks) if callback is not None],
         verbose=0 if quiet else "auto" if sys.stdout.isatty() else 2,
     )
     seconds = time.perf_counter() - start + (kept.seconds if kept else 0)

@@ -21,6 +21,7 @@ from service.task import TabularTask
 from training.evaluate import of_decisions
 from training.fit import fit
 from training.recipe import Course, Prepared
+from training.tables import markdown
 
 RECIPES = "training.recipes"
 THRESHOLD = 0.5
@@ -133,20 +134,6 @@ def _figures(repeats: Sequence[Sequence[Fold]], count: int) -> Figures:
 def spread(values: Sequence[float], digits: int = 4) -> str:
     """Mean ± standard deviation."""
     return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table that can be read as it is."""
-    lines = [head, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    text = [
-        "| "
-        + " | ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for line in lines
-    ]
-    rule = "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|"
-    return "\n".join([text[0], rule, *text[1:]])
 
 
 def metrics_table(figures: Mapping[str, Figures]) -> str:
