@@ -30,7 +30,8 @@ from service.task import TabularTask
 from service.tasks import TASKS
 
 DESCRIPTION = """
-Probabilities for patients (heart disease) and card clients (default); digits read from pictures.
+Probabilities for patients (heart disease) and card clients (default); digits and garments told
+from pictures.
 
 Every error is `application/problem+json` and names each bad field, what was expected and what came.
 Not a medical device; not a credit decision by itself.
@@ -56,7 +57,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.draining = False
     for task in TASKS.values():
-        app.include_router(predict_router(task), responses=_documented(400, 413, 415, 422, 503))
+        app.include_router(
+            predict_router(task), responses=_documented(400, 404, 413, 415, 422, 503)
+        )
     app.include_router(models.router, responses=_documented(404))
     app.include_router(health.router)
     app.include_router(home.router)
@@ -101,7 +104,7 @@ def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     content = {MEDIA_TYPE: {"schema": reference}}
     texts = {
         400: "Not JSON, or not a form, at all",
-        404: "No model of this name",
+        404: "No model of this name, or none of this task",
         413: "Larger than the service takes in",
         415: "A content type that this route does not read",
         422: "Fields or pictures that cannot be answered; `errors` lists every bad field",

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="foretell", description="Train, export and serve three networks."
+        prog="foretell", description="Train, export and serve neural networks."
     )
     parser.add_argument("--version", action="version", version=version("foretell"))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -43,8 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=run_serve)
 
     predict = commands.add_parser("predict", help="answer without a server")
-    predict.add_argument("task", help="heart, credit or digits")
-    predict.add_argument("pictures", nargs="*", type=Path, help="pictures, for digits")
+    predict.add_argument("task", help="heart, credit, digits or fashion")
+    predict.add_argument("pictures", nargs="*", type=Path, help="pictures, for digits and fashion")
     predict.add_argument("--json", metavar="ROW", help="a row as JSON, or - for standard input")
     predict.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
     predict.set_defaults(run=run_predict, parser=predict)

@@ -98,10 +98,11 @@ class ModelError(ForetellError):
 
 
 class UnknownModel(ModelError):
-    """No model or version of that name exists."""
+    """No model or version of that name exists, or none of that `task`."""
 
-    def __init__(self, name: str, known: Sequence[str]) -> None:
-        super().__init__(f"no model {name!r}; there are: {', '.join(known) or 'none'}")
+    def __init__(self, name: str, known: Sequence[str], task: str | None = None) -> None:
+        wanted = f"no model {name!r}" + (f" of {task}" if task else "")
+        super().__init__(f"{wanted}; there are: {', '.join(known) or 'none'}")
 
 
 class ModelNotReady(ModelError):

@@ -87,6 +87,19 @@ class Repository:
             raise UnknownModel(name, self.expected)
         raise ModelNotReady(name, self._refused.get(name, "it is being loaded"))
 
+    def choose(self, task: str, model: str | None = None) -> Served:
+        """The model that answers a request to a task: the one asked for, or else the task's own.
+
+        Raises UnknownModel, also for a model of another task, or ModelNotReady.
+        """
+        name = task if model is None else model
+        if name in self._served or name in self.expected:
+            served = self.get(name)
+            if served.task.name == task:
+                return served
+        known = sorted(n for n, served in self._served.items() if served.task.name == task)
+        raise UnknownModel(name, known, task)
+
     def close(self) -> None:
         """Let go of every session."""
         self._served.clear()

@@ -17,10 +17,15 @@ TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "int64": Tens
 
 
 def write_artifact(
-    models_dir: Path, task: Task, *, version: str = "1", graph: onnx.ModelProto | None = None
+    models_dir: Path,
+    task: Task,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    graph: onnx.ModelProto | None = None,
 ) -> Path:
     """A complete, valid artifact whose answers depend on every input."""
-    folder = models_dir / task.name / version
+    folder = models_dir / (name or task.name) / version
     folder.mkdir(parents=True)
     onnx.save(graph or graph_of(task), folder / MODEL)
     (folder / SIGNATURE).write_text("a graph of a few nodes, for tests\n")

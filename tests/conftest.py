@@ -24,11 +24,12 @@ def data_dir() -> Path | None:
     """What loaders take: the local copies, else None once the data sets could be downloaded."""
     if LOCAL.is_dir():
         return LOCAL
-    from training.datasets import DataMissing, load_credit, load_heart, load_mnist
+    from training.datasets import DataMissing
+    from training.recipes import COURSES
 
     try:
-        for load in (load_heart, load_credit, load_mnist):
-            load()
+        for course in COURSES.values():
+            course.load(None)
     except DataMissing as error:
         cannot_run(f"no local copies of the data and no network: {error}")
     return None

@@ -19,7 +19,7 @@ class TrainingNotInstalled(ForetellError):
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `train`, `evaluate` and `results`; found by the entry point group `foretell.commands`."""
     train = commands.add_parser("train", help="fit a network and export it as a new version")
-    train.add_argument("task", nargs="?", help="heart, credit or digits")
+    train.add_argument("task", nargs="?", help="heart, credit, digits or fashion")
     train.add_argument("--all", action="store_true", help="every recipe of every task")
     train.add_argument("--recipe", help="a network by name (default: the task's best)")
     train.add_argument("--epochs", type=int, help="instead of the recipe's own number")

@@ -1,10 +1,10 @@
 """The data sets that Foretell learns from, loaded and verified.
 
-`sources.py` says what they are and where they live, `published.py` finds or fetches their files,
-`formats.py` reads them.
+`sources.py` says what they are and where they live, unless a recipe declares its own;
+`published.py` finds or fetches their files, `formats.py` reads them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,9 +30,6 @@ from training.sources import (
     CREDIT_ALIASES,
     CREDIT_MIRRORS,
     CREDIT_PRINTS,
-    FASHION,
-    FASHION_MIRRORS,
-    FASHION_PRINTS,
     HEART,
     HEART_MIRRORS,
     HEART_PRINTS,
@@ -52,8 +49,8 @@ __all__ = [
     "TabularData",
     "features_of",
     "load_credit",
-    "load_fashion",
     "load_heart",
+    "load_images",
     "load_mnist",
 ]
 
@@ -175,31 +172,21 @@ def load_mnist(data_dir: Path | None = None) -> ImageData:
     Reads the four idx files, mnist/train-images-idx3-ubyte[.gz] and so on, from `data_dir`, or else
     from $FORETELL_DATA_DIR; where neither is given, downloads once. Raises DataError.
     """
-    parts = _read_images("mnist", MNIST, MNIST_MIRRORS, MNIST_PRINTS, data_dir)
-    return ImageData.of(MNIST, parts, published=True)
+    return load_images(MNIST, "mnist", MNIST_MIRRORS, MNIST_PRINTS, data_dir)
 
 
-def load_fashion(data_dir: Path | None = None) -> ImageData:
-    """Fashion-MNIST: 60,000 + 10,000 pictures of Zalando's articles, in the form of MNIST.
-
-    Label: 0 T-shirt, 1 trousers, 2 pullover, 3 dress, 4 coat, 5 sandal, 6 shirt, 7 sneaker, 8 bag,
-    9 ankle boot. Units: grey levels, 0 = background. Missing: nothing. Licence: MIT. Citation:
-    `FASHION.citation`.
-
-    Reads the four idx files, fashion-mnist/train-images-idx3-ubyte[.gz] and so on, from `data_dir`,
-    or else from $FORETELL_DATA_DIR; where neither is given, downloads once. Raises DataError.
-    """
-    parts = _read_images("fashion-mnist", FASHION, FASHION_MIRRORS, FASHION_PRINTS, data_dir)
-    return ImageData.of(FASHION, parts, published=True)
-
-
-def _read_images(
-    folder: str,
+def load_images(
     source: Source,
-    mirrors: tuple[str, ...],
+    folder: str,
+    mirrors: Sequence[str],
     prints: Mapping[str, str],
     data_dir: Path | None,
-) -> Parts:
+) -> ImageData:
+    """Pictures in four idx files of MNIST's names and shapes, gzipped or not.
+
+    `folder` is that of the files in a data directory, `mirrors` are addresses of such folders,
+    `prints` the start of the sha256 of each file's values, by name. Raises DataError.
+    """
     parts: Parts = {}
     for name, shape in IDX_SHAPES.items():
         file = PublishedFile(
@@ -212,4 +199,4 @@ def _read_images(
             parse=partial(parse_idx, name=name),
         )
         parts |= file.read(data_dir)
-    return parts
+    return ImageData.of(source, parts, published=True)

@@ -46,14 +46,6 @@ MNIST = Source(
     "applied to document recognition. Proceedings of the IEEE 86(11), 2278-2324. "
     "https://doi.org/10.1109/5.726791",
 )
-FASHION = Source(
-    name="fashion-mnist",
-    title="Fashion-MNIST",
-    home="https://github.com/zalandoresearch/fashion-mnist",
-    licence="MIT",
-    citation="Xiao, H., Rasul, K., & Vollgraf, R. (2017). Fashion-MNIST: a Novel Image Dataset for "
-    "Benchmarking Machine Learning Algorithms. https://arxiv.org/abs/1708.07747",
-)
 
 HEART_MIRRORS = (
     "https://archive.ics.uci.edu/static/public/45/data.csv",
@@ -65,26 +57,22 @@ MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-FASHION_MIRRORS = (
-    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
-)
 
 
-def _prints(text: str) -> dict[str, str]:
+def prints(text: str) -> dict[str, str]:
+    """`name:digits name:digits` as fingerprints by name."""
     return dict(pair.split(":") for pair in text.split())
 
 
 # By column, in the order of the file where it has no header: the start of the values' sha256.
-HEART_PRINTS = _prints("""
+HEART_PRINTS = prints("""
     age:eebe98830b7139aa sex:1e6721f40bdad2ba cp:3e141eaedc542c40 trestbps:2b284fe328235b2c
     chol:4ffcc0b1778dcd78 fbs:b9e8d00674931a7d restecg:821377e8502573db thalach:1ec867407e739393
     exang:8784fa2680ed69b8 oldpeak:321314684f966dcf slope:e85ae3946cfcc88e ca:a4d8a9f972e78140
     thal:cb97fbc1c949d230 num:370b80f62d7daa76
 """)
 # As the lecture reads it, with pandas.get_dummies.
-LECTURE_PRINTS = _prints("""
+LECTURE_PRINTS = prints("""
     age:5287c7a3cf0a8ab7 trestbps:26e6f6ff692c9037 chol:f927ab7072024908 thalach:062afae5a4069f51
     oldpeak:3ca7840567ff3919 slope:9c98e483a6d254e8 sex_0:2913bf91a76adc68 sex_1:49ab7004db8e6ea5
     cp_0:6ad0e0e029dae191 cp_1:8566c87a0b695ecd cp_2:097e1b6a3e87c73d cp_3:a853cc4a3a80df8f
@@ -95,7 +83,7 @@ LECTURE_PRINTS = _prints("""
     thal_fixed:94493a4e087dbd78 thal_normal:53d0bfa47c1fecf3 thal_reversible:496807c22f6c9171
     target:a885cd0324f74290
 """)
-CREDIT_PRINTS = _prints("""
+CREDIT_PRINTS = prints("""
     limit_bal:f12cccb7c55d79cf sex:62ff6b171c56a740 education:8640c53d321f89d7
     marriage:ce0d951d3edc1550 age:31470628680c1cbd pay_0:c733e1ca0e56ae32 pay_2:748c057306449091
     pay_3:0cbb81fa8e674a10 pay_4:f424c7a126448511 pay_5:e44dda2c8df6cff5 pay_6:6cdc178a107db0fd
@@ -111,13 +99,9 @@ IDX_SHAPES = {
     "t10k-images-idx3-ubyte": (10_000, 28, 28),
     "t10k-labels-idx1-ubyte": (10_000,),
 }
-MNIST_PRINTS = _prints("""
+MNIST_PRINTS = prints("""
     train-images-idx3-ubyte:741c988805d008ac train-labels-idx1-ubyte:1feba77c54802fa5
     t10k-images-idx3-ubyte:6d87418db22cc802 t10k-labels-idx1-ubyte:ddeff807876a9661
-""")
-FASHION_PRINTS = _prints("""
-    train-images-idx3-ubyte:2e487a6c89124f78 train-labels-idx1-ubyte:657fbd221bfc9f41
-    t10k-images-idx3-ubyte:c867c93ff9536059 t10k-labels-idx1-ubyte:3d0e6c6ea990b53b
 """)
 # Names that the columns have elsewhere: in UCI's csv, in Kaggle's, in the file of the lecture.
 CREDIT_ALIASES = {

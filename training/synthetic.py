@@ -4,7 +4,7 @@ Rows are drawn from the contract of the task, with a signal planted in a few fie
 network which learns at all gets well above chance. Nothing in them comes from a data set's rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
@@ -62,13 +62,24 @@ def synthetic_credit(rows: int = 2_000, seed: int = 0) -> TabularData:
 
 def synthetic_digits(train: int = 2_000, test: int = 500, seed: int = 0) -> ImageData:
     """Digits of straight strokes, slanted, shifted, thick and thin, noisy; every class as often."""
+    return synthetic_images("digits", _draw, train, test, seed)
+
+
+def synthetic_images(
+    task: str,
+    draw: Callable[[int, np.random.Generator], NDArray[np.uint8]],
+    train: int = 2_000,
+    test: int = 500,
+    seed: int = 0,
+) -> ImageData:
+    """Pictures of ten classes, each as often; `draw` makes one, uint8[28, 28], of a class."""
     chance = np.random.default_rng(seed)
     parts: Parts = {}
     for name, count in {"train": train, "test": test}.items():
         labels = chance.permutation(np.arange(count) % 10)
-        parts[f"{name}_images"] = np.stack([_draw(int(digit), chance) for digit in labels])
+        parts[f"{name}_images"] = np.stack([draw(int(label), chance) for label in labels])
         parts[f"{name}_labels"] = labels
-    return ImageData.of(_source("digits"), parts, published=False)
+    return ImageData.of(_source(task), parts, published=False)
 
 
 def _source(task: str) -> Source:

@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
 from service.pixels import read_digit  # noqa: E402  run as a file, from anywhere
-from service.pixels.decode import decode  # noqa: E402
+from service.pixels.decode import decode, opaque  # noqa: E402
 from service.pixels.frame import boxed, centred, enlarged, framed, thickened  # noqa: E402
 from service.pixels.ink import find_ink, resized, separated  # noqa: E402
 from service.pixels.paper import above_paper, one_channel, paper, shrunk  # noqa: E402
@@ -103,7 +103,13 @@ def main() -> None:
         (checks[..., None] * (1 - share) + layer[..., :3] * share).astype(np.uint8)
         for layer in (white, black)
     ]
-    strip("opaque", seen[0], decode(png(white), 10**6), seen[1], decode(png(black), 10**6))
+    strip(
+        "opaque",
+        seen[0],
+        decode(png(white), 10**6, opaque),
+        seen[1],
+        decode(png(black), 10**6, opaque),
+    )
 
     green_on_red = sheet(TWO, ink=(60, 140, 60), on=(190, 90, 90))
     grey = cv2.cvtColor(green_on_red, cv2.COLOR_RGB2GRAY)

@@ -1,4 +1,4 @@
-"""A picture of one digit -> what MNIST holds: the only image preprocessing there is.
+"""A picture of one digit -> what MNIST holds. Other tasks with pictures share `decode.py`.
 
     decode.py   encoded bytes -> colours, upright, no larger than needed
     paper.py    colours -> what stands out from the paper
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from service.pixels.decode import decode
+from service.pixels.decode import decode, opaque
 from service.pixels.frame import already_mnist, framed
 from service.pixels.ink import find_ink
 
@@ -35,6 +35,6 @@ def read_digit(encoded: bytes, *, max_pixels: int = 50_000_000) -> NDArray[np.ui
     Raises UnreadableImage (not one of the formats, truncated, damaged), ImageTooLarge, or
     BlankImage (nothing drawn on it); nothing else, whatever the bytes.
     """
-    colours = decode(encoded, max_pixels)
+    colours = decode(encoded, max_pixels, flatten=opaque)
     as_it_is = already_mnist(colours)
     return framed(find_ink(colours)) if as_it_is is None else as_it_is

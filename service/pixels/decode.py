@@ -1,6 +1,7 @@
 """Encoded bytes -> colours: uint8[height, width] or uint8[height, width, 3], upright and opaque."""
 
 import re
+from collections.abc import Callable
 from io import BytesIO
 
 import cv2
@@ -19,8 +20,14 @@ ONE_COLOUR = 48  # of 255: shades closer than this are one pen
 SEE_THROUGH = 250  # an alpha below this lets the background show
 
 
-def decode(encoded: bytes, max_pixels: int) -> NDArray[np.uint8]:
-    """Decode a picture, lay it on paper where it is transparent and turn it upright.
+def decode(
+    encoded: bytes,
+    max_pixels: int,
+    flatten: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+) -> NDArray[np.uint8]:
+    """Decode a picture, `flatten` it where it is transparent and turn it upright.
+
+    `flatten` is given 1, 3 or 4 channels (grey, RGB, RGBA) and leaves 1 or 3.
 
     Returns uint8[height, width] for a grey picture, else uint8[height, width, 3] (RGB), the longest
     side at most about 2 * ENOUGH. Raises UnreadableImage, ImageTooLarge or BlankImage.
@@ -37,7 +44,7 @@ def decode(encoded: bytes, max_pixels: int) -> NDArray[np.uint8]:
     # Pillow's decoders answer damaged files with a dozen kinds of exception, and document none.
     except Exception as damage:
         raise UnreadableImage(f"the {image.format} picture is damaged: {damage}") from damage
-    return upright(grey_if_grey(opaque(pixels)), turn)
+    return upright(grey_if_grey(flatten(pixels)), turn)
 
 
 def open_header(encoded: bytes, max_pixels: int) -> Image.Image:
@@ -107,9 +114,13 @@ def opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     plain = float(np.ptp(np.percentile(seen, (2, 98), axis=0), axis=0).max()) < ONE_COLOUR
     if plain or (alpha >= SEE_THROUGH).mean() < 0.5:
         return alpha
-    paper = np.median(seen, axis=0)
-    share = alpha[..., None] / np.float32(255)
-    return np.asarray(colours * share + paper * (1 - share), dtype=np.uint8)
+    return laid_on(np.median(seen, axis=0), pixels)
+
+
+def laid_on(paper: NDArray[np.float64], pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGBA on paper of one colour, float64[3] of 0..255: RGB."""
+    share = pixels[..., 3:] / np.float32(255)
+    return np.asarray(pixels[..., :3] * share + paper * (1 - share), dtype=np.uint8)
 
 
 def grey_if_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ PAGE = """<!doctype html>
   code {{ font-size: .95em }}
 </style>
 <h1>Foretell</h1>
-<p>Probabilities for patients and card clients, and digits read from pictures.</p>
+<p>Probabilities for patients and card clients; digits and garments told from pictures.</p>
 <ul>{tasks}</ul>
 <p><a href="docs">Try it in the docs</a> · <a href="openapi.json">OpenAPI schema</a> ·
 <a href="v1/models">Models and their cards</a> · <a href="readyz">Is it ready?</a></p>

@@ -20,6 +20,7 @@ from service.errors import (
 )
 from service.problems import Problem, invalid_payload, problem_of
 from service.repository import Repository
+from service.routes.choice import ModelChoice
 from service.settings import Settings
 from service.task import ImagePrediction, ImageTask
 
@@ -34,7 +35,7 @@ class Pixels(Payload):
     """A picture as the network sees it, without any preprocessing."""
 
     pixels: Annotated[list[Row], Field(min_length=28, max_length=28)] = Field(
-        description="28 rows of 28 brightnesses, 0..255, white (255) ink on black (0)"
+        description="28 rows of 28 brightnesses, 0..255, light (255) on black (0)"
     )
 
 
@@ -59,11 +60,9 @@ def picture_router(task: ImageTask) -> APIRouter:
         f"{task.prediction.__name__}OfFile", __base__=task.prediction, file=(str, ...)
     )
 
-    async def predict(
-        request: Request,
-    ) -> BaseModel | list[BaseModel]:
+    async def predict(request: Request, model: ModelChoice = None) -> BaseModel | list[BaseModel]:
         repository: Repository = request.app.state.repository
-        served = repository.get(task.name)
+        served = repository.choose(task.name, model)
         settings: Settings = request.app.state.settings
         declared = request.headers.get("content-type")
         media = (declared or "").partition(";")[0].strip().lower()

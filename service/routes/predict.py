@@ -5,6 +5,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from service.contract import Payload
 from service.errors import UnsupportedMediaType
 from service.repository import Repository
+from service.routes.choice import ModelChoice
 from service.routes.pictures import picture_router
 from service.task import TabularTask, Task
 
@@ -30,9 +31,10 @@ async def json_only(request: Request) -> None:
 def tabular_router(task: TabularTask) -> APIRouter:
     """A row as a JSON object in, its probability and decision out."""
 
-    async def predict(payload: Payload, request: Request) -> Response:
+    async def predict(payload: Payload, request: Request, model: ModelChoice = None) -> Response:
         repository: Repository = request.app.state.repository
-        answer = repository.get(task.name).predict(task.to_array([payload]))[0]
+        served = repository.choose(task.name, model)
+        answer = served.predict(task.to_array([payload]))[0]
         # Validated when it was made; FastAPI would do so again, and twice over.
         return Response(answer.model_dump_json(), media_type="application/json")
 

@@ -118,7 +118,7 @@ def test_a_code_is_accepted_only_as_one_of_its_numbers(value: object) -> None:
 
 def test_every_task_is_found_and_named_after_its_module() -> None:
     """Discovery needs no list to be kept."""
-    assert set(TASKS) == {"heart", "credit", "digits"}
+    assert set(TASKS) == {"heart", "credit", "digits", "fashion"}
     names = "age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal"
     assert " ".join(f.name for f in TASKS["heart"].contract.features) == names
     assert len(TASKS["credit"].contract.features) == 23

@@ -32,6 +32,7 @@ def test_smoke_trains_and_exports_every_recipe(
         "dropout",
         "batchnorm",
         "cnn",
+        "dense",
     ):
         assert f"{recipe}" in printed
         assert f" {recipe} |" in page or f" **{recipe}** |" in page
@@ -45,7 +46,7 @@ def test_smoke_trains_and_exports_every_recipe(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name one task (credit, digits, heart), or --all"),
+        ([], "name one task (credit, digits, fashion, heart), or --all"),
         (["heart", "--all"], "name one task"),
         (["weather"], "unknown task 'weather'"),
         (["heart", "--recipe", "cnn"], "heart has no recipe 'cnn'; it has: mlp16"),

@@ -28,12 +28,12 @@ from training.datasets import (
     TabularData,
     features_of,
     load_credit,
-    load_fashion,
     load_heart,
     load_mnist,
 )
 from training.formats import parse_idx
 from training.published import Parts, PublishedFile, digest
+from training.recipes import fashion
 from training.sources import HEART, HEART_PRINTS, IDX_SHAPES
 from training.synthetic import synthetic_credit, synthetic_digits, synthetic_heart
 
@@ -125,7 +125,7 @@ def test_credit_is_30000_clients_of_whom_6636_default(credit: TabularData) -> No
     assert credit.published
 
 
-@pytest.mark.parametrize("load", [load_mnist, load_fashion])
+@pytest.mark.parametrize("load", [load_mnist, fashion.load])
 def test_images_are_60000_and_10000_of_28_by_28(
     load: Callable[[Path], ImageData], copies: Path
 ) -> None:
@@ -219,7 +219,7 @@ def test_credit_is_accepted_with_the_two_headers_of_the_spreadsheet(
 
 def test_images_are_accepted_unzipped_and_zipped_again(tmp_path: Path, copies: Path) -> None:
     """Only the content of an idx file counts: not its container, its name with or without .gz."""
-    whole = load_fashion(copies)
+    whole = fashion.load(copies)
     for number, name in enumerate(IDX_SHAPES):
         packed = (copies / "fashion-mnist" / f"{name}.gz").read_bytes()
         content = gzip.decompress(packed)
@@ -229,7 +229,7 @@ def test_images_are_accepted_unzipped_and_zipped_again(tmp_path: Path, copies: P
             place(tmp_path, f"fashion-mnist/{name}.gz", content)
         else:
             place(tmp_path, f"fashion-mnist/{name}.gz", gzip.compress(content, 1, mtime=1))
-    assert load_fashion(tmp_path).fingerprint == whole.fingerprint
+    assert fashion.load(tmp_path).fingerprint == whole.fingerprint
 
 
 # Anything else is refused
@@ -344,7 +344,7 @@ def test_the_digest_has_one_nan_and_one_zero() -> None:
         (load_heart, ["heart", "processed.cleveland.data", "data.csv", "archive.ics.uci.edu"]),
         (load_credit, ["credit", "UCI_Credit_Card.csv", "data.csv", "archive.ics.uci.edu"]),
         (load_mnist, ["mnist", "train-images-idx3-ubyte.gz", "yann.lecun.com"]),
-        (load_fashion, ["fashion-mnist", "train-images-idx3-ubyte.gz", "zalandoresearch"]),
+        (fashion.load, ["fashion-mnist", "train-images-idx3-ubyte.gz", "zalandoresearch"]),
     ],
 )
 def test_a_file_absent_from_the_data_directory_is_named(
@@ -567,7 +567,21 @@ def test_synthetic_digits_look_like_mnist_and_can_be_learned() -> None:
     assert model.score(data.test_images.reshape(-1, 784) / 255, data.test_labels) > 0.9
 
 
-@pytest.mark.parametrize("make", [synthetic_heart, synthetic_credit, synthetic_digits])
+def test_synthetic_garments_can_be_told_apart() -> None:
+    """Ten outlines as often each, light on black: a linear model tells nine of ten apart."""
+    data = fashion.synthetic(train=1_000, test=300)
+    assert data.train_images.shape == (1_000, 28, 28)
+    assert data.train_images.dtype == np.uint8
+    assert np.bincount(data.train_labels).tolist() == [100] * 10
+    assert not data.published
+    model = LogisticRegression(max_iter=200)
+    model.fit(data.train_images.reshape(-1, 784) / 255, data.train_labels)
+    assert model.score(data.test_images.reshape(-1, 784) / 255, data.test_labels) > 0.9
+
+
+@pytest.mark.parametrize(
+    "make", [synthetic_heart, synthetic_credit, synthetic_digits, fashion.synthetic]
+)
 def test_the_seed_decides_synthetic_data(make: Callable[..., TabularData | ImageData]) -> None:
     """The same seed gives the same data, another one others."""
     assert make(seed=3).fingerprint == make(seed=3).fingerprint

@@ -144,7 +144,7 @@ JUNK = st.recursive(
 )
 
 
-@pytest.mark.parametrize("name", ["heart", "credit", "digits"])
+@pytest.mark.parametrize("name", ["heart", "credit", "digits", "fashion"])
 @PATIENCE
 @given(data=st.data())
 def test_any_invalid_payload_is_a_4xx_problem(

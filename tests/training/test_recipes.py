@@ -10,7 +10,7 @@ from training.augmentation import augment
 from training.fit import TrainingDiverged, fit
 from training.preprocessing import TabularEncoder
 from training.recipe import Recipe
-from training.recipes import COURSES, heart
+from training.recipes import COURSES, fashion, heart
 from training.synthetic import synthetic_digits, synthetic_heart
 
 # The lectures' own figures, written here a second time so that a recipe cannot drift with its own.
@@ -30,6 +30,13 @@ def test_the_lectures_networks_count_the_lectures_parameters(task: str, recipe: 
     """Weights, biases and moving statistics."""
     found = COURSES[task].recipes[recipe]
     assert found.network().count_params() == found.parameters == PARAMETERS[task, recipe]
+
+
+def test_garments_networks_count_what_they_declare_and_are_small() -> None:
+    """The one that is served is less than 2 MB of float32."""
+    for recipe in fashion.COURSE.recipes.values():
+        assert recipe.network().count_params() == recipe.parameters
+    assert 4 * fashion.COURSE.recipes["cnn"].parameters < 2_000_000
 
 
 def test_batchnorm_has_4096_moving_statistics() -> None:
@@ -152,3 +159,29 @@ def test_augmented_digits_stay_digits() -> None:
     assert (once.reshape(64, -1).max(axis=1) > 100).all()
     assert (once != augment(images, labels, np.random.default_rng(1))).any()
     assert (once == augment(images, labels, np.random.default_rng(0))).all()
+
+
+def test_augmented_garments_stay_garments() -> None:
+    """Same shape and type, most of each picture still there; the same for a seed, else another."""
+    data = fashion.synthetic()
+    images, labels = data.train_images[:64], data.train_labels[:64]
+    once = fashion.augment(images, labels, np.random.default_rng(0))
+    assert once.shape == images.shape
+    assert once.dtype == np.uint8
+    brightness = once.mean(axis=(1, 2)) / images.mean(axis=(1, 2))
+    assert (brightness > 0.7).all()
+    assert (once != fashion.augment(images, labels, np.random.default_rng(1))).any()
+    assert (once == fashion.augment(images, labels, np.random.default_rng(0))).all()
+
+
+def test_garments_are_seen_mirrored_and_with_holes_but_not_changed_in_place() -> None:
+    """Half of the variants are mirrored, a fourth have a hole; the data stay as they are."""
+    wedge = np.tile(np.arange(0, 224, 8, dtype=np.uint8), (28, 1))  # brighter to the right
+    pictures = np.stack([wedge] * 1_000)
+    variants = fashion.augment(pictures, np.zeros(1_000, np.int64), np.random.default_rng(0))
+    mirrored = variants[:, :, :14].mean(axis=(1, 2)) > variants[:, :, 14:].mean(axis=(1, 2))
+    assert mirrored.mean() == pytest.approx(0.9 * 0.5, abs=0.06)  # four standard errors
+    inside = variants[:, 5:-5, 5:-5].astype(int)  # a shift leaves nothing on the border
+    rough = np.abs(np.diff(inside, axis=1)).max(axis=(1, 2)) > 100
+    assert 0.1 < rough.mean() < 0.3
+    assert (pictures == wedge).all()

@@ -1,0 +1,214 @@
+"""Fashion-MNIST: a dense network, and a convolutional one, the default."""
+
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from service.tasks.fashion import TASK
+from training.datasets import ImageData, Source, load_images
+from training.recipe import Course, Recipe
+from training.recipes.digits import one_cycle, prepare, preprocessing
+from training.sources import prints
+from training.synthetic import synthetic_images
+
+SOURCE = Source(
+    name="fashion-mnist",
+    title="Fashion-MNIST",
+    home="https://github.com/zalandoresearch/fashion-mnist",
+    licence="MIT",
+    citation="Xiao, H., Rasul, K., & Vollgraf, R. (2017). Fashion-MNIST: a Novel Image Dataset for "
+    "Benchmarking Machine Learning Algorithms. https://arxiv.org/abs/1708.07747",
+)
+MIRRORS = (
+    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+)
+PRINTS = prints("""
+    train-images-idx3-ubyte:2e487a6c89124f78 train-labels-idx1-ubyte:657fbd221bfc9f41
+    t10k-images-idx3-ubyte:c867c93ff9536059 t10k-labels-idx1-ubyte:3d0e6c6ea990b53b
+""")
+
+# Half an outline from top to bottom, x to the right of the middle and y down: width 1, height 1.
+# Shoes and bags, which have no such symmetry, are whole.
+HALVES = {
+    0: [(0.15, 0), (0.5, 0.15), (0.45, 0.4), (0.3, 0.35), (0.3, 1)],
+    1: [(0.25, 0), (0.28, 1), (0.08, 1), (0.02, 0.3)],
+    2: [(0.15, 0), (0.35, 0.1), (0.5, 0.95), (0.38, 0.95), (0.28, 0.4), (0.28, 1)],
+    3: [(0.1, 0), (0.18, 0.1), (0.1, 0.4), (0.25, 1)],
+    4: [(0.1, 0), (0.35, 0.1), (0.48, 0.8), (0.36, 0.8), (0.32, 0.5), (0.36, 1), (0.03, 1),
+        (0.02, 0.2)],
+    6: [(0.1, 0), (0.3, 0.08), (0.42, 0.6), (0.32, 0.6), (0.26, 0.35), (0.28, 0.85), (0.1, 1)],
+}  # fmt: skip
+OUTLINES = {
+    **{kind: half + [(-x, y) for x, y in reversed(half)] for kind, half in HALVES.items()},
+    5: [(-0.5, 0.6), (0.3, 0.35), (0.5, 0.2), (0.5, 0.7), (0.45, 0.7), (0.42, 0.45), (-0.5, 0.7)],
+    7: [(-0.5, 0.5), (0, 0.45), (0.3, 0.3), (0.5, 0.3), (0.5, 0.7), (-0.5, 0.7)],
+    8: [(-0.45, 0.35), (-0.2, 0.35), (-0.15, 0.1), (0.15, 0.1), (0.2, 0.35), (0.45, 0.35),
+        (0.5, 0.9), (-0.5, 0.9)],
+    9: [(-0.5, 0.7), (0, 0.5), (0.05, 0), (0.45, 0), (0.5, 0.95), (-0.5, 0.95)],
+}  # fmt: skip
+
+
+def load(data_dir: Path | None = None) -> ImageData:
+    """Fashion-MNIST: 60,000 + 10,000 pictures of Zalando's articles, in the form of MNIST.
+
+    Label: the place of the garment in the task's labels. Units: grey levels, 0 = background.
+    Missing: nothing. Licence: MIT. Citation: `SOURCE.citation`.
+
+    Reads the four idx files, fashion-mnist/train-images-idx3-ubyte[.gz] and so on, from `data_dir`,
+    or else from $FORETELL_DATA_DIR; where neither is given, downloads once. Raises DataError.
+    """
+    return load_images(SOURCE, "fashion-mnist", MIRRORS, PRINTS, data_dir)
+
+
+def draw(kind: int, chance: np.random.Generator) -> NDArray[np.uint8]:
+    """A made-up garment: its outline, stretched, filled with cloth of some brightness."""
+    points = np.array(OUTLINES[kind]) + chance.normal(0, 0.015, (len(OUTLINES[kind]), 2))
+    points *= (chance.uniform(22, 27), chance.uniform(24, 27))
+    points += (13.5 + chance.uniform(-1, 1), chance.uniform(0, 2))
+    shape = np.zeros((28, 28), np.uint8)
+    # shift=4: coordinates are sixteenths of a pixel.
+    cv2.fillPoly(shape, [(points * 16).round().astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    cloth = chance.uniform(0.4, 0.95) + chance.normal(0, 0.05, shape.shape)
+    return np.clip(shape * cloth, 0, 255).astype(np.uint8)
+
+
+def synthetic(train: int = 2_000, test: int = 500, seed: int = 0) -> ImageData:
+    """Plain garments of ten cuts; every kind as often."""
+    return synthetic_images("fashion", draw, train, test, seed)
+
+
+UNCHANGED = 0.1
+"""Share of pictures that stay as they are."""
+TORN = 0.25
+"""Share of the others that have a hole."""
+
+
+def augment(
+    images: NDArray[np.uint8], _: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """uint8[N, 28, 28] to variants of the same shape and meaning."""
+    unchanged = rng.random(len(images)) < UNCHANGED
+    return np.stack(
+        [i if same else variant(i, rng) for i, same in zip(images, unchanged, strict=True)]
+    )
+
+
+def variant(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """One garment, perhaps seen from behind a mirror, nearer or further, shifted by a pixel or so.
+
+    It is neither turned nor bent: shops hang and lay them straight.
+    """
+    if rng.random() < 0.5:
+        image = image[:, ::-1]
+    zoom, stretch = rng.uniform(0.93, 1.07), np.exp(rng.normal(0, 0.03))
+    scale, shift = np.array([zoom * stretch, zoom / stretch]), rng.normal(0, 0.8, 2)
+    matrix = np.column_stack([np.diag(scale), 13.5 - scale * 13.5 + shift])
+    moved = np.asarray(cv2.warpAffine(image, matrix, (28, 28), flags=cv2.INTER_LINEAR), np.uint8)
+    return torn(moved, rng) if rng.random() < TORN else moved
+
+
+def torn(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """With noise in a rectangle of 4 to 10 pixels a side, so that no one detail is relied on.
+
+    Zhong et al. 2020, "Random Erasing Data Augmentation".
+    """
+    (height, width), (top, left) = rng.integers(4, 11, 2), rng.integers(0, 25, 2)
+    hole = image[top : top + height, left : left + width]
+    hole[:] = rng.integers(0, 256, hole.shape)
+    return image
+
+
+def dense() -> keras.Model:
+    """Two hidden layers, 512 and 256, each normalised, that forget a third of themselves."""
+
+    def hidden(units: int) -> list[keras.Layer]:
+        # The bias is left to the normalisation.
+        return [
+            layers.Dense(units, use_bias=False),
+            layers.BatchNormalization(),
+            layers.Activation("relu"),
+            layers.Dropout(0.3),
+        ]
+
+    return keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            layers.Flatten(),
+            *hidden(512),
+            *hidden(256),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def cnn() -> keras.Model:
+    """Convolutions 32-64-64-96, each normalised, then a dense layer of 128.
+
+    Wider than the one for digits where there is still detail: at 14x14, a collar is two pixels.
+    """
+
+    def convolution(filters: int, size: int, *, halve: bool = True) -> list[keras.Layer]:
+        # The bias is left to the normalisation, which costs a quarter after the pooling.
+        return [
+            layers.Conv2D(filters, size, padding="same", use_bias=False),
+            *([layers.MaxPooling2D(2, padding="same")] if halve else []),
+            layers.BatchNormalization(),
+            layers.Activation("relu"),
+        ]
+
+    return keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            layers.Reshape((28, 28, 1)),
+            *convolution(32, 5),
+            *convolution(64, 3),
+            *convolution(64, 3, halve=False),
+            *convolution(96, 3),
+            layers.Flatten(),
+            layers.Dropout(0.3),
+            layers.Dense(128, use_bias=False),
+            layers.BatchNormalization(),
+            layers.Activation("relu"),
+            layers.Dropout(0.3),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+COURSE = Course(
+    task=TASK,
+    load=load,
+    synthetic=synthetic,
+    prepare=prepare,
+    preprocessing=preprocessing,
+    recipes={
+        "dense": Recipe(
+            network=dense,
+            parameters=538_122,
+            optimizer=one_cycle,
+            epochs=30,
+            batch_size=128,
+        ),
+        "cnn": Recipe(
+            network=cnn,
+            parameters=310_826,
+            optimizer=one_cycle,
+            epochs=20,
+            batch_size=128,
+            label_smoothing=0.05,
+            augment=augment,
+        ),
+    },
+    default="cnn",
+    intended_use="Telling ten kinds of garment apart in a shop's pictures, for teaching.",
+    limits="One garment, from the front (shoes from the side), on a plain background, in the ten "
+    "kinds that Zalando sold in 2017; it calls everything one of them. Photographs of people who "
+    "wear clothes, or of clothes on a bed, are something else. Shirts, T-shirts, pullovers and "
+    "coats are taken for each other most often; people disagree on them too.",
+)
