@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import jinja2
 import numpy as np
@@ -44,6 +45,7 @@ class Picture:
     png: bytes
     title: str
     caption: str
+    columns: Literal["one", "two", "all"] = "one"
 
     @property
     def source(self) -> str:
@@ -130,6 +132,7 @@ def _history(card: Card) -> Iterator[Picture]:
             "Training figures are means over an epoch, with dropout and augmentation at work: "
             "those of validation may well be better. "
             + ("" if "val_loss" in history else "No validation part was kept apart."),
+            columns="all",
         )
 
 
@@ -174,6 +177,7 @@ def _of_pictures(model: Measured, curves: Curves, task: ImageTask) -> Iterator[P
         plots.confusion_picture(curves, task.labels),
         "Confusion matrix",
         "Test pictures; the colour is stretched so that rare mistakes show.",
+        columns="two",
     )
     yield Picture(
         "classes.png",
@@ -206,4 +210,5 @@ def _of_pictures(model: Measured, curves: Curves, task: ImageTask) -> Iterator[P
             "The worst mistakes",
             f"{len(worst)} of {len(wrong)}, the highest loss first: truth → answer, and the "
             "probability answered.",
+            columns="all",
         )
