@@ -66,13 +66,18 @@ def probabilities_of(predictor: Predictor, inputs: NDArray[Any]) -> NDArray[np.f
 def metrics_of(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], threshold: float
 ) -> dict[str, float]:
-    """Rows: the metrics of `of_decisions`. Pictures: accuracy and log-loss."""
+    """Rows: the metrics of `of_decisions`. Pictures: accuracy, log-loss, and the expected
+    calibration error of the likeliest class.
+    """
     if probabilities.ndim == 1:
         return of_decisions(probabilities, labels, threshold)
     classes = range(probabilities.shape[1])
+    chosen = probabilities.argmax(axis=1)
+    right = (chosen == labels).astype(np.int64)
     return {
-        "accuracy": float(accuracy_score(labels, probabilities.argmax(axis=1))),
+        "accuracy": float(accuracy_score(labels, chosen)),
         "log_loss": float(log_loss(labels, probabilities, labels=classes)),
+        "ece": expected_calibration_error(probabilities.max(axis=1), right),
     }
 
 

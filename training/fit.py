@@ -152,7 +152,9 @@ def whole(
     """What is exported: from inputs like those of `part` to probabilities."""
     raw = keras.Input(part.inputs.shape[1:], dtype=part.inputs.dtype.name)
     answer = mean(members)(preprocessing(raw))
-    return keras.Model(raw, Calibration()(answer) if recipe.calibrates else answer)
+    if recipe.calibrates or recipe.slope != 1:
+        answer = Calibration(recipe.slope)(answer)
+    return keras.Model(raw, answer)
 
 
 def joined(one: Part, other: Part) -> Part:

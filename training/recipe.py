@@ -90,6 +90,9 @@ class Recipe:
 
     calibrates: bool = False
     """Whether the probabilities are calibrated, on the validation part."""
+    slope: float = 1.0
+    """What log-probabilities are multiplied by, for a recipe that keeps no validation part apart:
+    as calibration on that part found when one was. Label smoothing makes it necessary."""
 
     def __post_init__(self) -> None:
         """Stopping early and calibrating need a part that the network was not fitted to."""

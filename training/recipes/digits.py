@@ -14,6 +14,9 @@ from training.recipe import Course, Part, Prepared, Recipe
 from training.synthetic import synthetic_digits
 
 SPLIT_SEED = 0
+SHARPER = 1.8
+"""What label smoothing took from the convolutional network's log-probabilities: on 6,000 validation
+pictures, of a fit to the other 54,000, this factor lowers the log-loss from .0486 to .0117."""
 
 
 def prepare(data: ImageData) -> Prepared:
@@ -207,6 +210,7 @@ COURSE = Course(
             label_smoothing=0.05,
             augment=augment,
             validates=False,
+            slope=SHARPER,
         ),
     },
     default="cnn",

@@ -203,6 +203,7 @@ COURSE = Course(
             batch_size=128,
             label_smoothing=0.05,
             augment=augment,
+            calibrates=True,
         ),
     },
     default="cnn",
