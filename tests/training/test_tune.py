@@ -276,9 +276,14 @@ def test_a_run_that_is_stopped_leaves_no_process_and_can_go_on(
     end: signal.Signals, tmp_path: Path
 ) -> None:
     """Ctrl-C, which reaches every process of a terminal, and a kill of the first of them."""
-    command = [sys.executable, "-m", "service.cli"]
+    # Where tests run in the background of a shell, Ctrl-C is ignored by all that they start.
+    code = (
+        "import signal, sys; from service.cli import main; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main(sys.argv[1:]))"
+    )
+    endless = ("--grid", "epochs=1,1000000", "--grid", "patience=none", "--processes", "1")
     running = subprocess.Popen(
-        [*command, *tune(tmp_path, "--grid", "epochs=1,1000000", "--processes", "1")],
+        [sys.executable, "-c", code, *tune(tmp_path, *endless)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
