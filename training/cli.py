@@ -17,7 +17,7 @@ class TrainingNotInstalled(ForetellError):
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `train`, `evaluate` and `results`; found by the entry point group `foretell.commands`."""
+    """Add the commands of training; found by the entry point group `foretell.commands`."""
     train = commands.add_parser("train", help="fit a network and export it as a new version")
     train.add_argument("task", nargs="?", help="heart, credit, digits or fashion")
     train.add_argument("--all", action="store_true", help="every recipe of every task")
@@ -62,6 +62,27 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_reports(evaluate)
     evaluate.set_defaults(run=run_evaluate, parser=evaluate)
 
+    tune = commands.add_parser("tune", help="compare settings of a recipe by cross-validation")
+    tune.add_argument("task", help="heart, credit or digits")
+    tune.add_argument("--recipe", help="a network by name (default: the task's best)")
+    tune.add_argument(
+        "--grid",
+        action="append",
+        required=True,
+        metavar="NAME=V1,V2,…",
+        help="values of one parameter; repeat for others, every combination is tried",
+    )
+    tune.add_argument("--folds", type=int, default=3, help="of cross-validation (default: 3)")
+    tune.add_argument("--rows", type=int, help="a stratified sample of so many (default: all)")
+    tune.add_argument("--seed", type=int, default=0, help="of folds, weights, order and chance")
+    tune.add_argument("--processes", type=int, help="side by side (default: one a processor)")
+    tune.add_argument("--smoke", action="store_true", help="a try-out: synthetic data, one epoch")
+    _add_data_dir(tune)
+    tune.add_argument(
+        "--reports", type=Path, default=Path("reports"), help="folder of reports to add to"
+    )
+    tune.set_defaults(run=run_tune, parser=tune)
+
     results = commands.add_parser("results", help="tabulate the cards of all models, as Markdown")
     results.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
     results.add_argument("--output", type=Path, help="file to write to (default: print)")
@@ -103,6 +124,14 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from training.commands import evaluate
 
     return evaluate(arguments)
+
+
+def run_tune(arguments: argparse.Namespace) -> int:
+    """`foretell tune`: a table and a picture of a cross-validated grid."""
+    _require_training()
+    from training.tune import tune
+
+    return tune(arguments)
 
 
 def run_results(arguments: argparse.Namespace) -> int:

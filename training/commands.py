@@ -136,11 +136,12 @@ def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Course, str]]:
     course = COURSES[arguments.task]
     recipe = arguments.recipe or course.default
     if recipe not in course.recipes:
-        fail(_no_recipe(course, recipe))
+        fail(no_recipe(course, recipe))
     yield course, recipe
 
 
-def _no_recipe(course: Course, recipe: str) -> str:
+def no_recipe(course: Course, recipe: str) -> str:
+    """What there is instead, in words."""
     return f"{course.task.name} has no recipe {recipe!r}; it has: {', '.join(course.recipes)}"
 
 
@@ -214,7 +215,7 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
     assert course.protocol is not None
     assert isinstance(course.task, TabularTask)
     if arguments.recipe is not None and arguments.recipe not in course.recipes:
-        fail(_no_recipe(course, arguments.recipe))
+        fail(no_recipe(course, arguments.recipe))
     recipes = [arguments.recipe] if arguments.recipe else list(course.recipes)
     optional = sum(not feature.required for feature in course.task.features)
     if arguments.missing and not optional:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from service.errors import ArtifactError
 from training.fit import Fitted, untrained, whole
 from training.golden import golden_inputs
-from training.protocol import environment
+from training.processes import worker_pool
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
 
@@ -58,13 +58,7 @@ def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_d
         inputs=inputs,
         answers=keras.ops.convert_to_numpy(fitted.model(inputs, training=False)),
     )
-    with (
-        environment({"KERAS_BACKEND": "tensorflow"}),
-        # Ctrl-C reaches both processes; this one answers it.
-        ProcessPoolExecutor(
-            1, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-        ) as process,
-    ):
+    with worker_pool(1, environment={"KERAS_BACKEND": "tensorflow"}) as process:
         return process.submit(_take_over, handed, data, models_dir).result()
 
 

@@ -1,15 +1,8 @@
-"""A task's figures by its own protocol: fitted anew on every split, measured on its test part.
+"""A task's figures by its own protocol: fitted anew on every split, measured on its test part."""
 
-A process for each processor, each with one thread, so that figures do not depend on how many.
-"""
-
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +13,7 @@ from numpy.typing import NDArray
 from service.task import TabularTask
 from training.evaluate import of_decisions
 from training.fit import fit
+from training.processes import worker_pool
 from training.recipe import Course, Prepared
 from training.tables import markdown
 
@@ -60,32 +54,10 @@ def measure_splits(
         for seed, folds in enumerate(repeats)
         for fold in folds
     ]
-    answered = _in_processes(jobs, processes or os.cpu_count() or 1)
-    measured = [[next(answered) for _ in folds] for folds in repeats]
+    with worker_pool(len(jobs), processes) as pool:
+        answered = pool.map(_fold, *zip(*jobs, strict=True))
+        measured = [[next(answered) for _ in folds] for folds in repeats]
     return {count: _figures(measured, count) for count in removed}
-
-
-def _in_processes(jobs: Sequence[tuple[Any, ...]], processes: int) -> Iterator[Fold]:
-    # TensorFlow takes its number of threads from the environment when it is imported, and does not
-    # survive a fork.
-    threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    with (
-        environment(threads),
-        ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool,
-    ):
-        yield from pool.map(_fold, *zip(*jobs, strict=True))
-
-
-@contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Processes that are started inside see these variables as well."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _fold(

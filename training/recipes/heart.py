@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from service.tasks.heart import TASK
 from training.datasets import TabularData, load_heart
+from training.optimizers import adam
 from training.preprocessing import TabularEncoder
 from training.recipe import Course, Prepared, Protocol, Recipe
 from training.synthetic import synthetic_heart
@@ -98,21 +99,23 @@ def leave_out(
     return np.where((rng.random(rows.shape) < share) & optional, np.float32(np.nan), rows)
 
 
-def mlp16() -> keras.Model:
+def mlp16(*, hidden: int = 16) -> keras.Model:
     """The lecture's network."""
     return keras.Sequential(
         [
             keras.Input((29,)),
-            layers.Dense(16, activation="relu"),
+            layers.Dense(hidden, activation="relu"),
             layers.Dense(1, activation="sigmoid"),
         ]
     )
 
 
-def cosine(steps: int) -> keras.optimizers.Optimizer:
-    """AdamW, its rate from 2e-3 to nothing along half a cosine; its decay is what calibrates."""
-    rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
-    return keras.optimizers.AdamW(rate, weight_decay=0.85)
+def cosine(
+    steps: int, *, learning_rate: float = 2e-3, weight_decay: float = 0.85
+) -> keras.optimizers.Optimizer:
+    """AdamW, its rate to nothing along half a cosine; its decay is what calibrates."""
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    return keras.optimizers.AdamW(rate, weight_decay=weight_decay)
 
 
 COURSE = Course(
@@ -125,7 +128,7 @@ COURSE = Course(
         "mlp16": Recipe(
             network=mlp16,
             parameters=29 * 16 + 16 + 16 + 1,
-            optimizer=lambda _: keras.optimizers.Adam(),
+            optimizer=adam,
             epochs=300,
             batch_size=32,
             patience=15,
