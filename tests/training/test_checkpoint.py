@@ -165,6 +165,8 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path: Path) -> N
         "import os, signal, sys\n"
         "from service.cli import main\n"
         "from training import checkpoint\n"
+        # A shell's background jobs, and their children, ignore SIGINT.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "checkpoint.EVERY, write = 0.0, checkpoint.State.write\n"
         "def interrupted(state, folder):\n"
         "    write(state, folder)\n"
