@@ -115,10 +115,11 @@ class State:
             "history": self.history,
             "early": self.early,
         }
-        arrays = {f"variable {i}": array for i, array in enumerate(self.variables)}
+        arrays: dict[str, Any] = {"words": np.array(json.dumps(words))}
+        arrays |= {f"variable {i}": array for i, array in enumerate(self.variables)}
         arrays |= {f"best {i}": array for i, array in enumerate(self.best)}
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            np.savez(file, words=np.array(json.dumps(words)), **arrays)
+            np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())  # a power cut after the renaming must not leave an empty file
         Path(file.name).replace(folder / STATE)
@@ -126,7 +127,8 @@ class State:
     @classmethod
     def read(cls, folder: Path) -> "State":
         """What was written last. Raises one of DAMAGE if there is nothing whole."""
-        with np.load(folder / STATE, allow_pickle=False) as file:
+        # numpy leaves a damaged file open when it opens the file itself.
+        with (folder / STATE).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
 
             def arrays(kind: str) -> list[NDArray[Any]]:
                 count = sum(name.startswith(f"{kind} ") for name in file.files)

@@ -66,9 +66,7 @@ def probabilities_of(predictor: Predictor, inputs: NDArray[Any]) -> NDArray[np.f
 def metrics_of(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], threshold: float
 ) -> dict[str, float]:
-    """Rows: the metrics of `of_decisions`. Pictures: accuracy, log-loss, and the expected
-    calibration error of the likeliest class.
-    """
+    """Rows: the metrics of `of_decisions`. Pictures: accuracy, log-loss, ECE of the likeliest."""
     if probabilities.ndim == 1:
         return of_decisions(probabilities, labels, threshold)
     classes = range(probabilities.shape[1])

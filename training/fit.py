@@ -109,6 +109,7 @@ def fit(
         validation_data=encode(data.validation) if recipe.validates else None,
         initial_epoch=epochs if kept and kept.stopped else begin,
         epochs=epochs,
+        shuffle=False,  # by the global `random`; Batches draws the order of rows itself
         callbacks=[callback for callback in (*ours, *callbacks) if callback is not None],
         verbose=0 if quiet else "auto" if sys.stdout.isatty() else 2,
     )

@@ -4,10 +4,7 @@ A process of its own, with TensorFlow as its backend, builds the same network an
 was learned, must answer as the fitted one did, and exports.
 """
 
-import signal
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 

@@ -60,7 +60,7 @@ def parse_lecture(raw: bytes) -> Parts:
         raise ValueError(f"no column {', '.join(missing)}")
     label = table.pop(TARGET)
     columns = pd.get_dummies(table, columns=CODED).assign(**{TARGET: label})
-    if differing := sorted(set(columns) ^ set(LECTURE_PRINTS)):
+    if differing := sorted(set(columns.columns.astype(str)) ^ set(LECTURE_PRINTS)):
         raise ValueError(f"other values in the columns of {', '.join(differing)}")
     return {name: columns[name].to_numpy(np.float64) for name in LECTURE_PRINTS}
 

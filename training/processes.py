@@ -28,8 +28,9 @@ def worker_pool(
 ) -> Iterator[ProcessPoolExecutor]:
     """Processes that can import and run TensorFlow: one a processor, unless told; never above jobs.
 
-    `initializer` is called in each, with `initargs`; they see `environment` beside ours. They end when this process does, even when it
-    is killed; when an exception leaves the block, Ctrl-C included, their work is not waited for.
+    `initializer` is called in each, with `initargs`; `environment` is added to theirs. They end
+    when this process does, even when it is killed; when an exception leaves the block, Ctrl-C
+    included, their work is not waited for.
     """
     count = min(jobs, processes or os.cpu_count() or 1)
     before = dict(os.environ)

