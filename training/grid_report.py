@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.grid import Value, Values, shown
-from training.protocol import markdown, spread
+from training.protocol import spread
+from training.tables import markdown
 from training.trials import Trial
 
 METRICS = {"accuracy": "accuracy", "auc": "AUC", "log_loss": "log-loss"}
