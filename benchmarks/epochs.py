@@ -12,9 +12,9 @@ import keras
 
 from training.checkpoint import backend_version, device
 from training.fit import fit, keep_freed_memory
-from training.protocol import markdown
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
+from training.tables import markdown
 
 
 def seconds(course: Course, recipe: str, data: Prepared, epochs: int) -> float:

@@ -79,7 +79,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     tune.add_argument("--smoke", action="store_true", help="a try-out: synthetic data, one epoch")
     _add_data_dir(tune)
     tune.add_argument(
-        "--reports", type=Path, default=Path("reports"), help="folder of reports to add to"
+        "--reports", type=Path, default=REPORTS_DIR, help="folder of reports to add to"
     )
     tune.set_defaults(run=run_tune, parser=tune)
 

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -14,9 +13,6 @@ from service.artifact import MODEL, read_artifact
 from service.predictor import Predictor
 from training.golden import golden_inputs
 from training.recipes import COURSES
-
-# 380 MB, which is why no extra of the project brings it.
-pytestmark = pytest.mark.skipif(find_spec("jax") is None, reason="needs jax: pip install jax")
 
 FIT = """
 import keras, numpy as np, sys
@@ -71,3 +67,19 @@ def test_jax_fits_what_tensorflow_exports(tmp_path: Path) -> None:
         # As in training/export.py: sums in another order.
         np.testing.assert_allclose(tensorflow, wanted, atol=1e-5)
         np.testing.assert_allclose(onnx.reshape(wanted.shape), wanted, atol=1e-5)
+
+
+def test_seconds_per_epoch_are_measured_without_tensorflow() -> None:
+    """On a machine that has JAX alone, `benchmarks/epochs.py` fits every network of a task."""
+    without = "import sys, runpy; sys.modules['tensorflow'] = None; sys.argv = sys.argv[1:]; "
+    script = "benchmarks/epochs.py"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{without}runpy.run_path({script!r}, run_name='__main__')",
+         script, "heart", "--smoke", "--epochs", "1"],
+        env=os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("jax ")
+    assert "mlp16-ensemble" in done.stdout
