@@ -140,14 +140,15 @@ def classes_picture(curves: Curves, labels: Sequence[str]) -> bytes:
 
 
 def mistakes_picture(pictures: NDArray[np.uint8], titles: Sequence[str]) -> bytes:
-    """Pictures uint8[N, H, W] in rows of eight, ink dark on white, with a line under each."""
+    """Pictures uint8[N, H, W] in rows of eight, ink dark on white, with its title under each."""
     down = -(-len(pictures) // 8)
-    figure = Figure(figsize=(8, 1.3 * down), layout="constrained")
+    lines = max(title.count("\n") for title in titles) + 1
+    figure = Figure(figsize=(8, (1.15 + 0.15 * lines) * down), layout="constrained")
     for axes, picture, title in zip(
         figure.subplots(down, 8, squeeze=False).flat[: len(pictures)], pictures, titles, strict=True
     ):
         axes.imshow(picture, cmap="gray_r", vmin=0, vmax=255)
-        axes.set_title(title, fontsize=8, y=-0.32)
+        axes.text(0.5, -0.06, title, fontsize=8, ha="center", va="top", transform=axes.transAxes)
     for axes in figure.axes:
         axes.axis("off")
     return _png(figure)

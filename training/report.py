@@ -12,6 +12,7 @@ from typing import Literal
 
 import jinja2
 import numpy as np
+from numpy.typing import NDArray
 
 from service.artifact import Card, Curves
 from service.task import ImageTask, TabularTask, Task
@@ -202,8 +203,7 @@ def _of_pictures(model: Measured, curves: Curves, task: ImageTask) -> Iterator[P
             plots.mistakes_picture(
                 model.test.inputs[worst],
                 [
-                    f"{task.labels[model.test.labels[i]]} → {task.labels[answers[i]]} "
-                    f"{model.probabilities[i, answers[i]]:.2f}"
+                    title(task.labels, model.test.labels[i], answers[i], model.probabilities[i])
                     for i in worst
                 ],
             ),
@@ -212,3 +212,13 @@ def _of_pictures(model: Measured, curves: Curves, task: ImageTask) -> Iterator[P
             "probability answered.",
             columns="all",
         )
+
+
+def title(
+    labels: Sequence[str], truth: np.int64, answer: np.int64, probabilities: NDArray[np.float64]
+) -> str:
+    """Truth, answer and probability; a line for each where names are long."""
+    sure = f"{probabilities[answer]:.2f}"
+    if max(map(len, labels)) <= 2:
+        return f"{labels[truth]} → {labels[answer]} {sure}"
+    return f"{labels[truth]}\n→ {labels[answer]}\n{sure}"

@@ -148,7 +148,11 @@ def test_a_report_of_pictures_has_the_worst_mistakes(trained: Path) -> None:
     }
     _, figures, comparison = page.tables
     card = card_of(trained, "digits-softmax")
-    assert [line[0] for line in figures[1:]] == ["accuracy", "log-loss (nats)"]
+    assert [line[0] for line in figures[1:]] == [
+        "accuracy",
+        "log-loss (nats)",
+        "expected calibration error",
+    ]
     assert float(figures[1][1]) == pytest.approx(card.metrics["accuracy"], abs=5e-5)
     assert [line[0] for line in comparison[1:]] == ["softmax"]
     wrong = card.data.rows["test"] - sum(card.curves.confusion[i][i] for i in range(10))
