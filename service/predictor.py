@@ -1,6 +1,8 @@
 """One ONNX Runtime session behind one `predict(array) -> arrays`."""
 
 import ctypes
+import statistics
+import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,6 +86,15 @@ class Predictor:
                         f"golden answers differ on {self.provider}: output {name!r}, "
                         f"{len(rows)} rows, by {gap:.2g}; tolerated: {tolerance:g}"
                     )
+
+    def row_us(self, row: NDArray[Any]) -> float:
+        """Median microseconds of one row (1 in the first dimension), of a few dozen runs."""
+        times = []
+        for _ in range(30):
+            start = time.perf_counter()
+            self.predict(row)
+            times.append(time.perf_counter() - start)
+        return statistics.median(times) * 1e6
 
 
 def _options() -> ort.SessionOptions:
