@@ -16,11 +16,12 @@ COPY service service
 COPY training training
 RUN pip --python /opt/foretell install --no-cache-dir --no-deps --no-build-isolation .
 # Volumes mounted on these take over their owner.
-RUN install -d -o 10001 -g 10001 /volumes/cache
+RUN install -d -o 10001 -g 10001 /volumes/cache /volumes/reports
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/foretell /opt/foretell
 COPY --from=build --chown=10001:10001 /volumes/cache /cache
+COPY --from=build --chown=10001:10001 /volumes/reports /reports
 # As in the service's image: whichever of the two meets the empty volume first, fills it.
 COPY --chown=10001:10001 models /models
 # Downloads are kept in /cache/foretell; Keras wants a home that it can write to.
@@ -28,5 +29,5 @@ ENV PATH=/opt/foretell/bin:$PATH \
     XDG_CACHE_HOME=/cache \
     HOME=/tmp
 USER 10001:10001
-ENTRYPOINT ["foretell", "train", "--output", "/models"]
+ENTRYPOINT ["foretell", "train", "--output", "/models", "--reports", "/reports"]
 CMD ["--all"]

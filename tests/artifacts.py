@@ -63,8 +63,11 @@ def write_card(folder: Path, task: Task, /, **changes: Any) -> None:
             "seconds": 0,
             "device": "cpu:0",
             "libraries": {},
+            "latency_us": 1.0,
+            "history": {},
         },
         "metrics": {"accuracy": 0.5},
+        "curves": {"confusion": [], "calibration": []},
         "threshold": 0.5,
         "contract": task.contract,
         "contract_hash": task.contract.hash,
@@ -76,7 +79,7 @@ def write_card(folder: Path, task: Task, /, **changes: Any) -> None:
         "limits": "tests",
     }
     card = Card.model_validate(facts | changes)
-    (folder / CARD).write_text(card.model_dump_json(indent=2))
+    (folder / CARD).write_text(card.text())
 
 
 def golden_of(task: Task) -> NDArray[Any]:

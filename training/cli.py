@@ -9,6 +9,7 @@ from service.errors import ForetellError
 from service.settings import Settings
 
 MODELS_DIR: Path = Settings.model_fields["models_dir"].default
+REPORTS_DIR = Path("reports")
 
 
 class TrainingNotInstalled(ForetellError):
@@ -16,22 +17,35 @@ class TrainingNotInstalled(ForetellError):
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add `train`, `evaluate` and `results`; found by the entry point group `foretell.commands`."""
+    """Add the commands of training; found by the entry point group `foretell.commands`."""
     train = commands.add_parser("train", help="fit a network and export it as a new version")
     train.add_argument("task", nargs="?", help="heart, credit, digits or fashion")
     train.add_argument("--all", action="store_true", help="every recipe of every task")
     train.add_argument("--recipe", help="a network by name (default: the task's best)")
     train.add_argument("--epochs", type=int, help="instead of the recipe's own number")
     train.add_argument("--seed", type=int, default=0, help="of weights, order and chance")
+    train.add_argument(
+        "--restart", action="store_true", help="from the first epoch, whatever was interrupted"
+    )
     train.add_argument("--smoke", action="store_true", help="a try-out: synthetic data, one epoch")
+    train.add_argument(
+        "--lecture-data",
+        action="store_true",
+        help="heart only: measure the lecture's network on the lecture's own, faulty file and on "
+        "the clean one; exports nothing",
+    )
     _add_data_dir(train)
     train.add_argument("--output", type=Path, default=MODELS_DIR, help="folder of models to add to")
+    _add_reports(train)
+    train.add_argument(
+        "--tensorboard", type=Path, metavar="DIR", help="write TensorBoard logs to folders in DIR"
+    )
     train.set_defaults(run=run_train, parser=train)
 
     evaluate = commands.add_parser(
         "evaluate",
-        help="measure models again and compare their cards; with a task, fit and measure its "
-        "recipes by its protocol",
+        help="measure models again, compare their cards and write reports; with a task, fit and "
+        "measure its recipes by its protocol",
     )
     evaluate.add_argument("task", nargs="?", help="one with a protocol: heart or credit")
     evaluate.add_argument("--recipe", help="of the task, by name (default: all of them)")
@@ -45,7 +59,29 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     _add_data_dir(evaluate)
     evaluate.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
+    _add_reports(evaluate)
     evaluate.set_defaults(run=run_evaluate, parser=evaluate)
+
+    tune = commands.add_parser("tune", help="compare settings of a recipe by cross-validation")
+    tune.add_argument("task", help="heart, credit or digits")
+    tune.add_argument("--recipe", help="a network by name (default: the task's best)")
+    tune.add_argument(
+        "--grid",
+        action="append",
+        required=True,
+        metavar="NAME=V1,V2,…",
+        help="values of one parameter; repeat for others, every combination is tried",
+    )
+    tune.add_argument("--folds", type=int, default=3, help="of cross-validation (default: 3)")
+    tune.add_argument("--rows", type=int, help="a stratified sample of so many (default: all)")
+    tune.add_argument("--seed", type=int, default=0, help="of folds, weights, order and chance")
+    tune.add_argument("--processes", type=int, help="side by side (default: one a processor)")
+    tune.add_argument("--smoke", action="store_true", help="a try-out: synthetic data, one epoch")
+    _add_data_dir(tune)
+    tune.add_argument(
+        "--reports", type=Path, default=REPORTS_DIR, help="folder of reports to add to"
+    )
+    tune.set_defaults(run=run_tune, parser=tune)
 
     results = commands.add_parser("results", help="tabulate the cards of all models, as Markdown")
     results.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
@@ -61,8 +97,18 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_reports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        metavar="DIR",
+        default=REPORTS_DIR,
+        help="folder for a page on each model: DIR/<name>/<version>/index.html (default: reports)",
+    )
+
+
 def run_train(arguments: argparse.Namespace) -> int:
-    """`foretell train`: fit, export and tabulate."""
+    """`foretell train`: fit, export, tabulate and report."""
     _require_training()
     from training.commands import train
 
@@ -72,12 +118,20 @@ def run_train(arguments: argparse.Namespace) -> int:
 def run_evaluate(arguments: argparse.Namespace) -> int:
     """`foretell evaluate`: 0 when every model is as good as its card says, else 1.
 
-    With a task, tables of its protocol's figures; always 0.
+    A report of each is written. With a task, tables of its protocol's figures; always 0.
     """
     _require_training()
     from training.commands import evaluate
 
     return evaluate(arguments)
+
+
+def run_tune(arguments: argparse.Namespace) -> int:
+    """`foretell tune`: a table and a picture of a cross-validated grid."""
+    _require_training()
+    from training.tune import tune
+
+    return tune(arguments)
 
 
 def run_results(arguments: argparse.Namespace) -> int:

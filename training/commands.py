@@ -4,45 +4,127 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryFile
 
-from service.artifact import Card, read_artifact
+import keras
+
+from service.artifact import Artifact, Card, names, read_artifact
+from service.errors import ArtifactError, ModelError
 from service.task import TabularTask
-from training.evaluate import differences, measure_again
-from training.export import export
+from training.checkpoint import (
+    EVERY,
+    checkpoint_folder,
+    epochs_kept,
+    exported,
+    forget,
+    keep_exported,
+)
+from training.evaluate import differences, measure_again, measured
 from training.fairness import GROUPED, fairness_page, groups_of
 from training.fit import fit, keep_freed_memory
+from training.handover import export
+from training.lecture import lecture_page
 from training.protocol import measure_splits, metrics_table, removed_table
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
+from training.report import write_report
 from training.results import table
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Fit the recipes asked for, export each, print a table of all."""
+    """Fit the recipes asked for, export each, print a table of all, write their reports."""
+    if arguments.lecture_data:
+        return _lecture(arguments)
     chosen = list(_chosen(arguments))
-    try:  # now, rather than after an hour of fitting
-        arguments.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        arguments.parser.error(f"--output: {arguments.output}: {error.strerror}")
+    for option in ("output", "reports", "tensorboard"):
+        _make_folder(arguments, option)
     keep_freed_memory()
     prepared: dict[str, Prepared] = {}
-    cards: list[Card] = []
+    artifacts: list[Artifact] = []
+    kept: list[Path] = []
     for course, recipe in chosen:
         task = course.task.name
         if task not in prepared:
             data = course.synthetic() if arguments.smoke else course.load(arguments.data_dir)
             prepared[task] = course.prepare(data)
-        cards.append(_train_one(course, recipe, prepared[task], arguments))
-    print(f"\n{table(cards, arguments.output)}")
+        epochs = arguments.epochs or (1 if arguments.smoke else course.recipes[recipe].epochs)
+        part = prepared[task]
+        kept.append(
+            checkpoint_folder(arguments.output, course, recipe, part, arguments.seed, epochs)
+        )
+        if arguments.restart:
+            forget(kept[-1])
+        try:
+            artifacts.append(_train_one(course, recipe, part, epochs, kept[-1], arguments))
+        except KeyboardInterrupt:
+            print(f"\ninterrupted; {_how_to_go_on(kept[-1], epochs)}", file=sys.stderr)
+            raise
+    for folder in kept:
+        forget(folder)
+    print(f"\n{table([artifact.card for artifact in artifacts], arguments.output)}\n")
+    cards = _readable_cards(arguments.output)
+    for artifact in artifacts:
+        model = measured(artifact, prepared[artifact.card.task].test)
+        page = write_report(model, cards, arguments.output, arguments.reports)
+        print(f"report: {page}", flush=True)
     return 0
+
+
+def _make_folder(arguments: argparse.Namespace, option: str) -> None:
+    # Now, rather than after an hour of fitting.
+    folder: Path | None = getattr(arguments, option)
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        arguments.parser.error(f"--{option}: {folder}: {error.strerror}")
+
+
+def _readable_cards(models_dir: Path) -> list[Card]:
+    # A card of an older version that cannot be read is no reason to lose the reports of new models.
+    cards = []
+    for name in names(models_dir):
+        try:
+            cards.append(read_artifact(models_dir, name).card)
+        except ArtifactError as error:
+            print(f"foretell: {name} is not compared: {error}", file=sys.stderr)
+    return cards
+
+
+def _lecture(arguments: argparse.Namespace) -> int:
+    fail = arguments.parser.error
+    if arguments.task != "heart":
+        fail(f"--lecture-data: expected the task heart, got {arguments.task or 'none'}")
+    options = ("all", "recipe", "smoke", "restart", "seed", "output", "reports", "tensorboard")
+    for option in options:
+        if getattr(arguments, option) != arguments.parser.get_default(option):
+            fail(f"--lecture-data measures one network and exports nothing: no --{option} with it")
+    _check_epochs(arguments)
+    print(lecture_page(arguments.data_dir, arguments.epochs))
+    return 0
+
+
+def _check_epochs(arguments: argparse.Namespace) -> None:
+    if arguments.epochs is not None and arguments.epochs < 1:
+        arguments.parser.error(f"--epochs: expected at least 1, got {arguments.epochs}")
+
+
+def _how_to_go_on(folder: Path, epochs: int) -> str:
+    if done := epochs_kept(folder):
+        return f"the same command goes on after epoch {done} of {epochs}"
+    return f"nothing is kept of this fit yet, for that is done every {EVERY:.0f} seconds"
 
 
 def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Course, str]]:
     fail = arguments.parser.error
     if arguments.all == bool(arguments.task):
         fail(f"name one task ({', '.join(COURSES)}), or --all")
-    if arguments.epochs is not None and arguments.epochs < 1:
-        fail(f"--epochs: expected at least 1, got {arguments.epochs}")
+    _check_epochs(arguments)
     if arguments.all:
         if arguments.recipe:
             fail("--recipe goes with one task, not with --all")
@@ -54,25 +136,63 @@ def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Course, str]]:
     course = COURSES[arguments.task]
     recipe = arguments.recipe or course.default
     if recipe not in course.recipes:
-        fail(_no_recipe(course, recipe))
+        fail(no_recipe(course, recipe))
     yield course, recipe
 
 
-def _no_recipe(course: Course, recipe: str) -> str:
+def no_recipe(course: Course, recipe: str) -> str:
+    """What there is instead, in words."""
     return f"{course.task.name} has no recipe {recipe!r}; it has: {', '.join(course.recipes)}"
 
 
-def _train_one(course: Course, recipe: str, data: Prepared, arguments: argparse.Namespace) -> Card:
-    epochs = arguments.epochs or (1 if arguments.smoke else None)
-    print(f"\n{course.task.title}: {recipe}, {len(data.train.labels):,} rows", flush=True)
-    fitted = fit(course, course.recipes[recipe], data, seed=arguments.seed, epochs=epochs)
+def _train_one(
+    course: Course,
+    recipe: str,
+    data: Prepared,
+    epochs: int,
+    checkpoint: Path,
+    arguments: argparse.Namespace,
+) -> Artifact:
+    made_up = "" if data.published else ", not the published data"
+    print(f"\n{course.task.title}: {recipe}, {len(data.train.labels):,} rows{made_up}", flush=True)
+    if artifact := _exported(arguments.output, course.model_name(recipe), checkpoint):
+        card = artifact.card
+        print(f"an interrupted run has written it: {card.name}/{card.version}", flush=True)
+        return artifact
+    fitted = fit(
+        course,
+        course.recipes[recipe],
+        data,
+        seed=arguments.seed,
+        epochs=epochs,
+        checkpoint=checkpoint,
+        callbacks=_logs(arguments.tensorboard, course.model_name(recipe)),
+    )
     folder = export(course, recipe, fitted, data, arguments.output)
+    keep_exported(checkpoint, folder.name)
     print(
         f"{fitted.epochs} epochs in {fitted.seconds:.0f} s on {fitted.device}, "
         f"{fitted.parameters:,} parameters; written to {folder}",
         flush=True,
     )
-    return read_artifact(arguments.output, folder.parent.name, folder.name).card
+    return read_artifact(arguments.output, folder.parent.name, folder.name)
+
+
+def _logs(folder: Path | None, name: str) -> list[keras.callbacks.Callback]:
+    if folder is None:
+        return []
+    run = folder / f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
+    return [keras.callbacks.TensorBoard(run, write_graph=False)]
+
+
+def _exported(models_dir: Path, name: str, checkpoint: Path) -> Artifact | None:
+    """What an interrupted run had already written, if it is still there."""
+    if (version := exported(checkpoint)) is None:
+        return None
+    try:
+        return read_artifact(models_dir, name, version)
+    except ModelError:
+        return None
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -95,7 +215,7 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
     assert course.protocol is not None
     assert isinstance(course.task, TabularTask)
     if arguments.recipe is not None and arguments.recipe not in course.recipes:
-        fail(_no_recipe(course, arguments.recipe))
+        fail(no_recipe(course, arguments.recipe))
     recipes = [arguments.recipe] if arguments.recipe else list(course.recipes)
     optional = sum(not feature.required for feature in course.task.features)
     if arguments.missing and not optional:
@@ -125,11 +245,16 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
 
 def _by_cards(arguments: argparse.Namespace) -> int:
     """Measure every model's newest version on its test part; 1 if one differs from its card."""
+    _make_folder(arguments, "reports")
     differing: list[str] = []
-    for card, metrics in measure_again(arguments.models, arguments.data_dir):
-        values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        print(f"{card.name}/{card.version} ({card.training.recipe}): {values}", flush=True)
-        differing += differences(card, metrics)
+    models = list(measure_again(arguments.models, arguments.data_dir))
+    cards = [model.card for model in models]
+    for model in models:
+        card = model.card
+        values = ", ".join(f"{name} {value:.4f}" for name, value in model.metrics.items())
+        page = write_report(model, cards, arguments.models, arguments.reports)
+        print(f"{card.name}/{card.version} ({card.training.recipe}): {values}; {page}", flush=True)
+        differing += differences(card, model.metrics)
     for line in differing:
         print(f"differs from its card: {line}", file=sys.stderr)
     return 1 if differing else 0

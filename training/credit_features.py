@@ -29,6 +29,9 @@ class CreditFeatures(keras.layers.Layer):
     rank among the training rows; the `indicators`. With `blind`, sex and marriage are not read.
     """
 
+    learned = ("median", "mean", "scale", "knots", "scores")
+    """The arrays that `adapt` sets."""
+
     def __init__(self, features: Sequence[Feature], *, blind: bool = False) -> None:
         super().__init__(name="preprocessing", trainable=False)
         column = {feature.name: index for index, feature in enumerate(features)}
@@ -47,7 +50,9 @@ class CreditFeatures(keras.layers.Layer):
     def adapt(self, rows: NDArray[np.float32]) -> None:
         """Learn medians, means, deviations and quantiles from the training rows."""
         self.median = np.nanmedian(rows, axis=0).astype(np.float32)
-        values = np.asarray(self.quantities(ops.convert_to_tensor(rows)), np.float64)
+        values = ops.convert_to_numpy(self.quantities(ops.convert_to_tensor(rows))).astype(
+            np.float64
+        )
         self.mean = values.mean(axis=0).astype(np.float32)
         deviation = values.std(axis=0)
         self.scale = np.where(deviation > 0, deviation, 1).astype(np.float32)

@@ -1,12 +1,12 @@
 """Metrics of an exported model on labelled rows: what the card says, and what CI measures again."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (
     accuracy_score,
     brier_score_loss,
@@ -15,8 +15,9 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from service.artifact import Card, read_artifact, some_names
+from service.artifact import Artifact, Card, read_artifact, some_names
 from service.predictor import Predictor
+from training.calibration import of_log_odds
 from training.datasets import DataDiffers
 from training.recipe import Part
 from training.recipes import COURSES
@@ -26,17 +27,56 @@ BATCH = 1024
 TOLERANCE = 1e-3
 
 
-def measure(predictor: Predictor, part: Part, threshold: float) -> dict[str, float]:
-    """Metrics of a graph on one part of the data.
+@dataclass(frozen=True)
+class Measured:
+    """A model on the test part of its data."""
 
-    Rows: those of `of_decisions`. Pictures: accuracy and log-loss.
-    """
-    batches = (part.inputs[start : start + BATCH] for start in range(0, len(part.inputs), BATCH))
-    outputs = [predictor.predict(batch) for batch in batches]
-    joined = {name: np.concatenate([o[name] for o in outputs]) for name in outputs[0]}
-    if "probabilities" in joined:
-        return _of_classes(joined["probabilities"], part.labels)
-    return of_decisions(joined["probability"], part.labels, threshold)
+    artifact: Artifact
+    test: Part
+    probabilities: NDArray[np.float64]
+    """As `probabilities_of` gives them."""
+    metrics: dict[str, float]
+
+    @property
+    def card(self) -> Card:
+        """What the model's folder says of it."""
+        return self.artifact.card
+
+
+def measured(artifact: Artifact, test: Part) -> Measured:
+    """What an exported graph answers, and how good that is."""
+    probabilities = probabilities_of(Predictor(artifact.model, "cpu"), test.inputs)
+    metrics = metrics_of(probabilities, test.labels, artifact.card.threshold)
+    return Measured(artifact, test, probabilities, metrics)
+
+
+def probabilities_of(predictor: Predictor, inputs: NDArray[Any]) -> NDArray[np.float64]:
+    """A graph's answers: the probability of yes [N], or of each class [N, K], rows summing to 1."""
+    batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
+    # A task's first output is its probabilities.
+    first = predictor.outputs[0].name
+    joined = np.concatenate([predictor.predict(batch)[first] for batch in batches])
+    exact = joined.astype(np.float64)
+    if exact.ndim > 1:
+        # float32 softmax sums to 1 within a rounding only, which scikit-learn warns about.
+        exact /= exact.sum(axis=1, keepdims=True)
+    return exact
+
+
+def metrics_of(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], threshold: float
+) -> dict[str, float]:
+    """Rows: the metrics of `of_decisions`. Pictures: accuracy, log-loss, ECE of the likeliest."""
+    if probabilities.ndim == 1:
+        return of_decisions(probabilities, labels, threshold)
+    classes = range(probabilities.shape[1])
+    chosen = probabilities.argmax(axis=1)
+    right = (chosen == labels).astype(np.int64)
+    return {
+        "accuracy": float(accuracy_score(labels, chosen)),
+        "log_loss": float(log_loss(labels, probabilities, labels=classes)),
+        "ece": expected_calibration_error(probabilities.max(axis=1), right),
+    }
 
 
 def of_decisions(
@@ -45,8 +85,8 @@ def of_decisions(
     """How good yes-or-no answers are.
 
     Accuracy at the threshold; area under the ROC curve; log-loss (nats); Brier score; expected
-    calibration error; calibration slope; the Kolmogorov-Smirnov distance between the scores of the
-    two classes.
+    calibration error; calibration slope (see `of_log_odds`); the Kolmogorov-Smirnov distance
+    between the scores of the two classes.
     """
     yes, no, _ = roc_curve(labels, probability)
     return {
@@ -55,7 +95,7 @@ def of_decisions(
         "log_loss": float(log_loss(labels, probability.astype(np.float64))),
         "brier": float(brier_score_loss(labels, probability)),
         "ece": expected_calibration_error(probability, labels),
-        "calibration_slope": calibration_slope(probability, labels),
+        "calibration_slope": of_log_odds(probability, labels)[0],
         "ks": float(np.max(no - yes)),
     }
 
@@ -66,36 +106,18 @@ def expected_calibration_error(probability: NDArray[Any], labels: NDArray[np.int
     Guo et al. 2017, "On Calibration of Modern Neural Networks". A perfectly calibrated model is not
     at 0 but at the noise of its bins.
     """
-    bins = np.minimum((np.asarray(probability, np.float64) * 15).astype(np.int64), 14)
-    excess = np.bincount(bins, np.asarray(probability, np.float64) - labels, 15)
+    exact = np.asarray(probability, np.float64)
+    excess = np.bincount(bins_of(exact), exact - labels)
     return float(np.abs(excess).sum() / len(labels))
 
 
-def calibration_slope(probability: NDArray[Any], labels: NDArray[np.int64]) -> float:
-    """Slope of a logistic regression of the label on the log-odds: 1 is right, less overconfident.
-
-    Cox 1958; an intercept is fitted along with it, nothing is penalised.
-    """
-    sure = np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7)
-    odds = np.log(sure / (1 - sure)).reshape(-1, 1)
-    fitted = LogisticRegression(C=np.inf, max_iter=1000).fit(odds, labels)
-    return float(fitted.coef_[0, 0])
+def bins_of(probability: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which of 15 intervals of equal width each probability is in, from 0."""
+    return np.minimum((probability * 15).astype(np.int64), 14)
 
 
-def _of_classes(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> dict[str, float]:
-    # float32 softmax sums to 1 within a rounding only, which scikit-learn warns about.
-    exact = probabilities.astype(np.float64)
-    exact /= exact.sum(axis=1, keepdims=True)
-    return {
-        "accuracy": float(accuracy_score(labels, exact.argmax(axis=1))),
-        "log_loss": float(log_loss(labels, exact, labels=range(exact.shape[1]))),
-    }
-
-
-def measure_again(
-    models_dir: Path, data_dir: Path | None
-) -> Iterator[tuple[Card, dict[str, float]]]:
-    """Each model's newest version and its metrics, measured anew on the test part.
+def measure_again(models_dir: Path, data_dir: Path | None) -> Iterator[Measured]:
+    """Each model's newest version, measured anew on the test part.
 
     Raises ArtifactError if there is no model, and DataDiffers if one was trained on other data than
     there are now.
@@ -113,7 +135,7 @@ def measure_again(
                 f"{name}/{card.version} was trained on other data: expected fingerprint "
                 f"{card.data.fingerprint[:12]}…, got {data.fingerprint[:12]}…"
             )
-        yield card, measure(Predictor(artifact.model, "cpu"), data.test, card.threshold)
+        yield measured(artifact, data.test)
 
 
 def differences(card: Card, metrics: dict[str, float]) -> list[str]:

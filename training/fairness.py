@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.task import TabularTask
-from training.evaluate import calibration_slope, expected_calibration_error, of_decisions
+from training.calibration import of_log_odds
+from training.evaluate import expected_calibration_error, of_decisions
 from training.fit import fit
-from training.protocol import THRESHOLD, markdown
+from training.protocol import THRESHOLD
 from training.recipe import Course, Part
+from training.tables import markdown
 
 SMALLEST = 50
 """Groups with fewer rows have no figures worth printing."""
@@ -84,5 +86,5 @@ def _line(name: str, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> 
         f"{flagged[labels == 0].mean():.3f}",
         f"{of_decisions(scores, labels, THRESHOLD)['auc']:.3f}",
         f"{expected_calibration_error(scores, labels):.3f}",
-        f"{calibration_slope(scores, labels):.2f}",
+        f"{of_log_odds(scores, labels)[0]:.2f}",
     ]

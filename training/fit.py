@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from service.errors import ForetellError
 from service.task import TabularTask
+from training.calibration import Calibration
+from training.checkpoint import Checkpoint, backend_version, device
 from training.recipe import Course, Part, Prepared, Recipe
 
 Encoded = tuple[NDArray[np.float32], NDArray[Any]]
@@ -39,6 +42,9 @@ class Fitted:
     seed: int
     seconds: float
     device: str
+    backend: str
+    """What Keras computed with: tensorflow, jax or torch."""
+    backend_version: str
 
     @property
     def epochs(self) -> int:
@@ -54,17 +60,19 @@ def fit(
     seed: int = 0,
     epochs: int | None = None,
     quiet: bool = False,
+    checkpoint: Path | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Fitted:
     """Train a recipe's network on the training part. The test part is not looked at.
 
-    The same seed on the same data, machine and library versions gives the same weights.
+    The same seed on the same data, machine and library versions gives the same weights. With the
+    folder `checkpoint`, the state is kept there, and a fit that was interrupted goes on from it, to
+    the weights that it would have had; the folder is the caller's to remove.
     Raises ValueError if the network does not count the parameters that its recipe declares, and
     TrainingDiverged if its loss becomes NaN or infinite.
     """
     keras.utils.set_random_seed(seed)
-    train = data.train if recipe.validates else joined(data.train, data.validation)
-    preprocessing = (recipe.preprocessing or course.preprocessing)(train.inputs)
-    members = [recipe.network() for _ in range(recipe.members)]
+    train, preprocessing, members = untrained(course, recipe, data)
     parameters = members[0].count_params()
     if parameters != recipe.parameters:
         raise ValueError(f"{parameters:,} parameters, but {recipe.parameters:,} are declared")
@@ -86,17 +94,26 @@ def fit(
         labels = part.labels if binary else keras.utils.to_categorical(part.labels, classes)
         if recipe.members > 1:
             labels = np.stack([labels.reshape(len(labels), -1)] * recipe.members, axis=1)
-        return np.asarray(preprocessing(part.inputs)), labels
+        return keras.ops.convert_to_numpy(preprocessing(part.inputs)), labels
 
+    history = keras.callbacks.History()
+    early = _early_stopping(recipe)
+    kept = Checkpoint(checkpoint, network, history, early) if checkpoint else None
+    begin = kept.epochs if kept else 0
+    if begin and not quiet:
+        print(f"an interrupted run goes on after epoch {begin} of {epochs}", flush=True)
+    ours = [keras.callbacks.TerminateOnNaN(), early, history, kept]
     start = time.perf_counter()
-    history = network.fit(
-        Batches(train, recipe, encode, seed),
+    network.fit(
+        Batches(train, recipe, encode, seed, begin),
         validation_data=encode(data.validation) if recipe.validates else None,
+        initial_epoch=epochs if kept and kept.stopped else begin,
         epochs=epochs,
-        callbacks=_callbacks(recipe),
+        shuffle=False,  # by the global `random`; Batches draws the order of rows itself
+        callbacks=[callback for callback in (*ours, *callbacks) if callback is not None],
         verbose=0 if quiet else "auto" if sys.stdout.isatty() else 2,
     )
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - start + (kept.seconds if kept else 0)
     losses = history.history["loss"]
     if not np.isfinite(losses[-1]):
         raise TrainingDiverged(
@@ -104,15 +121,41 @@ def fit(
             "look for inputs that are not finite after preprocessing; nothing was exported"
         )
 
-    raw = keras.Input(train.inputs.shape[1:], dtype=train.inputs.dtype.name)
+    model = whole(preprocessing, members, train, recipe)
+    if recipe.calibrates:
+        calibration = model.get_layer("calibration")
+        loud = keras.Model(model.input, calibration.input)(data.validation.inputs)
+        calibration.adapt(keras.ops.convert_to_numpy(loud), data.validation.labels)
     return Fitted(
-        model=keras.Model(raw, mean(members)(preprocessing(raw))),
+        model=model,
         parameters=network.count_params(),
         history=history.history,
         seed=seed,
         seconds=seconds,
         device=device(),
+        backend=keras.backend.backend(),
+        backend_version=backend_version(),
     )
+
+
+def untrained(
+    course: Course, recipe: Recipe, data: Prepared
+) -> tuple[Part, keras.Layer, list[keras.Model]]:
+    """The rows that a recipe learns from, its preprocessing adapted to them, and its networks."""
+    train = data.train if recipe.validates else joined(data.train, data.validation)
+    preprocessing = (recipe.preprocessing or course.preprocessing)(train.inputs)
+    return train, preprocessing, [recipe.network() for _ in range(recipe.members)]
+
+
+def whole(
+    preprocessing: keras.Layer, members: Sequence[keras.Model], part: Part, recipe: Recipe
+) -> keras.Model:
+    """What is exported: from inputs like those of `part` to probabilities."""
+    raw = keras.Input(part.inputs.shape[1:], dtype=part.inputs.dtype.name)
+    answer = mean(members)(preprocessing(raw))
+    if recipe.calibrates or recipe.slope != 1:
+        answer = Calibration(recipe.slope)(answer)
+    return keras.Model(raw, answer)
 
 
 def joined(one: Part, other: Part) -> Part:
@@ -148,16 +191,16 @@ def mean(members: Sequence[keras.Model]) -> keras.Model:
 class Batches(keras.utils.PyDataset):
     """The training part in batches, in a new order each epoch and, with `augment`, in new variants.
 
-    Without augmentation everything is encoded once, beforehand.
+    Without augmentation everything is encoded once, beforehand. `begin` epochs are left out.
     """
 
     def __init__(
-        self, part: Part, recipe: Recipe, encode: Callable[[Part], Encoded], seed: int
+        self, part: Part, recipe: Recipe, encode: Callable[[Part], Encoded], seed: int, begin: int
     ) -> None:
         super().__init__(workers=1)
         self.part, self.recipe, self.encode, self.seed = part, recipe, encode, seed
         self.encoded = None if recipe.augment else encode(part)
-        self.epoch = -1
+        self.epoch = begin - 1
         self.on_epoch_begin()
 
     def __len__(self) -> int:
@@ -180,12 +223,10 @@ class Batches(keras.utils.PyDataset):
         return self.encode(Part(self.recipe.augment(self.part.inputs[rows], labels, rng), labels))
 
 
-def _callbacks(recipe: Recipe) -> list[keras.callbacks.Callback]:
-    stop_on_nan = keras.callbacks.TerminateOnNaN()
+def _early_stopping(recipe: Recipe) -> keras.callbacks.EarlyStopping | None:
     if recipe.patience is None:
-        return [stop_on_nan]
-    early = keras.callbacks.EarlyStopping(patience=recipe.patience, restore_best_weights=True)
-    return [stop_on_nan, early]
+        return None
+    return keras.callbacks.EarlyStopping(patience=recipe.patience, restore_best_weights=True)
 
 
 def keep_freed_memory() -> None:
@@ -201,8 +242,3 @@ def keep_freed_memory() -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(trim_threshold, 2**31 - 1)
     libc.mallopt(top_pad, 256 * 2**20)
-
-
-def device() -> str:
-    """What Keras computes on, for example `cpu:0` or `gpu:0`, whatever its backend."""
-    return str(keras.distribution.list_devices()[0])

@@ -19,13 +19,22 @@ class TabularEncoder(keras.layers.Layer):
     Columns out, float32[N, D]: each of `numbers`, standardised, a missing one at the training mean;
     then, for each field of `codes`, one column of 0 or 1 a code. The code None stands for not
     recorded; a field without it has all zeros there.
+
+    With `compensation`, the columns of a row are multiplied by (fields / recorded fields) to that
+    power: what is missing adds nothing to a network's sums, which would leave answers nearer to the
+    middle than what is recorded justifies. Dropout does the same while it trains.
     """
+
+    learned = ("mean", "scale")
+    """The arrays that `adapt` sets."""
 
     def __init__(
         self,
         features: Sequence[Feature],
         numbers: Sequence[str],
         codes: Mapping[str, Sequence[int | None]],
+        *,
+        compensation: float = 0.0,
     ) -> None:
         super().__init__(name="preprocessing", trainable=False)
         column = {feature.name: index for index, feature in enumerate(features)}
@@ -35,6 +44,7 @@ class TabularEncoder(keras.layers.Layer):
         # NaN is equal to nothing, itself included: the None columns come from isnan alone.
         self.code_values = np.array([np.nan if c is None else c for _, c in pairs], np.float32)
         self.code_is_missing = np.array([c is None for _, c in pairs])
+        self.compensation = compensation
         self.width = len(numbers) + len(pairs)
         zeros = np.zeros(len(numbers), np.float32)
         self.mean, self.scale = zeros, zeros + 1
@@ -55,7 +65,11 @@ class TabularEncoder(keras.layers.Layer):
             ops.equal(coded, self.code_values),
             ops.logical_and(ops.isnan(coded), self.code_is_missing),
         )
-        return ops.concatenate([numbers, ops.cast(hit, "float32")], axis=1)
+        columns = ops.concatenate([numbers, ops.cast(hit, "float32")], axis=1)
+        if not self.compensation:
+            return columns
+        recorded = ops.cast(ops.logical_not(ops.isnan(rows)), "float32")
+        return columns / ops.mean(recorded, axis=1, keepdims=True) ** self.compensation
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """One row in, one row out."""

@@ -1,25 +1,23 @@
-"""A task's figures by its own protocol: fitted anew on every split, measured on its test part.
+"""A task's figures by its own protocol: fitted anew on every split, measured on its test part."""
 
-A process for each processor, each with one thread, so that figures do not depend on how many.
-"""
-
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from service.task import TabularTask
 from training.evaluate import of_decisions
 from training.fit import fit
+from training.processes import worker_pool
 from training.recipe import Course, Prepared
-from training.recipes import COURSES
+from training.tables import markdown
 
+RECIPES = "training.recipes"
 THRESHOLD = 0.5
 Figures = dict[str, list[float]]
 """Each metric, one value a repeat."""
@@ -42,51 +40,42 @@ def measure_splits(
     removed: Sequence[int] = (0,),
     processes: int | None = None,
     epochs: int | None = None,
+    module: str | None = None,
 ) -> dict[int, Figures]:
     """The figures of a recipe, by how many optional fields of each test row were removed.
 
-    `epochs` instead of the recipe's own is for trying it out.
+    `epochs` instead of the recipe's own is for trying it out. The course is `COURSE` of `module`,
+    by default of its task's own.
     """
     assert course.protocol is not None
     repeats = course.protocol.repeats(course.load(data_dir))
     jobs = [
-        (course.task.name, recipe, fold, seed, tuple(removed), epochs)
+        (module or f"{RECIPES}.{course.task.name}", recipe, fold, seed, tuple(removed), epochs)
         for seed, folds in enumerate(repeats)
         for fold in folds
     ]
-    answered = _in_processes(jobs, processes or os.cpu_count() or 1)
-    measured = [[next(answered) for _ in folds] for folds in repeats]
+    with worker_pool(len(jobs), processes) as pool:
+        answered = pool.map(_fold, *zip(*jobs, strict=True))
+        measured = [[next(answered) for _ in folds] for folds in repeats]
     return {count: _figures(measured, count) for count in removed}
 
 
-def _in_processes(jobs: Sequence[tuple[Any, ...]], processes: int) -> Iterator[Fold]:
-    # TensorFlow takes its number of threads from the environment when it is imported, and does not
-    # survive a fork.
-    threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-    before = dict(os.environ)
-    os.environ.update(threads)
-    try:
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(_fold, *zip(*jobs, strict=True))
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def _fold(
-    task: str,
+    module: str,
     recipe: str,
     data: Prepared,
     seed: int,
     removed: Sequence[int],
     epochs: int | None,
 ) -> Fold:
-    course = COURSES[task]
+    course: Course = import_module(module).COURSE
     model = fit(course, course.recipes[recipe], data, seed=seed, epochs=epochs, quiet=True).model
     answers = {}
     for count in removed:
         rows = without(course.task, data.test.inputs, count, np.random.default_rng(seed))
-        answers[count] = np.asarray(model(rows, training=False), np.float64).reshape(-1)
+        answers[count] = (
+            keras.ops.convert_to_numpy(model(rows, training=False)).astype(np.float64).reshape(-1)
+        )
     return Fold(data.test.labels, answers)
 
 
@@ -117,20 +106,6 @@ def _figures(repeats: Sequence[Sequence[Fold]], count: int) -> Figures:
 def spread(values: Sequence[float], digits: int = 4) -> str:
     """Mean ± standard deviation."""
     return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table that can be read as it is."""
-    lines = [head, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    text = [
-        "| "
-        + " | ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for line in lines
-    ]
-    rule = "|" + "|".join("-" * (width + 1) + ":" for width in widths) + "|"
-    return "\n".join([text[0], rule, *text[1:]])
 
 
 def metrics_table(figures: Mapping[str, Figures]) -> str:

@@ -88,9 +88,15 @@ class Recipe:
     validates: bool = True
     """Whether the validation part is kept apart; a recipe that does not learns from it as well."""
 
+    calibrates: bool = False
+    """Whether the probabilities are calibrated, on the validation part."""
+    slope: float = 1.0
+    """What log-probabilities are multiplied by, for a recipe that keeps no validation part apart:
+    as calibration on that part found when one was. Label smoothing makes it necessary."""
+
     def __post_init__(self) -> None:
-        """Stopping early needs a part to tell when."""
-        assert self.validates or self.patience is None
+        """Stopping early and calibrating need a part that the network was not fitted to."""
+        assert self.validates or (self.patience is None and not self.calibrates)
 
 
 @dataclass(frozen=True)

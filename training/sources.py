@@ -22,6 +22,13 @@ HEART = Source(
     citation="Janosi, A., Steinbrunn, W., Pfisterer, M., & Detrano, R. (1989). Heart Disease "
     "[Dataset]. UCI Machine Learning Repository. https://doi.org/10.24432/C52P4X",
 )
+LECTURE = Source(
+    name="lecture-heart",
+    title="heart.csv of Keras' tutorial on structured data",
+    home="https://keras.io/examples/structured_data/structured_data_classification_from_scratch/",
+    licence="Apache-2.0",
+    citation=HEART.citation,
+)
 CREDIT = Source(
     name="taiwan-credit",
     title="Default of Credit Card Clients, Taiwan 2005 (UCI 350)",
@@ -44,6 +51,7 @@ HEART_MIRRORS = (
     "https://archive.ics.uci.edu/static/public/45/data.csv",
     "https://archive.ics.uci.edu/ml/machine-learning-databases/heart-disease/processed.cleveland.data",
 )
+LECTURE_MIRRORS = ("https://storage.googleapis.com/download.tensorflow.org/data/heart.csv",)
 CREDIT_MIRRORS = ("https://archive.ics.uci.edu/static/public/350/data.csv",)
 MNIST_MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -62,6 +70,18 @@ HEART_PRINTS = prints("""
     chol:4ffcc0b1778dcd78 fbs:b9e8d00674931a7d restecg:821377e8502573db thalach:1ec867407e739393
     exang:8784fa2680ed69b8 oldpeak:321314684f966dcf slope:e85ae3946cfcc88e ca:a4d8a9f972e78140
     thal:cb97fbc1c949d230 num:370b80f62d7daa76
+""")
+# As the lecture reads it, with pandas.get_dummies.
+LECTURE_PRINTS = prints("""
+    age:5287c7a3cf0a8ab7 trestbps:26e6f6ff692c9037 chol:f927ab7072024908 thalach:062afae5a4069f51
+    oldpeak:3ca7840567ff3919 slope:9c98e483a6d254e8 sex_0:2913bf91a76adc68 sex_1:49ab7004db8e6ea5
+    cp_0:6ad0e0e029dae191 cp_1:8566c87a0b695ecd cp_2:097e1b6a3e87c73d cp_3:a853cc4a3a80df8f
+    cp_4:4cddcd811f681a3a fbs_0:b52ca98ed260b3de fbs_1:4f3980bef875b1e8 restecg_0:57af7d5181e43510
+    restecg_1:6c40d08d4fbf6525 restecg_2:1d5349e596abfb91 exang_0:428bafc403b4519c
+    exang_1:665155aa0a142cf3 ca_0:47058e91ac401d61 ca_1:9295f8f734496dbd ca_2:003ebd4faad66653
+    ca_3:d0bf87368c1275c6 thal_1:a72088438f53d22f thal_2:952035b9ddda4e50
+    thal_fixed:94493a4e087dbd78 thal_normal:53d0bfa47c1fecf3 thal_reversible:496807c22f6c9171
+    target:a885cd0324f74290
 """)
 CREDIT_PRINTS = prints("""
     limit_bal:f12cccb7c55d79cf sex:62ff6b171c56a740 education:8640c53d321f89d7

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-FORBIDDEN = ("tensorflow", "keras", "tf2onnx", "pandas", "sklearn", "training")
+FORBIDDEN = ("tensorflow", "keras", "tf2onnx", "pandas", "sklearn", "matplotlib", "training")
 
 
 def test_the_runtimes_telemetry_is_off_before_it_is_imported() -> None:

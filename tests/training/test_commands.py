@@ -15,7 +15,8 @@ def test_smoke_trains_and_exports_every_recipe(
 ) -> None:
     """Made-up data, one epoch each: every network fits, converts and repeats its answers."""
     models, results = tmp_path / "models", tmp_path / "results.md"
-    assert main(["train", "--all", "--smoke", "--output", str(models)]) == 0
+    to = ["--output", str(models), "--reports", str(tmp_path / "reports")]
+    assert main(["train", "--all", "--smoke", *to]) == 0
     printed = capsys.readouterr().out
     assert main(["results", "--models", str(models), "--output", str(results)]) == 0
     page = results.read_text()
@@ -35,6 +36,7 @@ def test_smoke_trains_and_exports_every_recipe(
     ):
         assert f"{recipe}" in printed
         assert f" {recipe} |" in page or f" **{recipe}** |" in page
+    assert len(list(tmp_path.glob("reports/*/1/index.html"))) == 11
     assert "1,871,882" in page
     assert "Not the published data" in page
     assert read_artifact(models, "digits").card.training.recipe == "cnn"
@@ -69,13 +71,15 @@ def test_a_folder_without_models_is_a_failure(
 ) -> None:
     """No model differs from its card where there is none; that must not pass for success."""
     option = "--models-dir" if command == "models" else "--models"
-    assert main([command, option, str(tmp_path)]) == 1
+    reports = ["--reports", str(tmp_path / "reports")] if command == "evaluate" else []
+    assert main([command, option, str(tmp_path / "models"), *reports]) == 1
     assert "there are no models in" in capsys.readouterr().err
 
 
 def test_missing_data_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The file, its home and where to put it; no traceback."""
-    assert main(["train", "heart", "--data-dir", str(tmp_path), "--output", str(tmp_path)]) == 1
+    to = ["--output", str(tmp_path), "--reports", str(tmp_path)]
+    assert main(["train", "heart", "--data-dir", str(tmp_path), *to]) == 1
     error = capsys.readouterr().err
     assert error.startswith("foretell: ")
     assert "processed.cleveland.data" in error
@@ -95,8 +99,9 @@ def test_a_model_trained_on_other_data_is_not_compared(
     tmp_path: Path, data_dir: Path | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Figures of made-up data mean nothing on real data: evaluate says so and fails."""
-    models = ["--output", str(tmp_path)]
-    assert main(["train", "heart", "--smoke", *models]) == 0
+    reports = ["--reports", str(tmp_path / "reports")]
+    models = tmp_path / "models"
+    assert main(["train", "heart", "--smoke", "--output", str(models), *reports]) == 0
     data = [] if data_dir is None else ["--data-dir", str(data_dir)]
-    assert main(["evaluate", "--models", str(tmp_path), *data]) == 1
+    assert main(["evaluate", "--models", str(models), *reports, *data]) == 1
     assert "was trained on other data" in capsys.readouterr().err

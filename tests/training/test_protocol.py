@@ -5,7 +5,8 @@ import pytest
 
 from service.cli import main
 from service.tasks.heart import TASK
-from training.evaluate import calibration_slope, expected_calibration_error
+from training.calibration import Calibration, of_log_odds
+from training.evaluate import expected_calibration_error
 from training.protocol import without
 from training.recipes import COURSES
 from training.synthetic import synthetic_heart
@@ -42,10 +43,27 @@ def test_calibration_of_honest_overconfident_and_useless_answers() -> None:
     odds = rng.normal(0, 1.5, 50_000)
     honest, loud = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(-2 * odds))
     labels = (rng.random(len(odds)) < honest).astype(np.int64)
-    assert calibration_slope(honest, labels) == pytest.approx(1, abs=0.03)
-    assert calibration_slope(loud, labels) == pytest.approx(0.5, abs=0.02)
+    assert of_log_odds(honest, labels)[0] == pytest.approx(1, abs=0.03)
+    assert of_log_odds(loud, labels)[0] == pytest.approx(0.5, abs=0.02)
     assert expected_calibration_error(honest, labels) < 0.01 < 0.05
     assert expected_calibration_error(np.ones(4), np.array([1, 0, 0, 1])) == 0.5
+
+
+def test_calibration_straightens_answers_that_are_too_loud_and_too_high() -> None:
+    """As far as 50,000 rows tell; the order of the answers, and so AUC, stays."""
+    rng = np.random.default_rng(0)
+    odds = rng.normal(-1, 1.5, 50_000)
+    labels = (rng.random(len(odds)) < 1 / (1 + np.exp(-odds))).astype(np.int64)
+    loud = (1 / (1 + np.exp(-2 * odds - 0.5))).astype(np.float32).reshape(-1, 1)
+    calibration = Calibration()
+    calibration.adapt(loud, labels)
+    straight = np.asarray(calibration(loud)).reshape(-1)
+    slope, intercept = of_log_odds(straight, labels)
+    assert slope == pytest.approx(1, abs=1e-3)
+    assert intercept == pytest.approx(0, abs=1e-3)
+    assert (np.diff(straight[np.argsort(loud[:, 0])]) >= -1e-6).all()  # float32 near certainty
+    certain = np.asarray(calibration(np.array([[0.0], [1.0]], np.float32)))
+    assert np.isfinite(certain).all()
 
 
 def test_removing_fields_removes_so_many_optional_ones_of_each_row() -> None:

@@ -92,6 +92,16 @@ def test_missing_numbers_take_the_training_mean_and_missing_codes_their_column()
     assert lit == [6 + 2, 6 + 2 + 5 + 2 + 3 + 2 + 4, 28]
 
 
+def test_a_row_with_less_recorded_is_enlarged_and_a_whole_one_is_not() -> None:
+    """By (fields / recorded) to the power that the recipe names, here 13 / 11 and .35."""
+    train = heart.prepare(synthetic_heart()).train.inputs
+    plain, compensated = heart.preprocessing(train), heart.compensated(train)
+    row = np.array([[57, 1, 4, 140, 241, 0, 2, 123, 1, 0.2, 2, 3, 7]], np.float32)
+    np.testing.assert_array_equal(compensated(row), plain(row))
+    row[0, [4, 11]] = np.nan
+    np.testing.assert_allclose(compensated(row), plain(row) * (13 / 11) ** 0.35, rtol=1e-6)
+
+
 def test_numbers_are_standardised_on_the_training_part() -> None:
     """Mean 0 and deviation 1 over the training rows, missing values left out."""
     train = heart.prepare(synthetic_heart()).train.inputs

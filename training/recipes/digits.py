@@ -1,5 +1,7 @@
 """MNIST digits: the lectures' dense networks, and a small convolutional one, the default."""
 
+from functools import partial
+
 import keras
 import numpy as np
 from keras import layers
@@ -9,11 +11,15 @@ from sklearn.model_selection import train_test_split
 from service.tasks.digits import TASK
 from training.augmentation import augment
 from training.datasets import ImageData, load_mnist
+from training.optimizers import sgd
 from training.preprocessing import PixelScaling
 from training.recipe import Course, Part, Prepared, Recipe
 from training.synthetic import synthetic_digits
 
 SPLIT_SEED = 0
+SHARPER = 1.8
+"""What label smoothing took from the convolutional network's log-probabilities: on 6,000 validation
+pictures, of a fit to the other 54,000, this factor lowers the log-loss from .0486 to .0117."""
 
 
 def prepare(data: ImageData) -> Prepared:
@@ -52,13 +58,13 @@ def softmax() -> keras.Model:
     )
 
 
-def dense32() -> keras.Model:
+def dense32(*, hidden: int = 32) -> keras.Model:
     """One hidden layer."""
     return keras.Sequential(
         [
             keras.Input((28, 28)),
             layers.Flatten(),
-            layers.Dense(32, activation="relu"),
+            layers.Dense(hidden, activation="relu"),
             layers.Dense(10, activation="softmax"),
         ]
     )
@@ -80,31 +86,31 @@ def deep() -> keras.Model:
     )
 
 
-def dropout() -> keras.Model:
+def dropout(*, hidden: int = 1024, dropout: float = 0.5) -> keras.Model:
     """Wide layers that forget half of themselves at every step."""
     return keras.Sequential(
         [
             keras.Input((28, 28)),
             layers.Flatten(),
-            layers.Dense(1024, activation="relu"),
-            layers.Dropout(0.5),
-            layers.Dense(1024, activation="relu"),
-            layers.Dropout(0.5),
+            layers.Dense(hidden, activation="relu"),
+            layers.Dropout(dropout),
+            layers.Dense(hidden, activation="relu"),
+            layers.Dropout(dropout),
             layers.Dense(10, activation="softmax"),
         ]
     )
 
 
-def batchnorm() -> keras.Model:
+def batchnorm(*, hidden: int = 1024) -> keras.Model:
     """Wide layers, normalised over each batch before their ReLU."""
     return keras.Sequential(
         [
             keras.Input((28, 28)),
             layers.Flatten(),
-            layers.Dense(1024),
+            layers.Dense(hidden),
             layers.BatchNormalization(),
             layers.Activation("relu"),
-            layers.Dense(1024),
+            layers.Dense(hidden),
             layers.BatchNormalization(),
             layers.Activation("relu"),
             layers.Dense(10, activation="softmax"),
@@ -112,16 +118,16 @@ def batchnorm() -> keras.Model:
     )
 
 
-def cnn() -> keras.Model:
-    """5x5 and 3x3 convolutions, 24-48-96, each normalised, then a dense layer of 128."""
+def cnn(*, hidden: int = 128, dropout: float = 0.3) -> keras.Model:
+    """5x5 and 3x3 convolutions, 24-48-64-128, each normalised, then a dense layer of 128."""
 
-    def convolution(filters: int, size: int) -> list[keras.Layer]:
-        # The bias is left to the normalisation that follows.
+    def convolution(filters: int, size: int, *, halve: bool = True) -> list[keras.Layer]:
+        # The bias is left to the normalisation, which costs a quarter after the pooling.
         return [
             layers.Conv2D(filters, size, padding="same", use_bias=False),
+            *([layers.MaxPooling2D(2, padding="same")] if halve else []),
             layers.BatchNormalization(),
             layers.Activation("relu"),
-            layers.MaxPooling2D(2, padding="same"),
         ]
 
     return keras.Sequential(
@@ -130,29 +136,36 @@ def cnn() -> keras.Model:
             layers.Reshape((28, 28, 1)),
             *convolution(24, 5),
             *convolution(48, 3),
-            *convolution(96, 3),
+            *convolution(64, 3, halve=False),
+            *convolution(128, 3),
             layers.Flatten(),
-            layers.Dropout(0.3),
-            layers.Dense(128, use_bias=False),
+            layers.Dropout(dropout),
+            layers.Dense(hidden, use_bias=False),
             layers.BatchNormalization(),
             layers.Activation("relu"),
-            layers.Dropout(0.3),
+            layers.Dropout(dropout),
             layers.Dense(10, activation="softmax"),
         ]
     )
 
 
-def one_cycle(steps: int) -> keras.optimizers.Optimizer:
-    """AdamW, its rate up to 4e-3 over a quarter of the steps and down to nothing over the rest.
+def one_cycle(
+    steps: int, *, learning_rate: float = 4e-3, weight_decay: float = 0.01
+) -> keras.optimizers.Optimizer:
+    """AdamW, its rate up over a quarter of the steps and down to nothing over the rest.
 
     The network keeps the running average of its weights (Polyak and Juditsky 1992), the cycle is
     that of Smith and Topin 2018, "Super-convergence".
     """
     rise = steps // 4
     rate = keras.optimizers.schedules.CosineDecay(
-        1.6e-4, decay_steps=max(1, steps - rise), alpha=0.002, warmup_target=4e-3, warmup_steps=rise
+        learning_rate / 25,
+        decay_steps=max(1, steps - rise),
+        alpha=0.002,
+        warmup_target=learning_rate,
+        warmup_steps=rise,
     )
-    return keras.optimizers.AdamW(rate, weight_decay=0.01, use_ema=True, ema_momentum=0.998)
+    return keras.optimizers.AdamW(rate, weight_decay=weight_decay, use_ema=True, ema_momentum=0.998)
 
 
 COURSE = Course(
@@ -165,46 +178,58 @@ COURSE = Course(
         "softmax": Recipe(
             network=softmax,
             parameters=784 * 10 + 10,
-            optimizer=lambda _: keras.optimizers.SGD(0.1),
+            optimizer=partial(sgd, learning_rate=0.1),
             epochs=40,
             batch_size=64,
         ),
         "dense32": Recipe(
             network=dense32,
             parameters=25_450,
-            optimizer=lambda _: keras.optimizers.Adam(),
+            optimizer=partial(one_cycle, weight_decay=0.05),
             epochs=20,
             batch_size=128,
         ),
         "deep": Recipe(
             network=deep,
             parameters=88_285,
-            optimizer=lambda _: keras.optimizers.Adam(),
-            epochs=20,
+            optimizer=partial(one_cycle, weight_decay=0.1),
+            epochs=30,
             batch_size=128,
+            label_smoothing=0.1,
+            calibrates=True,
         ),
         "dropout": Recipe(
             network=dropout,
             parameters=1_863_690,
-            optimizer=lambda _: keras.optimizers.Adam(),
-            epochs=20,
+            optimizer=partial(one_cycle, learning_rate=2e-3, weight_decay=0.05),
+            epochs=15,
             batch_size=128,
         ),
         "batchnorm": Recipe(
             network=batchnorm,
             parameters=1_871_882,
-            optimizer=lambda _: keras.optimizers.Adam(),
+            optimizer=partial(one_cycle, learning_rate=2e-3, weight_decay=0.05),
+            epochs=15,
+            batch_size=128,
+        ),
+        "batchnorm-augmented": Recipe(
+            network=batchnorm,
+            parameters=1_871_882,
+            optimizer=partial(one_cycle, learning_rate=2e-3),
             epochs=20,
             batch_size=128,
+            augment=augment,
         ),
         "cnn": Recipe(
             network=cnn,
-            parameters=251_522,
+            parameters=377_346,
             optimizer=one_cycle,
-            epochs=20,
+            epochs=18,
             batch_size=128,
             label_smoothing=0.05,
             augment=augment,
+            validates=False,
+            slope=SHARPER,
         ),
     },
     default="cnn",

@@ -1,0 +1,70 @@
+"""Fits a small network and writes its weights: what tests of resuming start, and kill.
+
+python -m tests.training.fitting CASE WEIGHTS [CHECKPOINT [STEPS]]    killed in the step after STEPS
+"""
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+
+from training import checkpoint, fit
+from training.recipe import Part, Prepared, Recipe
+from training.recipes import COURSES
+
+EPOCHS = 5
+ROWS = 160
+
+
+def smaller(part: Part) -> Part:
+    return Part(part.inputs[:ROWS], part.labels[:ROWS])
+
+
+def case(name: str) -> tuple[str, Recipe]:
+    """Early stopping; members, dropout and normalisation; augmentation and averaged weights."""
+    if name == "stopping":
+        recipe = COURSES["heart"].recipes["mlp16"]
+        return "heart", replace(recipe, optimizer=lambda _: wild(), patience=2)
+    task, chosen = {"members": ("credit", "mlp-ensemble"), "pictures": ("digits", "cnn")}[name]
+    recipe = replace(COURSES[task].recipes[chosen], batch_size=32, validates=True)
+    return task, replace(recipe, members=min(recipe.members, 2))
+
+
+def wild() -> keras.optimizers.Optimizer:
+    """So fast that validation soon gets worse."""
+    return keras.optimizers.Adam(0.5)
+
+
+def killed_after(steps: int) -> None:
+    """As by kill -9 or a power cut: in the middle of an epoch, nothing is tidied up."""
+
+    class Killed(checkpoint.Checkpoint):
+        def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+            if int(self.model.optimizer.iterations) > steps:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    vars(fit)["Checkpoint"] = Killed
+
+
+def main(name: str, weights: str, folder: str | None = None, steps: str | None = None) -> None:
+    checkpoint.EVERY = 0.0
+    task, recipe = case(name)
+    course = COURSES[task]
+    data: Prepared = course.prepare(course.synthetic())
+    data = replace(data, train=smaller(data.train), validation=smaller(data.validation))
+    if steps is not None:
+        killed_after(int(steps))
+    fitted = fit.fit(
+        course, recipe, data, epochs=EPOCHS, checkpoint=Path(folder) if folder else None
+    )
+    print(f"epochs {fitted.epochs}, losses {fitted.history['loss']}")
+    Path(weights).write_bytes(
+        b"".join(keras.ops.convert_to_numpy(v).tobytes() for v in fitted.model.variables)
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,185 @@
+"""`foretell tune`: a cross-validated grid over what a recipe leaves open."""
+
+import argparse
+import hashlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+
+from training.commands import no_recipe
+from training.folds import Folds
+from training.grid import (
+    BadGrid,
+    Values,
+    cells,
+    parameters_of,
+    parse_grid,
+    shown,
+)
+from training.grid_report import METRICS, Cell, grid_table, ranked, write_picture
+from training.recipe import Course, Recipe
+from training.recipes import COURSES
+from training.trials import Study, Trial, TrialFile, run
+
+TRIALS, TABLE, PICTURE = "trials.jsonl", "table.md", "grid.png"
+
+
+def tune(arguments: argparse.Namespace) -> int:
+    """Fit every cell of a grid on every fold, write the table and the picture, print the table.
+
+    1 if no cell could be fitted, else 0.
+    """
+    course, recipe = _chosen(arguments)
+    fail = arguments.parser.error
+    parameters = parameters_of(course, recipe)
+    try:
+        grid = parse_grid(arguments.grid, recipe, parameters)
+    except BadGrid as error:
+        fail(f"--grid: {error}")
+    folds = _folds(arguments, course, recipe.validates or "patience" in grid)
+    study = Study(
+        task=course.task.name,
+        recipe=arguments.recipe or course.default,
+        data=folds.form.source.name,
+        fingerprint=folds.form.fingerprint,
+        rows=len(folds.number),
+        folds=arguments.folds,
+        seed=arguments.seed,
+        libraries={
+            name: version(name)
+            for name in ("keras", keras.config.backend(), "numpy", "scikit-learn")
+        },
+        code=_code(),
+    )
+    folder = arguments.reports / study.folder
+    try:
+        file = TrialFile(folder / TRIALS, study)
+    except OSError as error:
+        fail(f"--reports: {folder}: {error.strerror}")
+    homes = Counter(parameter.name for parameter in parameters)
+    present = {p.name: p.present for p in parameters if homes[p.name] == 1}
+    chosen = cells(grid)
+    wanted = [(present | cell, fold) for cell in chosen for fold in range(study.folds)]
+    _run(arguments, study, folds, wanted, list(grid), file)
+    found = [
+        Cell(cell, [t for f in range(study.folds) if (t := file.find(present | cell, f))])
+        for cell in chosen
+    ]
+    table = f"{_words(study, folds)}\n\n{grid_table(found)}"
+    command = f"foretell tune {study.task} --recipe {study.recipe}" + "".join(
+        f" --grid {name}={','.join(map(shown, values))}" for name, values in grid.items()
+    )
+    (folder / TABLE).write_text(f"# {command}\n\n{table}\n\n![Scores]({PICTURE})\n")
+    print(f"\n{table}\n\n{folder / TABLE}")
+    best = ranked(found)[0]
+    if best.diverged:
+        print("foretell: no cell could be fitted on every fold", file=sys.stderr)
+        return 1
+    write_picture(found, grid, folder / PICTURE, command)
+    print(folder / PICTURE)
+    return 0
+
+
+def _chosen(arguments: argparse.Namespace) -> tuple[Course, Recipe]:
+    fail = arguments.parser.error
+    for option, low in {"folds": 2, "seed": 0, "processes": 1, "rows": 1}.items():
+        value = getattr(arguments, option)
+        if value is not None and value < low:
+            fail(f"--{option}: expected at least {low}, got {value}")
+    if arguments.task not in COURSES:
+        fail(f"unknown task {arguments.task!r}; there are: {', '.join(COURSES)}")
+    course = COURSES[arguments.task]
+    name = arguments.recipe or course.default
+    if name not in course.recipes:
+        fail(no_recipe(course, name))
+    recipe = course.recipes[name]
+    return course, replace(recipe, epochs=1) if arguments.smoke else recipe
+
+
+def _folds(arguments: argparse.Namespace, course: Course, validates: bool) -> Folds:
+    fail = arguments.parser.error
+    data = course.prepare(
+        course.synthetic() if arguments.smoke else course.load(arguments.data_dir)
+    )
+    total = len(data.train.labels) + len(data.validation.labels)
+    if arguments.rows is not None and arguments.rows > total:
+        fail(f"--rows: expected at most {total} (those of training and validation), got "
+             f"{arguments.rows}")  # fmt: skip
+    try:
+        folds = Folds.of(data, arguments.folds, arguments.seed, arguments.rows)
+        for fold in range(arguments.folds):
+            folds.split(fold, validates=validates)
+    except ValueError as error:
+        fail(f"--rows and --folds: too few rows for so many folds: {error}")
+    return folds
+
+
+def _code() -> str:
+    """Of all of `training`, so that no score of other code is taken for one of this."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _run(
+    arguments: argparse.Namespace,
+    study: Study,
+    folds: Folds,
+    wanted: Sequence[tuple[Values, int]],
+    varied: Sequence[str],
+    file: TrialFile,
+) -> None:
+    """Fit what the file does not have, and say so line by line."""
+    jobs = [job for job in wanted if file.find(*job) is None]
+    taken = len(wanted) - len(jobs)
+    print(
+        f"{len(wanted) // study.folds} cells on {study.folds} folds of {study.rows:,} rows: "
+        f"{len(wanted)} trials, {taken} of them taken from {file.path}",
+        flush=True,
+    )
+    if not jobs:
+        return
+    start = time.perf_counter()
+    trials = run(study, folds, jobs, arguments.processes)
+    try:
+        with closing(trials):
+            for number, trial in enumerate(trials, taken + 1):
+                file.add(trial)
+                print(f"[{number}/{len(wanted)}] {_line(trial, varied)}", flush=True)
+    except KeyboardInterrupt:
+        kept = sum(file.find(*job) is not None for job in wanted)
+        print(
+            f"\nstopped; {kept} of {len(wanted)} trials are kept in {file.path}, and the same "
+            "command goes on from there",
+            file=sys.stderr,
+        )
+        raise
+    print(f"{len(jobs)} trials in {time.perf_counter() - start:.0f} s", flush=True)
+
+
+def _line(trial: Trial, varied: Sequence[str]) -> str:
+    where = " ".join(f"{name}={shown(trial.values[name])}" for name in varied)
+    scores = ", ".join(f"{METRICS[name]} {value:.4f}" for name, value in trial.held_out.items())
+    what = f"diverged: {trial.diverged}" if trial.diverged else f"{scores}, {trial.seconds:.1f} s"
+    return f"{where} fold {trial.fold + 1}: {what}"
+
+
+def _words(study: Study, folds: Folds) -> str:
+    libraries = ", ".join(f"{name} {number}" for name, number in study.libraries.items())
+    unpublished = "" if folds.form.published else " **Not the published data.**"
+    return (
+        f"{study.task}, {study.recipe}: {study.rows:,} rows of {study.data} (training and "
+        f"validation part; the test part was not touched) in {study.folds} stratified folds, seed "
+        f"{study.seed}. Mean ± standard deviation over the folds, of the rows learned from and of "
+        "the fold held out; lowest log-loss held out first, in bold. Seconds are those of one fit "
+        f"on one thread. {libraries}.{unpublished}"
+    )
