@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from service.tasks.credit import TASK
 from training.credit_features import CreditFeatures
 from training.datasets import TabularData, load_credit
-from training.optimizers import sgd
+from training.optimizers import adam
 from training.preprocessing import TabularEncoder
 from training.recipe import Course, Prepared, Protocol, Recipe
 from training.synthetic import synthetic_credit
@@ -122,7 +122,7 @@ COURSE = Course(
         "logistic": Recipe(
             network=logistic,
             parameters=24 + 1,
-            optimizer=sgd,
+            optimizer=adam,
             epochs=20,
             batch_size=64,
         ),
