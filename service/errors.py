@@ -2,8 +2,8 @@
 
 ForetellError
 ├── RequestError                what the caller sent cannot be answered
-│   ├── UnreadableForm          not multipart/form-data, or too much of it
 │   ├── InvalidPayload          fields missing, unknown, of the wrong type or out of range
+│   ├── UnreadableForm          not multipart/form-data, or too much of it
 │   ├── UnsupportedMediaType    a content type this route does not read
 │   ├── PayloadTooLarge         more bytes than the service takes in
 │   └── PictureError
