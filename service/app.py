@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
@@ -54,17 +54,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.repository = repository
     app.state.settings = settings
     app.state.draining = False
-    predict = APIRouter()
-    for task in TASKS.values():
-        predict.include_router(predict_router(task))
-    app.include_router(predict, responses=_documented(400, 404, 413, 415, 422, 503))
+    predict = [predict_router(task) for task in TASKS.values()]
+    for router in predict:
+        app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
     app.include_router(models.router, responses=_documented(404))
     app.include_router(health.router)
     app.include_router(home.router)
     app.add_exception_handler(errors.ForetellError, _foretell_error)
     app.add_exception_handler(HTTPException, _http_error)
     # The last one added is the first one to see a request.
-    app.add_middleware(DirectCalls, answers=direct_answers(predict.routes))
+    app.add_middleware(DirectCalls, answers=direct_answers(predict))
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestContext)
     _add_problem_schema(app)

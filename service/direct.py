@@ -9,9 +9,8 @@ limits, errors) happens in the same place as ever.
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import ForetellError
@@ -42,8 +41,9 @@ def answered_by(answer: Answer) -> type[DirectRoute]:
     return type("AnsweredRoute", (DirectRoute,), {"answer": staticmethod(answer)})
 
 
-def direct_answers(routes: Iterable[BaseRoute]) -> dict[str, Answer]:
-    """The answers of direct routes by their path."""
+def direct_answers(routers: Iterable[APIRouter]) -> dict[str, Answer]:
+    """The answers of all direct routes of some routers, by their path."""
+    routes = [route for router in routers for route in router.routes]
     return {route.path: type(route).answer for route in routes if isinstance(route, DirectRoute)}
 
 
