@@ -7,17 +7,16 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from service import errors
+from service.direct import DirectCalls, direct_answers
 from service.middleware import BodyLimit, RequestContext
 from service.problems import (
     MEDIA_TYPE,
     Problem,
-    invalid_payload,
     problem,
     problem_of,
     problem_response,
@@ -26,7 +25,6 @@ from service.repository import Repository
 from service.routes import health, home, models
 from service.routes.predict import predict_router
 from service.settings import Settings
-from service.task import TabularTask
 from service.tasks import TASKS
 
 DESCRIPTION = """
@@ -56,17 +54,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.repository = repository
     app.state.settings = settings
     app.state.draining = False
-    for task in TASKS.values():
-        app.include_router(
-            predict_router(task), responses=_documented(400, 404, 413, 415, 422, 503)
-        )
+    predict = [predict_router(task) for task in TASKS.values()]
+    for router in predict:
+        app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
     app.include_router(models.router, responses=_documented(404))
     app.include_router(health.router)
     app.include_router(home.router)
     app.add_exception_handler(errors.ForetellError, _foretell_error)
-    app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http_error)
     # The last one added is the first one to see a request.
+    app.add_middleware(DirectCalls, answers=direct_answers(predict))
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
     app.add_middleware(RequestContext)
     _add_problem_schema(app)
@@ -78,21 +75,11 @@ async def _foretell_error(request: Request, error: Exception) -> Response:
     return problem_response(problem_of(error, request.state.request_id))
 
 
-async def _invalid_request(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    task = TASKS.get(request.scope["route"].name)
-    known = [f.name for f in task.features] if isinstance(task, TabularTask) else []
-    return await _foretell_error(request, invalid_payload(error.errors(), known))
-
-
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = error.detail
     if error.status_code == 404:
         detail = f"there is nothing at {request.url.path}; /docs lists what there is"
-    elif error.status_code == 400 and detail == "There was an error parsing the body":
-        # FastAPI's words for text that is not UTF-8, or nested too deep.
-        detail = "the body cannot be read: expected JSON in UTF-8"
     elif error.status_code == 405:
         detail = f"{request.url.path} does not answer {request.method}"
     body = problem(error.status_code, detail, request.state.request_id)

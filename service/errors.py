@@ -3,6 +3,7 @@
 ForetellError
 ├── RequestError                what the caller sent cannot be answered
 │   ├── InvalidPayload          fields missing, unknown, of the wrong type or out of range
+│   ├── UnreadableForm          not multipart/form-data, or too much of it
 │   ├── UnsupportedMediaType    a content type this route does not read
 │   ├── PayloadTooLarge         more bytes than the service takes in
 │   └── PictureError
@@ -48,6 +49,10 @@ class InvalidPayload(RequestError):
     def __init__(self, problems: Sequence[FieldProblem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class UnreadableForm(RequestError):
+    """The body is not the form that its content type announces, or has too many parts."""
 
 
 class UnsupportedMediaType(RequestError):

@@ -5,7 +5,6 @@ from contextlib import suppress
 from uuid import uuid4
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import PayloadTooLarge
@@ -13,7 +12,7 @@ from service.problems import problem, problem_of, problem_response
 
 log = structlog.get_logger("foretell.http")
 
-REQUEST_ID = "x-request-id"
+REQUEST_ID = b"x-request-id"
 LONGEST_REQUEST_ID = 128
 
 
@@ -33,7 +32,7 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        request_id = _request_id(Headers(scope=scope).get(REQUEST_ID))
+        request_id = _request_id(_header(scope, REQUEST_ID))
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 
@@ -41,10 +40,10 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers[REQUEST_ID] = request_id
+                headers = message["headers"] = list(message["headers"])
+                headers.append((REQUEST_ID, request_id.encode()))
                 if scope["app"].state.draining:
-                    headers["connection"] = "close"
+                    headers.append((b"connection", b"close"))
             await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -74,6 +73,14 @@ def _request_id(sent: str | None) -> str:
     return uuid4().hex
 
 
+def _header(scope: Scope, name: bytes) -> str | None:
+    # Starlette's Headers decode every name they pass; this runs for each request.
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
+
+
 class BodyLimit:
     """Refuses bodies longer than `limit` bytes, as announced or else while they arrive.
 
@@ -88,7 +95,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "")
+        announced = _header(scope, b"content-length") or ""
         if announced.isascii() and announced.isdigit() and int(announced) > self.limit:
             await self._refuse(scope, receive, send)
             return

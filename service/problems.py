@@ -18,6 +18,7 @@ LONGEST_ECHO = 80
 MOST_PROBLEMS = 100
 
 STATUS: dict[type[ForetellError], int] = {
+    errors.UnreadableForm: 400,
     errors.InvalidPayload: 422,
     errors.UnsupportedMediaType: 415,
     errors.PayloadTooLarge: 413,
@@ -96,9 +97,7 @@ def invalid_payload(
 
 
 def _path(loc: Sequence[str | int]) -> str:
-    # FastAPI puts where the value came from first; callers know that they sent a body.
-    parts = loc[1:] if loc[:1] == ("body",) else loc
-    return ".".join(map(str, parts)) or "body"
+    return ".".join(map(str, loc)) or "body"
 
 
 def _expected(failure: Mapping[str, Any], known: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Request
 
 ModelChoice = Annotated[
     str | None,
@@ -11,3 +11,8 @@ ModelChoice = Annotated[
         "`heart-mlp16`, say. By default the one that has the task's own name."
     ),
 ]
+
+
+def chosen_model(request: Request) -> str | None:
+    """What a request says of it."""
+    return request.query_params.get("model") if request.scope["query_string"] else None

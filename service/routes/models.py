@@ -18,6 +18,10 @@ class ModelSummary(BaseModel):
     versions: list[str] = Field(description="All versions on disk, oldest first")
     provider: str | None = Field(None, description="The execution provider in use")
     load_ms: float | None = Field(None, description="Time to load, verify and warm up")
+    row_us: float | None = Field(None, description="Time of one row in microseconds, then")
+    inline: bool | None = Field(
+        None, description="Whether it answers on the event loop (small models) or in a thread"
+    )
 
 
 class ModelDetail(ModelSummary):
@@ -62,5 +66,7 @@ def _detail(repository: Repository, name: str) -> ModelDetail:
         versions=versions(repository.models_dir, name),
         provider=served.predictor.provider,
         load_ms=round(served.load_ms, 1),
+        row_us=round(served.row_us, 1),
+        inline=served.inline,
         card=served.card,
     )

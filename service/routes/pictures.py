@@ -1,26 +1,30 @@
 """Pictures by upload, by body or as pixels, and their answers."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError, create_model
-from starlette.datastructures import UploadFile
+from pydantic_core import to_json
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 
 from service.contract import Payload
+from service.direct import answered_by
 from service.errors import (
     BlankImage,
     FieldProblem,
     InvalidPayload,
     PictureError,
+    UnreadableForm,
     UnsupportedMediaType,
 )
 from service.problems import Problem, invalid_payload, problem_of
-from service.repository import Repository
-from service.routes.choice import ModelChoice
+from service.repository import Repository, Served
+from service.routes.choice import ModelChoice, chosen_model
 from service.settings import Settings
 from service.task import ImagePrediction, ImageTask
 
@@ -60,36 +64,42 @@ def picture_router(task: ImageTask) -> APIRouter:
         f"{task.prediction.__name__}OfFile", __base__=task.prediction, file=(str, ...)
     )
 
-    async def predict(request: Request, model: ModelChoice = None) -> BaseModel | list[BaseModel]:
+    async def answer(request: Request) -> bytes:
         repository: Repository = request.app.state.repository
-        served = repository.choose(task.name, model)
+        served = repository.choose(task.name, chosen_model(request))
         settings: Settings = request.app.state.settings
         declared = request.headers.get("content-type")
         media = (declared or "").partition(";")[0].strip().lower()
         if media == "application/json":
-            return served.predict(_pixels(await request.body()))[0]
+            answers = await served.answers(_pixels(await request.body()))
+            return answers[0].model_dump_json().encode()
         if media in PICTURE_TYPES:
             pictures = [Picture("body", await request.body())]
         elif media == "multipart/form-data":
             pictures = await _files(request, settings.max_pictures)
         else:
             raise UnsupportedMediaType(declared, ACCEPTED)
-        read = await run_in_threadpool(_read, task, pictures, settings.max_pixels)
-        if len(read) == 1 and isinstance(read[0], PictureError):
-            raise read[0]
-        good = [picture for picture in read if not isinstance(picture, PictureError)]
-        answers = await run_in_threadpool(served.predict, np.stack(good)) if good else []
-        if len(pictures) == 1:
-            return answers[0]
-        following = iter(answers)
-        return [
-            RefusedPicture(file=picture.file, error=problem_of(result, request.state.request_id))
-            if isinstance(result, PictureError)
-            else of_file(file=picture.file, **dict(next(following)))
-            for picture, result in zip(pictures, read, strict=True)
-        ]
+        # Decoding lets go of the interpreter; on the event loop it would hold up every other call.
+        results = await asyncio.to_thread(_read_and_answer, served, pictures, settings.max_pixels)
+        if len(results) == 1:
+            if isinstance(results[0], PictureError):
+                raise results[0]
+            return results[0].model_dump_json().encode()
+        return to_json(
+            [
+                RefusedPicture(
+                    file=picture.file, error=problem_of(result, request.state.request_id)
+                )
+                if isinstance(result, PictureError)
+                else of_file(file=picture.file, **dict(result))
+                for picture, result in zip(pictures, results, strict=True)
+            ]
+        )
 
-    router = APIRouter(tags=[task.name])
+    def predict(model: ModelChoice = None) -> BaseModel | list[BaseModel]:
+        raise NotImplementedError("a declaration: see service/direct.py")
+
+    router = APIRouter(tags=[task.name], route_class=answered_by(answer))
     router.add_api_route(
         f"/v1/{task.name}/predict",
         predict,
@@ -108,27 +118,34 @@ def picture_router(task: ImageTask) -> APIRouter:
 
 
 async def _files(request: Request, limit: int) -> list[Picture]:
-    async with request.form(max_files=limit) as form:
-        problems = [
-            FieldProblem(name, "no field of this name (pictures go into 'file')", "a form field")
-            for name in form
-            if name != "file"
-        ]
-        parts = form.getlist("file")
-        problems += [
-            FieldProblem("file", "a file with a file name", "a text field")
-            for part in parts
-            if not isinstance(part, UploadFile)
-        ]
-        if not parts:
-            problems.append(FieldProblem("file", "one or more pictures", "nothing"))
-        if problems:
-            raise InvalidPayload(problems)
-        return [
-            Picture(part.filename or "", await part.read())
-            for part in parts
-            if isinstance(part, UploadFile)
-        ]
+    try:
+        async with request.form(max_files=limit) as form:
+            return await _pictures_of(form)
+    except HTTPException as error:  # what Starlette makes of a form that it cannot read
+        raise UnreadableForm(str(error.detail)) from error
+
+
+async def _pictures_of(form: FormData) -> list[Picture]:
+    problems = [
+        FieldProblem(name, "no field of this name (pictures go into 'file')", "a form field")
+        for name in form
+        if name != "file"
+    ]
+    parts = form.getlist("file")
+    problems += [
+        FieldProblem("file", "a file with a file name", "a text field")
+        for part in parts
+        if not isinstance(part, UploadFile)
+    ]
+    if not parts:
+        problems.append(FieldProblem("file", "one or more pictures", "nothing"))
+    if problems:
+        raise InvalidPayload(problems)
+    return [
+        Picture(part.filename or "", await part.read())
+        for part in parts
+        if isinstance(part, UploadFile)
+    ]
 
 
 def _pixels(body: bytes) -> NDArray[np.uint8]:
@@ -142,16 +159,21 @@ def _pixels(body: bytes) -> NDArray[np.uint8]:
     return picture
 
 
-def _read(
-    task: ImageTask, pictures: list[Picture], max_pixels: int
-) -> list[NDArray[np.uint8] | PictureError]:
-    read: list[NDArray[np.uint8] | PictureError] = []
-    for picture in pictures:
-        try:
-            read.append(task.read(picture.encoded, max_pixels=max_pixels))
-        except PictureError as error:
-            read.append(error)
-    return read
+def _read_and_answer(
+    served: Served, pictures: list[Picture], max_pixels: int
+) -> list[BaseModel | PictureError]:
+    assert isinstance(served.task, ImageTask)
+    read = [_read(served.task, picture, max_pixels) for picture in pictures]
+    good = [image for image in read if not isinstance(image, PictureError)]
+    answers = iter(served.predict(np.stack(good)) if good else [])
+    return [image if isinstance(image, PictureError) else next(answers) for image in read]
+
+
+def _read(task: ImageTask, picture: Picture, max_pixels: int) -> NDArray[np.uint8] | PictureError:
+    try:
+        return task.read(picture.encoded, max_pixels=max_pixels)
+    except PictureError as error:
+        return error
 
 
 def _documented_body() -> dict[str, Any]:

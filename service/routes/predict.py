@@ -1,13 +1,16 @@
 """The typed predict route of each task."""
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request
+from pydantic import TypeAdapter, ValidationError
 
 from service.contract import Payload
+from service.direct import answered_by
 from service.errors import UnsupportedMediaType
+from service.problems import invalid_payload
 from service.repository import Repository
-from service.routes.choice import ModelChoice
+from service.routes.choice import ModelChoice, chosen_model
 from service.routes.pictures import picture_router
-from service.task import TabularTask, Task
+from service.task import TabularPrediction, TabularTask, Task
 
 
 def predict_router(task: Task) -> APIRouter:
@@ -15,32 +18,28 @@ def predict_router(task: Task) -> APIRouter:
     return tabular_router(task) if isinstance(task, TabularTask) else picture_router(task)
 
 
-async def json_only(request: Request) -> None:
-    """Raises UnsupportedMediaType unless the body is declared as JSON.
-
-    `async` although it waits for nothing: FastAPI sends other dependencies to a thread.
-    """
-    declared = request.headers.get("content-type")
-    media = (declared or "").partition(";")[0].strip().lower()
-    if media != "application/json" and not (
-        media.startswith("application/") and media.endswith("+json")
-    ):
-        raise UnsupportedMediaType(declared, ["application/json"])
-
-
 def tabular_router(task: TabularTask) -> APIRouter:
     """A row as a JSON object in, its probability and decision out."""
+    payload_of = TypeAdapter(task.payload).validate_json
+    known = [feature.name for feature in task.features]
 
-    async def predict(payload: Payload, request: Request, model: ModelChoice = None) -> Response:
+    async def answer(request: Request) -> bytes:
+        json_only(request)
+        try:
+            payload = payload_of(await request.body())
+        except ValidationError as error:
+            raise invalid_payload(error.errors(include_url=False), known) from error
         repository: Repository = request.app.state.repository
-        served = repository.choose(task.name, model)
-        answer = served.predict(task.to_array([payload]))[0]
-        # Validated when it was made; FastAPI would do so again, and twice over.
-        return Response(answer.model_dump_json(), media_type="application/json")
+        served = repository.choose(task.name, chosen_model(request))
+        answers = await served.answers(task.to_array([payload]))
+        return answers[0].model_dump_json().encode()
+
+    def predict(payload: Payload, model: ModelChoice = None) -> TabularPrediction:
+        raise NotImplementedError("a declaration: see service/direct.py")
 
     predict.__annotations__["payload"] = task.payload
     predict.__doc__ = task.prediction.__doc__
-    router = APIRouter(tags=[task.name])
+    router = APIRouter(tags=[task.name], route_class=answered_by(answer))
     router.add_api_route(
         f"/v1/{task.name}/predict",
         predict,
@@ -48,6 +47,17 @@ def tabular_router(task: TabularTask) -> APIRouter:
         name=task.name,
         summary=f"{task.title}: one row",
         response_model=task.prediction,
-        dependencies=[Depends(json_only)],
     )
     return router
+
+
+def json_only(request: Request) -> None:
+    """Raises UnsupportedMediaType unless the body is declared as JSON."""
+    declared = request.headers.get("content-type")
+    if declared == "application/json":
+        return
+    media = (declared or "").partition(";")[0].strip().lower()
+    if media != "application/json" and not (
+        media.startswith("application/") and media.endswith("+json")
+    ):
+        raise UnsupportedMediaType(declared, ["application/json"])

@@ -85,7 +85,7 @@ BAD_FIELDS = [
         "a number from 50 to 1000 (mg/dl), or 0 for not recorded",
         "5",
     ),
-    ([], "body", "a valid dictionary or object to extract fields from", "an array of 0"),
+    ([], "body", "an object", "an array of 0"),
 ]
 
 
