@@ -12,7 +12,6 @@ from typing import Literal
 
 import jinja2
 import numpy as np
-from numpy.typing import NDArray
 
 from service.artifact import Card, Curves
 from service.task import ImageTask, TabularTask, Task
@@ -203,7 +202,11 @@ def _of_pictures(model: Measured, curves: Curves, task: ImageTask) -> Iterator[P
             plots.mistakes_picture(
                 model.test.inputs[worst],
                 [
-                    title(task.labels, model.test.labels[i], answers[i], model.probabilities[i])
+                    title(
+                        task.labels[model.test.labels[i]],
+                        task.labels[answers[i]],
+                        model.probabilities[i, answers[i]],
+                    )
                     for i in worst
                 ],
             ),
@@ -214,11 +217,8 @@ def _of_pictures(model: Measured, curves: Curves, task: ImageTask) -> Iterator[P
         )
 
 
-def title(
-    labels: Sequence[str], truth: np.int64, answer: np.int64, probabilities: NDArray[np.float64]
-) -> str:
-    """Truth, answer and probability; a line for each where names are long."""
-    sure = f"{probabilities[answer]:.2f}"
-    if max(map(len, labels)) <= 2:
-        return f"{labels[truth]} → {labels[answer]} {sure}"
-    return f"{labels[truth]}\n→ {labels[answer]}\n{sure}"
+def title(truth: str, answer: str, probability: float) -> str:
+    """Of a mistake; a line for each part where names are long."""
+    if max(len(truth), len(answer)) <= 2:
+        return f"{truth} → {answer} {probability:.2f}"
+    return f"{truth}\n→ {answer}\n{probability:.2f}"
