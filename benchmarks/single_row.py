@@ -1,9 +1,9 @@
-"""One heart row by HTTP: Foretell beside a plain typed FastAPI route with the same model.
+"""One heart row by HTTP: Foretell beside a plain typed FastAPI route, and the least there can be.
 
     python benchmarks/single_row.py [--seconds 3] [--rounds 3] [--connections 16]
 
-Both serve the same ONNX file with one worker; rounds alternate, medians are printed. The
-client is Python too and shares the machine, so only the ratio between the two means anything.
+All serve the same ONNX file with one worker; rounds alternate, medians are printed. The client is
+Python too and shares the machine, so only the ratios mean anything.
 """
 
 import argparse
@@ -17,12 +17,16 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PLAIN = "uvicorn --app-dir benchmarks plain:app --no-access-log --log-level error --port"
-OURS = "service.cli serve --port"
+UVICORN = "uvicorn --app-dir benchmarks {}:app --no-access-log --log-level error --port"
+SERVERS = {
+    "foretell": "service.cli serve --port",
+    "plain FastAPI": UVICORN.format("plain"),
+    "bare ASGI": UVICORN.format("bare"),
+}
 
 
 def free_port() -> int:
@@ -98,9 +102,9 @@ def main() -> None:
     head = f"POST /v1/heart/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
     request = f"{head}Content-Type: application/json\r\n\r\n".encode() + body
 
-    rates: dict[str, list[float]] = {"foretell": [], "plain FastAPI": []}
-    with server(OURS) as ours, server(PLAIN) as plain:
-        ports = {"foretell": ours, "plain FastAPI": plain}
+    rates: dict[str, list[float]] = {name: [] for name in SERVERS}
+    with ExitStack() as servers:
+        ports = {name: servers.enter_context(server(run)) for name, run in SERVERS.items()}
         for port in ports.values():
             asyncio.run(load(port, request, 1, 0.5))
         for _ in range(arguments.rounds):
@@ -113,9 +117,9 @@ def main() -> None:
                     f"  p50 {p50:.2f} ms  p99 {p99:.2f} ms"
                 )
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    ratio = medians["foretell"] / medians["plain FastAPI"]
     print(f"\nmedian of {arguments.rounds}, {arguments.connections} connections: {medians}")
-    print(f"foretell : plain FastAPI = {ratio:.2f} : 1")
+    for name in list(SERVERS)[1:]:
+        print(f"foretell : {name} = {medians['foretell'] / medians[name]:.2f} : 1")
 
 
 if __name__ == "__main__":

@@ -48,5 +48,9 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
             return
         self._app.state.draining = True
+        # Not from here: the signal may have interrupted the very writing of a log line.
+        asyncio.get_running_loop().call_soon_threadsafe(self._drain, sig, frame)
+
+    def _drain(self, sig: int, frame: FrameType | None) -> None:
         log.info("draining", signal=signal.Signals(sig).name, seconds=self._drain_seconds)
         asyncio.get_running_loop().call_later(self._drain_seconds, super().handle_exit, sig, frame)
