@@ -63,7 +63,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     evaluate.set_defaults(run=run_evaluate, parser=evaluate)
 
     tune = commands.add_parser("tune", help="compare settings of a recipe by cross-validation")
-    tune.add_argument("task", help="heart, credit or digits")
+    tune.add_argument("task", help="heart, credit, digits or fashion")
     tune.add_argument("--recipe", help="a network by name (default: the task's best)")
     tune.add_argument(
         "--grid",
