@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from service.tasks.credit import TASK
 from training.credit_features import CreditFeatures
 from training.datasets import TabularData, load_credit
-from training.optimizers import adam
+from training.optimizers import adam, cosine
 from training.preprocessing import TabularEncoder
 from training.recipe import Course, Prepared, Protocol, Recipe
 from training.synthetic import synthetic_credit
@@ -90,14 +90,6 @@ def mlp(width: int, *, hidden: int = 128, dropout: float = 0.5) -> keras.Model:
     )
 
 
-def cosine(
-    steps: int, *, learning_rate: float = 2e-3, weight_decay: float = 0.1
-) -> keras.optimizers.Optimizer:
-    """AdamW, its rate to nothing along half a cosine."""
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    return keras.optimizers.AdamW(rate, weight_decay=weight_decay)
-
-
 def ensemble(width: int, *, blind: bool) -> Recipe:
     """Five networks averaged, and calibrated: dropout leaves them about a point too high."""
     return Recipe(
@@ -105,7 +97,7 @@ def ensemble(width: int, *, blind: bool) -> Recipe:
         members=5,
         preprocessing=partial(features, blind=blind),
         parameters=width * 128 + 4 * 128 + 128 * 64 + 4 * 64 + 64 + 1,
-        optimizer=cosine,
+        optimizer=partial(cosine, weight_decay=0.1),
         epochs=20,
         batch_size=256,
         calibrates=True,

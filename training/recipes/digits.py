@@ -118,8 +118,10 @@ def batchnorm(*, hidden: int = 1024) -> keras.Model:
     )
 
 
-def cnn(*, hidden: int = 128, dropout: float = 0.3) -> keras.Model:
-    """5x5 and 3x3 convolutions, 24-48-64-128, each normalised, then a dense layer of 128."""
+def convolutional(
+    filters: tuple[int, int, int, int], *, hidden: int, dropout: float
+) -> keras.Model:
+    """One 5x5 and three 3x3 convolutions, each normalised, then a dense layer; 28x28 to 4x4."""
 
     def convolution(filters: int, size: int, *, halve: bool = True) -> list[keras.Layer]:
         # The bias is left to the normalisation, which costs a quarter after the pooling.
@@ -130,14 +132,15 @@ def cnn(*, hidden: int = 128, dropout: float = 0.3) -> keras.Model:
             layers.Activation("relu"),
         ]
 
+    first, second, third, fourth = filters
     return keras.Sequential(
         [
             keras.Input((28, 28)),
             layers.Reshape((28, 28, 1)),
-            *convolution(24, 5),
-            *convolution(48, 3),
-            *convolution(64, 3, halve=False),
-            *convolution(128, 3),
+            *convolution(first, 5),
+            *convolution(second, 3),
+            *convolution(third, 3, halve=False),
+            *convolution(fourth, 3),
             layers.Flatten(),
             layers.Dropout(dropout),
             layers.Dense(hidden, use_bias=False),
@@ -147,6 +150,11 @@ def cnn(*, hidden: int = 128, dropout: float = 0.3) -> keras.Model:
             layers.Dense(10, activation="softmax"),
         ]
     )
+
+
+def cnn(*, hidden: int = 128, dropout: float = 0.3) -> keras.Model:
+    """Convolutions 24-48-64-128, then a dense layer of 128."""
+    return convolutional((24, 48, 64, 128), hidden=hidden, dropout=dropout)
 
 
 def one_cycle(

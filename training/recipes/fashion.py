@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from service.tasks.fashion import TASK
 from training.datasets import ImageData, Source, load_images
 from training.recipe import Course, Recipe
-from training.recipes.digits import one_cycle, prepare, preprocessing
+from training.recipes.digits import convolutional, one_cycle, prepare, preprocessing
 from training.sources import prints
 from training.synthetic import synthetic_images
 
@@ -147,38 +147,12 @@ def dense() -> keras.Model:
     )
 
 
-def cnn() -> keras.Model:
-    """Convolutions 32-64-64-96, each normalised, then a dense layer of 128.
+def cnn(*, hidden: int = 128, dropout: float = 0.3) -> keras.Model:
+    """Convolutions 32-64-64-96, then a dense layer of 128.
 
     Wider than the one for digits where there is still detail: at 14x14, a collar is two pixels.
     """
-
-    def convolution(filters: int, size: int, *, halve: bool = True) -> list[keras.Layer]:
-        # The bias is left to the normalisation, which costs a quarter after the pooling.
-        return [
-            layers.Conv2D(filters, size, padding="same", use_bias=False),
-            *([layers.MaxPooling2D(2, padding="same")] if halve else []),
-            layers.BatchNormalization(),
-            layers.Activation("relu"),
-        ]
-
-    return keras.Sequential(
-        [
-            keras.Input((28, 28)),
-            layers.Reshape((28, 28, 1)),
-            *convolution(32, 5),
-            *convolution(64, 3),
-            *convolution(64, 3, halve=False),
-            *convolution(96, 3),
-            layers.Flatten(),
-            layers.Dropout(0.3),
-            layers.Dense(128, use_bias=False),
-            layers.BatchNormalization(),
-            layers.Activation("relu"),
-            layers.Dropout(0.3),
-            layers.Dense(10, activation="softmax"),
-        ]
-    )
+    return convolutional((32, 64, 64, 96), hidden=hidden, dropout=dropout)
 
 
 COURSE = Course(

@@ -6,6 +6,8 @@ The lecture's 29 columns came from a copy with wrong labels and duplicated rows;
 six numbers, and one column a code for the other seven fields.
 """
 
+from functools import partial
+
 import keras
 import numpy as np
 from keras import layers
@@ -14,7 +16,7 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from service.tasks.heart import TASK
 from training.datasets import TabularData, load_heart
-from training.optimizers import adam
+from training.optimizers import adam, cosine
 from training.preprocessing import TabularEncoder
 from training.recipe import Course, Prepared, Protocol, Recipe
 from training.synthetic import synthetic_heart
@@ -110,14 +112,6 @@ def mlp16(*, hidden: int = 16) -> keras.Model:
     )
 
 
-def cosine(
-    steps: int, *, learning_rate: float = 2e-3, weight_decay: float = 0.85
-) -> keras.optimizers.Optimizer:
-    """AdamW, its rate to nothing along half a cosine; its decay is what calibrates."""
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    return keras.optimizers.AdamW(rate, weight_decay=weight_decay)
-
-
 COURSE = Course(
     task=TASK,
     load=load_heart,
@@ -137,7 +131,7 @@ COURSE = Course(
             network=mlp16,
             members=10,
             parameters=29 * 16 + 16 + 16 + 1,
-            optimizer=cosine,
+            optimizer=partial(cosine, weight_decay=0.85),  # which is what calibrates
             epochs=100,
             batch_size=32,
             preprocessing=compensated,
