@@ -47,7 +47,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="measure models again, compare their cards and write reports; with a task, fit and "
         "measure its recipes by its protocol",
     )
-    evaluate.add_argument("task", nargs="?", help="one with a protocol: heart or credit")
+    evaluate.add_argument("task", nargs="?", help="heart, credit, digits or fashion")
     evaluate.add_argument("--recipe", help="of the task, by name (default: all of them)")
     evaluate.add_argument("--epochs", type=int, help="instead of the recipe's own number")
     mode = evaluate.add_mutually_exclusive_group()

@@ -131,13 +131,17 @@ def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Course, str]]:
         for course in COURSES.values():
             yield from ((course, recipe) for recipe in course.recipes)
         return
-    if arguments.task not in COURSES:
-        fail(f"unknown task {arguments.task!r}; there are: {', '.join(COURSES)}")
-    course = COURSES[arguments.task]
+    course = _course(arguments)
     recipe = arguments.recipe or course.default
     if recipe not in course.recipes:
         fail(no_recipe(course, recipe))
     yield course, recipe
+
+
+def _course(arguments: argparse.Namespace) -> Course:
+    if arguments.task not in COURSES:
+        arguments.parser.error(f"unknown task {arguments.task!r}; there are: {', '.join(COURSES)}")
+    return COURSES[arguments.task]
 
 
 def no_recipe(course: Course, recipe: str) -> str:
@@ -208,20 +212,16 @@ def evaluate(arguments: argparse.Namespace) -> int:
 def _by_protocol(arguments: argparse.Namespace) -> int:
     """Fit a task's recipes on every split and print what the test parts say."""
     fail = arguments.parser.error
-    measurable = [name for name, course in COURSES.items() if course.protocol]
-    if arguments.task not in measurable:
-        fail(f"{arguments.task!r} has no protocol; these have: {', '.join(measurable)}")
-    course = COURSES[arguments.task]
-    assert course.protocol is not None
-    assert isinstance(course.task, TabularTask)
+    course = _course(arguments)
     if arguments.recipe is not None and arguments.recipe not in course.recipes:
         fail(no_recipe(course, arguments.recipe))
     recipes = [arguments.recipe] if arguments.recipe else list(course.recipes)
-    optional = sum(not feature.required for feature in course.task.features)
+    features = course.task.features if isinstance(course.task, TabularTask) else ()
+    optional = sum(not feature.required for feature in features)
     if arguments.missing and not optional:
-        fail(f"--missing: every field of {arguments.task} is required")
+        fail(f"--missing: {arguments.task} has no field that may be left out")
     if arguments.fairness:
-        if not groups_of(course.task):
+        if not isinstance(course.task, TabularTask) or not groups_of(course.task):
             fail(f"--fairness: {arguments.task} has none of the fields {', '.join(GROUPED)}")
         for section in fairness_page(course, arguments.data_dir, recipes):
             print(section, flush=True)
@@ -236,6 +236,9 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
         for recipe in recipes
     }
     print(metrics_table({recipe: figures[0] for recipe, figures in measured.items()}))
+    for recipe, figures in measured.items():
+        each = ", ".join(f"{value:.4f}" for value in figures[0]["accuracy"])
+        print(f"\n{recipe}, accuracy of each repeat: {each}")
     if arguments.missing:
         for recipe, figures in measured.items():
             print(f"\n{recipe}, optional fields removed at random:\n\n{removed_table(figures)}")

@@ -97,6 +97,5 @@ def lecture_page(data_dir: Path | None, epochs: int | None) -> str:
             f"{1 - label.mean():.1%}"
         )
         figures[words] = measure_splits(course, RECIPE, data_dir, epochs=epochs, module=module)[0]
-    assert heart.COURSE.protocol is not None
     table = metrics_table(figures)
     return "\n\n".join([heart.COURSE.protocol.words, "\n".join(lines), table, WHY_NOT])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.task import TabularTask
-from training.evaluate import of_decisions
+from training.evaluate import BATCH, metrics_of
 from training.fit import fit
 from training.processes import worker_pool
 from training.recipe import Course, Prepared
@@ -29,7 +29,7 @@ class Fold:
 
     labels: NDArray[np.int64]
     answers: Mapping[int, NDArray[np.float64]]
-    """The probabilities, by how many optional fields of each row were removed."""
+    """The probabilities, of yes [N] or of each class [N, K], by how many fields were removed."""
 
 
 def measure_splits(
@@ -47,7 +47,6 @@ def measure_splits(
     `epochs` instead of the recipe's own is for trying it out. The course is `COURSE` of `module`,
     by default of its task's own.
     """
-    assert course.protocol is not None
     repeats = course.protocol.repeats(course.load(data_dir))
     jobs = [
         (module or f"{RECIPES}.{course.task.name}", recipe, fold, seed, tuple(removed), epochs)
@@ -72,11 +71,22 @@ def _fold(
     model = fit(course, course.recipes[recipe], data, seed=seed, epochs=epochs, quiet=True).model
     answers = {}
     for count in removed:
-        rows = without(course.task, data.test.inputs, count, np.random.default_rng(seed))
-        answers[count] = (
-            keras.ops.convert_to_numpy(model(rows, training=False)).astype(np.float64).reshape(-1)
-        )
+        rows = data.test.inputs
+        if count:
+            rows = without(course.task, rows, count, np.random.default_rng(seed))
+        answers[count] = _answers(model, rows)
     return Fold(data.test.labels, answers)
+
+
+def _answers(model: keras.Model, rows: NDArray[Any]) -> NDArray[np.float64]:
+    batches = (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
+    answers = np.concatenate(
+        [keras.ops.convert_to_numpy(model(batch, training=False)) for batch in batches]
+    ).astype(np.float64)
+    if answers.shape[1] == 1:
+        return answers.reshape(-1)
+    # float32 softmax sums to 1 within a rounding only, which scikit-learn warns about.
+    return np.asarray(answers / answers.sum(axis=1, keepdims=True))
 
 
 def without(
@@ -96,9 +106,11 @@ def _figures(repeats: Sequence[Sequence[Fold]], count: int) -> Figures:
     for folds in repeats:
         labels = np.concatenate([fold.labels for fold in folds])
         pooled = np.concatenate([fold.answers[count] for fold in folds])
-        values = of_decisions(pooled, labels, THRESHOLD)
-        each = [of_decisions(f.answers[count], f.labels, THRESHOLD)["auc"] for f in folds]
-        for name, value in (values | {"auc": float(np.mean(each))}).items():
+        values = metrics_of(pooled, labels, THRESHOLD)
+        if "auc" in values:  # scores of different networks are not ranked against each other
+            each = [metrics_of(f.answers[count], f.labels, THRESHOLD)["auc"] for f in folds]
+            values["auc"] = float(np.mean(each))
+        for name, value in values.items():
             figures.setdefault(name, []).append(value)
     return figures
 

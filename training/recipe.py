@@ -112,7 +112,7 @@ class Course:
     default: str
     intended_use: str
     limits: str
-    protocol: Protocol | None = None
+    protocol: Protocol
 
     def model_name(self, recipe: str) -> str:
         """The default recipe takes the task's name and is served; others lie beside it."""

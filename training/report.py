@@ -72,7 +72,6 @@ def write_report(
         card=card,
         kilobytes=kilobytes(card, models_dir),
         rows=rows,
-        protocol=course.protocol is not None,
         small=rows < SMALL,
         standard_error=(accuracy * (1 - accuracy) / rows) ** 0.5,
         metrics=_metrics(model),

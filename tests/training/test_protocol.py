@@ -1,21 +1,23 @@
 """Figures by a task's protocol."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from service.cli import main
 from service.tasks.heart import TASK
+from training import commands
 from training.calibration import Calibration, of_log_odds
 from training.evaluate import expected_calibration_error
-from training.protocol import without
+from training.protocol import measure_splits, spread, without
 from training.recipes import COURSES
-from training.synthetic import synthetic_heart
+from training.synthetic import synthetic_digits, synthetic_heart
 
 
 def test_in_every_repeat_of_heart_each_patient_is_tested_once() -> None:
     """And never in the part that their network learned from."""
     course = COURSES["heart"]
-    assert course.protocol is not None
     data = synthetic_heart()
     everybody = sorted(r.tobytes() for r in data.features.to_numpy(np.float32))
     repeats = course.protocol.repeats(data)
@@ -30,11 +32,27 @@ def test_in_every_repeat_of_heart_each_patient_is_tested_once() -> None:
 def test_credit_is_split_five_times_and_first_as_its_models_are() -> None:
     """The card's test part is the first of the five."""
     course = COURSES["credit"]
-    assert course.protocol is not None
     data = course.synthetic()
     repeats = course.protocol.repeats(data)
     assert [len(folds) for folds in repeats] == [1] * 5
     assert (repeats[0][0].test.inputs == course.prepare(data).test.inputs).all()
+
+
+def test_pictures_are_fitted_three_times_and_each_accuracy_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one test part, with three seeds: their mean, their spread, and all three."""
+    course = replace(COURSES["digits"], load=lambda _: synthetic_digits(600, 100))
+    figures = measure_splits(course, "dense32", None, processes=1, epochs=1)[0]
+    assert set(figures) == {"accuracy", "log_loss", "ece"}
+    assert len(figures["accuracy"]) == 3
+    assert len(set(figures["log_loss"])) == 3
+    monkeypatch.setattr(commands, "measure_splits", lambda *_, **__: {0: figures})
+    assert main(["evaluate", "digits", "--recipe", "dense32"]) == 0
+    printed = capsys.readouterr().out
+    each = ", ".join(f"{value:.4f}" for value in figures["accuracy"])
+    assert f"dense32, accuracy of each repeat: {each}" in printed
+    assert spread(figures["accuracy"]) in printed
 
 
 def test_calibration_of_honest_overconfident_and_useless_answers() -> None:
@@ -79,9 +97,9 @@ def test_removing_fields_removes_so_many_optional_ones_of_each_row() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["digits"], "'digits' has no protocol; these have: credit, heart"),
+        (["wine"], "unknown task 'wine'; there are: "),
         (["heart", "--recipe", "cnn"], "heart has no recipe 'cnn'"),
-        (["credit", "--missing"], "every field of credit is required"),
+        (["credit", "--missing"], "credit has no field that may be left out"),
         (["--missing"], "--missing goes with a task"),
     ],
 )

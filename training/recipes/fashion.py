@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from service.tasks.fashion import TASK
 from training.datasets import ImageData, Source, load_images
 from training.recipe import Course, Recipe
-from training.recipes.digits import convolutional, one_cycle, prepare, preprocessing
+from training.recipes.digits import PROTOCOL, convolutional, one_cycle, prepare, preprocessing
 from training.sources import prints
 from training.synthetic import synthetic_images
 
@@ -161,6 +161,7 @@ COURSE = Course(
     synthetic=synthetic,
     prepare=prepare,
     preprocessing=preprocessing,
+    protocol=PROTOCOL,
     recipes={
         "dense": Recipe(
             network=dense,
