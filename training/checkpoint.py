@@ -85,6 +85,9 @@ def backend_version() -> str:
 
 def device() -> str:
     """What Keras computes on, for example `cpu:0` or `gpu:0`, whatever its backend."""
+    if keras.backend.backend() == "torch":  # of whose devices Keras 3.15 has no list
+        used = keras.ops.convert_to_tensor(0.0).device
+        return f"{used.type}:{used.index or 0}"
     return str(keras.distribution.list_devices()[0])
 
 

@@ -102,7 +102,7 @@ class CreditFeatures(keras.layers.Layer):
         start, end = self.knots[:, :-1], self.knots[:, 1:]
         ramps = ops.clip((ops.expand_dims(standard, -1) - start) / (end - start), 0.0, 1.0)
         heights = self.scores[:, 1:] - self.scores[:, :-1]
-        return self.scores[:, 0] + ops.sum(ramps * heights, axis=-1)
+        return ops.sum(ramps * heights, axis=-1) + self.scores[:, 0]
 
     def indicators(self, rows: keras.KerasTensor) -> keras.KerasTensor:
         """Each month's status as seven columns of 0 or 1, months late in sum, groups of people.
