@@ -26,6 +26,7 @@ from service.routes import health, home, models
 from service.routes.predict import predict_router
 from service.settings import Settings
 from service.tasks import TASKS
+from service.watcher import Watcher
 
 DESCRIPTION = """
 Probabilities for patients (heart disease) and card clients (default); digits and garments told
@@ -38,13 +39,14 @@ Not a medical device; not a credit decision by itself.
 
 def create_app(settings: Settings) -> FastAPI:
     """The service. Its lifespan loads the models in a thread, so that /livez answers at once."""
-    repository = Repository(settings.models_dir, TASKS, settings.device)
+    repository = Repository(settings.models_dir, TASKS, settings.device, settings.policy)
+    watcher = Watcher(repository, settings.poll_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(asyncio.to_thread(repository.load_all))
+        watcher.start()
         yield
-        await loading
+        await asyncio.to_thread(watcher.stop)
         repository.close()
 
     # FastAPI's own docs load their scripts from elsewhere: a blank page in a closed network.

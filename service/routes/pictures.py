@@ -24,7 +24,7 @@ from service.errors import (
 )
 from service.problems import Problem, invalid_payload, problem_of
 from service.repository import Repository, Served
-from service.routes.choice import ModelChoice, chosen_model
+from service.routes.choice import LabelChoice, ModelChoice, VersionChoice, chosen_model
 from service.settings import Settings
 from service.task import ImagePrediction, ImageTask
 
@@ -96,7 +96,11 @@ def picture_router(task: ImageTask) -> APIRouter:
             ]
         )
 
-    def predict(model: ModelChoice = None) -> BaseModel | list[BaseModel]:
+    def predict(
+        model: ModelChoice = None,
+        version: VersionChoice = None,
+        label: LabelChoice = None,
+    ) -> BaseModel | list[BaseModel]:
         raise NotImplementedError("a declaration: see service/direct.py")
 
     router = APIRouter(tags=[task.name], route_class=answered_by(answer))

@@ -8,7 +8,7 @@ from service.direct import answered_by
 from service.errors import UnsupportedMediaType
 from service.problems import invalid_payload
 from service.repository import Repository
-from service.routes.choice import ModelChoice, chosen_model
+from service.routes.choice import LabelChoice, ModelChoice, VersionChoice, chosen_model
 from service.routes.pictures import picture_router
 from service.task import TabularPrediction, TabularTask, Task
 
@@ -34,7 +34,12 @@ def tabular_router(task: TabularTask) -> APIRouter:
         answers = await served.answers(task.to_array([payload]))
         return answers[0].model_dump_json().encode()
 
-    def predict(payload: Payload, model: ModelChoice = None) -> TabularPrediction:
+    def predict(
+        payload: Payload,
+        model: ModelChoice = None,
+        version: VersionChoice = None,
+        label: LabelChoice = None,
+    ) -> TabularPrediction:
         raise NotImplementedError("a declaration: see service/direct.py")
 
     predict.__annotations__["payload"] = task.payload
