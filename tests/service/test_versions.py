@@ -21,12 +21,14 @@ HEART = TASKS["heart"]
 Open = Callable[..., Repository]
 
 
-def publish(models_dir: Path, version: str, name: str = "heart") -> Path:
+def publish(models_dir: Path, version: str, *, name: str = "heart", damaged: bool = False) -> Path:
     """A version whose answers are its own, in place at once, as training writes one."""
     written = write_artifact(
         models_dir / ".incoming", HEART, name=name, version=version,
-        graph=graph_of(HEART, bias=float(version)),
+        graph=graph_of(HEART, bias=float(version) / 10),
     )  # fmt: skip
+    if damaged:
+        (written / "model.onnx").write_bytes(b"damaged")
     (models_dir / name).mkdir(exist_ok=True)
     folder = models_dir / name / version
     shutil.rmtree(folder, ignore_errors=True)
