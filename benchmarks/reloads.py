@@ -155,9 +155,7 @@ def report(seen: Seen, resident: list[float], loads: list[tuple[float, float]]) 
     place = np.clip(np.searchsorted(ends, times[:, 0]), 0, len(ends) - 1)
     during = (times[:, 0] >= starts[place]) & (times[:, 0] <= ends[place])
     quiet, busy = times[~during, 1] * 1000, times[during, 1] * 1000
-    print(
-        f"answers          {len(times):,}, of which {during.sum():,} within {RELOAD_SECONDS:g} s of a reload"
-    )
+    print(f"answers          {len(times):,}; {during.sum():,} of them within {RELOAD_SECONDS:g} s")
     print(f"loading          {np.median(took) * 1000:.1f} ms, at most {took.max() * 1000:.1f} ms")
     print(f"failed or wrong  {len(seen.failures)}", *seen.failures[:3], sep="\n  ")
     for name, part in (("without", quiet), ("during", busy)):

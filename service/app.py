@@ -22,7 +22,7 @@ from service.problems import (
     problem_response,
 )
 from service.repository import Repository
-from service.routes import health, home, models
+from service.routes import control, health, home, models
 from service.routes.predict import predict_router
 from service.settings import Settings
 from service.tasks import TASKS
@@ -60,6 +60,8 @@ def create_app(settings: Settings) -> FastAPI:
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
     app.include_router(models.router, responses=_documented(404))
+    if settings.admin_key:
+        app.include_router(control.router, responses=_documented(403, 404, 409, 503))
     app.include_router(health.router)
     app.include_router(home.router)
     app.add_exception_handler(errors.ForetellError, _foretell_error)
@@ -93,7 +95,9 @@ def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     content = {MEDIA_TYPE: {"schema": reference}}
     texts = {
         400: "Not JSON, or not a form, at all",
+        403: "Without the key of FORETELL_ADMIN_KEY",
         404: "No model of this name, or none of this task",
+        409: "The folder of models does not allow it: read-only, or no version to go back to",
         413: "Larger than the service takes in",
         415: "A content type that this route does not read",
         422: "Fields or pictures that cannot be answered; `errors` lists every bad field",

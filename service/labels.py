@@ -8,11 +8,12 @@ every process and every machine, follows the same one.
 """
 
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, RootModel, StringConstraints, ValidationError
 
-from service.errors import ArtifactError
+from service.errors import ArtifactError, ControlError
 
 LABELS = "labels.json"
 STABLE = "stable"
@@ -59,3 +60,15 @@ def read_labels(folder: Path) -> Labels:
         raise ArtifactError(
             f"{LABELS} does not map labels to versions: {where}: {first['msg']}"
         ) from error
+
+
+def write_labels(folder: Path, labels: Labels) -> None:
+    """Replace the labels of the model in this folder, whole or not at all. Raises ControlError."""
+    try:
+        with NamedTemporaryFile("w", dir=folder, prefix=".labels-", delete=False) as written:
+            written.write(labels.model_dump_json(indent=2) + "\n")
+        new = Path(written.name)
+        new.chmod(0o644)
+        new.replace(folder / LABELS)
+    except OSError as error:
+        raise ControlError(f"{folder / LABELS} cannot be written: {error.strerror}") from error

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("foretell")
 
+UNLOADED = "unloaded"
+"""A file of this name beside the versions: the model is to answer nobody."""
+
 Fingerprint = tuple[tuple[str | int, ...], ...]
 State = Literal["ready", "loading", "refused", "idle", "draining"]
 
@@ -64,6 +67,8 @@ class Line:
     """What calls get that name no version."""
     loaded: Mapping[str, "Served"] = field(default_factory=dict)
     labels: Labels = field(default_factory=Labels)
+    unloaded: bool = False
+    """Whether an operator took it out of use."""
     problem: str | None = None
     """What is wrong with the model as a whole: its labels, or that no version can answer."""
     _found: list[str] = field(default_factory=list)
@@ -80,6 +85,10 @@ class Line:
         self._found = versions(self.folder.parent, self.name)
         self._refused = {v: r for v, r in self._refused.items() if v in self._found}
         problem = self._follow_labels()
+        self.unloaded = (self.folder / UNLOADED).exists()
+        if self.unloaded:
+            self._swap({}, None, "it was unloaded, and stays so until it is loaded again")
+            return
         if problem and self.answering is None:
             # Which version is wanted cannot be known, so none may answer.
             self.problem = problem

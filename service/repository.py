@@ -108,7 +108,7 @@ class Repository:
         """Names of all models there are or should be."""
         return sorted(self._lines)
 
-    def refresh(self) -> None:
+    def refresh(self, only: str | None = None) -> None:
         """Follow the folder: new versions and labels, and what was removed. Takes its time.
 
         Requests go on meanwhile. What fails is logged, and kept for `not_ready` and `line`.
@@ -119,7 +119,7 @@ class Repository:
                 # A volume that went away looks like this; models removed on purpose do not.
                 log.error("no models on disk", models_dir=str(self.models_dir))
                 return
-            for name in sorted({*self._lines, *found}):
+            for name in [only] if only else sorted({*self._lines, *found}):
                 # A model that comes later can be no reason to take the service out of use.
                 line = self._lines.get(name) or self._line(name, required=False)
                 line.refresh()
@@ -173,7 +173,7 @@ class Repository:
         return {
             name: line.problem or "it is being loaded"
             for name, line in self._lines.items()
-            if line.required and line.answering is None
+            if line.required and line.answering is None and not line.unloaded
         }
 
     def load(self, name: str, version: str | None = None) -> Served:

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -15,6 +15,8 @@ from service.policy import Policy, parse_policy
 PREFIX = "FORETELL_"
 # Read by other parts of Foretell (training, tests), so not misspelt settings of the service.
 ELSEWHERE = frozenset({"FORETELL_DATA_DIR"})
+
+SECRETS = frozenset({"admin_key"})
 
 
 class Settings(BaseSettings):
@@ -41,6 +43,9 @@ class Settings(BaseSettings):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run. `auto`: CUDA if it works, else the CPU. `cuda`: not ready without it."""
+
+    admin_key: SecretStr | None = Field(None, min_length=16)
+    """Key of operators, at least 16 characters; without one, there are no control calls."""
 
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
     """Longest request body taken in; more is refused with 413."""
@@ -97,7 +102,7 @@ def read_settings(**overrides: object) -> Settings:
             FieldProblem(
                 PREFIX + str(e["loc"][0]).upper(),
                 e["msg"].removeprefix("Input should be "),
-                repr(e["input"]),
+                repr(e["input"]) if e["loc"][0] not in SECRETS else "one that is not shown here",
             )
             for e in error.errors()
         ]

@@ -55,7 +55,7 @@ async def list_models(request: Request) -> list[ModelSummary]:
     """Every expected model."""
     repository: Repository = request.app.state.repository
     return [
-        ModelSummary.model_validate(_detail(repository.line(name)).model_dump(exclude={"card"}))
+        ModelSummary.model_validate(detail_of(repository.line(name)).model_dump(exclude={"card"}))
         for name in repository.expected
     ]
 
@@ -64,10 +64,11 @@ async def list_models(request: Request) -> list[ModelSummary]:
 async def show_model(name: str, request: Request) -> ModelDetail:
     """One model and its card: data, training, metrics, contract, intended use."""
     repository: Repository = request.app.state.repository
-    return _detail(repository.line(name))
+    return detail_of(repository.line(name))
 
 
-def _detail(line: Line) -> ModelDetail:
+def detail_of(line: Line) -> ModelDetail:
+    """What there is to say of a model."""
     served = line.answering
     detail = ModelDetail(
         name=line.name,
