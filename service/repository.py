@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import structlog
 from numpy.typing import NDArray
 from pydantic import BaseModel
@@ -18,7 +19,7 @@ from service.errors import ArtifactError, UnknownModel
 from service.line import Line
 from service.policy import Policy
 from service.predictor import Device, Predictor
-from service.task import ModelRef, Task
+from service.task import ModelRef, Outputs, TabularTask, Task
 
 log = structlog.get_logger("foretell")
 
@@ -49,7 +50,7 @@ class Served:
     row_us: float
     """Median time of one row, measured when it was loaded."""
 
-    @property
+    @cached_property
     def inline(self) -> bool:
         """Whether it answers on the event loop: sooner than a thread could be woken."""
         return self.row_us <= INLINE_US
@@ -69,6 +70,22 @@ class Served:
     def ref(self) -> ModelRef:
         """Its name and version, as answers carry them."""
         return ModelRef(name=self.card.name, version=self.card.version)
+
+    async def outputs_of(self, row: Sequence[float | None]) -> Outputs:
+        """What the graph makes of one row, its values in declared order; None becomes NaN.
+
+        On the event loop or off it, as suits this model. To be used before anything is awaited.
+        """
+        if self.inline:
+            return self.predictor.predict_row(row)
+        batch = np.array([row], self.predictor.input.dtype)
+        return await asyncio.to_thread(self.predictor.predict, batch)
+
+    @cached_property
+    def write(self) -> Callable[[Outputs], bytes]:
+        """As TabularTask.writer."""
+        assert isinstance(self.task, TabularTask)
+        return self.task.writer(self.ref, self.card.threshold)
 
     async def answers(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
         """As `predict`, on the event loop or off it, whichever suits this model."""
@@ -196,7 +213,7 @@ class Repository:
         predictor.check_signature(task.contract)
         batch, answers = artifact.golden()
         predictor.check_golden(batch, answers, tolerance=card.golden.tolerance)
-        row_us = predictor.row_us(batch[:1])
+        row_us = predictor.row_us(batch[0])
         return Served(task, card, predictor, (time.perf_counter() - start) * 1000, row_us)
 
     def _line(self, name: str, required: bool) -> Line:
