@@ -12,7 +12,7 @@ from pathlib import Path
 
 from service.artifact import versions
 from service.errors import ArtifactError, ControlError, ModelNotReady, UnknownModel
-from service.labels import STABLE, Labels, read_labels, write_labels
+from service.labels import STABLE, Label, Labels, read_labels, write_labels
 from service.line import UNLOADED
 from service.repository import Repository
 
@@ -63,7 +63,7 @@ def promote(folder: Path, version: str | None, answering: str | None) -> None:
     for label, target in ((STABLE, version), (PREVIOUS, answering if version else None)):
         labels.pop(label, None)
         if target is not None:
-            labels[label] = target
+            labels[label] = Label(version=target)
     write_labels(folder, Labels(labels))
 
 
@@ -76,13 +76,12 @@ def point_back(folder: Path, answering: str, prove: Prove) -> str:
     name, labels = folder.name, dict(read_labels(folder).root)
     older = [v for v in versions(folder.parent, name) if int(v) < int(answering)]
     previous = labels.pop(PREVIOUS, None)
-    for version in [previous, *reversed(older)]:
-        if version is None or version == answering:
-            continue
+    before = [previous.version] if previous and previous.version != answering else []
+    for version in [*before, *reversed(older)]:
         try:
             prove(name, version)
         except (ArtifactError, UnknownModel):
             continue
-        write_labels(folder, Labels(labels | {STABLE: version}))
+        write_labels(folder, Labels(labels | {STABLE: Label(version=version)}))
         return version
     raise ControlError(f"there is no good version before {name}/{answering} to go back to")

@@ -4,9 +4,8 @@ One thread at a time refreshes a line; requests read it meanwhile without a lock
 is replaced whole. A version that is let go of is freed when the last request that holds it ends.
 """
 
-import os
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -14,9 +13,11 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 from service.artifact import versions
-from service.errors import ArtifactError, ForetellError, ModelNotReady, UnknownModel
+from service.errors import ArtifactError, ModelNotReady, UnknownModel
 from service.labels import Labels, read_labels
 from service.policy import Rule
+from service.traffic import Traffic, shared_out
+from service.trials import Trials
 
 if TYPE_CHECKING:
     from service.repository import Served
@@ -26,7 +27,6 @@ log = structlog.get_logger("foretell")
 UNLOADED = "unloaded"
 """A file of this name beside the versions: the model is to answer nobody."""
 
-Fingerprint = tuple[tuple[str | int, ...], ...]
 State = Literal["ready", "loading", "refused", "idle", "draining"]
 
 
@@ -45,36 +45,27 @@ class VersionState:
     labels: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """Why a version is not served, and what its files were then."""
-
-    reason: str
-    files: Fingerprint
-
-
 @dataclass
 class Line:
-    """The versions of one model; `load` makes one ready to answer, or raises ForetellError."""
+    """The versions of one model."""
 
     name: str
     folder: Path
     rule: Rule
-    load: Callable[[str, str], "Served"]
+    trials: Trials
     required: bool
     """Whether the service is not ready without it."""
     answering: "Served | None" = None
-    """What calls get that name no version."""
+    """The version for calls that name none."""
     loaded: Mapping[str, "Served"] = field(default_factory=dict)
+    """Versions that answer, by number."""
     labels: Labels = field(default_factory=Labels)
+    traffic: Traffic = field(default_factory=Traffic)
     unloaded: bool = False
     """Whether an operator took it out of use."""
     problem: str | None = None
     """What is wrong with the model as a whole: its labels, or that no version can answer."""
     _found: list[str] = field(default_factory=list)
-    _files: dict[str, Fingerprint] = field(default_factory=dict)
-    _refused: dict[str, Refusal] = field(default_factory=dict)
-    _loading: str | None = None
     _leaving: list["weakref.ref[Served]"] = field(default_factory=list)
 
     def refresh(self) -> None:
@@ -83,7 +74,6 @@ class Line:
         Nothing that answers is let go of before something else can take its place.
         """
         self._found = versions(self.folder.parent, self.name)
-        self._refused = {v: r for v, r in self._refused.items() if v in self._found}
         problem = self._follow_labels()
         self.unloaded = (self.folder / UNLOADED).exists()
         if self.unloaded:
@@ -99,7 +89,7 @@ class Line:
             if len(chosen) < count and (served := self._proved(version)):
                 chosen[version] = served
         newest = next(iter(chosen.values()), None)
-        for version in set(self.labels.root.values()) & set(self._found):
+        for version in {*self.labels.versions.values()} & {*self._found} - {*chosen}:
             if served := self._proved(version):
                 chosen[version] = served
         stable = self.labels.stable
@@ -110,30 +100,34 @@ class Line:
                 chosen.setdefault(answering.card.version, answering)
         self._swap(chosen, answering, problem)
 
-    def get(self) -> "Served":
-        """The version for calls that name none. Raises ModelNotReady."""
-        if served := self.answering:
+    def get(self, request_id: str | None = None) -> "Served":
+        """What calls get that name no version, by their id. Raises ModelNotReady."""
+        if served := self.traffic.pick(request_id):
             return served
         raise ModelNotReady(self.name, self.problem or "it is being loaded")
 
     def version(self, wanted: str) -> "Served":
         """The version of this number or label. Raises UnknownModel or ModelNotReady."""
-        number = self.labels.root.get(wanted, wanted)
+        number = self.labels.versions.get(wanted, wanted)
         if served := self.loaded.get(number):
             return served
         asked = f"{self.name}/{wanted}"
-        if refusal := self._refused.get(number):
-            raise ModelNotReady(asked, refusal.reason)
-        if number in self._found and (number == self._loading or not self.loaded):
+        if refused := self.trials.reason(number):
+            raise ModelNotReady(asked, refused)
+        if number in self._found and (number == self.trials.loading or not self.loaded):
             raise ModelNotReady(asked, self.problem or "it is being loaded")
         if wanted in self.labels.root:
             raise ModelNotReady(asked, f"the label points at version {number}, which is not there")
         raise UnknownModel(asked, [f"{self.name}/{known}" for known in self.choices])
 
+    def close(self) -> None:
+        """Let go of every session."""
+        self._swap({}, None, "the service is shutting down")
+
     @property
     def choices(self) -> list[str]:
         """What calls may ask for: the versions that are loaded, then their labels."""
-        labels = (label for label, target in self.labels.root.items() if target in self.loaded)
+        labels = (label for label, target in self.labels.versions.items() if target in self.loaded)
         return [*sorted(self.loaded, key=int), *sorted(labels)]
 
     @property
@@ -148,18 +142,17 @@ class Line:
         return [self._state(version, leaving) for version in every]
 
     def _state(self, version: str, leaving: set[str]) -> VersionState:
-        refusal = self._refused.get(version)
+        reason = self.trials.reason(version)
         state: State = "idle"
-        reason = refusal.reason if refusal else None
         if version in self.loaded:
             state = "ready"
             if reason:
                 reason = f"its files have changed, and are refused: {reason}"
             elif version not in self._found:
                 reason = "its folder is gone, and no other version can take its place"
-        elif version == self._loading:
+        elif version == self.trials.loading:
             state, reason = "loading", None
-        elif refusal:
+        elif reason:
             state = "refused"
         elif version in leaving:
             state = "draining"
@@ -173,9 +166,12 @@ class Line:
                 log.error("labels refused", model=self.name, reason=str(error))
             return str(error)
         if labels != self.labels:
-            log.info("labels changed", model=self.name, labels=labels.root)
+            log.info("labels changed", model=self.name, labels=labels.model_dump())
             self.labels = labels
         return None
+
+    def _proved(self, version: str) -> "Served | None":
+        return self.trials.proved(version, self.loaded.get(version))
 
     def _why_none(self, candidates: list[str]) -> str:
         stable = self.labels.stable
@@ -186,42 +182,7 @@ class Line:
         if stable is not None and stable not in self._found:
             return f"the label stable points at version {stable}, which is not there"
         culprit = stable or candidates[0]
-        refusal = self._refused.get(culprit)
-        return refusal.reason if refusal else f"version {culprit} is being loaded"
-
-    def _proved(self, version: str) -> "Served | None":
-        """The version as its files are now; as they were, if the new ones are refused."""
-        before = self.loaded.get(version)
-        files = fingerprint(self.folder / version)
-        if before is not None and self._files[version] == files:
-            self._refused.pop(version, None)
-            return before
-        refusal = self._refused.get(version)
-        if refusal and refusal.files == files:
-            return before
-        self._loading = version
-        try:
-            served = self.load(self.name, version)
-        except ForetellError as error:
-            self._refuse(version, str(error), files)
-            log.error("model refused", model=self.name, version=version, reason=str(error))
-            return before
-        except Exception as error:  # one broken model must not keep the others from loading
-            self._refuse(version, f"{type(error).__name__}: {error}", files)
-            log.exception("model refused", model=self.name, version=version)
-            return before
-        finally:
-            self._loading = None
-        if fingerprint(self.folder / version) != files:
-            return before  # still being written: the next refresh sees to it
-        self._files[version] = files
-        self._refused.pop(version, None)
-        log.info("model loaded", model=self.name, **served.facts)
-        return served
-
-    def _refuse(self, version: str, reason: str, files: Fingerprint) -> None:
-        # Replaced whole, as requests may be reading it.
-        self._refused = self._refused | {version: Refusal(reason, files)}
+        return self.trials.reason(culprit) or f"version {culprit} is being loaded"
 
     def _swap(
         self, chosen: Mapping[str, "Served"], answering: "Served | None", problem: str | None
@@ -235,17 +196,13 @@ class Line:
                 before=self.answering.card.version,
             )
         self.loaded, self.answering, self.problem = chosen, answering, problem
-        self._files = {v: self._files[v] for v in chosen}
+        before, self.traffic = (
+            self.traffic,
+            shared_out(self.labels, chosen, answering, self.traffic),
+        )
+        if before.shadow and before.shadow is not self.traffic.shadow:
+            before.shadow.close()
+        self.trials.forget(self._found, chosen)
         self._leaving = [ref for ref in self._leaving if ref()] + [weakref.ref(v) for v in gone]
         for served in gone:
             log.info("version let go", model=self.name, version=served.card.version)
-
-
-def fingerprint(folder: Path) -> Fingerprint:
-    """What tells whether the files of a folder are still the same, without reading them."""
-    try:
-        with os.scandir(folder) as entries:
-            stats = sorted((entry.name, entry.stat()) for entry in entries)
-    except OSError as error:
-        return ((error.errno or 0,),)
-    return tuple((n, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for n, s in stats)

@@ -20,6 +20,7 @@ from service.line import Line
 from service.policy import Policy
 from service.predictor import Device, Predictor
 from service.task import ModelRef, Outputs, TabularTask, Task
+from service.trials import Trials
 
 log = structlog.get_logger("foretell")
 
@@ -112,7 +113,8 @@ class Repository:
     policy: Policy = field(default_factory=Policy)
     _lines: dict[str, Line] = field(default_factory=dict)
     _answering: dict[str, Served] = field(default_factory=dict)
-    """What a call gets that names no version: one look into this is all that most calls need."""
+    """What a call gets that names no version, of models without canaries: one look into this is all
+    that most calls need."""
     _refreshing: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
@@ -132,7 +134,7 @@ class Repository:
         """
         with self._refreshing:
             found = names(self.models_dir)
-            if not found and self._answering:
+            if not found and any(line.answering for line in self._lines.values()):
                 # A volume that went away looks like this; models removed on purpose do not.
                 log.error("no models on disk", models_dir=str(self.models_dir))
                 return
@@ -141,8 +143,8 @@ class Repository:
                 line = self._lines.get(name) or self._line(name, required=False)
                 line.refresh()
                 self._lines = self._lines | {name: line}
-                if line.answering:
-                    self._answering[name] = line.answering
+                if line.traffic.default and not line.traffic.canaries:
+                    self._answering[name] = line.traffic.default
                 else:
                     self._answering.pop(name, None)
             kept = {*self.tasks, *found}
@@ -158,30 +160,41 @@ class Repository:
         """The version of a model that answers by default. Raises UnknownModel or ModelNotReady."""
         return self._answering.get(name) or self.line(name).get()
 
-    def resolve(self, name: str, version: str | None = None) -> Served:
-        """A version of a model: by number, by label, or the one that answers by default.
+    def resolve(
+        self, name: str, version: str | None = None, request_id: str | None = None
+    ) -> Served:
+        """A version of a model: by number, by label, or the one for calls that name none.
 
-        Raises UnknownModel or ModelNotReady.
+        Of those, canaries get their share by `request_id`; without an id, none. Raises UnknownModel
+        or ModelNotReady.
         """
-        return self.get(name) if version is None else self.line(name).version(version)
+        if version is not None:
+            return self.line(name).version(version)
+        return self._answering.get(name) or self.line(name).get(request_id)
 
-    def choose(self, task: str, choice: Choice | None = None) -> Served:
+    def choose(
+        self, task: str, choice: Choice | None = None, request_id: str | None = None
+    ) -> Served:
         """The model that answers a request to a task: the one asked for, or else the task's own.
 
         Raises UnknownModel, also for a model of another task, or ModelNotReady.
         """
         if choice is None:
-            return self._answering.get(task) or self.get(task)
+            return self._answering.get(task) or self.resolve(task, None, request_id)
         name = task if choice.model is None else choice.model
         if name in self._lines:
-            served = self.resolve(name, choice.version)
+            served = self.resolve(name, choice.version, request_id)
             if served.task.name == task:
                 return served
-        known = sorted(n for n, served in self._answering.items() if served.task.name == task)
+        known = [
+            n for n in self.expected if (s := self._lines[n].answering) and s.task.name == task
+        ]
         raise UnknownModel(name, known, task)
 
     def close(self) -> None:
         """Let go of every session."""
+        for line in self._lines.values():
+            line.close()
         self._answering.clear()
         self._lines.clear()
 
@@ -217,4 +230,6 @@ class Repository:
         return Served(task, card, predictor, (time.perf_counter() - start) * 1000, row_us)
 
     def _line(self, name: str, required: bool) -> Line:
-        return Line(name, self.models_dir / name, self.policy.of(name), self.load, required)
+        folder = self.models_dir / name
+        trials = Trials(name, folder, self.load)
+        return Line(name, folder, self.policy.of(name), trials, required)

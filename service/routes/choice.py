@@ -30,6 +30,12 @@ LabelChoice = Annotated[
 ]
 
 
+def request_id(request: Request) -> str:
+    """Which way an unversioned request goes, where a share of them goes to a canary."""
+    state: dict[str, str] = request.scope["state"]
+    return state["request_id"]
+
+
 def chosen_model(request: Request) -> Choice | None:
     """What a request says of it, if anything. Raises InvalidPayload for a version and a label."""
     if not request.scope["query_string"]:

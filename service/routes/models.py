@@ -20,6 +20,20 @@ class VersionSummary(BaseModel):
     labels: list[str] = Field([], description="The labels that point at it")
 
 
+class ShadowSummary(BaseModel):
+    """A version that scores some calls unheard, and how it compares, in this process so far."""
+
+    version: str
+    share: float = Field(description="Of the calls that are answered by default")
+    rows: int = Field(description="Rows that were compared")
+    agreement: float | None = Field(None, description="Share of rows with the same decision")
+    mean_absolute_difference: float | None = Field(
+        None, description="Of the probabilities; of pictures, averaged over classes"
+    )
+    dropped: int = Field(description="Calls left out because too many were waiting")
+    failed: int = Field(description="Calls that it could not score")
+
+
 class ModelSummary(BaseModel):
     """One model, whether it answers or not."""
 
@@ -32,6 +46,10 @@ class ModelSummary(BaseModel):
     versions: list[str] = Field(description="All versions on disk, oldest first")
     states: list[VersionSummary] = Field(description="What has become of each, oldest first")
     labels: dict[str, str] = Field(description="Version by label", examples=[{"stable": "1"}])
+    canaries: dict[str, float] = Field(
+        {}, description="Share of the calls that name no version, by the label that answers them"
+    )
+    shadow: ShadowSummary | None = None
     rule: str = Field(description="Which versions are served, by FORETELL_VERSIONS")
     provider: str | None = Field(None, description="The execution provider in use")
     load_ms: float | None = Field(None, description="Time to load, verify and warm up")
@@ -67,6 +85,21 @@ async def show_model(name: str, request: Request) -> ModelDetail:
     return detail_of(repository.line(name))
 
 
+def _shadow_of(line: Line) -> ShadowSummary | None:
+    if (shadow := line.traffic.shadow) is None:
+        return None
+    seen = shadow.seen
+    return ShadowSummary(
+        version=shadow.second.card.version,
+        share=shadow.share,
+        rows=seen.rows,
+        agreement=seen.agreed / seen.rows if seen.rows else None,
+        mean_absolute_difference=seen.difference / seen.rows if seen.rows else None,
+        dropped=seen.dropped,
+        failed=seen.failed,
+    )
+
+
 def detail_of(line: Line) -> ModelDetail:
     """What there is to say of a model."""
     served = line.answering
@@ -76,7 +109,9 @@ def detail_of(line: Line) -> ModelDetail:
         reason=line.problem if served else line.problem or "it is being loaded",
         versions=line.found,
         states=[VersionSummary.model_validate(vars(state)) for state in line.states()],
-        labels=line.labels.root,
+        labels=line.labels.versions,
+        canaries=line.labels.weights,
+        shadow=_shadow_of(line),
         rule=str(line.rule),
     )
     if served is None:

@@ -24,7 +24,13 @@ from service.errors import (
 )
 from service.problems import Problem, invalid_payload, problem_of
 from service.repository import Repository, Served
-from service.routes.choice import LabelChoice, ModelChoice, VersionChoice, chosen_model
+from service.routes.choice import (
+    LabelChoice,
+    ModelChoice,
+    VersionChoice,
+    chosen_model,
+    request_id,
+)
 from service.settings import Settings
 from service.task import ImagePrediction, ImageTask
 
@@ -66,7 +72,7 @@ def picture_router(task: ImageTask) -> APIRouter:
 
     async def answer(request: Request) -> bytes:
         repository: Repository = request.app.state.repository
-        served = repository.choose(task.name, chosen_model(request))
+        served = repository.choose(task.name, chosen_model(request), request_id(request))
         settings: Settings = request.app.state.settings
         declared = request.headers.get("content-type")
         media = (declared or "").partition(";")[0].strip().lower()

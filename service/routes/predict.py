@@ -9,7 +9,13 @@ from service.errors import UnsupportedMediaType
 from service.middleware import header
 from service.problems import invalid_payload
 from service.repository import Repository
-from service.routes.choice import LabelChoice, ModelChoice, VersionChoice, chosen_model
+from service.routes.choice import (
+    LabelChoice,
+    ModelChoice,
+    VersionChoice,
+    chosen_model,
+    request_id,
+)
 from service.routes.pictures import picture_router
 from service.task import TabularPrediction, TabularTask, Task
 
@@ -31,7 +37,7 @@ def tabular_router(task: TabularTask) -> APIRouter:
         except ValidationError as error:
             raise invalid_payload(error.errors(include_url=False), known) from error
         repository: Repository = request.app.state.repository
-        served = repository.choose(task.name, chosen_model(request))
+        served = repository.choose(task.name, chosen_model(request), request_id(request))
         return served.write(await served.outputs_of(task.values(payload)))
 
     def predict(

@@ -171,13 +171,14 @@ def test_a_bad_version_is_refused_and_the_old_one_keeps_serving(
     publish(tmp_path, "2")
     damage(tmp_path, "2")
     tried: list[str] = []
-    load = repository.line("heart").load
+    trials = repository.line("heart").trials
+    load = trials.load
 
     def load_counted(name: str, version: str) -> Served:
         tried.append(version)
         return load(name, version)
 
-    repository.line("heart").load = load_counted
+    trials.load = load_counted
     for _ in range(3):
         repository.refresh()
     assert tried == ["2"]
@@ -250,18 +251,18 @@ def test_files_that_change_while_they_are_loaded_are_loaded_again(
     """What was loaded may be half of each: it never answers."""
     repository = opened("1")
     publish(tmp_path, "2")
-    line = repository.line("heart")
-    load = line.load
+    trials = repository.line("heart").trials
+    load = trials.load
 
     def load_meanwhile(name: str, version: str) -> Served:
         served = load(name, version)
         (tmp_path / "heart" / version / "signature.txt").touch()
         return served
 
-    line.load = load_meanwhile
+    trials.load = load_meanwhile
     repository.refresh()
     assert states(repository) == {"1": "ready", "2": "idle"}
-    line.load = load
+    trials.load = load
     repository.refresh()
     assert answering(repository) == "2"
 
