@@ -122,7 +122,9 @@ class Line:
 
     def close(self) -> None:
         """Let go of every session."""
-        self._swap({}, None, "the service is shutting down")
+        if self.traffic.shadow:
+            self.traffic.shadow.close()
+        self.loaded, self.answering, self.traffic = {}, None, Traffic()
 
     @property
     def choices(self) -> list[str]:

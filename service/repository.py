@@ -115,6 +115,8 @@ class Repository:
     _answering: dict[str, Served] = field(default_factory=dict)
     """What a call gets that names no version, of models without canaries: one look into this is all
     that most calls need."""
+    _empty: bool = False
+    """Whether the folder was empty when it was last looked at, all at once."""
     _refreshing: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
@@ -136,8 +138,11 @@ class Repository:
             found = names(self.models_dir)
             if not found and any(line.answering for line in self._lines.values()):
                 # A volume that went away looks like this; models removed on purpose do not.
-                log.error("no models on disk", models_dir=str(self.models_dir))
+                if not self._empty:
+                    log.error("no models on disk", models_dir=str(self.models_dir))
+                self._empty = True
                 return
+            self._empty = False
             for name in [only] if only else sorted({*self._lines, *found}):
                 # A model that comes later can be no reason to take the service out of use.
                 line = self._lines.get(name) or self._line(name, required=False)
