@@ -1,6 +1,7 @@
 """The wiring: settings in, an ASGI application out."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -10,6 +11,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.types import Receive, Scope, Send
 
 from service import errors
 from service.direct import DirectCalls, direct_answers
@@ -22,10 +25,11 @@ from service.problems import (
     problem_response,
 )
 from service.repository import Repository
-from service.routes import health, home, models
+from service.routes import control, health, home, models
 from service.routes.predict import predict_router
 from service.settings import Settings
 from service.tasks import TASKS
+from service.watcher import Watcher
 
 DESCRIPTION = """
 Probabilities for patients (heart disease) and card clients (default); digits and garments told
@@ -36,20 +40,45 @@ Not a medical device; not a credit decision by itself.
 """
 
 
+class Foretell(FastAPI):
+    """FastAPI, with direct calls answered ahead of all of it but the middleware that is ours.
+
+    Not where OpenTelemetry is set up: then they take the long way, on which FastAPI traces them.
+    """
+
+    direct_calls: DirectCalls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if self.direct_calls.include(scope):
+            scope["app"] = self
+            await self.direct_calls.app(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The service. Its lifespan loads the models in a thread, so that /livez answers at once."""
-    repository = Repository(settings.models_dir, TASKS, settings.device)
+    repository = Repository(settings.models_dir, TASKS, settings.device, settings.policy)
+    watcher = Watcher(repository, settings.poll_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(asyncio.to_thread(repository.load_all))
+        watcher.start()
         yield
-        await loading
+        await asyncio.to_thread(watcher.stop)
         repository.close()
 
     # FastAPI's own docs load their scripts from elsewhere: a blank page in a closed network.
     app = FastAPIOffline(
-        title="Foretell", version=version("foretell"), description=DESCRIPTION, lifespan=lifespan
+        title="Foretell",
+        version=version("foretell"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(RequestContext),
+            Middleware(BodyLimit, limit=settings.max_body_bytes),
+        ],
     )
     app.state.repository = repository
     app.state.settings = settings
@@ -58,14 +87,17 @@ def create_app(settings: Settings) -> FastAPI:
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
     app.include_router(models.router, responses=_documented(404))
+    if settings.admin_key:
+        app.include_router(control.router, responses=_documented(403, 404, 409, 503))
     app.include_router(health.router)
     app.include_router(home.router)
     app.add_exception_handler(errors.ForetellError, _foretell_error)
     app.add_exception_handler(HTTPException, _http_error)
-    # The last one added is the first one to see a request.
-    app.add_middleware(DirectCalls, answers=direct_answers(predict))
-    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
-    app.add_middleware(RequestContext)
+    if not any(name.startswith(("OTEL_", "FASTAPI_OTEL_")) for name in os.environ):
+        # FastAPIOffline is a function: there is no class to inherit from.
+        app.__class__ = Foretell
+        assert isinstance(app, Foretell)
+        app.direct_calls = DirectCalls(direct_answers(predict), app.user_middleware)
     _add_problem_schema(app)
     return app
 
@@ -91,7 +123,9 @@ def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     content = {MEDIA_TYPE: {"schema": reference}}
     texts = {
         400: "Not JSON, or not a form, at all",
+        403: "Without the key of FORETELL_ADMIN_KEY",
         404: "No model of this name, or none of this task",
+        409: "The folder of models does not allow it: read-only, or no version to go back to",
         413: "Larger than the service takes in",
         415: "A content type that this route does not read",
         422: "Fields or pictures that cannot be answered; `errors` lists every bad field",

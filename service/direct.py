@@ -3,14 +3,16 @@
 FastAPI's dependencies, validation and serialisation cost ten times what a small model does. A
 `DirectRoute` is declared like any other, so that /docs, the schema, 404 and 405 know it; its calls
 are answered by its own `answer`: bytes in, bytes out. All else that happens to a request (id, log,
-limits, errors) happens in the same place as ever.
+limits, errors) is done by the same middleware as ever.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import ForetellError
@@ -48,22 +50,26 @@ def direct_answers(routers: Iterable[APIRouter]) -> dict[str, Answer]:
 
 
 class DirectCalls:
-    """Middleware: a POST to the path of a direct route is answered here, all else goes on."""
+    """`app` answers POSTs to the paths of direct routes, behind `middleware`, and nothing else.
 
-    def __init__(self, app: ASGIApp, answers: Mapping[str, Answer]) -> None:
-        self.app, self.answers = app, answers
+    The middleware is to be the framework's, so that the same happens to every request.
+    """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass on."""
-        if scope["type"] != "http" or scope["method"] != "POST":
-            await self.app(scope, receive, send)
-            return
-        answer = self.answers.get(scope["path"])
-        if answer is None:
-            await self.app(scope, receive, send)
-            return
+    def __init__(self, answers: Mapping[str, Answer], middleware: Sequence[Middleware]) -> None:
+        self.answers = answers
+        self.app: ASGIApp = self._answer
+        for each in reversed(middleware):
+            self.app = each.cls(self.app, *each.args, **each.kwargs)
+
+    def include(self, scope: Scope) -> bool:
+        """Whether a request is such a call."""
+        return (
+            scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self.answers
+        )
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            body = await answer(Request(scope, receive))
+            body = await self.answers[scope["path"]](Request(scope, receive))
         except ForetellError as error:
             refusal = problem_response(problem_of(error, scope["state"]["request_id"]))
             await refusal(scope, receive, send)
@@ -71,3 +77,19 @@ class DirectCalls:
         headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+async def body_of(request: Request) -> bytes:
+    """The whole body, read once. Raises ClientDisconnect.
+
+    Most bodies come in one piece, which Starlette passes through a generator and a list.
+    """
+    pieces = []
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -6,6 +6,7 @@ ForetellError
 │   ├── UnreadableForm          not multipart/form-data, or too much of it
 │   ├── UnsupportedMediaType    a content type this route does not read
 │   ├── PayloadTooLarge         more bytes than the service takes in
+│   ├── NotAllowed              an operator's call without the operator's key
 │   └── PictureError
 │       ├── UnreadableImage     not a picture, or a damaged one
 │       ├── ImageTooLarge       more pixels than the service decodes
@@ -14,6 +15,7 @@ ForetellError
 │   ├── UnknownModel            no such model or version
 │   ├── ModelNotReady           known, but not (or not yet) able to answer
 │   ├── ArtifactError           a version that must not be served: damaged, or of another contract
+│   ├── ControlError            an operator's call that the folder of models does not allow
 │   ├── DeviceUnavailable       the device asked for does not work here
 │   └── InvalidOutput           the model answered something that is no probability
 └── SettingsError               the service is configured wrongly
@@ -72,6 +74,16 @@ class PayloadTooLarge(RequestError):
         super().__init__(f"the body is larger than the {limit:,} bytes of FORETELL_MAX_BODY_BYTES")
 
 
+class NotAllowed(RequestError):
+    """An operator's call without the key, or with another."""
+
+    def __init__(self, came: bool) -> None:
+        super().__init__(
+            "expected the header Authorization: Bearer <FORETELL_ADMIN_KEY of the service>, got "
+            + ("another key" if came else "none")
+        )
+
+
 class PictureError(RequestError):
     """An uploaded picture that no digit can be read from."""
 
@@ -120,6 +132,10 @@ class ModelNotReady(ModelError):
 
 class ArtifactError(ModelError):
     """A version on disk that must not be served."""
+
+
+class ControlError(ModelError):
+    """What an operator asks for cannot be done with the folder of models as it is."""
 
 
 class DeviceUnavailable(ModelError):

@@ -1,19 +1,24 @@
 """Plain ASGI middleware: what happens to every request, whatever route it takes."""
 
+import logging
 import time
 from contextlib import suppress
-from uuid import uuid4
+from random import Random
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import PayloadTooLarge
+from service.logs import current_request_id
 from service.problems import problem, problem_of, problem_response
 
 log = structlog.get_logger("foretell.http")
+lines = logging.getLogger("foretell.http")
 
 REQUEST_ID = b"x-request-id"
 LONGEST_REQUEST_ID = 128
+# Seeded by the system in each process. Ids need to differ, not to be secret: no call for each.
+ids = Random()
 
 
 class RequestContext:
@@ -32,7 +37,7 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        request_id = _request_id(_header(scope, REQUEST_ID))
+        request_id = _request_id(header(scope, REQUEST_ID))
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 
@@ -40,13 +45,15 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = message["headers"] = list(message["headers"])
-                headers.append((REQUEST_ID, request_id.encode()))
+                headers = message["headers"] = [
+                    *message["headers"],
+                    (REQUEST_ID, request_id.encode()),
+                ]
                 if scope["app"].state.draining:
                     headers.append((b"connection", b"close"))
             await send(message)
 
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        token = current_request_id.set(request_id)
         try:
             await self.app(scope, receive, send_with_id)
         except Exception:
@@ -56,25 +63,30 @@ class RequestContext:
             detail = "an error in the service, not in your request; the log has it by request_id"
             await problem_response(problem(500, detail, request_id))(scope, receive, send_with_id)
         finally:
-            log.info(
-                "request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                ms=round((time.perf_counter() - start) * 1000, 2),
-            )
-            structlog.contextvars.unbind_contextvars("request_id")
+            # structlog finds out that a line is not wanted only after it has begun to make it.
+            if lines.isEnabledFor(logging.INFO):
+                log.info(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                    ms=round((time.perf_counter() - start) * 1000, 2),
+                )
+            current_request_id.reset(token)
 
 
 def _request_id(sent: str | None) -> str:
     # A caller's id goes into headers and logs: printable and short, or it is replaced.
     if sent and len(sent) <= LONGEST_REQUEST_ID and sent.isascii() and sent.isprintable():
         return sent
-    return uuid4().hex
+    return f"{ids.getrandbits(128):032x}"
 
 
-def _header(scope: Scope, name: bytes) -> str | None:
-    # Starlette's Headers decode every name they pass; this runs for each request.
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of this name, which is in lower case.
+
+    Starlette's Headers decode every name they pass; this runs several times for each request.
+    """
     for key, value in scope["headers"]:
         if key == name:
             return str(value, "latin-1")
@@ -95,10 +107,18 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        announced = _header(scope, b"content-length") or ""
-        if announced.isascii() and announced.isdigit() and int(announced) > self.limit:
-            await self._refuse(scope, receive, send)
-            return
+        announced = header(scope, b"content-length") or ""
+        if announced.isascii() and announced.isdigit():
+            if int(announced) > self.limit:
+                await self._refuse(scope, receive, send)
+                return
+            if header(scope, b"transfer-encoding") is None:
+                # The server cuts a body where its announced length ends.
+                await self.app(scope, receive, send)
+                return
+        await self._counted(scope, receive, send)
+
+    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         taken = 0
 
         async def receive_counted() -> Message:

@@ -1,21 +1,26 @@
-"""Which models are loaded, and why the others are not."""
+"""Which model answers a call; the versions of each are `line.py`'s."""
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import numpy as np
 import structlog
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from service.artifact import Card, names, read_artifact
-from service.errors import ArtifactError, ForetellError, ModelNotReady, UnknownModel
+from service.errors import ArtifactError, UnknownModel
+from service.line import Line
+from service.policy import Policy
 from service.predictor import Device, Predictor
-from service.task import ModelRef, Task
+from service.task import ModelRef, Outputs, TabularTask, Task
+from service.trials import Trials
 
 log = structlog.get_logger("foretell")
 
@@ -24,6 +29,15 @@ INLINE_US = 500.0
 
 A thread costs 50 to 100 of them, and every other request waits for as long as one runs inline.
 """
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which model a request asks for; None where it leaves that to the service."""
+
+    model: str | None = None
+    version: str | None = None
+    """A number or a label."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +51,42 @@ class Served:
     row_us: float
     """Median time of one row, measured when it was loaded."""
 
-    @property
+    @cached_property
     def inline(self) -> bool:
         """Whether it answers on the event loop: sooner than a thread could be woken."""
         return self.row_us <= INLINE_US
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a log line says of it."""
+        return {
+            "version": self.card.version,
+            "provider": self.predictor.provider,
+            "load_ms": round(self.load_ms, 1),
+            "row_us": round(self.row_us, 1),
+            "inline": self.inline,
+        }
 
     @cached_property
     def ref(self) -> ModelRef:
         """Its name and version, as answers carry them."""
         return ModelRef(name=self.card.name, version=self.card.version)
+
+    async def outputs_of(self, row: Sequence[float | None]) -> Outputs:
+        """What the graph makes of one row, its values in declared order; None becomes NaN.
+
+        On the event loop or off it, as suits this model. To be used before anything is awaited.
+        """
+        if self.inline:
+            return self.predictor.predict_row(row)
+        batch = np.array([row], self.predictor.input.dtype)
+        return await asyncio.to_thread(self.predictor.predict, batch)
+
+    @cached_property
+    def write(self) -> Callable[[Outputs], bytes]:
+        """As TabularTask.writer."""
+        assert isinstance(self.task, TabularTask)
+        return self.task.writer(self.ref, self.card.threshold)
 
     async def answers(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
         """As `predict`, on the event loop or off it, whichever suits this model."""
@@ -62,90 +103,138 @@ class Repository:
     """Models by name, from one folder, on one device.
 
     Expected are one model for each task, under the task's name, and whatever else lies in the
-    folder (other recipes of a task, say). Each is loaded alone: one that fails disturbs no other.
+    folder (other recipes of a task, say). Each version is loaded alone: one that fails disturbs no
+    other, and none that answers already.
     """
 
     models_dir: Path
     tasks: Mapping[str, Task]
     device: Device = "auto"
-    _served: dict[str, Served] = field(default_factory=dict)
-    _refused: dict[str, str] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+    _lines: dict[str, Line] = field(default_factory=dict)
+    _answering: dict[str, Served] = field(default_factory=dict)
+    """What a call gets that names no version, of models without canaries: one look into this is all
+    that most calls need."""
+    _empty: bool = False
+    """Whether the folder was empty when it was last looked at, all at once."""
+    _refreshing: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        """Know the names at once, so that a model is not unknown while it is being loaded."""
+        for name in sorted({*self.tasks, *names(self.models_dir)}):
+            self._lines[name] = self._line(name, required=True)
 
     @property
     def expected(self) -> list[str]:
-        """Names of all models that have to be loaded before the service is ready."""
-        return sorted({*self.tasks, *names(self.models_dir), *self._served, *self._refused})
+        """Names of all models there are or should be."""
+        return sorted(self._lines)
 
-    def load_all(self) -> None:
-        """Load every expected model; why one fails is logged, and kept for `not_ready`."""
-        for name in self.expected:
-            try:
-                self._served[name] = served = self.load(name)
-            except ForetellError as error:
-                self._refused[name] = str(error)
-                log.error("model refused", model=name, reason=str(error))
-            except Exception as error:  # one broken model must not keep the others from loading
-                self._refused[name] = f"{type(error).__name__}: {error}"
-                log.exception("model refused", model=name)
-            else:
-                self._refused.pop(name, None)
-                log.info(
-                    "model loaded",
-                    model=name,
-                    version=served.card.version,
-                    provider=served.predictor.provider,
-                    load_ms=round(served.load_ms, 1),
-                    row_us=round(served.row_us, 1),
-                    inline=served.inline,
-                )
+    def refresh(self, only: str | None = None) -> None:
+        """Follow the folder: new versions and labels, and what was removed. Takes its time.
+
+        Requests go on meanwhile. What fails is logged, and kept for `not_ready` and `line`.
+        """
+        with self._refreshing:
+            found = names(self.models_dir)
+            if not found and any(line.answering for line in self._lines.values()):
+                # A volume that went away looks like this; models removed on purpose do not.
+                if not self._empty:
+                    log.error("no models on disk", models_dir=str(self.models_dir))
+                self._empty = True
+                return
+            self._empty = False
+            for name in [only] if only else sorted({*self._lines, *found}):
+                # A model that comes later can be no reason to take the service out of use.
+                line = self._lines.get(name) or self._line(name, required=False)
+                line.refresh()
+                self._lines = self._lines | {name: line}
+                if line.traffic.default and not line.traffic.canaries:
+                    self._answering[name] = line.traffic.default
+                else:
+                    self._answering.pop(name, None)
+            kept = {*self.tasks, *found}
+            self._lines = {name: line for name, line in self._lines.items() if name in kept}
+
+    def line(self, name: str) -> Line:
+        """All versions of a model. Raises UnknownModel."""
+        if line := self._lines.get(name):
+            return line
+        raise UnknownModel(name, self.expected)
 
     def get(self, name: str) -> Served:
-        """The model that answers under `name`. Raises UnknownModel or ModelNotReady."""
-        if served := self._served.get(name):
-            return served
-        if name not in self.expected:
-            raise UnknownModel(name, self.expected)
-        raise ModelNotReady(name, self._refused.get(name, "it is being loaded"))
+        """The version of a model that answers by default. Raises UnknownModel or ModelNotReady."""
+        return self._answering.get(name) or self.line(name).get()
 
-    def choose(self, task: str, model: str | None = None) -> Served:
+    def resolve(
+        self, name: str, version: str | None = None, request_id: str | None = None
+    ) -> Served:
+        """A version of a model: by number, by label, or the one for calls that name none.
+
+        Of those, canaries get their share by `request_id`; without an id, none. Raises UnknownModel
+        or ModelNotReady.
+        """
+        if version is not None:
+            return self.line(name).version(version)
+        return self._answering.get(name) or self.line(name).get(request_id)
+
+    def choose(
+        self, task: str, choice: Choice | None = None, request_id: str | None = None
+    ) -> Served:
         """The model that answers a request to a task: the one asked for, or else the task's own.
 
         Raises UnknownModel, also for a model of another task, or ModelNotReady.
         """
-        name = task if model is None else model
-        if name in self._served or name in self.expected:
-            served = self.get(name)
+        if choice is None:
+            return self._answering.get(task) or self.resolve(task, None, request_id)
+        name = task if choice.model is None else choice.model
+        if name in self._lines:
+            served = self.resolve(name, choice.version, request_id)
             if served.task.name == task:
                 return served
-        known = sorted(n for n, served in self._served.items() if served.task.name == task)
+        known = [
+            n for n in self.expected if (s := self._lines[n].answering) and s.task.name == task
+        ]
         raise UnknownModel(name, known, task)
 
     def close(self) -> None:
         """Let go of every session."""
-        self._served.clear()
+        for line in self._lines.values():
+            line.close()
+        self._answering.clear()
+        self._lines.clear()
 
     def not_ready(self) -> dict[str, str]:
-        """Reason by name for each expected model that cannot answer; empty when all can."""
-        reasons = {name: "it is being loaded" for name in self.expected if name not in self._served}
-        return reasons | {n: r for n, r in self._refused.items() if n in reasons}
+        """Reason by name for each model that is needed and cannot answer; empty when all can."""
+        return {
+            name: line.problem or "it is being loaded"
+            for name, line in self._lines.items()
+            if line.required and line.answering is None and not line.unloaded
+        }
 
-    def load(self, name: str) -> Served:
-        """Load the newest version of a model, and prove it: files, contract, golden answers.
+    def load(self, name: str, version: str | None = None) -> Served:
+        """Load a version of a model, the newest by default, and prove it: files, contract, answers.
 
         Raises UnknownModel, ArtifactError or DeviceUnavailable.
         """
         start = time.perf_counter()
-        artifact = read_artifact(self.models_dir, name)
+        artifact = read_artifact(self.models_dir, name, version)
         card = artifact.card
         task = self.tasks.get(card.task)
         if task is None:
             raise ArtifactError(
                 f"task {card.task!r} is unknown; there are: {', '.join(self.tasks)}"
             )
+        if name in self.tasks and name != task.name:
+            raise ArtifactError(f"the card is of task {task.name!r}, not {name!r}")
         artifact.verify(task.contract)
         predictor = Predictor(artifact.model, self.device)
         predictor.check_signature(task.contract)
         batch, answers = artifact.golden()
         predictor.check_golden(batch, answers, tolerance=card.golden.tolerance)
-        row_us = predictor.row_us(batch[:1])
+        row_us = predictor.row_us(batch[0])
         return Served(task, card, predictor, (time.perf_counter() - start) * 1000, row_us)
+
+    def _line(self, name: str, required: bool) -> Line:
+        folder = self.models_dir / name
+        trials = Trials(name, folder, self.load)
+        return Line(name, folder, self.policy.of(name), trials, required)

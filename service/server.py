@@ -3,13 +3,21 @@
 import asyncio
 import signal
 import socket
+import sys
 from types import FrameType
+from typing import Any
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
 from service.settings import Settings
+
+FASTEST: dict[str, Any] = {}
+if sys.platform != "win32":  # where there is no uvloop, uvicorn takes what there is
+    from service.protocol import Protocol
+
+    FASTEST = {"loop": "uvloop", "http": Protocol}
 
 log = structlog.get_logger("foretell")
 
@@ -29,6 +37,8 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
+            ws="none",
+            **FASTEST,
             timeout_graceful_shutdown=settings.shutdown_seconds,
         )
         super().__init__(config)

@@ -1,17 +1,22 @@
 """Settings: read once at start from FORETELL_* variables, frozen, passed to `create_app`."""
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import FieldProblem, SettingsError
+from service.policy import Policy, parse_policy
 
 PREFIX = "FORETELL_"
 # Read by other parts of Foretell (training, tests), so not misspelt settings of the service.
 ELSEWHERE = frozenset({"FORETELL_DATA_DIR"})
+
+SECRETS = frozenset({"admin_key"})
 
 
 class Settings(BaseSettings):
@@ -30,8 +35,17 @@ class Settings(BaseSettings):
     models_dir: Path = Path(__file__).resolve().parent.parent / "models"
     """Folder of `<name>/<version>/model.onnx`; the only place models are ever loaded from."""
 
+    versions: str = "latest"
+    """Which versions of a model are served, beside labelled ones: see service/policy.py."""
+
+    poll_seconds: float = Field(2.0, ge=0, le=3600)
+    """How often the folder of models is looked at for changes; 0: only when the service starts."""
+
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run. `auto`: CUDA if it works, else the CPU. `cuda`: not ready without it."""
+
+    admin_key: SecretStr | None = None
+    """Key of operators, at least 16 characters; without one, there are no control calls."""
 
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
     """Longest request body taken in; more is refused with 413."""
@@ -54,6 +68,27 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Events below this level are not logged."""
 
+    @field_validator("admin_key")
+    @classmethod
+    def _is_long(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key) < 16:
+            raise PydanticCustomError("key", "a key of at least 16 characters")
+        return key
+
+    @field_validator("versions")
+    @classmethod
+    def _is_a_policy(cls, text: str) -> str:
+        try:
+            parse_policy(text)
+        except ValueError as error:
+            raise PydanticCustomError("policy", "{reason}", {"reason": str(error)}) from error
+        return text
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What `versions` says."""
+        return parse_policy(self.versions)
+
 
 def read_settings(**overrides: object) -> Settings:
     """Settings from the environment; `overrides` (None = not given) win, as on a command line.
@@ -74,7 +109,7 @@ def read_settings(**overrides: object) -> Settings:
             FieldProblem(
                 PREFIX + str(e["loc"][0]).upper(),
                 e["msg"].removeprefix("Input should be "),
-                repr(e["input"]),
+                repr(e["input"]) if e["loc"][0] not in SECRETS else "another (not shown here)",
             )
             for e in error.errors()
         ]

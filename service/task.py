@@ -82,13 +82,14 @@ class TabularTask:
 
     def to_array(self, rows: Sequence[Payload]) -> NDArray[np.float32]:
         """Validated payloads as float32[N, F] in declared order; not recorded becomes NaN."""
-        return np.array([self._values(row) for row in rows], np.float32)
+        return np.array([self.values(row) for row in rows], np.float32)
 
-    def _values(self, row: Payload) -> list[float | None]:
-        values = list(self._in_order(row))
+    def values(self, row: Payload) -> tuple[float | None, ...]:
+        """A validated payload in declared order; not recorded is None."""
+        values = self._in_order(row)
         for place in self._zero_is_missing:
             if values[place] == 0:
-                values[place] = None
+                values = (*values[:place], None, *values[place + 1 :])
         return values
 
     @cached_property
@@ -114,6 +115,21 @@ class TabularTask:
             )
             for probability in _checked(outputs["probability"].tolist())
         ]
+
+    def writer(self, model: ModelRef, threshold: float) -> Callable[[Outputs], bytes]:
+        """A function from the outputs of one row to the JSON of its prediction.
+
+        Two values change from one row to the next; the rest is written once. The function raises
+        InvalidOutput as `answers` does.
+        """
+        rest = f',"threshold":{threshold!r},"model":{model.model_dump_json()},"{self.decision}":'
+        yes, no = (f"{rest}{word}}}".encode() for word in ("true", "false"))
+
+        def write(outputs: Outputs) -> bytes:
+            (probability,) = _checked(outputs["probability"].tolist())
+            return b'{"probability":%a%b' % (probability, yes if probability >= threshold else no)
+
+        return write
 
 
 class ReadPicture(Protocol):

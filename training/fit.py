@@ -19,6 +19,8 @@ from training.calibration import Calibration
 from training.checkpoint import Checkpoint, backend_version, device
 from training.recipe import Course, Part, Prepared, Recipe
 
+ENSEMBLE = "ensemble"
+"""The name of the layer that averages several networks."""
 Encoded = tuple[NDArray[np.float32], NDArray[Any]]
 
 
@@ -185,7 +187,7 @@ def mean(members: Sequence[keras.Model]) -> keras.Model:
         return members[0]
     inputs = keras.Input(members[0].input_shape[1:])
     average = keras.layers.Average()([member(inputs) for member in members])
-    return keras.Model(inputs, average, name="ensemble")
+    return keras.Model(inputs, average, name=ENSEMBLE)
 
 
 class Batches(keras.utils.PyDataset):

@@ -3,9 +3,35 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from service.artifact import Card, versions
-from service.errors import ModelNotReady
+from service.artifact import Card
+from service.line import Line, State
 from service.repository import Repository
+
+
+class VersionSummary(BaseModel):
+    """One version of a model, on disk or in memory."""
+
+    version: str
+    state: State = Field(
+        description="`ready`: answers; `loading`; `refused`: never, until its files change; "
+        "`idle`: not among those that are served; `draining`: held by requests under way only"
+    )
+    reason: str | None = Field(None, description="Why it is refused")
+    labels: list[str] = Field([], description="The labels that point at it")
+
+
+class ShadowSummary(BaseModel):
+    """A version that scores some calls unheard, and how it compares, in this process so far."""
+
+    version: str
+    share: float = Field(description="Of the calls that are answered by default")
+    rows: int = Field(description="Rows that were compared")
+    agreement: float | None = Field(None, description="Share of rows with the same decision")
+    mean_absolute_difference: float | None = Field(
+        None, description="Of the probabilities; of pictures, averaged over classes"
+    )
+    dropped: int = Field(description="Calls left out because too many were waiting")
+    failed: int = Field(description="Calls that it could not score")
 
 
 class ModelSummary(BaseModel):
@@ -13,9 +39,18 @@ class ModelSummary(BaseModel):
 
     name: str
     ready: bool
-    reason: str | None = Field(None, description="Why it is not ready")
-    version: str | None = Field(None, description="The version that answers")
+    reason: str | None = Field(
+        None, description="Why it is not ready, or why it does not answer as its labels say"
+    )
+    version: str | None = Field(None, description="The version that calls get which name none")
     versions: list[str] = Field(description="All versions on disk, oldest first")
+    states: list[VersionSummary] = Field(description="What has become of each, oldest first")
+    labels: dict[str, str] = Field(description="Version by label", examples=[{"stable": "1"}])
+    canaries: dict[str, float] = Field(
+        {}, description="Share of the calls that name no version, by the label that answers them"
+    )
+    shadow: ShadowSummary | None = None
+    rule: str = Field(description="Which versions are served, by FORETELL_VERSIONS")
     provider: str | None = Field(None, description="The execution provider in use")
     load_ms: float | None = Field(None, description="Time to load, verify and warm up")
     row_us: float | None = Field(None, description="Time of one row in microseconds, then")
@@ -38,7 +73,7 @@ async def list_models(request: Request) -> list[ModelSummary]:
     """Every expected model."""
     repository: Repository = request.app.state.repository
     return [
-        ModelSummary.model_validate(_detail(repository, name).model_dump(exclude={"card"}))
+        ModelSummary.model_validate(detail_of(repository.line(name)).model_dump(exclude={"card"}))
         for name in repository.expected
     ]
 
@@ -46,27 +81,39 @@ async def list_models(request: Request) -> list[ModelSummary]:
 @router.get("/{name}")
 async def show_model(name: str, request: Request) -> ModelDetail:
     """One model and its card: data, training, metrics, contract, intended use."""
-    return _detail(request.app.state.repository, name)
+    repository: Repository = request.app.state.repository
+    return detail_of(repository.line(name))
 
 
-def _detail(repository: Repository, name: str) -> ModelDetail:
-    try:
-        served = repository.get(name)
-    except ModelNotReady as error:
-        return ModelDetail(
-            name=name,
-            ready=False,
-            reason=error.reason,
-            versions=versions(repository.models_dir, name),
-        )
-    return ModelDetail(
-        name=name,
-        ready=True,
-        version=served.card.version,
-        versions=versions(repository.models_dir, name),
-        provider=served.predictor.provider,
-        load_ms=round(served.load_ms, 1),
-        row_us=round(served.row_us, 1),
-        inline=served.inline,
-        card=served.card,
+def _shadow_of(line: Line) -> ShadowSummary | None:
+    if (shadow := line.traffic.shadow) is None:
+        return None
+    seen = shadow.seen
+    return ShadowSummary(
+        version=shadow.second.card.version,
+        share=shadow.share,
+        rows=seen.rows,
+        agreement=seen.agreed / seen.rows if seen.rows else None,
+        mean_absolute_difference=seen.difference / seen.rows if seen.rows else None,
+        dropped=seen.dropped,
+        failed=seen.failed,
     )
+
+
+def detail_of(line: Line) -> ModelDetail:
+    """What there is to say of a model."""
+    served = line.answering
+    detail = ModelDetail(
+        name=line.name,
+        ready=served is not None,
+        reason=line.problem if served else line.problem or "it is being loaded",
+        versions=line.found,
+        states=[VersionSummary.model_validate(vars(state)) for state in line.states()],
+        labels=line.labels.versions,
+        canaries=line.labels.weights,
+        shadow=_shadow_of(line),
+        rule=str(line.rule),
+    )
+    if served is None:
+        return detail
+    return detail.model_copy(update={**served.facts, "card": served.card})

@@ -24,7 +24,13 @@ from service.errors import (
 )
 from service.problems import Problem, invalid_payload, problem_of
 from service.repository import Repository, Served
-from service.routes.choice import ModelChoice, chosen_model
+from service.routes.choice import (
+    LabelChoice,
+    ModelChoice,
+    VersionChoice,
+    chosen_model,
+    request_id,
+)
 from service.settings import Settings
 from service.task import ImagePrediction, ImageTask
 
@@ -66,7 +72,7 @@ def picture_router(task: ImageTask) -> APIRouter:
 
     async def answer(request: Request) -> bytes:
         repository: Repository = request.app.state.repository
-        served = repository.choose(task.name, chosen_model(request))
+        served = repository.choose(task.name, chosen_model(request), request_id(request))
         settings: Settings = request.app.state.settings
         declared = request.headers.get("content-type")
         media = (declared or "").partition(";")[0].strip().lower()
@@ -96,7 +102,11 @@ def picture_router(task: ImageTask) -> APIRouter:
             ]
         )
 
-    def predict(model: ModelChoice = None) -> BaseModel | list[BaseModel]:
+    def predict(
+        model: ModelChoice = None,
+        version: VersionChoice = None,
+        label: LabelChoice = None,
+    ) -> BaseModel | list[BaseModel]:
         raise NotImplementedError("a declaration: see service/direct.py")
 
     router = APIRouter(tags=[task.name], route_class=answered_by(answer))

@@ -4,11 +4,18 @@ from fastapi import APIRouter, Request
 from pydantic import TypeAdapter, ValidationError
 
 from service.contract import Payload
-from service.direct import answered_by
+from service.direct import answered_by, body_of
 from service.errors import UnsupportedMediaType
+from service.middleware import header
 from service.problems import invalid_payload
 from service.repository import Repository
-from service.routes.choice import ModelChoice, chosen_model
+from service.routes.choice import (
+    LabelChoice,
+    ModelChoice,
+    VersionChoice,
+    chosen_model,
+    request_id,
+)
 from service.routes.pictures import picture_router
 from service.task import TabularPrediction, TabularTask, Task
 
@@ -20,21 +27,25 @@ def predict_router(task: Task) -> APIRouter:
 
 def tabular_router(task: TabularTask) -> APIRouter:
     """A row as a JSON object in, its probability and decision out."""
-    payload_of = TypeAdapter(task.payload).validate_json
+    payload_of = TypeAdapter(task.payload).validator.validate_json
     known = [feature.name for feature in task.features]
 
     async def answer(request: Request) -> bytes:
         json_only(request)
         try:
-            payload = payload_of(await request.body())
+            payload = payload_of(await body_of(request))
         except ValidationError as error:
             raise invalid_payload(error.errors(include_url=False), known) from error
         repository: Repository = request.app.state.repository
-        served = repository.choose(task.name, chosen_model(request))
-        answers = await served.answers(task.to_array([payload]))
-        return answers[0].model_dump_json().encode()
+        served = repository.choose(task.name, chosen_model(request), request_id(request))
+        return served.write(await served.outputs_of(task.values(payload)))
 
-    def predict(payload: Payload, model: ModelChoice = None) -> TabularPrediction:
+    def predict(
+        payload: Payload,
+        model: ModelChoice = None,
+        version: VersionChoice = None,
+        label: LabelChoice = None,
+    ) -> TabularPrediction:
         raise NotImplementedError("a declaration: see service/direct.py")
 
     predict.__annotations__["payload"] = task.payload
@@ -53,7 +64,7 @@ def tabular_router(task: TabularTask) -> APIRouter:
 
 def json_only(request: Request) -> None:
     """Raises UnsupportedMediaType unless the body is declared as JSON."""
-    declared = request.headers.get("content-type")
+    declared = header(request.scope, b"content-type")
     if declared == "application/json":
         return
     media = (declared or "").partition(";")[0].strip().lower()

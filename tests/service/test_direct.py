@@ -1,11 +1,17 @@
 """Predict calls are answered ahead of the framework, which only knows that they exist."""
 
+import json
 from pathlib import Path
 
+import numpy as np
+import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.errors import InvalidOutput
+from service.predictor import Predictor
 from service.settings import Settings
+from service.task import ModelRef, TabularTask
 from service.tasks import TASKS
 from tests.waiting import wait_until
 
@@ -59,3 +65,53 @@ def test_where_a_model_answers_is_measured_and_shown(models_dir: Path) -> None:
         shown = client.get("/v1/models/heart").json()
         assert shown["row_us"] > 0
         assert shown["inline"] is (shown["row_us"] <= 500)
+
+
+@pytest.mark.parametrize("name", ["heart", "credit"])
+@pytest.mark.parametrize("probability", [0.0, 1e-7, 0.25, 0.5, 1.0, 1 + 1e-7])
+def test_a_direct_answer_is_what_the_declared_model_would_write(
+    name: str, probability: float
+) -> None:
+    """Same fields, same order, same values, and the threshold itself is a yes."""
+    task = TASKS[name]
+    assert isinstance(task, TabularTask)
+    model, outputs = (
+        ModelRef(name='a "quoted" name', version="1"),
+        np.array([probability], np.float32),
+    )
+    written = task.writer(model, 0.5)({"probability": outputs})
+    (declared,) = task.answers({"probability": outputs}, model, 0.5)
+    assert json.loads(written) == json.loads(declared.model_dump_json())
+    assert list(json.loads(written)) == list(type(declared).model_fields)
+    assert json.loads(written)[task.decision] is (probability >= 0.5)
+
+
+@pytest.mark.parametrize("probability", [np.nan, np.inf, -0.1, 1.1])
+def test_what_is_no_probability_is_not_written(probability: float) -> None:
+    """JSON knows no NaN, and 1.1 is no probability."""
+    task = TASKS["heart"]
+    assert isinstance(task, TabularTask)
+    write = task.writer(ModelRef(name="heart", version="1"), 0.5)
+    with pytest.raises(InvalidOutput):
+        write({"probability": np.array([probability], np.float32)})
+
+
+def test_one_row_is_computed_as_a_batch_of_one(models_dir: Path) -> None:
+    """In memory of its own, time after time; None and NaN are both not recorded."""
+    predictor = Predictor(models_dir / "heart" / "1" / "model.onnx", "cpu")
+    for row in ([60.0, 1.0] + [None] * 11, [float(n) for n in range(13)], [np.nan] * 13):
+        wanted = predictor.predict(np.array([row], np.float32))["probability"]
+        assert predictor.predict_row(row)["probability"].tolist() == wanted.tolist()
+
+
+def test_with_opentelemetry_set_up_calls_take_the_long_way(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where FastAPI traces them; the answers are the same."""
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "foretell")
+    app = create_app(Settings(models_dir=models_dir, device="cpu"))
+    with TestClient(app) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        assert client.post("/v1/heart/predict", json=HEART).json()["model"]["name"] == "heart"
+        app.router.routes.clear()
+        assert client.post("/v1/heart/predict", json=HEART).status_code == 404

@@ -34,6 +34,23 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A service with two versions of heart, both served, the first of them labelled."""
+    folder = tmp_path_factory.mktemp("models")
+    for name, task in {**TASKS, "heart-mlp16": TASKS["heart"]}.items():
+        write_artifact(folder, task, name=name)
+    write_artifact(folder, TASKS["heart"], version="2", graph=graph_of(TASKS["heart"], bias=2.0))
+    damaged = write_artifact(folder, TASKS["heart"], name="heart-damaged")
+    (damaged / "model.onnx").write_bytes(b"damaged")
+    for name in ("heart", "heart-mlp16"):
+        (folder / name / "labels.json").write_text('{"canary": "1"}')
+    settings = Settings(models_dir=folder, device="cpu", versions="latest:2")
+    with TestClient(create_app(settings), raise_server_exceptions=False) as started:
+        wait_until(lambda: list(started.get("/readyz").json()["reasons"]) == ["heart-damaged"])
+        yield started
+
+
 @pytest.mark.parametrize(
     ("task", "other", "body"),
     [
@@ -88,13 +105,77 @@ def test_a_model_that_cannot_answer_is_503(client: TestClient) -> None:
     assert "sha256" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("query", "version"),
+    [
+        ("version=2", "2"),
+        ("version=1", "1"),
+        ("label=canary", "1"),
+        ("version=canary", "1"),
+        ("model=heart-mlp16&label=canary", "1"),
+        ("", "2"),
+    ],
+)
+def test_the_version_asked_for_answers_and_is_named(
+    versions: TestClient, query: str, version: str
+) -> None:
+    """By number or by label, of the task's own model or another; by default the newest."""
+    answer = versions.post(f"/v1/heart/predict?{query}", json=HEART).json()
+    assert answer["model"]["version"] == version
+    assert answer["probability"] == pytest.approx(
+        versions.post(f"/v1/heart/predict?version={version}", json=HEART).json()["probability"]
+    )
+    assert answer["model"]["name"] == ("heart-mlp16" if "mlp16" in query else "heart")
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "detail"),
+    [
+        ("version=3", 404, "no model 'heart/3'; there are: heart/1, heart/2, heart/canary"),
+        ("version=", 404, "no model 'heart/'"),
+        ("version=-1", 404, "no model 'heart/-1'"),
+        ("label=beta", 404, "no model 'heart/beta'"),
+        ("label=1", 422, "label: expected the name of a label (a number is a version), got '1'"),
+        ("version=1&label=canary", 422, "label: expected a version or a label, not both"),
+        ("model=digits&version=1", 404, "no model 'digits' of heart"),
+        ("model=heart-damaged&version=1", 503, "sha256"),
+    ],
+)
+def test_a_version_there_is_not_is_a_problem(
+    versions: TestClient, query: str, status: int, detail: str
+) -> None:
+    """404 with what there is, 422 for what cannot be meant, 503 for what was refused."""
+    answer = versions.post(f"/v1/heart/predict?{query}", json=HEART)
+    assert answer.status_code == status
+    assert detail in answer.json()["detail"]
+
+
+def test_versions_states_and_labels_are_listed(versions: TestClient) -> None:
+    """Of every model, and of one."""
+    (heart, damaged) = (
+        versions.get(f"/v1/models/{name}").json() for name in ("heart", "heart-damaged")
+    )
+    assert heart["labels"] == {"canary": "1"}
+    assert [(v["version"], v["state"], v["labels"]) for v in heart["states"]] == [
+        ("1", "ready", ["canary"]),
+        ("2", "ready", []),
+    ]
+    assert (heart["version"], heart["rule"], heart["reason"]) == ("2", "latest:2", None)
+    assert damaged["states"][0]["state"] == "refused"
+    assert "sha256" in damaged["states"][0]["reason"]
+    listed = {model["name"]: model for model in versions.get("/v1/models").json()}
+    assert listed["heart"]["states"] == heart["states"]
+
+
 def test_the_choice_is_documented(client: TestClient) -> None:
     """As a query parameter of each task's route, with its 404."""
     paths = client.get("/openapi.json").json()["paths"]
     for name in TASKS:
         route = paths[f"/v1/{name}/predict"]["post"]
-        (parameter,) = route["parameters"]
-        assert (parameter["name"], parameter["in"]) == ("model", "query")
-        assert not parameter["required"]
-        assert "GET /v1/models" in parameter["description"]
+        model, version, label = route["parameters"]
+        assert [p["name"] for p in route["parameters"]] == ["model", "version", "label"]
+        assert not any(p["required"] or p["in"] != "query" for p in route["parameters"])
+        assert "GET /v1/models" in model["description"]
+        assert "stable" in version["description"]
+        assert "canary" in label["description"]
         assert "404" in route["responses"]

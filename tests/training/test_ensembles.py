@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from service.tasks.heart import TASK
+from training.export import condensed
 from training.fit import fit
 from training.recipe import Recipe
 from training.recipes import COURSES, heart
@@ -32,6 +33,25 @@ def test_an_ensembles_answer_is_the_mean_of_its_members() -> None:
     assert len(answers) == 10
     assert len(np.unique(answers[:, 0])) == 10
     np.testing.assert_allclose(answers.mean(axis=0), np.asarray(found.model(rows)), rtol=1e-5)
+
+
+def test_what_is_exported_of_ten_small_networks_is_one() -> None:
+    """Two layers in place of twenty, and the same answers."""
+    found = fitted(ENSEMBLE, epochs=2)
+    one = condensed(found.model)
+    assert one.count_params() == 29 * 160 + 160 + 160 * 10 + 10
+    assert [layer.units for layer in one.get_layer("ensemble").layers[1:3]] == [160, 10]
+    rows = synthetic_heart().features.to_numpy(np.float32)
+    # Sums in another order, each with ten times as many terms, all but its own exact zeros.
+    np.testing.assert_allclose(np.asarray(one(rows)), np.asarray(found.model(rows)), atol=1e-6)
+
+
+def test_networks_of_more_layers_are_exported_side_by_side() -> None:
+    """Blocks along a diagonal would make products between hidden layers five times as large."""
+    course = COURSES["credit"]
+    data = course.prepare(course.synthetic())
+    model = fit(course, course.recipes["mlp-ensemble"], data, epochs=1, quiet=True).model
+    assert condensed(model).count_params() == model.count_params()
 
 
 def test_members_are_fitted_as_if_each_were_alone() -> None:

@@ -1,0 +1,71 @@
+"""Which versions of a model are served: FORETELL_VERSIONS as a rule for each model.
+
+latest              the newest version that proves itself (the default)
+latest:2            the newest two that do
+1,3                 these
+heart=1,3;latest:2  these of heart; the newest two of every other model
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+RULE = re.compile(r"latest(?::([1-9][0-9]{0,3}))?|([1-9][0-9]*(?:,[1-9][0-9]*)*)")
+EXPECTED = (
+    "'latest', 'latest:N' or versions such as '1,3', for one model as 'heart=1,3', "
+    "several with ';' between them"
+)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which versions of one model are served."""
+
+    latest: int = 1
+    """How many, newest first; those that are refused do not count."""
+    named: tuple[str, ...] = ()
+    """These and no others, unless empty."""
+
+    def candidates(self, found: Sequence[str]) -> tuple[list[str], int]:
+        """Versions to try, newest first, and how many of them are to be served."""
+        if not self.named:
+            return list(reversed(found)), self.latest
+        wanted = [version for version in reversed(found) if version in self.named]
+        return wanted, len(wanted)
+
+    def __str__(self) -> str:
+        if self.named:
+            return ",".join(self.named)
+        return "latest" if self.latest == 1 else f"latest:{self.latest}"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A rule for every model."""
+
+    default: Rule = Rule()
+    by_model: Mapping[str, Rule] = field(default_factory=dict)
+
+    def of(self, name: str) -> Rule:
+        """The rule for a model."""
+        return self.by_model.get(name, self.default)
+
+
+def parse_policy(text: str) -> Policy:
+    """The policy that a setting describes. Raises ValueError."""
+    default: Rule | None = None
+    by_model: dict[str, Rule] = {}
+    for part in text.split(";"):
+        name, equals, rule = (piece.strip() for piece in part.rpartition("="))
+        match = RULE.fullmatch(rule)
+        if match is None or bool(equals) != bool(name):
+            raise ValueError(EXPECTED)
+        named = tuple(sorted(set(match[2].split(",")), key=int)) if match[2] else ()
+        parsed = Rule(latest=int(match[1] or 1), named=named)
+        if (name in by_model) if name else (default is not None):
+            raise ValueError(f"{EXPECTED}, each once")
+        if name:
+            by_model[name] = parsed
+        else:
+            default = parsed
+    return Policy(default or Rule(), by_model)

@@ -1,0 +1,50 @@
+"""HTTP as uvicorn speaks it, with an answer's head and body in one packet."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+
+class JoiningTransport:
+    """A transport that holds an answer's head back until the body follows, or the loop turns.
+
+    uvicorn writes the two separately: two calls of the system, and two packets that each wake the
+    client.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._head: bytes | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send, or hold back."""
+        if self._head is not None:
+            data, self._head = self._head + data, None
+        elif data.startswith(b"HTTP/1.1 "):
+            self._head = data
+            self._loop.call_soon(self.flush)
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is held back."""
+        if self._head is not None:
+            data, self._head = self._head, None
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Once everything is sent."""
+        self.flush()
+        self._transport.close()
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's own on such a transport."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin."""
+        super().connection_made(JoiningTransport(transport, self.loop))  # type: ignore[arg-type]

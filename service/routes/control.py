@@ -1,0 +1,56 @@
+"""Calls of an operator: there only with FORETELL_ADMIN_KEY, answered only to who sends it."""
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from service import control
+from service.errors import NotAllowed
+from service.repository import Repository
+from service.routes.models import ModelDetail, detail_of
+from service.settings import Settings
+
+bearer = HTTPBearer(auto_error=False, description="The service's FORETELL_ADMIN_KEY")
+
+
+def admin_only(
+    request: Request,
+    sent: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)],
+) -> None:
+    """Raises NotAllowed unless the key came with the request."""
+    settings: Settings = request.app.state.settings
+    assert settings.admin_key is not None
+    key = settings.admin_key.get_secret_value().encode()
+    if sent is None or not hmac.compare_digest(sent.credentials.encode(), key):
+        raise NotAllowed(came=sent is not None)
+
+
+router = APIRouter(prefix="/v1/models", tags=["control"], dependencies=[Depends(admin_only)])
+
+
+@router.post("/{name}/load")
+async def load(name: str, request: Request) -> ModelDetail:
+    """Undo an unload, and take up at once what lies in the folder."""
+    return await _done(control.load, name, request)
+
+
+@router.post("/{name}/unload")
+async def unload(name: str, request: Request) -> ModelDetail:
+    """Answer no more calls to this model, in every process, until it is loaded again."""
+    return await _done(control.unload, name, request)
+
+
+@router.post("/{name}/rollback")
+async def roll_back(name: str, request: Request) -> ModelDetail:
+    """Let the version before answer, whatever else comes, until another is promoted."""
+    return await _done(control.roll_back, name, request)
+
+
+async def _done(act: Callable[[Repository, str], None], name: str, request: Request) -> ModelDetail:
+    repository: Repository = request.app.state.repository
+    await asyncio.to_thread(act, repository, name)
+    return detail_of(repository.line(name))

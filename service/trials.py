@@ -1,0 +1,91 @@
+"""Which versions of a model were tried, and what came of it."""
+
+import os
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from service.errors import ForetellError
+
+if TYPE_CHECKING:
+    from service.repository import Served
+
+log = structlog.get_logger("foretell")
+
+Fingerprint = tuple[tuple[str | int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a version is not served, and what its files were then."""
+
+    reason: str
+    files: Fingerprint
+
+
+@dataclass
+class Trials:
+    """Loads versions of one model, each once until its files change."""
+
+    name: str
+    folder: Path
+    load: Callable[[str, str], "Served"]
+    """Makes a version ready to answer, or raises ForetellError."""
+    loading: str | None = None
+    _files: dict[str, Fingerprint] = field(default_factory=dict)
+    _refused: dict[str, Refusal] = field(default_factory=dict)
+
+    def proved(self, version: str, before: "Served | None") -> "Served | None":
+        """The version as its files are now.
+
+        If they are refused, as it was `before`: what answers goes on answering.
+        """
+        files = fingerprint(self.folder / version)
+        if before is not None and self._files[version] == files:
+            self._refused.pop(version, None)
+            return before
+        refusal = self._refused.get(version)
+        if refusal and refusal.files == files:
+            return before
+        self.loading = version
+        try:
+            served = self.load(self.name, version)
+        except ForetellError as error:
+            self._refused[version] = Refusal(str(error), files)
+            log.error("model refused", model=self.name, version=version, reason=str(error))
+            return before
+        except Exception as error:  # one broken model must not keep the others from loading
+            self._refused[version] = Refusal(f"{type(error).__name__}: {error}", files)
+            log.exception("model refused", model=self.name, version=version)
+            return before
+        finally:
+            self.loading = None
+        if fingerprint(self.folder / version) != files:
+            return before  # still being written: the next refresh sees to it
+        self._files[version] = files
+        self._refused.pop(version, None)
+        log.info("model loaded", model=self.name, **served.facts)
+        return served
+
+    def reason(self, version: str) -> str | None:
+        """Why the files that a version has now are refused, if they are."""
+        refusal = self._refused.get(version)
+        return refusal.reason if refusal else None
+
+    def forget(self, found: Container[str], loaded: Container[str]) -> None:
+        """Keep what is known of versions that are on disk, or in use."""
+        self._refused = {v: refusal for v, refusal in self._refused.items() if v in found}
+        self._files = {v: files for v, files in self._files.items() if v in loaded}
+
+
+def fingerprint(folder: Path) -> Fingerprint:
+    """What tells whether the files of a folder are still the same, without reading them."""
+    try:
+        with os.scandir(folder) as entries:
+            stats = sorted((entry.name, entry.stat()) for entry in entries)
+    except OSError as error:
+        return ((error.errno or 0,),)
+    return tuple((n, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for n, s in stats)

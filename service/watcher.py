@@ -1,0 +1,43 @@
+"""Follows the folder of models, in a thread beside the one that answers."""
+
+from threading import Event, Thread
+
+import structlog
+
+from service.repository import Repository
+
+log = structlog.get_logger("foretell")
+
+
+class Watcher:
+    """Loads the models when it starts; from then on does what the folder says, until stopped.
+
+    It looks every few seconds. Notifications by the kernel would be quicker, and do not arrive from
+    network volumes, from some mounts of containers, or from another machine: looking always works,
+    and costs a fraction of a millisecond.
+    """
+
+    def __init__(self, repository: Repository, poll_seconds: float) -> None:
+        self._repository, self._poll_seconds = repository, poll_seconds
+        self._stopped = Event()
+        self._thread = Thread(target=self._run, name="models", daemon=True)
+
+    def start(self) -> None:
+        """Begin to load, and return at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return once what is being loaded is loaded, and nothing more will be."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        self._refresh()
+        while self._poll_seconds and not self._stopped.wait(self._poll_seconds):
+            self._refresh()
+
+    def _refresh(self) -> None:
+        try:
+            self._repository.refresh()
+        except Exception:  # a folder that cannot be read now may be readable soon
+            log.exception("the folder of models cannot be followed")
