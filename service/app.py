@@ -26,6 +26,7 @@ from service.routes import health, home, models
 from service.routes.predict import predict_router
 from service.settings import Settings
 from service.tasks import TASKS
+from service.v2.routes import OpenInference
 
 DESCRIPTION = """
 Probabilities for patients (heart disease) and card clients (default); digits and garments told
@@ -65,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
     # The last one added is the first one to see a request.
     app.add_middleware(DirectCalls, answers=direct_answers(predict))
     app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(OpenInference)
     app.add_middleware(RequestContext)
     _add_problem_schema(app)
     return app

@@ -6,6 +6,7 @@ ForetellError
 │   ├── UnreadableForm          not multipart/form-data, or too much of it
 │   ├── UnsupportedMediaType    a content type this route does not read
 │   ├── PayloadTooLarge         more bytes than the service takes in
+│   ├── Unsupported             a feature of a protocol that this service does not offer
 │   └── PictureError
 │       ├── UnreadableImage     not a picture, or a damaged one
 │       ├── ImageTooLarge       more pixels than the service decodes
@@ -70,6 +71,10 @@ class PayloadTooLarge(RequestError):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__(f"the body is larger than the {limit:,} bytes of FORETELL_MAX_BODY_BYTES")
+
+
+class Unsupported(RequestError):
+    """The request asks for a feature of a protocol that this service does not offer."""
 
 
 class PictureError(RequestError):

@@ -22,6 +22,7 @@ STATUS: dict[type[ForetellError], int] = {
     errors.InvalidPayload: 422,
     errors.UnsupportedMediaType: 415,
     errors.PayloadTooLarge: 413,
+    errors.Unsupported: 501,
     errors.UnreadableImage: 422,
     errors.ImageTooLarge: 413,
     errors.BlankImage: 422,
