@@ -1,6 +1,7 @@
 """Requests made from what a server says of its models: nothing here knows Foretell."""
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -58,6 +59,13 @@ class Model:
     def usable(self) -> bool:
         """Whether every input is of numbers, so that any can be made up."""
         return all(tensor["datatype"] in DTYPES for tensor in self.inputs)
+
+    @property
+    def many(self) -> int:
+        """Rows enough for about 8,000 numbers: what compression and threads are worth while for."""
+        shapes = [tensor["shape"] for tensor in self.inputs]
+        numbers = sum(math.prod(map(abs, shape)) for shape in shapes)
+        return int(max(3, 8000 // numbers))
 
     def arrays(self, rows: int = 2, seed: int = 0) -> Arrays:
         """Made-up inputs of ones and twos: the first free dimension is rows, others are 1."""

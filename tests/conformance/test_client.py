@@ -88,7 +88,7 @@ def test_every_form_of_request_gives_the_same_answer(
 ) -> None:
     """JSON or binary each way, compressed each way, outputs by name or not."""
     for model in models:
-        arrays = model.arrays(rows=400)
+        arrays = model.arrays(rows=model.many)
         outputs = None
         if binary_out is not None:
             outputs = outputs_of(sync_client, model, binary=binary_out)
@@ -158,7 +158,7 @@ def test_the_asyncio_client(url: str, server: Server, models: list[Model]) -> No
             assert await client.is_server_ready()
             for model in models:
                 assert await client.get_model_metadata(model.name) == model.metadata
-                arrays = model.arrays(rows=400)
+                arrays = model.arrays(rows=model.many)
                 wanted = server.outputs(model, arrays)
                 for binary in (True, False):
                     for coding in CODINGS:

@@ -137,7 +137,7 @@ def test_requests_may_be_compressed(server: Server, model: Model, coding: str) -
 @pytest.mark.parametrize("coding", COMPRESS)
 def test_binary_requests_may_be_compressed(server: Server, model: Model, coding: str) -> None:
     """The header's length is that of the JSON before compression."""
-    arrays = model.arrays(rows=500)
+    arrays = model.arrays(rows=model.many)
     head, data = model.binary(arrays)
     answer = server.http.post(
         model.infer,
@@ -153,7 +153,7 @@ def test_answers_are_compressed_only_for_those_who_ask(
     server: Server, model: Model, coding: str
 ) -> None:
     """In a coding that was named, or not at all; the content is the same."""
-    arrays = model.arrays(rows=500)
+    arrays = model.arrays(rows=model.many)
     request = model.request(arrays)
     answer = server.http.post(model.infer, json=request, headers={"Accept-Encoding": coding})
     assert answer.status_code == 200, answer.text
