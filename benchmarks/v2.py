@@ -1,6 +1,6 @@
 """4,096 heart rows by the Open Inference Protocol, beside ONNX Runtime alone.
 
-    python benchmarks/v2.py [--rows 4096] [--seconds 3] [--rounds 5]
+    python benchmarks/v2.py [--model heart] [--rows 4096] [--seconds 3] [--rounds 5]
 
 ONNX Runtime alone is the same file in this process, one thread, arrays ready in memory. The service
 is another process; the client is this one and shares the machine, so only the ratios mean anything.
@@ -19,15 +19,13 @@ from single_row import load, server
 from service.artifact import read_artifact
 from service.settings import Settings
 
-PATH = "/v2/models/heart/infer"
 
-
-def bare(rows: "np.ndarray") -> float:
+def bare(model: str, rows: "np.ndarray") -> float:
     """Runs a second of a loop around the session, for a second."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
-    model = read_artifact(Settings().models_dir, "heart").model
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    file = read_artifact(Settings().models_dir, model).model
+    session = ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     session.run(None, {"features": rows})
     return repeated(lambda: session.run(None, {"features": rows}), 1)
 
@@ -41,13 +39,14 @@ def repeated(call, seconds: float) -> float:
     return calls / (now - start)
 
 
-def as_request(body: bytes, *headers: str) -> bytes:
+def as_request(model: str, body: bytes, *headers: str) -> bytes:
     """The bytes of a POST."""
-    lines = [f"POST {PATH} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *headers]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    path = f"POST /v2/models/{model}/infer HTTP/1.1"
+    lines = [path, "Host: x", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
 
 
-def requests(rows: "np.ndarray") -> dict[str, bytes]:
+def requests(model: str, rows: "np.ndarray") -> dict[str, bytes]:
     """The same rows in each form."""
     tensor = {"name": "features", "shape": list(rows.shape), "datatype": "FP32"}
     data = rows.tobytes()
@@ -57,29 +56,32 @@ def requests(rows: "np.ndarray") -> dict[str, bytes]:
     values = [None if np.isnan(value) else value for value in rows.ravel().tolist()]
     text = json.dumps({"inputs": [tensor | {"data": values}]}).encode()
     return {
-        "V2 binary": as_request(head + data, f"Inference-Header-Content-Length: {len(head)}"),
-        "V2 raw": as_request(data, "Inference-Header-Content-Length: 0"),
-        "V2 JSON": as_request(text),
+        "V2 binary": as_request(
+            model, head + data, f"Inference-Header-Content-Length: {len(head)}"
+        ),
+        "V2 raw": as_request(model, data, "Inference-Header-Content-Length: 0"),
+        "V2 JSON": as_request(model, text),
     }
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--model", default="heart", help="heart, or another recipe of it")
     parser.add_argument("--rows", type=int, default=4096)
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    golden, _ = read_artifact(Settings().models_dir, "heart").golden()
+    golden, _ = read_artifact(Settings().models_dir, arguments.model).golden()
     rows = np.resize(golden, (arguments.rows, golden.shape[1]))
-    forms = requests(rows)
+    forms = requests(arguments.model, rows)
 
     rates: dict[str, list[float]] = {}
     with server("service.cli serve --port") as port:
         for request in forms.values():
             asyncio.run(load(port, request, 1, 0.5))
         for _ in range(arguments.rounds):
-            measured = {"ONNX Runtime alone": bare(rows)}
+            measured = {"ONNX Runtime alone": bare(arguments.model, rows)}
             for name, request in forms.items():
                 for connections in (1, 4):
                     times = asyncio.run(load(port, request, connections, arguments.seconds))

@@ -33,6 +33,7 @@ Probabilities for patients (heart disease) and card clients (default); digits an
 from pictures.
 
 Every error is `application/problem+json` and names each bad field, what was expected and what came.
+Under `/v2` every model speaks the Open Inference Protocol (KServe, Triton), with its errors.
 Not a medical device; not a credit decision by itself.
 """
 

@@ -11,7 +11,7 @@ from service.errors import FieldProblem, SettingsError
 
 PREFIX = "FORETELL_"
 # Read by other parts of Foretell (training, tests), so not misspelt settings of the service.
-ELSEWHERE = frozenset({"FORETELL_DATA_DIR"})
+ELSEWHERE = frozenset({"FORETELL_DATA_DIR", "FORETELL_V2_URL", "FORETELL_V2_MODELS"})
 
 
 class Settings(BaseSettings):
@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     """Where models run. `auto`: CUDA if it works, else the CPU. `cuda`: not ready without it."""
 
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
-    """Longest request body taken in; more is refused with 413."""
+    """Longest request body taken in, also when decompressed; more is refused with 413."""
 
     max_pixels: int = Field(50_000_000, ge=28 * 28)
     """Largest picture decoded (width times height); more is refused with 413."""
