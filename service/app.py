@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from types import ModuleType
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -27,6 +28,7 @@ from service.routes.predict import predict_router
 from service.settings import Settings
 from service.tasks import TASKS
 from service.v2.routes import OpenInference
+from service.v2.statistics import Statistics
 
 DESCRIPTION = """
 Probabilities for patients (heart disease) and card clients (default); digits and garments told
@@ -41,11 +43,15 @@ Not a medical device; not a credit decision by itself.
 def create_app(settings: Settings) -> FastAPI:
     """The service. Its lifespan loads the models in a thread, so that /livez answers at once."""
     repository = Repository(settings.models_dir, TASKS, settings.device)
+    rpc = None if settings.grpc_port is None else _grpc()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loading = asyncio.create_task(asyncio.to_thread(repository.load_all))
+        grpc_server = None if rpc is None else await rpc.start(app.state, settings)
         yield
+        if grpc_server is not None:
+            await grpc_server.stop(settings.shutdown_seconds)
         await loading
         repository.close()
 
@@ -56,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.repository = repository
     app.state.settings = settings
     app.state.draining = False
+    app.state.statistics = Statistics()
     predict = [predict_router(task) for task in TASKS.values()]
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
@@ -71,6 +78,15 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestContext)
     _add_problem_schema(app)
     return app
+
+
+def _grpc() -> ModuleType:
+    try:
+        from service.v2 import rpc  # takes time, and is an extra
+    except ImportError as error:
+        needs = "pip install 'foretell[grpc]'"
+        raise errors.SettingsError(f"FORETELL_GRPC_PORT needs {needs} ({error})") from error
+    return rpc
 
 
 async def _foretell_error(request: Request, error: Exception) -> Response:

@@ -11,7 +11,9 @@ from service.errors import FieldProblem, SettingsError
 
 PREFIX = "FORETELL_"
 # Read by other parts of Foretell (training, tests), so not misspelt settings of the service.
-ELSEWHERE = frozenset({"FORETELL_DATA_DIR", "FORETELL_V2_URL", "FORETELL_V2_MODELS"})
+ELSEWHERE = frozenset(
+    {"FORETELL_DATA_DIR", "FORETELL_V2_URL", "FORETELL_V2_GRPC", "FORETELL_V2_MODELS"}
+)
 
 
 class Settings(BaseSettings):
@@ -26,6 +28,9 @@ class Settings(BaseSettings):
 
     port: int = Field(8000, ge=0, le=65535)
     """TCP port to listen on; 0 takes a free one."""
+
+    grpc_port: int | None = Field(None, ge=0, le=65535)
+    """TCP port of the Open Inference Protocol over gRPC; 0 takes a free one. None: no gRPC."""
 
     models_dir: Path = Path(__file__).resolve().parent.parent / "models"
     """Folder of `<name>/<version>/model.onnx`; the only place models are ever loaded from."""

@@ -11,4 +11,5 @@ statistics.py   what it counts
 compression.py  gzip and deflate, both ways
 replies.py      an HTTP answer, and errors as the protocol words them
 routes.py       HTTP: paths to answers
+rpc.py          gRPC, imported only where it is wanted
 """

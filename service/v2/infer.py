@@ -1,10 +1,10 @@
 """An inference: the request's bytes to an array, through the session, and to the answer's bytes."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,37 +38,36 @@ class Timing:
     output: int
 
 
-@dataclass(frozen=True)
-class InferAnswer:
-    """The JSON of an answer, and the data behind it of those outputs that go as bytes."""
-
-    json: bytes
-    data: Sequence[memoryview]
-    timing: Timing
+Answer = TypeVar("Answer")
+Decode = Callable[[], tuple[InferRequest, NDArray[Any]]]
+Encode = Callable[[InferRequest, Sequence[RequestedOutput], dict[str, NDArray[Any]]], Answer]
 
 
-def infer(served: Served, body: bytes, json_size: int | None) -> InferAnswer:
-    """Answer one request: `json_size` bytes of JSON, then the data of binary inputs.
+def infer(served: Served, decode: Decode, encode: Encode[Answer]) -> tuple[Answer, Timing]:
+    """Answer one request, whatever it came in: `decode` reads it, `encode` words the answer.
 
-    None: all of it is JSON. 0: there is no JSON, and all of it is the data of the only input.
     Raises InvalidPayload, Unsupported or InvalidOutput.
     """
     start = perf_counter_ns()
-    request, batch = decode(served.predictor, body, json_size)
+    request, batch = decode()
     wanted = chosen(request, served.predictor.outputs)
     decoded = perf_counter_ns()
     outputs = run(served, batch)
     computed = perf_counter_ns()
-    json, data = encode(served, request.id, wanted, outputs)
+    answer = encode(request, wanted, outputs)
     done = perf_counter_ns()
     timing = Timing(len(batch), decoded - start, computed - decoded, done - computed)
-    return InferAnswer(json, data, timing)
+    return answer, timing
 
 
 def decode(
     predictor: Predictor, body: bytes, json_size: int | None
 ) -> tuple[InferRequest, NDArray[Any]]:
-    """What is asked, and the batch. Raises InvalidPayload or Unsupported."""
+    """What is asked by HTTP, and the batch: `json_size` bytes of JSON, then binary inputs.
+
+    None: all of it is JSON. 0: there is no JSON, and all of it is the data of the only input.
+    Raises InvalidPayload or Unsupported.
+    """
     if json_size == 0:
         return InferRequest(None, (), (), binary=True), _raw(predictor.input, body)
     if json_size is None:
@@ -78,7 +77,7 @@ def decode(
         raise refuse("Inference-Header-Content-Length", expected, echo(json_size))
     data = memoryview(body)
     request = read_request(data[:json_size])
-    return request, _batch(request.inputs, predictor.input, data[json_size:])
+    return request, batch_of(request.inputs, predictor.input, data[json_size:])
 
 
 def _raw(tensor: Tensor, body: bytes) -> NDArray[Any]:
@@ -90,7 +89,8 @@ def _raw(tensor: Tensor, body: bytes) -> NDArray[Any]:
     return from_bytes(memoryview(body), shape, np.dtype(tensor.dtype))
 
 
-def _batch(inputs: Sequence[InputTensor], tensor: Tensor, data: memoryview) -> NDArray[Any]:
+def batch_of(inputs: Sequence[InputTensor], tensor: Tensor, data: memoryview) -> NDArray[Any]:
+    """The model's only input, from a request's; `data` are binary ones. Raises InvalidPayload."""
     names = [given.name for given in inputs]
     if names != [tensor.name]:
         got = ", ".join(echo(name) for name in names[:8]) or "none"
@@ -157,11 +157,11 @@ def blame(served: Served, output: str, row: int, values: NDArray[Any]) -> Except
 
 def encode(
     served: Served,
-    request_id: str | None,
+    request: InferRequest,
     wanted: Sequence[RequestedOutput],
     outputs: dict[str, NDArray[Any]],
 ) -> tuple[bytes, Sequence[memoryview]]:
-    """The answer's JSON, and the data behind it: views of the outputs, not copies."""
+    """The JSON of an answer, and the data behind it: views of the outputs, not copies."""
     data: list[memoryview] = []
     described: list[dict[str, Any]] = []
     for output in wanted:
@@ -178,10 +178,10 @@ def encode(
         else:
             described.append(tensor | {"data": array.ravel().tolist()})
     names = {"model_name": served.card.name, "model_version": served.card.version}
-    given = {} if request_id is None else {"id": request_id}
+    given = {} if request.id is None else {"id": request.id}
     return to_json(names | given | {"outputs": described}), data
 
 
-def quick(served: Served, body: bytes, limit_us: float) -> bool:
-    """Whether a body is so short that its rows, as many as it may hold, are done in `limit_us`."""
-    return len(body) * served.row_us <= limit_us * row_bytes(served.predictor.input)
+def quick(served: Served, length: int, limit_us: float) -> bool:
+    """Whether so many bytes, with as many rows as they may hold, are done in `limit_us`."""
+    return length * served.row_us <= limit_us * row_bytes(served.predictor.input)

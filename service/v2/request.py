@@ -4,6 +4,7 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 Checked by hand and up to the first error: a body of millions of bad fields costs one message.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,10 +107,15 @@ def _outputs(values: list[Any], binary: bool) -> tuple[RequestedOutput, ...]:
 def _parameters(owner: dict[str, Any], field: str) -> dict[str, Any]:
     # Custom parameters are the caller's own affair; no model here knows any.
     parameters = _object(_given(owner, "parameters", {}), field)
+    check_offered(parameters, field)
+    return parameters
+
+
+def check_offered(parameters: Mapping[str, object], field: str) -> None:
+    """Raises Unsupported for a parameter that asks for what is not offered here."""
     for name in NOT_OFFERED:
         if parameters.get(name):
             raise Unsupported(f"{field}.{name} asks for an extension that is not offered here")
-    return parameters
 
 
 def _flag(parameters: dict[str, Any], name: str, field: str, default: bool) -> bool:

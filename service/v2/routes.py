@@ -7,8 +7,9 @@ through no one else's hands.
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from pydantic_core import from_json
@@ -21,9 +22,10 @@ from service.problems import echo
 from service.repository import INLINE_US, Repository, Served
 from service.v2 import metadata
 from service.v2.compression import SHORTEST, accepted, compress, decompress
-from service.v2.infer import InferAnswer, infer, quick
+from service.v2.infer import Timing, decode, encode, infer, quick
 from service.v2.metadata import find
 from service.v2.replies import (
+    JSON,
     Header,
     Reply,
     failure,
@@ -51,7 +53,6 @@ class Call:
 
     scope: Scope
     receive: Receive
-    statistics: Statistics
     name: str = ""
     version: str | None = None
 
@@ -66,6 +67,12 @@ class Call:
         """The models."""
         repository: Repository = self.state.repository
         return repository
+
+    @property
+    def statistics(self) -> Statistics:
+        """What is counted."""
+        statistics: Statistics = self.state.statistics
+        return statistics
 
     @property
     def limit(self) -> int:
@@ -161,27 +168,28 @@ async def model_infer(call: Call) -> Reply:
         packed = header(call.scope, b"content-encoding")
         json_size = size_header(call.scope, JSON_SIZE)
 
-        def answer() -> tuple[InferAnswer, Reply]:
+        def answer() -> tuple[Reply, Timing]:
             plain = body if packed is None else decompress(body, packed, call.limit)
-            answered = infer(served, plain, json_size)
-            return answered, _reply(answered, coding)
+            read = partial(decode, served.predictor, plain, json_size)
+            (json, data), timing = infer(served, read, partial(encode, served))
+            return _reply(json, data, coding), timing
 
-        if packed is None and quick(served, body, INLINE_US):
-            answered, reply = answer()
+        if packed is None and quick(served, len(body), INLINE_US):
+            reply, timing = answer()
         else:
-            answered, reply = await asyncio.to_thread(answer)
+            reply, timing = await asyncio.to_thread(answer)
     except Exception:
         counts.failed(time.perf_counter_ns() - start)
         raise
-    counts.succeeded(answered.timing, time.perf_counter_ns() - start)
+    counts.succeeded(timing, time.perf_counter_ns() - start)
     return reply
 
 
-def _reply(answered: InferAnswer, coding: str | None) -> Reply:
-    parts: list[bytes | memoryview] = [answered.json, *answered.data]
-    headers: list[Header] = [(b"content-type", b"application/json")]
-    if answered.data:
-        headers = [BINARY, (JSON_SIZE, b"%d" % len(answered.json))]
+def _reply(json: bytes, data: Sequence[memoryview], coding: str | None) -> Reply:
+    parts: list[bytes | memoryview] = [json, *data]
+    headers: list[Header] = [JSON]
+    if data:
+        headers = [BINARY, (JSON_SIZE, b"%d" % len(json))]
     if coding is not None and sum(map(len, parts)) >= SHORTEST:
         return Reply(
             [compress(parts, coding)], 200, [*headers, (b"content-encoding", coding.encode())]
@@ -211,7 +219,7 @@ class OpenInference:
     """Middleware: whatever is asked under /v2 is answered here, all else goes on."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self.app, self.statistics = app, Statistics()
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on."""
@@ -248,4 +256,4 @@ class OpenInference:
         if scope["method"] != method:
             message = f"{echo(path)} does not answer {scope['method']}"
             return failure(405, message, (b"allow", method.encode()))
-        return await handler(Call(scope, receive, self.statistics, name, version))
+        return await handler(Call(scope, receive, name, version))

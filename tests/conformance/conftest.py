@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -9,21 +10,43 @@ import pytest
 from tests.conformance.protocol import Model, Server
 from tests.requirements import cannot_run
 
-URL, MODELS = "FORETELL_V2_URL", "FORETELL_V2_MODELS"
+URL, GRPC, MODELS = "FORETELL_V2_URL", "FORETELL_V2_GRPC", "FORETELL_V2_MODELS"
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where a server listens."""
+
+    url: str
+    grpc: str | None
 
 
 @pytest.fixture(scope="session")
-def url() -> Iterator[str]:
-    """Where the server listens: scheme, host and port."""
+def addresses() -> Iterator[Addresses]:
+    """Of the server that the environment names, or of our own."""
     given = os.environ.get(URL)
     if given:
-        yield given.rstrip("/")
+        yield Addresses(given.rstrip("/"), os.environ.get(GRPC))
         return
     from tests.service.test_readme import ROOT
     from tests.service.test_serving import serving
 
-    with serving(ROOT / "models") as running:
-        yield running.url
+    with serving(ROOT / "models", FORETELL_GRPC_PORT="0") as running:
+        yield Addresses(running.url, str(running.of("listening for gRPC")[0]["address"]))
+
+
+@pytest.fixture(scope="session")
+def url(addresses: Addresses) -> str:
+    """Where the server listens for HTTP: scheme, host and port."""
+    return addresses.url
+
+
+@pytest.fixture(scope="session")
+def grpc_address(addresses: Addresses) -> str:
+    """Where it listens for gRPC: host and port."""
+    if addresses.grpc is None:
+        pytest.skip(f"no gRPC of this server is named; set {GRPC}")
+    return addresses.grpc
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,254 @@
+"""The Open Inference Protocol over gRPC, from the same sessions as everything else.
+
+The protocol's messages are the published ones, as `tritonclient` brings them, compiled: nothing is
+declared anew here. Imported only where `grpc_port` is set: needs the extra `foretell[grpc]`.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.json_format import ParseDict
+from numpy.typing import NDArray
+from starlette.datastructures import State
+from tritonclient.grpc import model_config_pb2, service_pb2
+
+from service.contract import Tensor
+from service.errors import ForetellError, ModelNotReady, SettingsError, Unsupported
+from service.problems import STATUS
+from service.repository import INLINE_US, Repository, Served
+from service.settings import Settings
+from service.v2 import metadata
+from service.v2.infer import Timing, batch_of, infer, quick
+from service.v2.metadata import find
+from service.v2.request import InferRequest, InputTensor, RequestedOutput, check_offered
+from service.v2.statistics import Statistics
+from service.v2.tensors import DATATYPES, refuse
+
+log = structlog.get_logger("foretell.grpc")
+
+SERVICE = "inference.GRPCInferenceService"
+CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    404: grpc.StatusCode.NOT_FOUND,
+    415: grpc.StatusCode.INVALID_ARGUMENT,
+    422: grpc.StatusCode.INVALID_ARGUMENT,
+    501: grpc.StatusCode.UNIMPLEMENTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+}
+"""gRPC's word for each HTTP status of a domain error; INTERNAL for any other."""
+CONTENTS = {
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+}
+"""Where a datatype's values are if they are not raw; FP16 is always raw."""
+
+
+class Methods:
+    """One coroutine for each method of the protocol that is offered, by the protocol's name."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._repository: Repository = state.repository
+        self._statistics: Statistics = state.statistics
+
+    async def ServerLive(self, _: Any) -> Any:  # noqa: N802  # the protocol's names
+        """Whether the process answers."""
+        return service_pb2.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, _: Any) -> Any:  # noqa: N802
+        """As /readyz."""
+        ready = not self._state.draining and not self._repository.not_ready()
+        return service_pb2.ServerReadyResponse(ready=ready)
+
+    async def ModelReady(self, request: Any) -> Any:  # noqa: N802
+        """Whether a model answers; one that there is not is an error."""
+        try:
+            self._find(request)
+        except ModelNotReady:
+            return service_pb2.ModelReadyResponse(ready=False)
+        return service_pb2.ModelReadyResponse(ready=True)
+
+    async def ServerMetadata(self, _: Any) -> Any:  # noqa: N802
+        """Name, version and extensions; binary data are no extension of this form."""
+        return ParseDict(metadata.server(), service_pb2.ServerMetadataResponse())
+
+    async def ModelMetadata(self, request: Any) -> Any:  # noqa: N802
+        """A model's tensors."""
+        described = metadata.model(self._find(request))
+        return ParseDict(described, service_pb2.ModelMetadataResponse())
+
+    async def ModelConfig(self, request: Any) -> Any:  # noqa: N802
+        """Triton's ModelConfig."""
+        config = metadata.config(self._find(request))
+        message = ParseDict(config, model_config_pb2.ModelConfig())
+        return service_pb2.ModelConfigResponse(config=message)
+
+    async def ModelStatistics(self, request: Any) -> Any:  # noqa: N802
+        """Of one model, or of all that are ready."""
+        ready = [n for n in self._repository.expected if n not in self._repository.not_ready()]
+        served = [self._find(request)] if request.name else map(self._repository.get, ready)
+        shown = {"model_stats": [self._statistics.shown(one) for one in served]}
+        return ParseDict(shown, service_pb2.ModelStatisticsResponse())
+
+    async def RepositoryIndex(self, request: Any) -> Any:  # noqa: N802
+        """Every version on disk, and which of them answers."""
+        listed = {"models": metadata.index(self._repository, request.ready)}
+        return ParseDict(listed, service_pb2.RepositoryIndexResponse())
+
+    async def RepositoryModelLoad(self, _: Any) -> Any:  # noqa: N802
+        """Not offered."""
+        raise Unsupported("models are loaded when the service starts, not by callers")
+
+    async def RepositoryModelUnload(self, _: Any) -> Any:  # noqa: N802
+        """Not offered."""
+        raise Unsupported("models are loaded when the service starts, not by callers")
+
+    async def ModelInfer(self, request: Any) -> Any:  # noqa: N802
+        """Inference, with raw contents or typed ones; answers are raw."""
+        served = find(self._repository, request.model_name, request.model_version or None)
+        counts, start = self._statistics.of(served), time.perf_counter_ns()
+        read = partial(_decode, request, served.predictor.input)
+        work = partial(infer, served, read, partial(_encode, served))
+        try:
+            answer: tuple[Any, Timing]
+            if quick(served, request.ByteSize(), INLINE_US):
+                answer = work()
+            else:
+                answer = await asyncio.to_thread(work)
+        except Exception:
+            counts.failed(time.perf_counter_ns() - start)
+            raise
+        counts.succeeded(answer[1], time.perf_counter_ns() - start)
+        return answer[0]
+
+    def _find(self, request: Any) -> Served:
+        return find(self._repository, request.name, request.version or None)
+
+
+def _decode(request: Any, tensor: Tensor) -> tuple[InferRequest, NDArray[Any]]:
+    _parameters(request, "parameters")
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise refuse("raw_input_contents", f"{len(request.inputs)}, one an input", f"{len(raw)}")
+    inputs = [
+        _input(given, raw[place] if raw else None, f"inputs[{place}]")
+        for place, given in enumerate(request.inputs)
+    ]
+    outputs = [
+        RequestedOutput(_named(output, f"outputs[{place}]"), binary=True)
+        for place, output in enumerate(request.outputs)
+    ]
+    if len({output.name for output in outputs}) < len(outputs):
+        raise refuse("outputs", "each output once", "one again")
+    data = memoryview(b"".join(raw))
+    asked = InferRequest(request.id or None, tuple(inputs), tuple(outputs), binary=True)
+    return asked, batch_of(inputs, tensor, data)
+
+
+def _input(given: Any, raw: bytes | None, field: str) -> InputTensor:
+    name, shape, size = _named(given, field), list(given.shape), None
+    values: list[Any] | None = None
+    if raw is None:
+        values = list(getattr(given.contents, CONTENTS.get(given.datatype, "bytes_contents")))
+    elif given.HasField("contents"):
+        raise refuse(field, "either contents or raw_input_contents", "both")
+    else:
+        size = len(raw)
+    return InputTensor(name, shape, given.datatype, values, size)
+
+
+def _named(tensor: Any, field: str) -> str:
+    _parameters(tensor, f"{field}.parameters")
+    return str(tensor.name)
+
+
+def _parameters(owner: Any, field: str) -> None:
+    values = {
+        name: getattr(value, value.WhichOneof("parameter_choice") or "bool_param")
+        for name, value in owner.parameters.items()
+    }
+    check_offered(values, field)
+
+
+def _encode(
+    served: Served,
+    request: InferRequest,
+    wanted: list[RequestedOutput],
+    outputs: dict[str, NDArray[Any]],
+) -> Any:
+    answer = service_pb2.ModelInferResponse(
+        model_name=served.card.name, model_version=served.card.version, id=request.id or ""
+    )
+    for output in wanted:
+        array = outputs[output.name]
+        datatype = DATATYPES[array.dtype.name]
+        answer.outputs.add(name=output.name, datatype=datatype, shape=array.shape)
+        answer.raw_output_contents.append(array.tobytes())
+    return answer
+
+
+def _method(name: str, answer: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def respond(request: Any, context: Any) -> Any:
+        start = time.perf_counter()
+        code, result, message = grpc.StatusCode.OK, None, ""
+        try:
+            result = await answer(request)
+        except ForetellError as error:
+            code = CODES.get(STATUS[type(error)], grpc.StatusCode.INTERNAL)
+            message = str(error)
+        except Exception:
+            log.exception("call crashed", method=name)
+            code = grpc.StatusCode.INTERNAL
+            message = "an error in the service, not in your request; the log has it"
+        ms = round((time.perf_counter() - start) * 1000, 2)
+        log.info("call", method=name, status=code.name, ms=ms)
+        if code is not grpc.StatusCode.OK:
+            await context.abort(code, message)
+        return result
+
+    word = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name[name]
+    asked, answered = word.input_type.name, word.output_type.name
+    return grpc.unary_unary_rpc_method_handler(
+        respond,
+        request_deserializer=getattr(service_pb2, asked).FromString,
+        response_serializer=getattr(service_pb2, answered).SerializeToString,
+    )
+
+
+async def start(state: State, settings: Settings) -> Any:
+    """A server that listens on `grpc_port`. Raises SettingsError if it cannot.
+
+    Messages of more than `max_body_bytes` are refused, as bodies are.
+    """
+    methods = Methods(state)
+    handlers = {
+        name: _method(name, getattr(methods, name)) for name in vars(Methods) if name[0].isupper()
+    }
+    options = [
+        ("grpc.max_receive_message_length", settings.max_body_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.so_reuseport", 0),  # a port that another process has is an error, as for HTTP
+    ]
+    server = grpc.aio.server(options=options)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    try:
+        port = server.add_insecure_port(f"{host}:{settings.grpc_port}")
+    except RuntimeError as error:
+        raise SettingsError(f"FORETELL_GRPC_PORT: {error}") from error
+    await server.start()
+    log.info("listening for gRPC", address=f"{host}:{port}")
+    return server
