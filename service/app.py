@@ -27,6 +27,7 @@ from service.routes import health, home, models
 from service.routes.predict import predict_router
 from service.settings import Settings
 from service.tasks import TASKS
+from service.v2.declared import declared_router
 from service.v2.routes import OpenInference
 from service.v2.statistics import Statistics
 
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
     app.include_router(models.router, responses=_documented(404))
+    app.include_router(declared_router())
     app.include_router(health.router)
     app.include_router(home.router)
     app.add_exception_handler(errors.ForetellError, _foretell_error)

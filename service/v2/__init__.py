@@ -10,6 +10,8 @@ metadata.py     what the protocol says of the server and its models
 statistics.py   what it counts
 compression.py  gzip and deflate, both ways
 replies.py      an HTTP answer, and errors as the protocol words them
-routes.py       HTTP: paths to answers
-rpc.py          gRPC, imported only where it is wanted
+calls.py        what is asked by HTTP, one function a question
+routes.py       paths to calls, errors to replies
+messages.py     inference by gRPC: messages to arrays and back
+rpc.py          the gRPC server; this and messages.py are imported only where it is wanted
 """

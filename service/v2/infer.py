@@ -75,9 +75,9 @@ def decode(
     if json_size > len(body):
         expected = f"a length within the body's {len(body):,} bytes"
         raise refuse("Inference-Header-Content-Length", expected, echo(json_size))
-    data = memoryview(body)
-    request = read_request(data[:json_size])
-    return request, batch_of(request.inputs, predictor.input, data[json_size:])
+    request = read_request(body[:json_size])
+    data = memoryview(body)[json_size:]
+    return request, batch_of(request.inputs, predictor.input, data)
 
 
 def _raw(tensor: Tensor, body: bytes) -> NDArray[Any]:

@@ -19,6 +19,9 @@ INPUT = frozenset({"name", "shape", "datatype", "parameters", "data"})
 OUTPUT = frozenset({"name", "parameters"})
 # Extensions of Triton's that would change the answer: not to be passed over in silence.
 NOT_OFFERED = ("shared_memory_region", "classification", "sequence_id")
+MOST_PARTS = 250_000
+"""Lists, objects and fields of one body. Millions of them would hold up every caller for seconds;
+as many numbers do not."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,14 @@ class InferRequest:
     binary: bool
 
 
-def read_request(json: bytes | memoryview) -> InferRequest:
+def read_request(json: bytes) -> InferRequest:
     """The request in some JSON. Raises InvalidPayload or Unsupported."""
+    parts = json.count(b"[") + json.count(b"{") + json.count(b":")
+    if parts > MOST_PARTS:
+        expected = f"at most {MOST_PARTS:,} lists and fields (data may be flat, or binary)"
+        raise refuse("body", expected, f"{parts:,}")
     try:
-        document = from_json(bytes(json))
+        document = from_json(json)
     except ValueError as error:
         raise refuse("body", f"valid JSON ({error})", f"{len(json)} bytes") from error
     request = _object(document, "body", REQUEST)

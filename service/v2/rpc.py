@@ -13,21 +13,18 @@ from typing import Any
 import grpc
 import structlog
 from google.protobuf.json_format import ParseDict
-from numpy.typing import NDArray
 from starlette.datastructures import State
 from tritonclient.grpc import model_config_pb2, service_pb2
 
-from service.contract import Tensor
 from service.errors import ForetellError, ModelNotReady, SettingsError, Unsupported
 from service.problems import STATUS
 from service.repository import INLINE_US, Repository, Served
 from service.settings import Settings
 from service.v2 import metadata
-from service.v2.infer import Timing, batch_of, infer, quick
+from service.v2.infer import Timing, infer, quick
+from service.v2.messages import decode, encode
 from service.v2.metadata import find
-from service.v2.request import InferRequest, InputTensor, RequestedOutput, check_offered
 from service.v2.statistics import Statistics
-from service.v2.tensors import DATATYPES, refuse
 
 log = structlog.get_logger("foretell.grpc")
 
@@ -41,19 +38,6 @@ CODES = {
     503: grpc.StatusCode.UNAVAILABLE,
 }
 """gRPC's word for each HTTP status of a domain error; INTERNAL for any other."""
-CONTENTS = {
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-}
-"""Where a datatype's values are if they are not raw; FP16 is always raw."""
 
 
 class Methods:
@@ -120,8 +104,8 @@ class Methods:
         """Inference, with raw contents or typed ones; answers are raw."""
         served = find(self._repository, request.model_name, request.model_version or None)
         counts, start = self._statistics.of(served), time.perf_counter_ns()
-        read = partial(_decode, request, served.predictor.input)
-        work = partial(infer, served, read, partial(_encode, served))
+        read = partial(decode, request, served.predictor.input)
+        work = partial(infer, served, read, partial(encode, served))
         try:
             answer: tuple[Any, Timing]
             if quick(served, request.ByteSize(), INLINE_US):
@@ -136,68 +120,6 @@ class Methods:
 
     def _find(self, request: Any) -> Served:
         return find(self._repository, request.name, request.version or None)
-
-
-def _decode(request: Any, tensor: Tensor) -> tuple[InferRequest, NDArray[Any]]:
-    _parameters(request, "parameters")
-    raw = request.raw_input_contents
-    if raw and len(raw) != len(request.inputs):
-        raise refuse("raw_input_contents", f"{len(request.inputs)}, one an input", f"{len(raw)}")
-    inputs = [
-        _input(given, raw[place] if raw else None, f"inputs[{place}]")
-        for place, given in enumerate(request.inputs)
-    ]
-    outputs = [
-        RequestedOutput(_named(output, f"outputs[{place}]"), binary=True)
-        for place, output in enumerate(request.outputs)
-    ]
-    if len({output.name for output in outputs}) < len(outputs):
-        raise refuse("outputs", "each output once", "one again")
-    data = memoryview(b"".join(raw))
-    asked = InferRequest(request.id or None, tuple(inputs), tuple(outputs), binary=True)
-    return asked, batch_of(inputs, tensor, data)
-
-
-def _input(given: Any, raw: bytes | None, field: str) -> InputTensor:
-    name, shape, size = _named(given, field), list(given.shape), None
-    values: list[Any] | None = None
-    if raw is None:
-        values = list(getattr(given.contents, CONTENTS.get(given.datatype, "bytes_contents")))
-    elif given.HasField("contents"):
-        raise refuse(field, "either contents or raw_input_contents", "both")
-    else:
-        size = len(raw)
-    return InputTensor(name, shape, given.datatype, values, size)
-
-
-def _named(tensor: Any, field: str) -> str:
-    _parameters(tensor, f"{field}.parameters")
-    return str(tensor.name)
-
-
-def _parameters(owner: Any, field: str) -> None:
-    values = {
-        name: getattr(value, value.WhichOneof("parameter_choice") or "bool_param")
-        for name, value in owner.parameters.items()
-    }
-    check_offered(values, field)
-
-
-def _encode(
-    served: Served,
-    request: InferRequest,
-    wanted: list[RequestedOutput],
-    outputs: dict[str, NDArray[Any]],
-) -> Any:
-    answer = service_pb2.ModelInferResponse(
-        model_name=served.card.name, model_version=served.card.version, id=request.id or ""
-    )
-    for output in wanted:
-        array = outputs[output.name]
-        datatype = DATATYPES[array.dtype.name]
-        answer.outputs.add(name=output.name, datatype=datatype, shape=array.shape)
-        answer.raw_output_contents.append(array.tobytes())
-    return answer
 
 
 def _method(name: str, answer: Callable[[Any], Awaitable[Any]]) -> Any:

@@ -17,7 +17,9 @@ from service.predictor import Predictor
 from service.settings import Settings
 from service.tasks import TASKS
 from service.v2.compression import accepted, decompress
-from service.v2.infer import Timing
+from service.v2.infer import Timing, encode, run
+from service.v2.request import MOST_PARTS, InferRequest, RequestedOutput
+from service.v2.routes import CONTROL_PATHS, MODEL_PATHS, PATHS
 from service.v2.statistics import MOST_BATCH_SIZES, ModelStatistics
 from service.v2.tensors import cast, check_shape, from_bytes, from_json
 from tests.artifacts import write_artifact
@@ -160,6 +162,33 @@ def test_a_crash_is_an_error_without_a_word_of_the_inside(
     message = is_v2_error(answer, 500)
     assert "secret" not in message
     assert answer.headers["x-request-id"] in message
+
+
+def test_the_docs_list_every_path(client: TestClient) -> None:
+    """With the summary of its call; the example of an inference is one that is answered."""
+    paths = client.get("/openapi.json").json()["paths"]
+    listed = {path for path in paths if path.startswith("/v2")}
+    assert {"/v2", "/v2/models/{name}", "/v2/models/{name}/versions/{version}/infer"} <= listed
+    assert len(listed) == len(PATHS) + 2 * len(MODEL_PATHS) + len(CONTROL_PATHS)
+    declared = paths["/v2/models/{name}/infer"]["post"]
+    assert declared["summary"] == "Inference, with JSON or binary tensors"
+    example = declared["requestBody"]["content"]["application/json"]["example"]
+    assert client.post(INFER, json=example).json()["id"] == example["id"]
+
+
+def test_data_go_out_without_a_copy(client: TestClient) -> None:
+    """What is sent behind the JSON are the bytes that the session answered with."""
+    served = client.app.state.repository.get("heart")  # type: ignore[attr-defined]
+    outputs = run(served, np.zeros((3, FEATURES), np.float32))
+    wanted = [RequestedOutput("probability", binary=True)]
+    _, (data,) = encode(served, InferRequest(None, (), (), binary=True), wanted, outputs)
+    assert np.shares_memory(np.frombuffer(data, np.uint8), outputs["probability"])
+
+
+def test_a_body_of_millions_of_lists_is_refused_before_it_is_read(client: TestClient) -> None:
+    """Each would be an object of its own and hold up everyone else; numbers are quick."""
+    data = b'{"inputs": [' + b"[]," * (MOST_PARTS + 1) + b"1]}"
+    assert "flat, or binary" in is_v2_error(client.post(INFER, content=data), 400)
 
 
 def test_it_answers_under_a_root_path(models_dir: Path) -> None:
