@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
@@ -24,15 +25,43 @@ CONTENTS = {
     "FP64": "fp64_contents",
 }
 """Where a datatype's values are if they are not raw; FP16 is always raw."""
-MOST_TENSORS = 100
-"""Of a request; no model here has as many, and millions fit into a message."""
+MOST_FIELDS = 1000
+"""Of a message itself: tensors, parameters and so on. Millions fit into one, and parsed they take
+forty times its size."""
+
+
+def parse(kind: Any, data: bytes) -> Any:
+    """A message of some kind. Raises InvalidPayload if the bytes are none, or too many fields."""
+    if _fields(data) > MOST_FIELDS:
+        raise refuse("message", f"at most {MOST_FIELDS:,} fields", "more")
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise refuse("message", f"a {kind.DESCRIPTOR.name}", f"something else ({error})") from error
+
+
+def _fields(data: bytes) -> int:
+    # https://protobuf.dev/programming-guides/encoding/. What is malformed the parser refuses.
+    place = fields = 0
+    while place < len(data) and fields <= MOST_FIELDS:
+        tag, place = _varint(data, place)
+        value, after = _varint(data, place)
+        place = {0: after, 1: place + 8, 2: after + value, 5: place + 4}.get(tag & 7, len(data))
+        fields += 1
+    return fields
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    value = 0
+    for shift, byte in enumerate(data[place : place + 10]):
+        value |= (byte & 0x7F) << (7 * shift)
+        if byte < 0x80:
+            return value, place + shift + 1
+    return value, len(data)
 
 
 def decode(request: Any, tensor: Tensor) -> tuple[InferRequest, NDArray[Any]]:
     """What is asked by a ModelInferRequest, and the batch. Raises InvalidPayload or Unsupported."""
-    for field in ("inputs", "outputs"):
-        if (count := len(getattr(request, field))) > MOST_TENSORS:
-            raise refuse(field, f"at most {MOST_TENSORS}", f"{count:,}")
     _parameters(request, "parameters")
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):

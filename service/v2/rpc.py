@@ -22,7 +22,7 @@ from service.repository import INLINE_US, Repository, Served
 from service.settings import Settings
 from service.v2 import metadata
 from service.v2.infer import Timing, infer, quick
-from service.v2.messages import decode, encode
+from service.v2.messages import decode, encode, parse
 from service.v2.metadata import find
 from service.v2.statistics import Statistics
 
@@ -66,7 +66,7 @@ class Methods:
         return service_pb2.ModelReadyResponse(ready=True)
 
     async def ServerMetadata(self, _: Any) -> Any:  # noqa: N802
-        """Name, version and extensions; binary data are no extension of this form."""
+        """Name, version and extensions, as by HTTP."""
         return ParseDict(metadata.server(), service_pb2.ServerMetadataResponse())
 
     async def ModelMetadata(self, request: Any) -> Any:  # noqa: N802
@@ -123,11 +123,16 @@ class Methods:
 
 
 def _method(name: str, answer: Callable[[Any], Awaitable[Any]]) -> Any:
-    async def respond(request: Any, context: Any) -> Any:
+    word = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name[name]
+    asked = getattr(service_pb2, word.input_type.name)
+    answered = getattr(service_pb2, word.output_type.name)
+
+    async def respond(data: bytes, context: Any) -> Any:
         start = time.perf_counter()
-        code, result, message = grpc.StatusCode.OK, None, ""
+        code, message = grpc.StatusCode.OK, ""
+        result = answered()
         try:
-            result = await answer(request)
+            result = await answer(parse(asked, data))
         except ForetellError as error:
             code = CODES.get(STATUS[type(error)], grpc.StatusCode.INTERNAL)
             message = str(error)
@@ -135,18 +140,15 @@ def _method(name: str, answer: Callable[[Any], Awaitable[Any]]) -> Any:
             log.exception("call crashed", method=name)
             code = grpc.StatusCode.INTERNAL
             message = "an error in the service, not in your request; the log has it"
+        # Not `abort`: what that raises keeps the call's data until garbage is collected.
+        context.set_code(code)
+        context.set_details(message)
         ms = round((time.perf_counter() - start) * 1000, 2)
         log.info("call", method=name, status=code.name, ms=ms)
-        if code is not grpc.StatusCode.OK:
-            await context.abort(code, message)
         return result
 
-    word = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name[name]
-    asked, answered = word.input_type.name, word.output_type.name
     return grpc.unary_unary_rpc_method_handler(
-        respond,
-        request_deserializer=getattr(service_pb2, asked).FromString,
-        response_serializer=getattr(service_pb2, answered).SerializeToString,
+        respond, response_serializer=answered.SerializeToString
     )
 
 

@@ -54,14 +54,15 @@ def check_shape(tensor: Tensor, shape: Sequence[object], field: str) -> tuple[in
 
     A free dimension is of any size from 1: graphs differ in what they make of no rows at all.
     """
-    sizes = tuple(size for size in shape if type(size) is int)
-    fits = len(sizes) == len(shape) == len(tensor.shape) and all(
-        got == wanted if wanted is not None else got >= 1
-        for got, wanted in zip(sizes, tensor.shape, strict=True)
-    )
-    if not fits:
-        raise refuse(field, f"{shape_of(tensor)} (-1: any size from 1)", shown(shape))
-    return sizes
+    if len(shape) == len(tensor.shape):
+        sizes = tuple(size for size in shape if type(size) is int)
+        if len(sizes) == len(shape) and all(map(_size_fits, sizes, tensor.shape)):
+            return sizes
+    raise refuse(field, f"{shape_of(tensor)} (-1: any size from 1)", shown(shape))
+
+
+def _size_fits(size: int, wanted: int | None) -> bool:
+    return size >= 1 if wanted is None else size == wanted
 
 
 def shown(shape: Sequence[object]) -> str:

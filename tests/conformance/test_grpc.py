@@ -217,6 +217,8 @@ def test_bytes_that_are_no_message_do_no_harm(grpc_address: str, model: Model) -
             with pytest.raises(grpc.RpcError) as failed:
                 call(garbage, timeout=20)
             assert code_of(failed) in ("INTERNAL", "INVALID_ARGUMENT", "UNKNOWN")
+        with pytest.raises(grpc.RpcError):  # a hundred thousand inputs, all of them empty
+            call(b"\x0a\x01x" + b"\x2a\x00" * 100_000, timeout=20)
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         assert stub.ModelInfer(message_of(model)).outputs
 

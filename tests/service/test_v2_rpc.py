@@ -14,14 +14,16 @@ import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as grpc_client
+from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
 import service.v2
 from service.app import create_app
-from service.errors import SettingsError
+from service.errors import InvalidPayload, SettingsError
 from service.problems import STATUS
 from service.settings import Settings
 from service.tasks import TASKS
+from service.v2.messages import parse
 from service.v2.rpc import CODES
 from tests.service.test_serving import Service, serving
 from tests.waiting import wait_until
@@ -133,6 +135,16 @@ def test_without_the_extra_the_setting_is_an_error(
     with pytest.raises(SettingsError, match=r"pip install 'foretell\[grpc\]'"):
         create_app(Settings(models_dir=models_dir, grpc_port=0))
     create_app(Settings(models_dir=models_dir))
+
+
+def test_a_message_of_millions_of_fields_is_refused_before_it_is_parsed() -> None:
+    """Parsed, 2 bytes of an empty tensor take 90; a few tensors are a message as ever."""
+    kind = service_pb2.ModelInferRequest
+    for field in (b"\x2a\x00", b"\x32\x00", b"\x3a\x00", b"\x22\x00", b"\xf8\x07\x01"):
+        with pytest.raises(InvalidPayload, match="at most 1,000 fields"):
+            parse(kind, field * 2_000_000)
+    message = kind(model_name="heart", raw_input_contents=[b"x" * 300] * 999)
+    assert parse(kind, message.SerializeToString()) == message
 
 
 def test_every_status_has_a_code() -> None:
