@@ -73,7 +73,7 @@ async def one_connection(port: int, request: bytes, until: float, times: list[fl
         head = await reader.readuntil(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 200"):
             raise SystemExit(head.decode())
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
+        length = int(head.lower().partition(b"\r\ncontent-length: ")[2].partition(b"\r")[0])
         await reader.readexactly(length)
         times.append(time.perf_counter() - start)
     writer.close()

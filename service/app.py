@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from types import ModuleType
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -29,6 +30,9 @@ from service.routes import control, health, home, models
 from service.routes.predict import predict_router
 from service.settings import Settings
 from service.tasks import TASKS
+from service.v2.declared import declared_router
+from service.v2.routes import OpenInference
+from service.v2.statistics import Statistics
 from service.watcher import Watcher
 
 DESCRIPTION = """
@@ -36,6 +40,7 @@ Probabilities for patients (heart disease) and card clients (default); digits an
 from pictures.
 
 Every error is `application/problem+json` and names each bad field, what was expected and what came.
+Under `/v2` every model speaks the Open Inference Protocol (KServe, Triton), with its errors.
 Not a medical device; not a credit decision by itself.
 """
 
@@ -60,12 +65,16 @@ class Foretell(FastAPI):
 def create_app(settings: Settings) -> FastAPI:
     """The service. Its lifespan loads the models in a thread, so that /livez answers at once."""
     repository = Repository(settings.models_dir, TASKS, settings.device, settings.policy)
-    watcher = Watcher(repository, settings.poll_seconds)
+    rpc = None if settings.grpc_port is None else _grpc()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watcher = Watcher(repository, settings.poll_seconds)
         watcher.start()
+        grpc_server = None if rpc is None else await rpc.start(app.state, settings)
         yield
+        if grpc_server is not None:
+            await grpc_server.stop(settings.shutdown_seconds)
         await asyncio.to_thread(watcher.stop)
         repository.close()
 
@@ -77,18 +86,21 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         middleware=[
             Middleware(RequestContext),
+            Middleware(OpenInference),
             Middleware(BodyLimit, limit=settings.max_body_bytes),
         ],
     )
     app.state.repository = repository
     app.state.settings = settings
     app.state.draining = False
+    app.state.statistics = Statistics()
     predict = [predict_router(task) for task in TASKS.values()]
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
     app.include_router(models.router, responses=_documented(404))
     if settings.admin_key:
         app.include_router(control.router, responses=_documented(403, 404, 409, 503))
+    app.include_router(declared_router())
     app.include_router(health.router)
     app.include_router(home.router)
     app.add_exception_handler(errors.ForetellError, _foretell_error)
@@ -100,6 +112,15 @@ def create_app(settings: Settings) -> FastAPI:
         app.direct_calls = DirectCalls(direct_answers(predict), app.user_middleware)
     _add_problem_schema(app)
     return app
+
+
+def _grpc() -> ModuleType:
+    try:
+        from service.v2 import rpc  # takes time, and is an extra
+    except ImportError as error:
+        needs = "pip install 'foretell[grpc]'"
+        raise errors.SettingsError(f"FORETELL_GRPC_PORT needs {needs} ({error})") from error
+    return rpc
 
 
 async def _foretell_error(request: Request, error: Exception) -> Response:

@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="start the service")
     serve.add_argument("--host", help="address to listen on (FORETELL_HOST)")
     serve.add_argument("--port", type=int, help="port to listen on (FORETELL_PORT)")
+    serve.add_argument("--grpc-port", type=int, help="port for gRPC (FORETELL_GRPC_PORT)")
     serve.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
     serve.add_argument("--device", choices=("auto", "cpu", "cuda"), help="(FORETELL_DEVICE)")
     serve.set_defaults(run=run_serve)
@@ -67,6 +68,7 @@ def run_serve(arguments: argparse.Namespace) -> int:
     settings = read_settings(
         host=arguments.host,
         port=arguments.port,
+        grpc_port=arguments.grpc_port,
         models_dir=arguments.models_dir,
         device=arguments.device,
     )

@@ -8,6 +8,7 @@ them is how the service knows that a model was trained for the fields it is abou
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -110,6 +111,16 @@ class Feature(BaseModel):
     high: float | None = None
     zero_is_missing: bool = False
     codes: dict[int, str] = {}
+
+    def holds(self, value: float) -> bool:
+        """Whether a number in this column is one that the payload would have let through."""
+        if math.isnan(value):
+            return not self.required
+        if self.kind == "code":
+            return value in self.codes
+        assert self.low is not None
+        assert self.high is not None
+        return self.low <= value <= self.high or (self.zero_is_missing and value == 0)
 
     @classmethod
     def of(cls, name: str, field: FieldInfo) -> "Feature":

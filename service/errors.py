@@ -7,6 +7,7 @@ ForetellError
 │   ├── UnsupportedMediaType    a content type this route does not read
 │   ├── PayloadTooLarge         more bytes than the service takes in
 │   ├── NotAllowed              an operator's call without the operator's key
+│   ├── Unsupported             a feature of a protocol that this service does not offer
 │   └── PictureError
 │       ├── UnreadableImage     not a picture, or a damaged one
 │       ├── ImageTooLarge       more pixels than the service decodes
@@ -82,6 +83,10 @@ class NotAllowed(RequestError):
             "expected the header Authorization: Bearer <FORETELL_ADMIN_KEY of the service>, got "
             + ("another key" if came else "none")
         )
+
+
+class Unsupported(RequestError):
+    """The request asks for a feature of a protocol that this service does not offer."""
 
 
 class PictureError(RequestError):

@@ -23,6 +23,7 @@ STATUS: dict[type[ForetellError], int] = {
     errors.UnsupportedMediaType: 415,
     errors.PayloadTooLarge: 413,
     errors.NotAllowed: 403,
+    errors.Unsupported: 501,
     errors.UnreadableImage: 422,
     errors.ImageTooLarge: 413,
     errors.BlankImage: 422,

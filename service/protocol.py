@@ -5,6 +5,10 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+BEGIN = b"HTTP/1.1 "
+LONGEST_JOINED = 2**16
+"""Bytes of a body that are copied to go with the head; more take several packets anyway."""
+
 
 class JoiningTransport:
     """A transport that holds an answer's head back until the body follows, or the loop turns.
@@ -20,12 +24,15 @@ class JoiningTransport:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Send, or hold back."""
         if self._head is not None:
-            data, self._head = self._head + data, None
-        elif data.startswith(b"HTTP/1.1 "):
-            self._head = data
+            if len(data) > LONGEST_JOINED:
+                self.flush()
+            else:
+                data, self._head = self._head + data, None
+        elif data[: len(BEGIN)] == BEGIN:
+            self._head = bytes(data)
             self._loop.call_soon(self.flush)
             return
         self._transport.write(data)

@@ -14,7 +14,9 @@ from service.policy import Policy, parse_policy
 
 PREFIX = "FORETELL_"
 # Read by other parts of Foretell (training, tests), so not misspelt settings of the service.
-ELSEWHERE = frozenset({"FORETELL_DATA_DIR"})
+ELSEWHERE = frozenset(
+    {"FORETELL_DATA_DIR", "FORETELL_V2_URL", "FORETELL_V2_GRPC", "FORETELL_V2_MODELS"}
+)
 
 SECRETS = frozenset({"admin_key"})
 
@@ -32,6 +34,9 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     """TCP port to listen on; 0 takes a free one."""
 
+    grpc_port: int | None = Field(None, ge=0, le=65535)
+    """TCP port of the Open Inference Protocol over gRPC; 0 takes a free one. None: no gRPC."""
+
     models_dir: Path = Path(__file__).resolve().parent.parent / "models"
     """Folder of `<name>/<version>/model.onnx`; the only place models are ever loaded from."""
 
@@ -48,7 +53,7 @@ class Settings(BaseSettings):
     """Key of operators, at least 16 characters; without one, there are no control calls."""
 
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
-    """Longest request body taken in; more is refused with 413."""
+    """Longest request body taken in, also when decompressed; more is refused with 413."""
 
     max_pixels: int = Field(50_000_000, ge=28 * 28)
     """Largest picture decoded (width times height); more is refused with 413."""

@@ -1,7 +1,6 @@
 """Calls of an operator: there only with FORETELL_ADMIN_KEY, answered only to who sends it."""
 
 import asyncio
-import hmac
 from collections.abc import Callable
 from typing import Annotated
 
@@ -9,7 +8,6 @@ from fastapi import APIRouter, Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service import control
-from service.errors import NotAllowed
 from service.repository import Repository
 from service.routes.models import ModelDetail, detail_of
 from service.settings import Settings
@@ -24,9 +22,7 @@ def admin_only(
     """Raises NotAllowed unless the key came with the request."""
     settings: Settings = request.app.state.settings
     assert settings.admin_key is not None
-    key = settings.admin_key.get_secret_value().encode()
-    if sent is None or not hmac.compare_digest(sent.credentials.encode(), key):
-        raise NotAllowed(came=sent is not None)
+    control.authorise(settings.admin_key, sent.credentials if sent else None)
 
 
 router = APIRouter(prefix="/v1/models", tags=["control"], dependencies=[Depends(admin_only)])

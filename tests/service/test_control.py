@@ -186,3 +186,39 @@ def test_a_short_key_is_refused_at_the_start_and_not_shown(monkeypatch: pytest.M
     assert "letmein" not in str(refused.value)
     monkeypatch.setenv("FORETELL_ADMIN_KEY", KEY)
     assert KEY not in repr(read_settings())
+
+
+def test_the_open_inference_protocol_loads_and_unloads_too(client: TestClient) -> None:
+    """With the key alone; what a caller says of where a model lies or how it runs is refused."""
+    unload, load = (f"/v2/repository/models/heart/{action}" for action in ("unload", "load"))
+    for headers in ({}, {"authorization": "Bearer something else"}, {"authorization": KEY}):
+        refused = client.post(unload, headers=headers)
+        assert refused.status_code == 403, refused.text
+        assert "FORETELL_ADMIN_KEY" in refused.json()["error"]
+    moved = {"parameters": {"config": "{}", "file:1/model.onnx": "AAAA"}}
+    assert client.post(load, headers=OPERATOR, json=moved).status_code == 501
+    assert version(client) == "3"
+    kept = {"parameters": {"unload_dependents": False}}
+    assert client.post(unload, headers=OPERATOR, json=kept).json() == {}
+    assert client.get("/v2/models/heart/ready").status_code == 503
+    states = {
+        e["state"] for e in client.post("/v2/repository/index").json() if e["name"] == "heart"
+    }
+    assert "READY" not in states
+    assert client.post(load, headers=OPERATOR).json() == {}
+    assert version(client) == "3"
+    assert client.post(load.replace("heart", "wine"), headers=OPERATOR).status_code == 404
+
+
+def test_the_open_inference_protocol_takes_labels_for_versions(models: Path) -> None:
+    """In paths; the metadata list the versions that are served."""
+    (models / "heart" / LABELS).write_text(json.dumps({"canary": "3", "stable": "1"}))
+    with TestClient(create_app(Settings(models_dir=models, device="cpu"))) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        described = client.get("/v2/models/heart/versions/canary").json()
+        assert described["versions"] == ["1", "3"]
+        tensor = {"name": "features", "shape": [1, 13], "datatype": "FP32", "data": [60.0] * 13}
+        for path, wanted in (("", "1"), ("/versions/canary", "3"), ("/versions/1", "1")):
+            answer = client.post(f"/v2/models/heart{path}/infer", json={"inputs": [tensor]})
+            assert answer.json()["model_version"] == wanted, answer.text
+        assert client.get("/v2/models/heart/versions/7").status_code == 404

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("uvloop", reason="uvloop is not for this platform")
 
-from service.protocol import JoiningTransport
+from service.protocol import LONGEST_JOINED, JoiningTransport
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", b"true"
 
@@ -52,6 +52,21 @@ def test_a_head_leaves_with_its_body() -> None:
             transport.write(BODY)
 
     assert packets(use).packets == [HEAD + BODY] * 2
+
+
+def test_views_are_sent_like_bytes_and_long_ones_as_they_are() -> None:
+    """A tensor goes out without being copied; only a short one is, to go with its head."""
+    long = memoryview(bytes(LONGEST_JOINED + 1))
+
+    async def use(transport: JoiningTransport) -> None:
+        for body in (memoryview(BODY), long):
+            transport.write(HEAD)
+            transport.write(body)
+        transport.write(memoryview(BODY))
+
+    first, head, second, rest = packets(use).packets
+    assert (first, head, rest) == (HEAD + BODY, HEAD, BODY)
+    assert second is long
 
 
 def test_a_head_does_not_wait_for_a_body_that_is_late() -> None:
