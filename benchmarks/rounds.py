@@ -1,0 +1,126 @@
+"""Rounds of one request against many servers: each alone on the machine, in turn."""
+
+import json
+import statistics
+import urllib.request
+from collections.abc import Sequence
+from typing import Any
+
+import onnxruntime as ort
+from pydantic import BaseModel, ConfigDict
+
+from benchmarks.contenders import Contender
+from benchmarks.environments import Unavailable
+from benchmarks.load import Load, LoadFailed, drive
+from benchmarks.servers import running
+from service.artifact import read_artifact
+from service.settings import Settings
+from service.tasks.heart import TASK, Patient
+
+JSON = "application/json"
+MANY = 16
+CLOSE = 1e-6  # every server answers the same float32, written out in full
+Medians = dict[str, float]
+
+
+class Round(BaseModel):
+    """One server, once."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ready_seconds: float
+    memory_mb: float | None
+    many: Load
+    """Over 16 connections."""
+    alone: Load
+    """Over one."""
+
+
+def example() -> tuple[Any, float]:
+    """The payload and the probability that ONNX Runtime gives for it."""
+    extra = Patient.model_config["json_schema_extra"]
+    assert isinstance(extra, dict)
+    row = TASK.to_array([Patient.model_validate(extra["example"])])
+    model = read_artifact(Settings().models_dir, "heart").model
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    return extra["example"], float(session.run(["probability"], {"features": row})[0][0])
+
+
+def answer(contender: Contender, port: int, body: bytes) -> float | None:
+    """The probability a server gives; None while it does not answer with 200."""
+    url = f"http://127.0.0.1:{port}{contender.path}"
+    request = urllib.request.Request(url, body, {"Content-Type": JSON})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return contender.find(json.load(response))
+    except OSError:  # HTTPError is one
+        return None
+
+
+def measure(contender: Contender, seconds: int) -> Round:
+    """One round of one server. Raises Unavailable (a wrong answer, too) or LoadFailed."""
+    payload, expected = example()
+    body = contender.body(payload)
+
+    def answers(port: int) -> bool:
+        got = answer(contender, port, body)
+        if got is not None and abs(got - expected) > CLOSE:
+            raise Unavailable(f"it answers {got}, ONNX Runtime alone {expected}")
+        return got is not None
+
+    with running(
+        contender.command(),
+        answers,
+        folder=contender.folder,
+        variables=contender.environment(),
+    ) as server:
+        url = f"http://127.0.0.1:{server.port}{contender.path}"
+        drive(url, body, JSON, connections=MANY, seconds=1)
+        return Round(
+            ready_seconds=server.ready_seconds,
+            many=drive(url, body, JSON, connections=MANY, seconds=seconds),
+            alone=drive(url, body, JSON, connections=1, seconds=seconds),
+            memory_mb=server.memory_mb(),
+        )
+
+
+def medians(rounds: Sequence[Round]) -> Medians:
+    """Each figure's median over the rounds."""
+    figures = {
+        "rate": [each.many.rate for each in rounds],
+        "many_p50_ms": [each.many.p50_ms for each in rounds],
+        "many_p90_ms": [each.many.p90_ms for each in rounds],
+        "many_p99_ms": [each.many.p99_ms for each in rounds],
+        "alone_rate": [each.alone.rate for each in rounds],
+        "alone_p50_ms": [each.alone.p50_ms for each in rounds],
+        "alone_p99_ms": [each.alone.p99_ms for each in rounds],
+        "ready_seconds": [each.ready_seconds for each in rounds],
+        "memory_mb": [each.memory_mb for each in rounds if each.memory_mb],
+    }
+    return {name: statistics.median(values) for name, values in figures.items() if values}
+
+
+def compare(
+    entered: Sequence[Contender], rounds: int, seconds: int
+) -> tuple[dict[str, list[Round]], dict[str, str]]:
+    """All rounds of all servers, and the reasons of those that could not be measured."""
+    measured: dict[str, list[Round]] = {}
+    missing: dict[str, str] = {}
+    for _ in range(rounds):
+        for contender in entered:
+            if contender.name in missing:
+                continue
+            try:
+                one = measure(contender, seconds)
+            except (Unavailable, LoadFailed) as reason:
+                missing[contender.name] = str(reason)
+                print(f"{contender.name}: {reason}", flush=True)
+                continue
+            measured.setdefault(contender.name, []).append(one)
+            print(
+                f"{contender.name:14} {one.many.rate:8,.0f} requests/s  "
+                f"p99 {one.many.p99_ms:.2f} ms  alone p50 {one.alone.p50_ms * 1000:,.0f} µs  "
+                f"ready {one.ready_seconds:.1f} s",
+                flush=True,
+            )
+    return measured, missing
