@@ -45,7 +45,7 @@ def running(
     Raises Unavailable, with the end of what it printed, if it ends or does not answer in time.
     """
     port = free_port()
-    filled = [part.format(port=port) for part in command]
+    filled = [part.replace("{port}", str(port)) for part in command]
     with tempfile.TemporaryFile("w+") as log:
         start = time.monotonic()
         process = subprocess.Popen(
