@@ -12,7 +12,7 @@ import sys
 
 from benchmarks.load import require_wrk
 
-EVERYTHING = ("single_row", "gpu", "report")
+EVERYTHING = ("single_row", "canvas", "gpu", "report")
 
 
 def main() -> None:

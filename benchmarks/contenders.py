@@ -9,7 +9,7 @@ takes 10 to 30 us, less than any wait for a second one.
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,9 @@ class Contender:
         return quiet | ({"PYTHONPATH": SOURCES} if self.peer else {}) | dict(self.variables)
 
     def body(self, payload: Any) -> bytes:
-        """A request's body."""
+        """A request's body; bytes go as they are."""
+        if isinstance(payload, bytes):
+            return payload
         return json.dumps(self.enclose(payload)).encode()
 
 
@@ -146,6 +148,23 @@ PEER_SERVERS = (
             "RAY_AUTH_MODE": "disabled",
         },
     ),
+)
+
+
+def most_likely(answer: Any) -> float:
+    """The probability of the digit a picture is taken for."""
+    return float(max(answer["probabilities"]))
+
+
+FORETELL_PICTURES = replace(FORETELL, path="/v1/digits/predict", find=most_likely)
+LITSERVE_PICTURES = Contender(
+    name="LitServe",
+    arguments="pictures.py {port}",
+    note="multipart form, service/pixels in the worker, `fast_queue=True`, one worker",
+    peer="litserve",
+    package="litserve",
+    variables={"PYTHONPATH": f"{SOURCES}:{ROOT}"},
+    find=most_likely,
 )
 OURS = (FORETELL, PLAIN, BARE)
 EVERYONE = (*OURS, *PEER_SERVERS)

@@ -10,7 +10,7 @@ from benchmarks.chart import draw
 from benchmarks.result import RESULTS, Result, read_results
 from training.tables import markdown
 
-FIRST = ("single_row", "portfolio", "picture_uploads", "gpu")
+FIRST = ("single_row", "portfolio", "canvas", "picture_uploads", "gpu")
 """Their order; whatever else there is comes after them, by name."""
 
 INTRODUCTION = """# Speed, measured

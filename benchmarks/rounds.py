@@ -4,6 +4,7 @@ import json
 import statistics
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import onnxruntime as ort
@@ -17,10 +18,19 @@ from service.artifact import read_artifact
 from service.settings import Settings
 from service.tasks.heart import TASK, Patient
 
-JSON = "application/json"
 MANY = 16
 CLOSE = 1e-6  # every server answers the same float32, written out in full
 Medians = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What every server is asked, and what it has to answer before it is measured."""
+
+    payload: Any
+    """An object to be sent as JSON, or the bytes of a body."""
+    probability: float
+    content_type: str = "application/json"
 
 
 class Round(BaseModel):
@@ -36,20 +46,21 @@ class Round(BaseModel):
     """Over one."""
 
 
-def example() -> tuple[Any, float]:
-    """The payload and the probability that ONNX Runtime gives for it."""
+def heart_row() -> Question:
+    """The example of the documentation, and the probability that ONNX Runtime gives for it."""
     extra = Patient.model_config["json_schema_extra"]
     assert isinstance(extra, dict)
     row = TASK.to_array([Patient.model_validate(extra["example"])])
     model = read_artifact(Settings().models_dir, "heart").model
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return extra["example"], float(session.run(["probability"], {"features": row})[0][0])
+    probability = session.run(["probability"], {"features": row})[0][0]
+    return Question(extra["example"], float(probability))
 
 
-def answer(contender: Contender, port: int, body: bytes) -> float | None:
+def answer(contender: Contender, port: int, body: bytes, content_type: str) -> float | None:
     """The probability a server gives; None while it does not answer with 200."""
     url = f"http://127.0.0.1:{port}{contender.path}"
-    request = urllib.request.Request(url, body, {"Content-Type": JSON})
+    request = urllib.request.Request(url, body, {"Content-Type": content_type})
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
             return contender.find(json.load(response))
@@ -57,15 +68,14 @@ def answer(contender: Contender, port: int, body: bytes) -> float | None:
         return None
 
 
-def measure(contender: Contender, seconds: int) -> Round:
+def measure(contender: Contender, question: Question, seconds: int) -> Round:
     """One round of one server. Raises Unavailable (a wrong answer, too) or LoadFailed."""
-    payload, expected = example()
-    body = contender.body(payload)
+    body, kind = contender.body(question.payload), question.content_type
 
     def answers(port: int) -> bool:
-        got = answer(contender, port, body)
-        if got is not None and abs(got - expected) > CLOSE:
-            raise Unavailable(f"it answers {got}, ONNX Runtime alone {expected}")
+        got = answer(contender, port, body, kind)
+        if got is not None and abs(got - question.probability) > CLOSE:
+            raise Unavailable(f"it answers {got}, ONNX Runtime alone {question.probability}")
         return got is not None
 
     with running(
@@ -75,11 +85,11 @@ def measure(contender: Contender, seconds: int) -> Round:
         variables=contender.environment(),
     ) as server:
         url = f"http://127.0.0.1:{server.port}{contender.path}"
-        drive(url, body, JSON, connections=MANY, seconds=1)
+        drive(url, body, kind, connections=MANY, seconds=1)
         return Round(
             ready_seconds=server.ready_seconds,
-            many=drive(url, body, JSON, connections=MANY, seconds=seconds),
-            alone=drive(url, body, JSON, connections=1, seconds=seconds),
+            many=drive(url, body, kind, connections=MANY, seconds=seconds),
+            alone=drive(url, body, kind, connections=1, seconds=seconds),
             memory_mb=server.memory_mb(),
         )
 
@@ -101,7 +111,7 @@ def medians(rounds: Sequence[Round]) -> Medians:
 
 
 def compare(
-    entered: Sequence[Contender], rounds: int, seconds: int
+    entered: Sequence[Contender], question: Question, rounds: int, seconds: int
 ) -> tuple[dict[str, list[Round]], dict[str, str]]:
     """All rounds of all servers, and the reasons of those that could not be measured."""
     measured: dict[str, list[Round]] = {}
@@ -111,7 +121,7 @@ def compare(
             if contender.name in missing:
                 continue
             try:
-                one = measure(contender, seconds)
+                one = measure(contender, question, seconds)
             except (Unavailable, LoadFailed) as reason:
                 missing[contender.name] = str(reason)
                 print(f"{contender.name}: {reason}", flush=True)

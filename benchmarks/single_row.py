@@ -9,11 +9,12 @@ nothing; neither does `--only`.
 """
 
 import argparse
+from collections.abc import Sequence
 
 from benchmarks.contenders import EVERYONE, OURS, Contender
 from benchmarks.environments import packages
 from benchmarks.result import Table, write_result
-from benchmarks.rounds import MANY, Medians, compare, medians
+from benchmarks.rounds import MANY, Medians, compare, heart_row, medians
 from training.tables import markdown
 
 
@@ -36,10 +37,14 @@ def speed_table(figures: dict[str, Medians]) -> Table:
     return Table(head=[*head, "alone p50 µs", "alone p99 µs", "ready s", "memory MB"], rows=rows)
 
 
-def contender_table(versions: dict[str, dict[str, str]], missing: dict[str, str]) -> Table:
+def contender_table(
+    entered: Sequence[Contender],
+    versions: dict[str, dict[str, str]],
+    missing: dict[str, str],
+) -> Table:
     """Versions, choices, and who is missing for what reason."""
     rows = []
-    for contender in EVERYONE:
+    for contender in entered:
         if contender.name in missing:
             rows.append([contender.name, "", f"not measured: {missing[contender.name]}"])
         elif contender.name in versions:
@@ -64,7 +69,7 @@ def main() -> None:
     entered: tuple[Contender, ...] = OURS if chosen.quick else EVERYONE
     if chosen.only:
         entered = tuple(each for each in EVERYONE if each.name in chosen.only)
-    measured, missing = compare(entered, rounds, seconds)
+    measured, missing = compare(entered, heart_row(), rounds, seconds)
     if broken := {each.name for each in OURS} & set(missing):
         raise SystemExit(f"nothing to compare with: {', '.join(sorted(broken))} failed")
     figures = {name: medians(each) for name, each in measured.items()}
@@ -78,7 +83,7 @@ def main() -> None:
         title="One row",
         command=f"python -m benchmarks.single_row --rounds {rounds} --seconds {seconds}",
         notes=[NOTE.format(rounds=rounds, seconds=seconds, many=MANY)],
-        tables=[table, contender_table(versions, missing)],
+        tables=[table, contender_table(EVERYONE, versions, missing)],
         raw={
             "medians": figures,
             "rounds": {name: [one.model_dump() for one in each] for name, each in measured.items()},

@@ -8,7 +8,7 @@ from benchmarks.contenders import EVERYONE, PEER_SERVERS, Contender
 from benchmarks.environments import PEERS
 from benchmarks.peers.heart import Heart, features
 from benchmarks.peers.heart import Patient as PeersPatient
-from benchmarks.rounds import example
+from benchmarks.rounds import heart_row
 from service.tasks.heart import Patient
 
 
@@ -24,16 +24,16 @@ def test_peers_validate_the_fields_of_foretells_own_payload_in_its_order() -> No
 
 def test_peers_compute_what_is_expected_of_everybody() -> None:
     """The same row through their payload and session gives the probability they are checked for."""
-    payload, expected = example()
-    patient = PeersPatient.model_validate(payload)
-    assert Heart().probability(patient) == expected
+    question = heart_row()
+    patient = PeersPatient.model_validate(question.payload)
+    assert Heart().probability(patient) == question.probability
     assert features(patient).dtype == np.float32
 
 
 @pytest.mark.parametrize("contender", EVERYONE, ids=lambda contender: contender.name)
 def test_everyone_is_sent_the_whole_payload(contender: Contender) -> None:
     """However it is enclosed, every value is in it."""
-    payload, _ = example()
+    payload = heart_row().payload
     sent = json.dumps(payload)[1:-1]
     assert sent in contender.body(payload).decode()
 

@@ -10,6 +10,7 @@ from typing import Any
 import litserve
 import numpy as np
 import onnxruntime as ort
+from fastapi import Request
 from heart import MODEL
 from numpy.typing import NDArray
 
@@ -29,8 +30,8 @@ class DigitsAPI(litserve.LitAPI):
         self.session = ort.InferenceSession(DIGITS, options, providers=["CPUExecutionProvider"])
         self.input = self.session.get_inputs()[0].name
 
-    def decode_request(self, request: Any) -> NDArray[np.uint8]:
-        """The form's `file`; LitServe hands over the parsed form."""
+    def decode_request(self, request: Request) -> NDArray[np.uint8]:
+        """The form's `file`: for requests of this type, LitServe hands over their form."""
         return read_digit(request["file"].file.read())
 
     def predict(self, picture: NDArray[np.uint8]) -> dict[str, Any]:
