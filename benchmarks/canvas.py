@@ -1,4 +1,4 @@
-"""A digit drawn on a canvas, uploaded by a form: Foretell beside LitServe, decoding and model alike.
+"""A digit drawn on a canvas, uploaded by a form: Foretell beside LitServe, with the same decoding.
 
 python -m benchmarks.canvas [--rounds 3] [--seconds 3]
 """

@@ -29,9 +29,10 @@ def section(name: str, result: Result, picture: bool) -> str:
     for table in result.tables:
         parts += [f"**{table.title}**"] if table.title else []
         parts.append(markdown(table.head, table.rows))
-    parts.append(
-        f"`{result.command}`: {facts}; raw figures in [results/{name}.json](results/{name}.json)."
-    )
+    if result.printed:
+        parts.append(f"```text\n{result.printed.strip()}\n```")
+    raw = f"[results/{name}.json](results/{name}.json)"
+    parts.append(f"`{result.command}`: {facts}; raw figures in {raw}.")
     return "\n\n".join(parts) + "\n"
 
 

@@ -32,6 +32,8 @@ class Result(BaseModel):
     """How it was measured and how to read it: a paragraph each."""
     tables: list[Table]
     machine: dict[str, str]
+    printed: str = ""
+    """What a benchmark that only prints has printed."""
     raw: Any = None
     """Every single measurement, for whoever wants to compute something else."""
 
@@ -43,12 +45,19 @@ def write_result(
     command: str,
     notes: list[str],
     tables: list[Table],
+    printed: str = "",
     raw: Any = None,
     folder: Path = RESULTS,
 ) -> Path:
     """Write results/NAME.json, with this machine and this moment."""
     result = Result(
-        title=title, command=command, notes=notes, tables=tables, machine=machine(), raw=raw
+        title=title,
+        command=command,
+        notes=notes,
+        tables=tables,
+        machine=machine(),
+        printed=printed,
+        raw=raw,
     )
     folder.mkdir(exist_ok=True)
     file = folder / f"{name}.json"

@@ -32,6 +32,21 @@ def test_the_page_has_every_result_its_machine_and_the_gains(tmp_path: Path) -> 
     assert "`python -m benchmarks.another`: date 2" in page
 
 
+def test_what_a_benchmark_only_printed_is_shown_as_it_was(tmp_path: Path) -> None:
+    """Aligned text stays aligned."""
+    write_result(
+        "epochs",
+        title="Training",
+        command="python benchmarks/epochs.py",
+        notes=[],
+        tables=[],
+        printed="task   seconds\ndigits      40\n",
+        folder=tmp_path,
+    )
+    page = report(read_results(tmp_path), [], [])
+    assert "```text\ntask   seconds\ndigits      40\n```" in page
+
+
 def test_a_file_that_is_no_result_is_refused(tmp_path: Path) -> None:
     """Rather than a page with a hole in it."""
     (tmp_path / "single_row.json").write_text('{"title": "One row"}')

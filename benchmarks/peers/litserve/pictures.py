@@ -1,7 +1,7 @@
 """LitServe on the digits model: multipart uploads, decoded by Foretell's own service/pixels.
 
 Needs the repository on PYTHONPATH besides peers/. Decoding happens in the worker, as LitServe's
-examples do it; one worker, one API server, no batching (it measured slower).
+examples do it; one worker, one API server, no batching.
 """
 
 import sys
