@@ -25,6 +25,13 @@ def as_it_is(value: Any) -> Any:
     return value
 
 
+def as_tensor(payload: Any) -> Any:
+    """Its values as the one input of the V2 protocol."""
+    values = list(payload.values())
+    tensor = {"name": "features", "shape": [1, len(values)], "datatype": "FP32", "data": values}
+    return {"inputs": [tensor]}
+
+
 def of_answer(answer: Any) -> float:
     """The probability where nearly everyone puts it."""
     return float(answer["probability"])
@@ -102,6 +109,16 @@ BARE = Contender(
     path="/v1/heart/predict",
     package="uvicorn",
 )
+MLSERVER = Contender(
+    name="MLServer",
+    arguments="server.py {port}",
+    note="`MLModel`, V2 protocol, NumPy codec, no field validation, `parallel_workers=0`",
+    path="/v2/models/heart/infer",
+    peer="mlserver",
+    package="mlserver",
+    enclose=as_tensor,
+    find=lambda answer: float(answer["outputs"][0]["data"][0]),
+)
 PEER_SERVERS = (
     Contender(
         name="KServe",
@@ -113,12 +130,14 @@ PEER_SERVERS = (
         enclose=lambda payload: {"instances": [payload]},
         find=lambda answer: float(answer["predictions"][0]),
     ),
-    Contender(
-        name="MLServer",
-        arguments="server.py {port}",
-        note="`MLModel` with a typed custom handler (quicker than V2), `parallel_workers=0`",
-        peer="mlserver",
-        package="mlserver",
+    MLSERVER,
+    replace(
+        MLSERVER,
+        name="MLServer, handler",
+        note="a typed custom handler beside the V2 protocol: a FastAPI route, in effect",
+        path="/predict",
+        enclose=as_it_is,
+        find=of_answer,
     ),
     Contender(
         name="LitServe",
@@ -145,6 +164,7 @@ PEER_SERVERS = (
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+            "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # 5 s are few on a small machine
             "RAY_AUTH_MODE": "disabled",
         },
     ),

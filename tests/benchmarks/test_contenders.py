@@ -34,8 +34,9 @@ def test_peers_compute_what_is_expected_of_everybody() -> None:
 def test_everyone_is_sent_the_whole_payload(contender: Contender) -> None:
     """However it is enclosed, every value is in it."""
     payload = heart_row().payload
-    sent = json.dumps(payload)[1:-1]
-    assert sent in contender.body(payload).decode()
+    body = contender.body(payload).decode()
+    values = json.dumps(list(payload.values()))[1:-1]
+    assert json.dumps(payload)[1:-1] in body or values in body
 
 
 @pytest.mark.parametrize("contender", PEER_SERVERS, ids=lambda contender: contender.name)
