@@ -1,4 +1,7 @@
-"""An environment of its own for each peer: peers/NAME/requirements.txt, installed when needed."""
+"""An environment of its own for each peer: peers/NAME/requirements.txt, installed when needed.
+
+python -m benchmarks.environments    installs all, ahead of a measurement: some minutes, 2 GB
+"""
 
 import json
 import subprocess
@@ -22,11 +25,11 @@ def interpreter(peer: str) -> Path:
     python, complete = environment / "bin" / "python", environment / "complete.txt"
     if complete.exists() and complete.read_text() == wanted:
         return python
-    print(f"Installing {peer} into {environment.relative_to(Path.cwd())}", flush=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    print(f"Installing {peer} into benchmarks/peers/{peer}/.venv", flush=True)
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run = subprocess.run(
-        [*pip, "--requirement", folder / "requirements.txt"],
+        [*pip, "--requirement", str(folder / "requirements.txt")],
         stderr=subprocess.PIPE,
         text=True,
         check=False,
@@ -46,3 +49,16 @@ def packages(python: Path | str) -> dict[str, str]:
     run = subprocess.run([python, "-c", script], capture_output=True, text=True, check=True)
     versions: dict[str, str] = json.loads(run.stdout)
     return dict(sorted(versions.items()))
+
+
+def main() -> None:
+    """Install what is not installed."""
+    for requirements in sorted(PEERS.glob("*/requirements.txt")):
+        try:
+            print(interpreter(requirements.parent.name))
+        except Unavailable as reason:
+            print(f"{requirements.parent.name}: {reason}")
+
+
+if __name__ == "__main__":
+    main()

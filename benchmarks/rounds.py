@@ -113,24 +113,25 @@ def medians(rounds: Sequence[Round]) -> Medians:
 def compare(
     entered: Sequence[Contender], question: Question, rounds: int, seconds: int
 ) -> tuple[dict[str, list[Round]], dict[str, str]]:
-    """All rounds of all servers, and the reasons of those that could not be measured."""
+    """All rounds of all servers, and the last reason of each that failed in every round."""
     measured: dict[str, list[Round]] = {}
-    missing: dict[str, str] = {}
+    failed: dict[str, str] = {}
     for _ in range(rounds):
         for contender in entered:
-            if contender.name in missing:
-                continue
             try:
                 one = measure(contender, question, seconds)
             except (Unavailable, LoadFailed) as reason:
-                missing[contender.name] = str(reason)
+                failed[contender.name] = str(reason)
                 print(f"{contender.name}: {reason}", flush=True)
                 continue
             measured.setdefault(contender.name, []).append(one)
-            print(
-                f"{contender.name:14} {one.many.rate:8,.0f} requests/s  "
-                f"p99 {one.many.p99_ms:.2f} ms  alone p50 {one.alone.p50_ms * 1000:,.0f} µs  "
-                f"ready {one.ready_seconds:.1f} s",
-                flush=True,
-            )
-    return measured, missing
+            print(f"{contender.name:14} {described(one)}", flush=True)
+    return measured, {name: reason for name, reason in failed.items() if name not in measured}
+
+
+def described(one: Round) -> str:
+    """On a line."""
+    return (
+        f"{one.many.rate:8,.0f} requests/s  p99 {one.many.p99_ms:.2f} ms  "
+        f"alone p50 {one.alone.p50_ms * 1000:,.0f} µs  ready {one.ready_seconds:.1f} s"
+    )

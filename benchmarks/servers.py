@@ -4,12 +4,14 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from benchmarks.environments import Unavailable
 
@@ -42,7 +44,7 @@ def running(
 ) -> Iterator[Running]:
     """Run a command, in which `{port}` is a free port, until `answers(port)`; stop it at the end.
 
-    Raises Unavailable, with the end of what it printed, if it ends or does not answer in time.
+    Raises Unavailable, with the last line it printed, if it ends or does not answer in time.
     """
     port = free_port()
     filled = [part.replace("{port}", str(port)) for part in command]
@@ -54,12 +56,19 @@ def running(
         try:
             while not answers(port):
                 if process.poll() is not None or time.monotonic() - start > START_SECONDS:
-                    log.seek(0)
-                    raise Unavailable(f"did not start: {log.read()[-500:].strip()}")
+                    raise Unavailable(f"did not start: {_last_words(log)}")
                 time.sleep(0.02)
             yield Running(process.pid, port, time.monotonic() - start)
         finally:
             _stop(process)
+
+
+def _last_words(log: IO[str]) -> str:
+    """The last line, for a table; more is shown only, because it names folders of this machine."""
+    log.seek(0)
+    lines = log.read().strip().splitlines()
+    print("\n".join(lines[-20:]), file=sys.stderr, flush=True)
+    return lines[-1].strip() if lines else "it printed nothing"
 
 
 def free_port() -> int:
