@@ -133,7 +133,7 @@ PEER_SERVERS = (
     MLSERVER,
     replace(
         MLSERVER,
-        name="MLServer, handler",
+        name="MLServer handler",
         note="a typed custom handler beside the V2 protocol: a FastAPI route, in effect",
         path="/predict",
         enclose=as_it_is,

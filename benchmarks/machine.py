@@ -6,6 +6,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+HERE = Path(__file__).parent
+
 
 def machine() -> dict[str, str]:
     """Processor, cores, memory, system, Python and date, in words."""
@@ -29,11 +31,9 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    run = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return run.stdout.strip() or "unknown"
+    describe = ["git", "describe", "--always", "--dirty"]
+    try:
+        run = subprocess.run(describe, cwd=HERE, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return run.stdout.strip()

@@ -95,7 +95,7 @@ def measure(contender: Contender, question: Question, seconds: int) -> Round:
 
 
 def medians(rounds: Sequence[Round]) -> Medians:
-    """Each figure's median over the rounds."""
+    """Each figure's median over the rounds, and how far the rate went."""
     figures = {
         "rate": [each.many.rate for each in rounds],
         "many_p50_ms": [each.many.p50_ms for each in rounds],
@@ -107,7 +107,8 @@ def medians(rounds: Sequence[Round]) -> Medians:
         "ready_seconds": [each.ready_seconds for each in rounds],
         "memory_mb": [each.memory_mb for each in rounds if each.memory_mb],
     }
-    return {name: statistics.median(values) for name, values in figures.items() if values}
+    middles = {name: statistics.median(values) for name, values in figures.items() if values}
+    return middles | {"rate_low": min(figures["rate"]), "rate_high": max(figures["rate"])}
 
 
 def compare(

@@ -25,6 +25,7 @@ def speed_table(figures: dict[str, Medians]) -> Table:
         [
             name,
             f"{row['rate']:,.0f}",
+            f"{row['rate_low']:,.0f}..{row['rate_high']:,.0f}",
             f"{ours / row['rate']:.2f}" if ours else "",
             *(f"{row[f'many_p{q}_ms']:.2f}" for q in (50, 90, 99)),
             *(f"{row[f'alone_p{q}_ms'] * 1000:,.0f}" for q in (50, 99)),
@@ -33,7 +34,7 @@ def speed_table(figures: dict[str, Medians]) -> Table:
         ]
         for name, row in sorted(figures.items(), key=lambda item: -item[1]["rate"])
     ]
-    head = ["server", "requests/s", "Foretell : it", "p50 ms", "p90 ms", "p99 ms"]
+    head = ["server", "requests/s", "in rounds", "Foretell : it", "p50 ms", "p90 ms", "p99 ms"]
     return Table(head=[*head, "alone p50 µs", "alone p99 µs", "ready s", "memory MB"], rows=rows)
 
 
