@@ -25,8 +25,8 @@ check: $(FULL)  ## Lint, format, types
 	$(FULL_ENV)/bin/ruff format --check .
 	$(FULL_ENV)/bin/mypy
 
-bench: $(FULL)  ## Measured comparisons
-	$(FULL_ENV)/bin/python benchmarks/single_row.py $(BENCH)
+bench: $(FULL)  ## Measured comparisons, into benchmarks/results.md; BENCH=--quick for seconds of it
+	$(FULL_ENV)/bin/python -m benchmarks $(BENCH)
 
 $(SERVE): requirements/service.txt pyproject.toml
 	$(call environment,$(SERVE_ENV),requirements/service.txt)

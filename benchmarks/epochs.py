@@ -1,17 +1,22 @@
-"""Seconds per epoch of each recipe, on the backend and device in use.
+"""Seconds per epoch of each recipe, on the backend and device in use; to an accuracy, if asked.
 
-    [KERAS_BACKEND=jax] python benchmarks/epochs.py [TASK ...] [--epochs 3] [--smoke] [--data-dir D]
+    [KERAS_BACKEND=jax] python benchmarks/epochs.py [TASK ...] [--recipe NAME] [--epochs 3]
+        [--target .99] [--smoke] [--data-dir D]
 
-The first epoch, which compiles, is left out. Needs no TensorFlow where another backend is chosen.
+The first epoch, which compiles, is left out of the seconds per epoch and is in the seconds to the
+accuracy, which is that of the test part: it chooses nothing here. Needs no TensorFlow where another
+backend is chosen.
 """
 
 import argparse
+import time
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from training.checkpoint import backend_version, device
-from training.fit import fit, keep_freed_memory
+from training.fit import fit, keep_freed_memory, untrained
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
 from training.tables import markdown
@@ -26,11 +31,52 @@ def seconds(course: Course, recipe: str, data: Prepared, epochs: int) -> float:
     return (more.seconds - first.seconds) / (more.epochs - first.epochs)
 
 
+class Target(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+    """Ends a fit once an accuracy is reached; the time of looking is not counted."""
+
+    def __init__(self, inputs: Any, labels: Any, accuracy: float) -> None:
+        super().__init__()
+        self._inputs, self._labels, self._accuracy = inputs, labels, accuracy
+        self._began = self._looking = 0.0
+        self.reached: tuple[int, float] | None = None
+        """Epoch, from 1, and seconds."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """The clock runs from here: before anything is compiled."""
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Measure, and stop."""
+        now = time.perf_counter()
+        got = self.model.evaluate(self._inputs, self._labels, verbose=0, return_dict=True)
+        if got["accuracy"] >= self._accuracy:
+            self.reached = epoch + 1, now - self._began - self._looking
+            self.model.stop_training = True
+        self._looking += time.perf_counter() - now
+
+
+def to_target(course: Course, recipe: str, data: Prepared, accuracy: float) -> str:
+    """Seconds and epochs until the test part is answered so well; single networks for pictures."""
+    made, classes = course.recipes[recipe], len(course.task.contract.labels)
+    if made.members > 1 or not classes:
+        return "for one network and pictures only"
+    _, preprocessing, _ = untrained(course, made, data)
+    inputs = keras.ops.convert_to_numpy(preprocessing(data.test.inputs))
+    target = Target(inputs, keras.utils.to_categorical(data.test.labels, classes), accuracy)
+    fit(course, made, data, quiet=True, callbacks=[target])
+    if target.reached is None:
+        return f"not in {made.epochs} epochs"
+    epoch, spent = target.reached
+    return f"{spent:.1f} (epoch {epoch})"
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(COURSES)}")
+    parser.add_argument("--recipe", help="this one only (default: all)")
     parser.add_argument("--epochs", type=int, default=3, help="after the first (default: 3)")
+    parser.add_argument("--target", type=float, help="accuracy to train to as well: .99, say")
     parser.add_argument("--smoke", action="store_true", help="on synthetic data")
     parser.add_argument("--data-dir", type=Path, help="local copies of the data sets")
     chosen = parser.parse_args()
@@ -38,16 +84,26 @@ def main() -> None:
         parser.error(f"--epochs: expected at least 1, got {chosen.epochs}")
     if unknown := set(chosen.tasks) - set(COURSES):
         parser.error(f"expected tasks of {', '.join(COURSES)}, got {', '.join(sorted(unknown))}")
+    if chosen.target is not None and not 0 < chosen.target <= 1:
+        parser.error(f"--target: expected an accuracy above 0, at most 1, got {chosen.target}")
     keep_freed_memory()
     print(f"{keras.backend.backend()} {backend_version()} on {device()}\n", flush=True)
     rows = []
     for task in chosen.tasks or COURSES:
         course = COURSES[task]
+        recipes = [name for name in course.recipes if chosen.recipe in (None, name)]
+        if not recipes:
+            parser.error(f"--recipe: expected {', '.join(course.recipes)}, got {chosen.recipe}")
         data = course.prepare(course.synthetic() if chosen.smoke else course.load(chosen.data_dir))
-        for recipe in course.recipes:
+        for recipe in recipes:
             each = seconds(course, recipe, data, chosen.epochs)
             rows.append([task, recipe, f"{len(data.train.labels):,}", f"{each:.3g}"])
-    print(markdown(["task", "recipe", "rows", "seconds per epoch"], rows))
+            if chosen.target:
+                rows[-1].append(to_target(course, recipe, data, chosen.target))
+    head = ["task", "recipe", "rows", "seconds per epoch"]
+    if chosen.target:
+        head.append(f"seconds to {chosen.target:g} of the test part")
+    print(markdown(head, rows))
 
 
 if __name__ == "__main__":

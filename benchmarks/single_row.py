@@ -1,126 +1,108 @@
-"""One heart row by HTTP: Foretell beside a plain typed FastAPI route, and the least there can be.
+"""One heart row by HTTP: Foretell beside six other ways to serve the same model.
 
-    python benchmarks/single_row.py [--seconds 3] [--rounds 3] [--connections 16]
+    python -m benchmarks.single_row [--quick] [--only NAME ...] [--rounds 3] [--seconds 3]
 
-All serve the same ONNX file with one worker; rounds alternate, medians are printed. The client is
-Python too and shares the machine, so only the ratios mean anything.
+Each round starts every server in turn, alone on the machine, waits for its first right answer,
+warms it up, and loads it by wrk over 16 connections and over one; the table has the medians of the
+rounds. `--quick` takes a few seconds, compares what runs in this environment only, and writes
+nothing; neither does `--only`.
 """
 
 import argparse
-import asyncio
-import json
-import os
-import socket
-import statistics
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
-ROOT = Path(__file__).resolve().parent.parent
-UVICORN = "uvicorn --app-dir benchmarks {}:app --no-access-log --log-level error --port"
-SERVERS = {
-    "foretell": "service.cli serve --port",
-    "plain FastAPI": UVICORN.format("plain"),
-    "bare ASGI": UVICORN.format("bare"),
-}
+from benchmarks.contenders import EVERYONE, OURS, Contender
+from benchmarks.environments import packages
+from benchmarks.result import Table, write_result
+from benchmarks.rounds import MANY, Medians, compare, heart_row, medians
+from training.tables import markdown
 
 
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def speed_table(figures: dict[str, Medians]) -> Table:
+    """Quickest first."""
+    ours = figures.get("Foretell", {}).get("rate")
+    rows = [
+        [
+            name,
+            f"{row['rate']:,.0f}",
+            f"{row['rate_low']:,.0f}..{row['rate_high']:,.0f}",
+            f"{ours / row['rate']:.2f}" if ours else "",
+            *(f"{row[f'many_p{q}_ms']:.2f}" for q in (50, 90, 99)),
+            *(f"{row[f'alone_p{q}_ms'] * 1000:,.0f}" for q in (50, 99)),
+            f"{row['ready_seconds']:.1f}",
+            f"{row['memory_mb']:,.0f}" if "memory_mb" in row else "",
+        ]
+        for name, row in sorted(figures.items(), key=lambda item: -item[1]["rate"])
+    ]
+    head = ["server", "requests/s", "in rounds", "Foretell : it", "p50 ms", "p90 ms", "p99 ms"]
+    return Table(head=[*head, "alone p50 µs", "alone p99 µs", "ready s", "memory MB"], rows=rows)
 
 
-@contextmanager
-def server(module: str) -> Iterator[int]:
-    """Run `python -m module PORT` until ready; gives the port."""
-    port = free_port()
-    command = [sys.executable, "-m", *module.split(), str(port)]
-    environment = os.environ | {"FORETELL_LOG_LEVEL": "error", "FORETELL_DEVICE": "cpu"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    try:
-        deadline = time.monotonic() + 30
-        while not ready(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"{module} did not start")
-            time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def ready(port: int) -> bool:
-    """Whether /readyz answers 200."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
-
-
-async def one_connection(port: int, request: bytes, until: float, times: list[float]) -> None:
-    """Send the same request again and again on one connection, timing each."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    while time.perf_counter() < until:
-        start = time.perf_counter()
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(head.decode())
-        length = int(head.lower().partition(b"\r\ncontent-length: ")[2].partition(b"\r")[0])
-        await reader.readexactly(length)
-        times.append(time.perf_counter() - start)
-    writer.close()
-
-
-async def load(port: int, request: bytes, connections: int, seconds: float) -> list[float]:
-    """Seconds of every request of so many connections in so much time."""
-    times: list[float] = []
-    until = time.perf_counter() + seconds
-    await asyncio.gather(*(one_connection(port, request, until, times) for _ in range(connections)))
-    return times
+def contender_table(
+    entered: Sequence[Contender],
+    versions: dict[str, dict[str, str]],
+    missing: dict[str, str],
+) -> Table:
+    """Versions, choices, and who is missing for what reason."""
+    rows = []
+    for contender in entered:
+        if contender.name in missing:
+            rows.append([contender.name, "", f"not measured: {missing[contender.name]}"])
+        elif contender.name in versions:
+            version = versions[contender.name].get(contender.package or "foretell", "")
+            rows.append([contender.name, version, contender.note])
+    return Table(title="Who, and how", head=["server", "version", "run as"], rows=rows)
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=3)
+    """Measure, print, and write results/single_row.json."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="ours only, 1 s, 1 round; for CI")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--connections", type=int, default=16)
-    arguments = parser.parse_args()
-    from service.tasks.heart import Patient
+    parser.add_argument("--seconds", type=int, default=3, help="of each load")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.only or ()) - set(NAMES):
+        parser.error(f"expected {', '.join(NAMES)}, got {', '.join(sorted(unknown))}")
+    if min(chosen.rounds, chosen.seconds) < 1:
+        parser.error("--rounds and --seconds: expected at least 1")
+    rounds, seconds = (1, 1) if chosen.quick else (chosen.rounds, chosen.seconds)
+    entered: tuple[Contender, ...] = OURS if chosen.quick else EVERYONE
+    if chosen.only:
+        entered = tuple(each for each in EVERYONE if each.name in chosen.only)
+    measured, missing = compare(entered, heart_row(), rounds, seconds)
+    if broken := {each.name for each in OURS} & set(missing):
+        raise SystemExit(f"nothing to compare with: {', '.join(sorted(broken))} failed")
+    figures = {name: medians(each) for name, each in measured.items()}
+    table = speed_table(figures)
+    print(f"\n{markdown(table.head, table.rows)}")
+    if chosen.quick or chosen.only:
+        return
+    versions = {each.name: packages(each.python()) for each in entered if each.name in measured}
+    write_result(
+        "single_row",
+        title="One row",
+        command=f"python -m benchmarks.single_row --rounds {rounds} --seconds {seconds}",
+        notes=[NOTE.format(rounds=rounds, seconds=seconds, many=MANY)],
+        tables=[table, contender_table(EVERYONE, versions, missing)],
+        raw={
+            "medians": figures,
+            "rounds": {name: [one.model_dump() for one in each] for name, each in measured.items()},
+            "packages": versions,
+            "missing": missing,
+        },
+    )
 
-    extra = Patient.model_config["json_schema_extra"]
-    assert isinstance(extra, dict)
-    body = json.dumps(extra["example"]).encode()
-    head = f"POST /v1/heart/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
-    request = f"{head}Content-Type: application/json\r\n\r\n".encode() + body
 
-    rates: dict[str, list[float]] = {name: [] for name in SERVERS}
-    with ExitStack() as servers:
-        ports = {name: servers.enter_context(server(run)) for name, run in SERVERS.items()}
-        for port in ports.values():
-            asyncio.run(load(port, request, 1, 0.5))
-        for _ in range(arguments.rounds):
-            for name, port in ports.items():
-                times = asyncio.run(load(port, request, arguments.connections, arguments.seconds))
-                rates[name].append(len(times) / arguments.seconds)
-                p50, p99 = (statistics.quantiles(times, n=100)[i] * 1000 for i in (49, 98))
-                print(
-                    f"{name:14} {rates[name][-1]:8.0f} requests/s"
-                    f"  p50 {p50:.2f} ms  p99 {p99:.2f} ms"
-                )
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    print(f"\nmedian of {arguments.rounds}, {arguments.connections} connections: {medians}")
-    for name in list(SERVERS)[1:]:
-        print(f"foretell : {name} = {medians['foretell'] / medians[name]:.2f} : 1")
-
+NAMES = [contender.name for contender in EVERYONE]
+NOTE = (
+    "The heart model, the example of its documentation, one worker, by HTTP/1.1 with connections "
+    "kept open. {rounds} interleaved rounds, medians; in each, every server is started alone, "
+    "answers the right probability, is warmed up for a second, then loaded by wrk (one thread) for "
+    "{seconds} s over {many} connections and {seconds} s over one (alone). Ready is the time from "
+    "the start of the process to the first right answer; memory is that of all its processes after "
+    "the load, shared pages counted once (PSS)."
+)
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,87 @@
+"""A digit drawn on a canvas, uploaded by a form: Foretell beside LitServe, with the same decoding.
+
+python -m benchmarks.canvas [--rounds 3] [--seconds 3]
+"""
+
+import argparse
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+
+from benchmarks.contenders import FORETELL_PICTURES, LITSERVE_PICTURES
+from benchmarks.environments import packages
+from benchmarks.result import write_result
+from benchmarks.rounds import MANY, Question, compare, medians
+from benchmarks.single_row import contender_table, speed_table
+from service.artifact import read_artifact
+from service.pixels import read_digit
+from service.settings import Settings
+from training.tables import markdown
+
+BOUNDARY = "canvas"
+ENTERED = (FORETELL_PICTURES, LITSERVE_PICTURES)
+
+
+def canvas() -> bytes:
+    """A 3 in black ink of 18 pixels, as a browser saves its 280×280 canvas: a transparent PNG."""
+    picture = np.zeros((280, 280, 4), np.uint8)
+    for centre in ((140, 95), (140, 185)):
+        cv2.ellipse(picture, centre, (45, 45), 0, -150, 90, (0, 0, 0, 255), 18, cv2.LINE_AA)
+    encoded: bytes = cv2.imencode(".png", picture)[1].tobytes()
+    return encoded
+
+
+def form(picture: bytes) -> bytes:
+    """multipart/form-data with the one file."""
+    head = 'Content-Disposition: form-data; name="file"; filename="canvas.png"'
+    opening = f"--{BOUNDARY}\r\n{head}\r\nContent-Type: image/png\r\n\r\n"
+    return opening.encode() + picture + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+def question() -> Question:
+    """The form, and the probability that ONNX Runtime gives for what service/pixels reads in it."""
+    picture = canvas()
+    model = read_artifact(Settings().models_dir, "digits").model
+    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    got = session.run(["probabilities"], {"image": read_digit(picture)[None]})[0][0]
+    return Question(form(picture), float(got.max()), f"multipart/form-data; boundary={BOUNDARY}")
+
+
+def main() -> None:
+    """Measure, print, and write results/canvas.json."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=3, help="of each load")
+    chosen = parser.parse_args()
+    if min(chosen.rounds, chosen.seconds) < 1:
+        parser.error("--rounds and --seconds: expected at least 1")
+    measured, missing = compare(ENTERED, question(), chosen.rounds, chosen.seconds)
+    if FORETELL_PICTURES.name in missing:
+        raise SystemExit(f"Foretell: {missing[FORETELL_PICTURES.name]}")
+    figures = {name: medians(each) for name, each in measured.items()}
+    table = speed_table(figures)
+    print(f"\n{markdown(table.head, table.rows)}")
+    versions = {each.name: packages(each.python()) for each in ENTERED if each.name in measured}
+    write_result(
+        "canvas",
+        title="One picture",
+        command=f"python -m benchmarks.canvas --rounds {chosen.rounds} --seconds {chosen.seconds}",
+        notes=[NOTE.format(rounds=chosen.rounds, size=len(canvas()), many=MANY)],
+        tables=[table, contender_table(ENTERED, versions, missing)],
+        raw={
+            "medians": figures,
+            "rounds": {name: [one.model_dump() for one in each] for name, each in measured.items()},
+            "missing": missing,
+        },
+    )
+
+
+NOTE = (
+    "A digit drawn on a 280×280 canvas, a PNG of {size} bytes in a multipart form, decoded by "
+    "`service/pixels` on both sides and answered by the same network with one thread and one "
+    "worker. {rounds} rounds, {many} connections and one, as for one row."
+)
+
+if __name__ == "__main__":
+    main()

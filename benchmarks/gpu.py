@@ -1,0 +1,197 @@
+"""Every model in batches of many sizes, on the CPU and on CUDA: time, rows per second, parity.
+
+    python -m benchmarks.gpu [MODEL ...] [--batches 1 8 32 128 512 4096] [--seconds 0.3]
+
+Runs anywhere: where there is no GPU, it says so and measures the CPU alone. Without models named it
+measures all and writes results/gpu.json.
+"""
+
+import argparse
+import math
+import statistics
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import onnxruntime as ort
+
+from benchmarks.result import Table, write_result
+from benchmarks.ways import Answers, Batch, Prepare, Run, cpu_ways, cuda_ways
+from service.artifact import Artifact, names, read_artifact
+from service.predictor import cuda_obstacle
+from service.settings import Settings
+from training.tables import markdown
+
+BATCHES = (1, 8, 32, 128, 512, 4096)
+FEWEST_RUNS = 3
+
+
+@dataclass
+class Measured:
+    """One model, by way of running it."""
+
+    seconds: dict[str, dict[int, float]] = field(default_factory=dict)
+    """Median of a batch, by way and number of rows."""
+    gaps: dict[str, float] = field(default_factory=dict)
+    """Largest distance to the golden answers, over all batch sizes."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Why a way cannot run."""
+
+
+def measure(
+    artifact: Artifact, batches: list[int], seconds: float, ways: Mapping[str, Prepare]
+) -> Measured:
+    """Every way and batch size; a way that ONNX Runtime refuses is left, with its reason."""
+    rows, golden = artifact.golden()
+    measured = Measured()
+    for name, prepare in ways.items():
+        times: dict[int, float] = {}
+        try:
+            for count in batches:
+                # The golden rows and answers, again and again.
+                batch = np.resize(rows, (count, *rows.shape[1:]))
+                run = prepare(count)
+                gap = distance(run, batch, golden)
+                measured.gaps[name] = max(gap, measured.gaps.get(name, 0.0))
+                times[count] = median_seconds(run, batch, seconds)
+        except Exception as reason:  # the runtime raises a dozen types, all of them meaning this
+            measured.refused[name] = str(reason).strip().splitlines()[0]
+            print(f"{artifact.card.name}, {name}: {measured.refused[name]}", flush=True)
+        if times:
+            measured.seconds[name] = times
+    return measured
+
+
+def distance(run: Run, batch: Batch, golden: Answers) -> float:
+    """To the golden answers, at most. Of the third run: the first captures, chooses kernels."""
+    for _ in range(3):
+        got = run(batch)
+    return max(
+        float(np.abs(got[name].astype(np.float64) - np.resize(wanted, got[name].shape)).max())
+        for name, wanted in golden.items()
+    )
+
+
+def median_seconds(run: Run, batch: Batch, seconds: float) -> float:
+    """Of one batch, over as many runs as fit into `seconds`."""
+    times: list[float] = []
+    while len(times) < FEWEST_RUNS or sum(times) < seconds:
+        start = time.perf_counter()
+        run(batch)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def crossover(seconds: Mapping[str, Mapping[int, float]]) -> int | None:
+    """The smallest batch from which on some way on CUDA beats all on the CPU; None: no such.
+
+    TF32 does not count: the service has it off.
+    """
+    found = None
+    for count in sorted({count for times in seconds.values() for count in times}, reverse=True):
+        if quickest(seconds, "CUDA", count) >= quickest(seconds, "CPU", count):
+            break
+        found = count
+    return found
+
+
+def quickest(seconds: Mapping[str, Mapping[int, float]], device: str, count: int) -> float:
+    """Of the ways of a device; infinite if none can run."""
+    ways = [way for way in seconds if way.startswith(device) and "TF32" not in way]
+    return min((seconds[way].get(count, math.inf) for way in ways), default=math.inf)
+
+
+def parity_rows(artifact: Artifact, measured: Measured) -> list[list[str]]:
+    """Largest distance to the golden answers of each way, against the tolerance of the card."""
+    card, rows = artifact.card, []
+    for way, gap in measured.gaps.items():
+        verdict = "repeated" if gap <= card.golden.tolerance else "not repeated"
+        rows.append([card.name, way, f"{gap:.1e}", f"{card.golden.tolerance:g}", verdict])
+    return rows + [[card.name, way, "", "", reason] for way, reason in measured.refused.items()]
+
+
+def speed_table(title: str, seconds: Mapping[str, Mapping[int, float]]) -> Table:
+    """A line a batch size: milliseconds and rows per second of every way."""
+    rows = []
+    for count in sorted({count for times in seconds.values() for count in times}):
+        cells = [
+            f"{times[count] * 1000:,.3f} ms, {count / times[count]:,.0f}/s"
+            if count in times
+            else ""
+            for times in seconds.values()
+        ]
+        rows.append([f"{count:,}", *cells])
+    return Table(title=title, head=["rows", *seconds], rows=rows)
+
+
+def device() -> str:
+    """The GPU and its driver, as nvidia-smi names them."""
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        run = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"a GPU that nvidia-smi does not name ({error})"
+    name, _, driver = run.stdout.strip().splitlines()[0].partition(", ")
+    return f"{name}, driver {driver}"
+
+
+def main() -> None:
+    """Measure, print, and write results/gpu.json."""
+    models_dir = Settings().models_dir
+    known = names(models_dir)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(known))
+    parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES), metavar="ROWS")
+    parser.add_argument("--seconds", type=float, default=0.3, help="of each measurement")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.models) - set(known):
+        parser.error(f"expected models of {', '.join(known)}, got {', '.join(sorted(unknown))}")
+    if min(chosen.batches) < 1:
+        parser.error(f"--batches: expected at least 1 row, got {min(chosen.batches)}")
+    obstacle = cuda_obstacle()
+    where = f"CPU columns only: {obstacle}." if obstacle else f"On {device()}."
+    print(where, flush=True)
+
+    tables, lines, raw = [], [], {}
+    for name in chosen.models or known:
+        artifact = read_artifact(models_dir, name)
+        ways = cpu_ways(artifact.model, artifact.card.contract)
+        if obstacle is None:
+            ways |= cuda_ways(artifact.model, artifact.card.contract)
+        measured = measure(artifact, chosen.batches, chosen.seconds, ways)
+        lines += parity_rows(artifact, measured)
+        title = f"{name}/{artifact.card.version}{verdict(measured) if obstacle is None else ''}"
+        tables.append(speed_table(title, measured.seconds))
+        print(f"\n{title}\n\n{markdown(tables[-1].head, tables[-1].rows)}", flush=True)
+        raw[name] = asdict(measured)
+    head = ["model", "way", "largest distance", "tolerated", "golden answers"]
+    tables.append(Table(title="Parity with the golden answers", head=head, rows=lines))
+    print(f"\n{markdown(head, lines)}")
+    if chosen.models:
+        return
+    write_result(
+        "gpu",
+        title="CPU and GPU",
+        command="python -m benchmarks.gpu",
+        notes=[f"{where} ONNX Runtime {ort.__version__}. {NOTE}"],
+        tables=tables,
+        raw=raw,
+    )
+
+
+def verdict(measured: Measured) -> str:
+    """Where CUDA begins to pay."""
+    count = crossover(measured.seconds)
+    return f": CUDA is quicker from {count:,} rows on" if count else ": CUDA is never quicker"
+
+
+NOTE = (
+    "Median time of one batch and rows per second, from an array of this process to its answers: "
+    "on CUDA both copies are in it. CUDA without TF32, as the service runs it, but for the column "
+    "that names it; IOBinding has tensors made once; a CUDA graph is captured for each batch size."
+)
+
+if __name__ == "__main__":
+    main()

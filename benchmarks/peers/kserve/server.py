@@ -1,0 +1,29 @@
+"""KServe's Python server: a custom model, the V1 protocol."""
+
+from typing import Any
+
+from heart import Heart, Patient
+from kserve import Model, ModelServer
+
+
+class HeartModel(Model):
+    """One session, used on the event loop."""
+
+    def __init__(self) -> None:
+        super().__init__("heart")
+        self.heart = Heart()
+        self.ready = True
+
+    async def predict(
+        self,
+        payload: dict[str, Any],
+        headers: dict[str, str] | None = None,
+        response_headers: dict[str, str] | None = None,
+    ) -> dict[str, list[float]]:
+        """V1: instances in, predictions out."""
+        patients = [Patient.model_validate(instance) for instance in payload["instances"]]
+        return {"predictions": [self.heart.probability(patient) for patient in patients]}
+
+
+if __name__ == "__main__":
+    ModelServer(enable_grpc=False, enable_latency_logging=False).start([HeartModel()])

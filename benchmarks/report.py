@@ -1,0 +1,61 @@
+"""benchmarks/results.md from results/*.json and the gains written down beside it.
+
+python -m benchmarks.report
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from benchmarks.chart import draw
+from benchmarks.result import RESULTS, Result, read_results
+from training.tables import markdown
+
+FIRST = ("single_row", "portfolio", "canvas", "picture_uploads", "gpu")
+"""Their order; whatever else there is comes after them, by name."""
+
+INTRODUCTION = """# Speed, measured
+
+Made by `make bench`; how, and what was chosen for whom, is in [README.md](README.md). Only ratios
+within one table mean anything: another machine, or another hour of this one, gives other figures.
+"""
+
+
+def section(name: str, result: Result, picture: bool) -> str:
+    """One result as Markdown."""
+    facts = ", ".join(f"{key} {value}" for key, value in result.machine.items())
+    parts = [f"## {result.title}", *result.notes]
+    if picture:
+        parts.append(f"![{result.title}](results/{name}.png)")
+    for table in result.tables:
+        parts += [f"**{table.title}**"] if table.title else []
+        parts.append(markdown(table.head, table.rows))
+    if result.printed:
+        parts.append(f"```text\n{result.printed.strip()}\n```")
+    raw = f"[results/{name}.json](results/{name}.json)"
+    parts.append(f"`{result.command}`: {facts}; raw figures in {raw}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def report(results: Mapping[str, Result], pictures: Iterable[str], gains: Iterable[str]) -> str:
+    """The whole page."""
+    drawn = set(pictures)
+    names = [name for name in FIRST if name in results]
+    names += [name for name in results if name not in FIRST]
+    sections = [section(name, results[name], name in drawn) for name in names]
+    return "\n".join([INTRODUCTION, *sections, *gains])
+
+
+def main() -> None:
+    """Draw and write."""
+    here = Path(__file__).parent
+    results = read_results()
+    if "single_row" in results:
+        draw(results["single_row"], RESULTS / "single_row.png")
+    pictures = [picture.stem for picture in RESULTS.glob("*.png")]
+    gains = [file.read_text() for file in sorted(here.glob("gains*.md"))]
+    (here / "results.md").write_text(report(results, pictures, gains))
+    print(f"{here / 'results.md'} holds {', '.join(results)} and {len(gains)} files of gains")
+
+
+if __name__ == "__main__":
+    main()

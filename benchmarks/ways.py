@@ -1,0 +1,109 @@
+"""Ways to run one batch through a graph, each from an array of this process to its answers.
+
+CUDA's are those of ONNX Runtime's documentation (execution-providers/CUDA-ExecutionProvider.html,
+api/python/api_summary.html). All copy the batch to the device and the answers back: a service has
+neither there already.
+"""
+
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from service.contract import Contract, Tensor
+from service.predictor import CPU, CUDA
+
+Batch = NDArray[Any]
+Answers = dict[str, NDArray[Any]]
+Run = Callable[[Batch], Answers]
+Prepare = Callable[[int], Run]
+"""What makes a run for batches of so many rows."""
+
+
+class CannotRun(Exception):
+    """ONNX Runtime refuses a graph on a device in this way, and why."""
+
+
+def session(model: Path, provider: str, threads: int = 1, **provider_options: str) -> Any:
+    """An ONNX Runtime session. Raises CannotRun unless it is on the provider asked for."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    providers: list[Any] = [(provider, provider_options)]
+    if provider != CPU:
+        providers.append(CPU)
+    try:
+        made = ort.InferenceSession(model, options, providers=providers)
+    except Exception as error:  # the runtime raises a dozen types, all of them meaning this
+        raise CannotRun(str(error).strip().splitlines()[0]) from error
+    if made.get_providers()[0] != provider:
+        raise CannotRun(f"asked for {provider}, got {made.get_providers()[0]}")
+    return made
+
+
+def plain(made: Any, contract: Contract) -> Run:
+    """`session.run`: ONNX Runtime copies, and allocates what it answers."""
+    names = [output.name for output in contract.outputs]
+
+    def run(batch: Batch) -> Answers:
+        return dict(zip(names, made.run(names, {contract.input.name: batch}), strict=True))
+
+    return run
+
+
+def bound(made: Any, contract: Contract, rows: int, *, device: str = "cuda", graph: int = 0) -> Run:
+    """IOBinding: tensors of fixed shape and place, made once; `graph` > 0 is a CUDA graph's id.
+
+    The graph of an id is captured in its first run and replayed from then on. It needs a session
+    with `enable_cuda_graph` and shapes that never change: every batch size is a graph of its own.
+    """
+    inside, outside = _tensor(contract.input, rows, device), {}
+    binding = made.io_binding()
+    binding.bind_ortvalue_input(contract.input.name, inside)
+    for output in contract.outputs:
+        outside[output.name] = _tensor(output, rows, device)
+        binding.bind_ortvalue_output(output.name, outside[output.name])
+    options = ort.RunOptions()
+    if graph:
+        options.add_run_config_entry("gpu_graph_id", str(graph))
+
+    def run(batch: Batch) -> Answers:
+        inside.update_inplace(batch)
+        made.run_with_iobinding(binding, options)
+        return {name: value.numpy() for name, value in outside.items()}
+
+    return run
+
+
+def _tensor(tensor: Tensor, rows: int, device: str) -> Any:
+    shape = [rows if size is None else size for size in tensor.shape]
+    dtype = np.dtype(tensor.dtype).type
+    return ort.OrtValue.ortvalue_from_shape_and_type(shape, dtype, device, 0)
+
+
+def cpu_ways(model: Path, contract: Contract) -> dict[str, Prepare]:
+    """By name: one thread, as the service has it, and all."""
+    cores = os.cpu_count() or 1
+    ways = {"CPU, 1 thread": plain(session(model, CPU), contract)}
+    if cores > 1:
+        ways[f"CPU, {cores} threads"] = plain(session(model, CPU, cores), contract)
+    return {name: lambda _rows, run=run: run for name, run in ways.items()}
+
+
+def cuda_ways(model: Path, contract: Contract) -> dict[str, Prepare]:
+    """The same for CUDA: plain run, IOBinding, and a CUDA graph a batch size; TF32 where named."""
+    made = session(model, CUDA, use_tf32="0")
+    capturing = cache(lambda: session(model, CUDA, use_tf32="0", enable_cuda_graph="1"))
+    rounding = cache(lambda: session(model, CUDA, use_tf32="1"))
+    return {
+        "CUDA": lambda _rows: plain(made, contract),
+        "CUDA, IOBinding": lambda rows: bound(made, contract, rows),
+        "CUDA graph": lambda rows: bound(capturing(), contract, rows, graph=rows),
+        "CUDA, TF32": lambda _rows: plain(rounding(), contract),
+    }
