@@ -60,10 +60,10 @@ class Foretell(FastAPI):
 def create_app(settings: Settings) -> FastAPI:
     """The service. Its lifespan loads the models in a thread, so that /livez answers at once."""
     repository = Repository(settings.models_dir, TASKS, settings.device, settings.policy)
-    watcher = Watcher(repository, settings.poll_seconds)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watcher = Watcher(repository, settings.poll_seconds)
         watcher.start()
         yield
         await asyncio.to_thread(watcher.stop)
