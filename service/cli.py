@@ -83,6 +83,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from service.errors import PictureError, UnknownModel
+    from service.labels import read_labels
     from service.repository import Repository
     from service.settings import read_settings
     from service.task import TabularTask
@@ -93,13 +94,13 @@ def run_predict(arguments: argparse.Namespace) -> int:
     if task is None:
         raise UnknownModel(arguments.task, list(TASKS))
     repository = Repository(settings.models_dir, TASKS, "cpu")
+    served = repository.load(task.name, read_labels(settings.models_dir / task.name).stable)
     if isinstance(task, TabularTask):
         row = task.to_array([_row(arguments, task)])
-        print(repository.load(task.name).predict(row)[0].model_dump_json())
+        print(served.predict(row)[0].model_dump_json())
         return 0
     if not arguments.pictures or arguments.json:
         arguments.parser.error(f"{task.name} takes one or more pictures")
-    served = repository.load(task.name)
     failures = 0
     for path in arguments.pictures:
         try:

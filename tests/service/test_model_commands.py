@@ -122,6 +122,16 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(
     assert not (models / "heart" / LABELS).exists()
 
 
+def test_predict_answers_with_the_stable_version(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the service does."""
+    label(models, stable="2")
+    row = ["--json", '{"age": 60, "sex": 1}', "--models-dir", str(models)]
+    assert main(["predict", "heart", *row]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == {"name": "heart", "version": "2"}
+
+
 def test_without_a_good_version_before_there_is_no_rollback(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
