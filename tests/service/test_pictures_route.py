@@ -169,3 +169,36 @@ def test_more_pictures_than_the_limit_are_refused(client: TestClient) -> None:
     answer = client.post("/v1/digits/predict", files=files)
     assert answer.status_code == 400
     assert "256" in answer.json()["detail"]
+
+
+def test_a_form_cut_off_is_refused(client: TestClient) -> None:
+    """Half a picture would be called damaged, and a form without its end might lack pictures."""
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+    whole = part + encoded(seven()) + b"\r\n--x--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    assert client.post("/v1/digits/predict", content=whole, headers=headers).status_code == 200
+    for body in (whole[:-8], whole[:200], part[:30], b""):
+        answer = client.post("/v1/digits/predict", content=body, headers=headers)
+        assert answer.status_code == 400
+
+
+def test_a_part_without_a_name_is_refused(client: TestClient) -> None:
+    """A form's parts have names (RFC 7578)."""
+    body = b"--x\r\nContent-Type: image/png\r\n\r\nabc\r\n--x--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answer = client.post("/v1/digits/predict", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert "name" in answer.json()["detail"]
+
+
+def test_names_of_files_come_back_as_they_were_sent(client: TestClient) -> None:
+    """In UTF-8, or where that fails in Latin-1."""
+    picture = encoded(seven())
+    body = b"".join(
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="%s"\r\n\r\n%s\r\n'
+        % (name, picture)
+        for name in ("zwölf.png".encode(), "zwölf.png".encode("latin-1"))
+    )
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answers = client.post("/v1/digits/predict", content=body + b"--x--\r\n", headers=headers)
+    assert [answer["file"] for answer in answers.json()] == ["zwölf.png"] * 2
