@@ -1,7 +1,6 @@
 """Pictures by upload, by body or as pixels, and their answers."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,6 +14,7 @@ from pydantic_core import to_json
 
 from service.archives import ZIP_TYPES
 from service.contract import Payload
+from service.cores import cores
 from service.direct import answered_by
 from service.errors import BlankImage, PictureError, UnsupportedMediaType
 from service.problems import Problem, invalid_payload, problem_of
@@ -50,11 +50,6 @@ class RefusedPicture(BaseModel):
 
     file: str
     error: Problem
-
-
-def cores() -> int:
-    """Processor cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # Decoding lets go of the interpreter most of the time; on the event loop it would hold up every
