@@ -34,13 +34,13 @@ class Settings(BaseSettings):
     """Where models run. `auto`: CUDA if it works, else the CPU. `cuda`: not ready without it."""
 
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
-    """Longest request body taken in; more is refused with 413."""
+    """Longest request body, and most bytes that zip files in it unpack to; more is refused: 413."""
 
     max_pixels: int = Field(50_000_000, ge=28 * 28)
     """Largest picture decoded (width times height); more is refused with 413."""
 
     max_pictures: int = Field(256, ge=1)
-    """Most pictures in one upload; more is refused with 400."""
+    """Most pictures in one upload, zip files included; more is refused with 400."""
 
     drain_seconds: float = Field(0.0, ge=0, le=300)
     """After SIGTERM: how long to go on answering, as not ready, before connections are closed."""

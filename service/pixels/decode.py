@@ -132,7 +132,7 @@ def opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return colours
     if alpha.max() < 8:
         raise BlankImage("the picture is transparent everywhere")
-    if (alpha >= SEE_THROUGH).mean() < 0.5:
+    if np.count_nonzero(alpha >= SEE_THROUGH) < 0.5 * alpha.size:
         return alpha
     seen = colours[alpha > 127]
     if float(np.ptp(np.percentile(seen, (2, 98), axis=0), axis=0).max()) < ONE_COLOUR:

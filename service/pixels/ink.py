@@ -44,7 +44,7 @@ def separated(colours: NDArray[np.uint8]) -> tuple[Place, Grey]:
     (rows, columns), mask, full = strokes(ink)
     # the anti-aliased rim lies just outside the mask
     rim = cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0
-    digit = np.where(rim, np.clip(ink[rows, columns] / full, 0, 1), 0).astype(np.float32)
+    digit = np.clip(ink[rows, columns] / np.float32(full), 0, 1) * rim
     left, top, width, height = cv2.boundingRect((digit > 0).astype(np.uint8))
     digit = digit[top : top + height, left : left + width]
     left, top = left + columns.start, top + rows.start
