@@ -1,15 +1,14 @@
 """Folders of pictures, without a server: every core reads and answers, a table comes out."""
 
-import errno
 import multiprocessing
 import os
 import signal
 import sys
-import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from service.archives import content_of, is_zip, meant, opened, pictures_in
 from service.cores import cores
 from service.errors import FieldProblem, InvalidPayload, ModelNotReady, PictureError, UnknownModel
 from service.picture_rows import Row, check_suffix, table
+from service.picture_sources import Source, content, found
 from service.repository import Repository, Served
 from service.settings import Settings
 from service.task import ImageTask
@@ -30,21 +29,10 @@ from service.tasks import TASKS
 
 AT_A_TIME = 32  # pictures that a process is given
 WORTH_PROCESSES = 256  # pictures; a process takes a second to start
-LARGEST_FILE = 2**30  # bytes; no picture, and not to be read to find that out
 MOST_PROBLEMS = 100
-EXPECTED = "a folder, a zip file or a picture"
 
 Progress = Callable[[int, int], None]
 """Told how many pictures are done, and of how many."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a picture is: a file, or the entry of this number among a zip file's pictures."""
-
-    name: str
-    path: Path
-    entry: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +75,7 @@ def score_pictures(
     `model` is another model of the task than its own. `processes` read and answer, by default one a
     core; `progress` is told as they go. Raises InvalidPayload (no such input, nothing in it, an
     output that cannot be written, or refused pictures), UnreadableArchive, ArtifactError,
-    UnknownModel.
+    UnknownModel, ModelNotReady.
     """
     check_suffix(output)
     if on_error not in ("refuse", "report"):
@@ -110,56 +98,21 @@ def score_pictures(
         if refused and on_error == "refuse":
             raise InvalidPayload(refused)
         unfinished.replace(output)
+    except BrokenProcessPool as end:
+        reason = "a process that ran it was ended from outside; for want of memory?"
+        raise ModelNotReady(name, reason) from end
     except OSError as error:  # of reading, none comes here
         expected = "a file that can be written"
         raise InvalidPayload([FieldProblem("output", expected, f"{output}: {error}")]) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone, or never was
+            unfinished.unlink()
     return Scored(answered_ones, done - answered_ones)
 
 
 def problem_of(row: Row) -> FieldProblem:
     """Why a picture was not answered."""
     return FieldProblem(row.file, "a picture that can be read", str(row.error))
-
-
-def found(input: Path, output: Path) -> list[Source]:  # noqa: A002
-    """The pictures there are to read, without what systems put beside them (see archives.py).
-
-    Every other file counts: one that is no picture is told from one that was answered. Raises
-    InvalidPayload where there is none, or nothing at `input`.
-    """
-    if input.is_dir():
-        own = output.resolve()  # of an earlier run, say
-        files = [file for file in sorted(input.rglob("*")) if file.is_file()]
-        names = [file.relative_to(input).as_posix() for file in files]
-        sources = [
-            Source(printable(name), file)
-            for name, file in zip(names, files, strict=True)
-            if meant(name) and file.resolve() != own
-        ]
-    elif not input.is_file():
-        raise InvalidPayload([FieldProblem("input", EXPECTED, f"nothing at {input}")])
-    elif starts_as_zip(input):
-        with opened(input) as archive:
-            entries = pictures_in(archive)
-        sources = [Source(printable(e.filename), input, at) for at, e in enumerate(entries)]
-    else:
-        sources = [Source(printable(input.name), input)]
-    if not sources:
-        raise InvalidPayload([FieldProblem("input", EXPECTED, f"no files in {input}")])
-    return sources
-
-
-def starts_as_zip(path: Path) -> bool:
-    """Whether a file is a zip file, be it a damaged one."""
-    with path.open("rb") as file:
-        return is_zip(file.read(4))
-
-
-def printable(name: str) -> str:
-    """A file's name as text that can be encoded: on Linux names are any bytes."""
-    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def spread(reading: Reading, sources: list[Source], processes: int) -> Iterator[list[Row]]:
@@ -181,8 +134,6 @@ def spread(reading: Reading, sources: list[Source], processes: int) -> Iterator[
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
-        except BrokenProcessPool as end:
-            raise ModelNotReady("score", "a process of it was ended, for want of memory?") from end
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -213,24 +164,9 @@ def served_by(task: str, model: str, settings: Settings) -> Served:
 
 def _read(task: ImageTask, source: Source, max_pixels: int) -> NDArray[np.uint8] | str:
     try:
-        return task.read(_content(source), max_pixels=max_pixels)
+        return task.read(content(source), max_pixels=max_pixels)
     except (PictureError, OSError) as error:
         return error.strerror or str(error) if isinstance(error, OSError) else str(error)
-
-
-def _content(source: Source) -> bytes:
-    if source.entry is not None:
-        archive, entries = _archive(source.path, source.path.stat().st_mtime_ns)
-        return content_of(archive, entries[source.entry])
-    if source.path.stat().st_size > LARGEST_FILE:
-        raise OSError(errno.EFBIG, "larger than any picture")
-    return source.path.read_bytes()
-
-
-@lru_cache(maxsize=1)
-def _archive(path: Path, changed: int) -> tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]:
-    archive = opened(path)
-    return archive, pictures_in(archive)
 
 
 def _row(name: str, task: ImageTask, answer: BaseModel) -> Row:

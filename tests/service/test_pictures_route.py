@@ -1,6 +1,8 @@
 """Pictures over HTTP: by upload, as the body, as pixels."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import cv2
@@ -9,6 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
+
+from service.cores import cores
+from service.routes.pictures import READING
 
 
 def seven(size: int = 200) -> NDArray[np.uint8]:
@@ -71,6 +76,23 @@ def test_pixels_reach_the_network_unchanged(client: TestClient) -> None:
     pixels[20:22] = 255  # band 7 of the test model starts at pixel 546, in row 19.5
     answer = client.post("/v1/digits/predict", json={"pixels": pixels.tolist()})
     assert answer.json()["digit"] == 7
+
+
+def test_other_models_answer_while_pictures_wait_for_a_thread(client: TestClient) -> None:
+    """With every thread that reads pictures taken, heart is answered, and then the picture."""
+    taken = Event()
+    for _ in range(cores()):
+        READING.submit(taken.wait, 60)
+    with ThreadPoolExecutor(1) as caller:
+        picture = encoded(seven())
+        waiting = caller.submit(
+            client.post, "/v1/digits/predict", files={"file": ("a.png", picture)}
+        )
+        heart = client.post("/v1/heart/predict", json={"age": 57, "sex": 1, "cp": 4})
+        assert heart.status_code == 200
+        assert not waiting.done()
+        taken.set()
+        assert waiting.result(60).status_code == 200
 
 
 BAD_PIXELS: list[tuple[Any, str]] = [

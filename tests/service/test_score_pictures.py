@@ -190,6 +190,7 @@ def test_wrong_inputs_and_outputs_are_explained(tmp_path: Path, settings: Settin
         (torn, output, {}, UnreadableArchive, "not a zip file"),
         (picture, tmp_path / "out.xlsx", {}, InvalidPayload, r"\.csv, \.ndjson, \.parquet"),
         (picture, tmp_path / "no" / "out.csv", {}, InvalidPayload, "can be written"),
+        (picture, picture / "out.csv", {}, InvalidPayload, "can be written"),
         (picture, output, {"on_error": "ignore"}, InvalidPayload, "refuse or report"),
         (picture, output, {"model": "heart"}, UnknownModel, "no model 'heart' of digits"),
         (picture, output, {"model": "nothing"}, UnknownModel, "nothing"),
