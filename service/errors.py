@@ -4,6 +4,8 @@ ForetellError
 ├── RequestError                what the caller sent cannot be answered
 │   ├── InvalidPayload          fields missing, unknown, of the wrong type or out of range
 │   ├── UnreadableForm          not multipart/form-data, or too much of it
+│   ├── UnreadableArchive       not a zip file, a damaged one, or one of too many files
+│   ├── ArchiveTooLarge         a zip file that would be too large unpacked
 │   ├── UnsupportedMediaType    a content type this route does not read
 │   ├── PayloadTooLarge         more bytes than the service takes in
 │   ├── NotAllowed              an operator's call without the operator's key
@@ -56,6 +58,21 @@ class InvalidPayload(RequestError):
 
 class UnreadableForm(RequestError):
     """The body is not the form that its content type announces, or has too many parts."""
+
+
+class UnreadableArchive(RequestError):
+    """The body or a part of it is not a zip file, or holds too many files."""
+
+
+class ArchiveTooLarge(RequestError):
+    """A zip file's pictures would be longer, unpacked, than a body may be."""
+
+    def __init__(self, unpacked: int, limit: int) -> None:
+        self.unpacked, self.limit = unpacked, limit
+        super().__init__(
+            f"the zip files would have {unpacked:,} bytes unpacked,"
+            f" the limit is the {limit:,} of FORETELL_MAX_BODY_BYTES"
+        )
 
 
 class UnsupportedMediaType(RequestError):

@@ -19,6 +19,8 @@ MOST_PROBLEMS = 100
 
 STATUS: dict[type[ForetellError], int] = {
     errors.UnreadableForm: 400,
+    errors.UnreadableArchive: 400,
+    errors.ArchiveTooLarge: 413,
     errors.InvalidPayload: 422,
     errors.UnsupportedMediaType: 415,
     errors.PayloadTooLarge: 413,

@@ -53,13 +53,13 @@ class Settings(BaseSettings):
     """Key of operators, at least 16 characters; without one, there are no control calls."""
 
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
-    """Longest request body taken in, also when decompressed; more is refused with 413."""
+    """Longest request body, also when decompressed or unpacked; more is refused with 413."""
 
     max_pixels: int = Field(50_000_000, ge=28 * 28)
     """Largest picture decoded (width times height); more is refused with 413."""
 
     max_pictures: int = Field(256, ge=1)
-    """Most pictures in one upload; more is refused with 400."""
+    """Most pictures in one upload, zip files included; more is refused with 400."""
 
     drain_seconds: float = Field(0.0, ge=0, le=300)
     """After SIGTERM: how long to go on answering, as not ready, before connections are closed."""

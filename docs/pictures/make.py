@@ -19,7 +19,7 @@ from service.pixels import read_digit  # noqa: E402  run as a file, from anywher
 from service.pixels.decode import decode, opaque  # noqa: E402
 from service.pixels.frame import boxed, centred, enlarged, framed, thickened  # noqa: E402
 from service.pixels.ink import find_ink, resized, separated  # noqa: E402
-from service.pixels.paper import above_paper, one_channel, paper, shrunk  # noqa: E402
+from service.pixels.paper import above_paper, best_channel, one_channel, paper, shrunk  # noqa: E402
 from service.pixels.strokes import (  # noqa: E402
     hysteresis,
     only_digit,
@@ -29,6 +29,7 @@ from service.pixels.strokes import (  # noqa: E402
 )
 
 TILE = 112
+WHOLE = slice(0, 240), slice(0, 240)
 Picture = NDArray[np.uint8]
 rng = np.random.default_rng(7)
 
@@ -88,6 +89,12 @@ def png(picture: Picture) -> bytes:
     return file.getvalue()
 
 
+def all_ink(risen: NDArray[np.float32]) -> Picture:
+    """What the thresholds leave of a picture."""
+    low, high = thresholds(risen)
+    return hysteresis((risen > low).astype(np.uint8), risen > high)
+
+
 def main() -> None:
     """All strips."""
     photo = photographed(sheet(FIVE, BAR))
@@ -113,24 +120,29 @@ def main() -> None:
 
     green_on_red = sheet(TWO, ink=(60, 140, 60), on=(190, 90, 90))
     grey = cv2.cvtColor(green_on_red, cv2.COLOR_RGB2GRAY)
-    strip("one_channel", green_on_red, np.asarray(grey, np.uint8), one_channel(green_on_red))
+    channel = best_channel(shrunk(green_on_red))
+    strip(
+        "one_channel", green_on_red, np.asarray(grey, np.uint8), one_channel(green_on_red, channel)
+    )
 
-    tone = one_channel(photo)
-    strip("above_paper", photo, tone, paper(shrunk(tone), 25), above_paper(photo))
+    small = shrunk(photo)
+    channel = best_channel(small)
+    below = paper(one_channel(small, channel), 25)
+    strip("above_paper", photo, one_channel(photo, channel), below, above_paper(photo))
 
     faint = sheet(TWO, ink=(172, 172, 168))
     cv2.polylines(faint, [np.array(TWO[:4], np.int32)], False, (70, 70, 90), 9, cv2.LINE_AA)
     rough = np.clip(faint + rng.normal(0, 34, faint.shape), 0, 255).astype(np.uint8)
     risen = above_paper(rough)
     low, high = thresholds(risen)
-    strip("hysteresis", rough, risen > high, risen > low, hysteresis(risen, low, high))
+    strip("hysteresis", rough, risen > high, risen > low, all_ink(risen))
 
     ruled = sheet(TWO)
     for y in range(22, 240, 41):
         cv2.line(ruled, (0, y), (239, y + 2), (80, 90, 140), 2, cv2.LINE_AA)
     risen = above_paper(ruled)
-    marked = hysteresis(risen, *thresholds(risen))
-    strip("without_rules", ruled, marked.copy(), without_rules(marked.copy()))
+    marked = all_ink(risen)
+    strip("without_rules", ruled, marked.copy(), without_rules(marked.copy(), WHOLE, marked.shape))
 
     form = sheet(FIVE, BAR)
     cv2.rectangle(form, (40, 25), (205, 215), (40, 50, 140), 3)
@@ -138,21 +150,20 @@ def main() -> None:
         cv2.circle(form, (int(x), int(y)), 1, (40, 50, 140), -1)
     cv2.ellipse(form, (242, 120), (18, 50), 0, 0, 360, (40, 50, 140), 9)
     risen = above_paper(form)
-    marked = hysteresis(risen, *thresholds(risen))
-    strip("only_digit", form, marked, only_digit(marked, risen))
+    marked = all_ink(risen)
+    strip("only_digit", form, marked, only_digit(marked, risen, WHOLE, marked.shape))
 
     wide = np.full((960, 960, 3), (228, 224, 214), np.uint8)
     wide[560:800, 120:360] = sheet(TWO)
-    far = separated(resized(wide))
-    left, top, width, height = cv2.boundingRect((far > 0).astype(np.uint8))
-    strip("find_ink", wide, far[top : top + height, left : left + width], find_ink(wide))
+    _, far = separated(resized(wide))
+    strip("find_ink", wide, far, find_ink(wide))
 
     thin = find_ink(sheet(TWO, pen=2))
     fine = enlarged(thin)
     thick = thickened(fine)
     strip("framed", thin, fine, thick, boxed(thick), centred(boxed(thick)))
     assert np.array_equal(framed(thin), centred(boxed(thick)))
-    assert strokes(above_paper(photo))[0].any()
+    assert strokes(above_paper(photo))[1].any()
 
 
 if __name__ == "__main__":

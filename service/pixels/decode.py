@@ -12,8 +12,11 @@ from PIL import Image, UnidentifiedImageError
 from service.errors import BlankImage, ImageTooLarge, UnreadableImage
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-ENOUGH = 1024
-"""Longest side, in pixels, that is worth decoding: a digit in one corner still has 100 of them."""
+ENOUGH = 1000
+"""Longest side, in pixels, that is worth decoding: a digit in one corner still has 100 of them.
+
+A quarter of what phones make of 12 megapixels and more, 4000 x 3000 and a little above.
+"""
 
 ORIENTATION = 0x0112  # the EXIF tag; its values 1..8 are in the EXIF 2.3 specification, 4.6.4
 ONE_COLOUR = 48  # of 255: shades closer than this are one pen
@@ -36,7 +39,8 @@ def decode(
     try:
         turn = orientation(image)
         # A JPEG decodes straight to 1/2, 1/4 or 1/8 of its size, which is most of the time saved.
-        image.draft(None, (ENOUGH, ENOUGH))
+        width, height = (max(1, side * ENOUGH // max(image.size)) for side in image.size)
+        image.draft(None, (width, height))
         image.load()
         pixels = smaller(channels(image))
     except MemoryError:
@@ -91,8 +95,26 @@ def smaller(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     factor = max(height, width) // ENOUGH
     if factor < 2:
         return pixels
-    size = (max(1, width // factor), max(1, height // factor))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return averaged(pixels, max(1, height // factor), max(1, width // factor))
+
+
+def averaged(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """A smaller picture, each pixel the mean of what it covers."""
+    picture = halved(picture, height, width)
+    if picture.shape[:2] == (height, width):
+        return picture
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def halved(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Average two by two, as often as at least `height` and `width` are left.
+
+    OpenCV does this 20 times as fast as it averages by any other factor.
+    """
+    while picture.shape[0] >= 2 * height and picture.shape[1] >= 2 * width:
+        size = ((picture.shape[1] + 1) // 2, (picture.shape[0] + 1) // 2)
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return picture
 
 
 def opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -110,9 +132,10 @@ def opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return colours
     if alpha.max() < 8:
         raise BlankImage("the picture is transparent everywhere")
-    seen = colours[alpha > 127] if (alpha > 127).any() else colours[alpha > 0]
-    plain = float(np.ptp(np.percentile(seen, (2, 98), axis=0), axis=0).max()) < ONE_COLOUR
-    if plain or (alpha >= SEE_THROUGH).mean() < 0.5:
+    if np.count_nonzero(alpha >= SEE_THROUGH) < 0.5 * alpha.size:
+        return alpha
+    seen = colours[alpha > 127]
+    if float(np.ptp(np.percentile(seen, (2, 98), axis=0), axis=0).max()) < ONE_COLOUR:
         return alpha
     return laid_on(np.median(seen, axis=0), pixels)
 
@@ -125,7 +148,7 @@ def laid_on(paper: NDArray[np.float64], pixels: NDArray[np.uint8]) -> NDArray[np
 
 def grey_if_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """One channel where the three are equal: a third of the work for every later step."""
-    if pixels.ndim == 2:
+    if pixels.ndim == 2 or np.ptp(pixels[::16, ::16], axis=2).any():  # most photos end here
         return pixels
     red, green, blue = (np.asarray(channel, dtype=np.uint8) for channel in cv2.split(pixels))
     return red if np.array_equal(red, green) and np.array_equal(green, blue) else pixels

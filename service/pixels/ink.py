@@ -5,8 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import BlankImage
+from service.pixels.decode import averaged
 from service.pixels.paper import Grey, above_paper, steepness
-from service.pixels.strokes import strokes
+from service.pixels.strokes import Place, strokes
 
 LOOK_AT = 320  # longest side in pixels that is enough to find and separate a digit
 AT_LEAST = 112  # a smaller picture is enlarged, so that a step of one pixel is not a whole stroke
@@ -21,28 +22,33 @@ def find_ink(colours: NDArray[np.uint8]) -> Grey:
     Returns float32[h, w], the digit's bounding box and nothing else: 0 = paper, 1 = full ink.
     Raises BlankImage where nothing stands out.
     """
-    ink = separated(resized(colours))
-    left, top, width, height = bounds(ink)
-    if max(width, height) < CLOSER * max(ink.shape):
-        scale = max(colours.shape[:2]) / max(ink.shape)
-        margin = 0.35 * max(width, height)
-        rows = span(top - margin, top + height + margin, scale, colours.shape[0])
-        columns = span(left - margin, left + width + margin, scale, colours.shape[1])
-        ink = separated(resized(colours[rows, columns]))
-        left, top, width, height = bounds(ink)
-    ink = ink[top : top + height, left : left + width]
+    seen = resized(colours)
+    (rows, columns), ink = separated(seen)
+    size = max(ink.shape)
+    if size < CLOSER * max(seen.shape[:2]):
+        scale = max(colours.shape[:2]) / max(seen.shape[:2])
+        margin = 0.35 * size
+        closer = tuple(
+            span(part.start - margin, part.stop + margin, scale, side)
+            for part, side in zip((rows, columns), colours.shape, strict=False)
+        )
+        _, ink = separated(resized(colours[closer]))
     if edge_width(ink) > SOFTEST * max(ink.shape):
         raise BlankImage("there are soft shadows, but no stroke")
     return ink
 
 
-def separated(colours: NDArray[np.uint8]) -> Grey:
-    """One look: float32[height, width], 0 = paper, 1 = full ink, only the digit left."""
+def separated(colours: NDArray[np.uint8]) -> tuple[Place, Grey]:
+    """One look: where the digit is, and only its ink there, 0 = paper, 1 = full ink."""
     ink = above_paper(colours)
-    mask, full = strokes(ink)
+    (rows, columns), mask, full = strokes(ink)
     # the anti-aliased rim lies just outside the mask
     rim = cv2.dilate(mask, np.ones((3, 3), np.uint8)) > 0
-    return np.where(rim, np.clip(ink / full, 0, 1), 0).astype(np.float32)
+    digit = np.clip(ink[rows, columns] / np.float32(full), 0, 1) * rim
+    left, top, width, height = cv2.boundingRect((digit > 0).astype(np.uint8))
+    digit = digit[top : top + height, left : left + width]
+    left, top = left + columns.start, top + rows.start
+    return (slice(top, top + height), slice(left, left + width)), digit
 
 
 def resized(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -52,14 +58,9 @@ def resized(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if scale == 1:
         return colours
     height, width = (max(1, round(side * scale)) for side in colours.shape[:2])
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(colours, (width, height), interpolation=how), dtype=np.uint8)
-
-
-def bounds(ink: Grey) -> tuple[int, int, int, int]:
-    """Left, top, width and height of all ink."""
-    left, top, width, height = cv2.boundingRect((ink > 0).astype(np.uint8))
-    return left, top, width, height
+    if scale < 1:
+        return averaged(colours, height, width)
+    return np.asarray(cv2.resize(colours, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def span(start: float, stop: float, scale: float, size: int) -> slice:
@@ -72,5 +73,5 @@ def edge_width(ink: Grey) -> float:
     solid = (ink > 0.5).astype(np.uint8)
     square = np.ones((3, 3), np.uint8)
     outline = cv2.dilate(solid, square) > cv2.erode(solid, square, borderValue=0)
-    slope = float(steepness(ink)[outline].mean()) if outline.any() else 0.0
+    slope = float(steepness(ink, outline).mean()) if outline.any() else 0.0
     return 1 / max(slope, 1e-6)

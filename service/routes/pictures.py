@@ -1,27 +1,22 @@
 """Pictures by upload, by body or as pixels, and their answers."""
 
 import asyncio
-from dataclasses import dataclass
-from typing import Annotated, Any
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import numpy as np
 from fastapi import APIRouter, Request
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic_core import to_json
-from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 
+from service.archives import ZIP_TYPES
 from service.contract import Payload
+from service.cores import cores
 from service.direct import answered_by
-from service.errors import (
-    BlankImage,
-    FieldProblem,
-    InvalidPayload,
-    PictureError,
-    UnreadableForm,
-    UnsupportedMediaType,
-)
+from service.errors import BlankImage, PictureError, UnsupportedMediaType
 from service.problems import Problem, invalid_payload, problem_of
 from service.repository import Repository, Served
 from service.routes.choice import (
@@ -33,9 +28,16 @@ from service.routes.choice import (
 )
 from service.settings import Settings
 from service.task import ImagePrediction, ImageTask
+from service.uploads import PICTURE_TYPES, UPLOADED, Limits, Picture, Upload, unpacked
 
-PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif")
-ACCEPTED = ("multipart/form-data", *PICTURE_TYPES, "application/json")
+T = TypeVar("T")
+P = ParamSpec("P")
+Read = BaseModel | PictureError
+"""What came of a picture."""
+
+ACCEPTED = (*UPLOADED, "application/json")
+AT_A_TIME = 16
+"""Pictures that one upload has read before it is another's turn."""
 
 Brightness = Annotated[int, Field(strict=True, ge=0, le=255)]
 Row = Annotated[list[Brightness], Field(min_length=28, max_length=28)]
@@ -56,12 +58,9 @@ class RefusedPicture(BaseModel):
     error: Problem
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An encoded picture and the name it came under."""
-
-    file: str
-    encoded: bytes
+# Decoding lets go of the interpreter most of the time; on the event loop it would hold up every
+# other call. More threads than cores would only take turns at both. They start with the first use.
+READING = ThreadPoolExecutor(cores(), thread_name_prefix="pictures")
 
 
 def picture_router(task: ImageTask) -> APIRouter:
@@ -70,37 +69,44 @@ def picture_router(task: ImageTask) -> APIRouter:
         f"{task.prediction.__name__}OfFile", __base__=task.prediction, file=(str, ...)
     )
 
+    def listed(files: list[str], results: list[Read], request_id: str) -> bytes:
+        return to_json(
+            [
+                RefusedPicture(file=file, error=problem_of(result, request_id))
+                if isinstance(result, PictureError)
+                else of_file(file=file, **dict(result))
+                for file, result in zip(files, results, strict=True)
+            ]
+        )
+
     async def answer(request: Request) -> bytes:
         repository: Repository = request.app.state.repository
         served = repository.choose(task.name, chosen_model(request), request_id(request))
-        settings: Settings = request.app.state.settings
         declared = request.headers.get("content-type")
         media = (declared or "").partition(";")[0].strip().lower()
-        if media == "application/json":
-            answers = await served.answers(_pixels(await request.body()))
-            return answers[0].model_dump_json().encode()
-        if media in PICTURE_TYPES:
-            pictures = [Picture("body", await request.body())]
-        elif media == "multipart/form-data":
-            pictures = await _files(request, settings.max_pictures)
-        else:
+        if declared is None or media not in ACCEPTED:
             raise UnsupportedMediaType(declared, ACCEPTED)
-        # Decoding lets go of the interpreter; on the event loop it would hold up every other call.
-        results = await asyncio.to_thread(_read_and_answer, served, pictures, settings.max_pixels)
-        if len(results) == 1:
+        body = await request.body()
+        if media == "application/json":
+            answers = await served.answers(_pixels(body))
+            return answers[0].model_dump_json().encode()
+        settings: Settings = request.app.state.settings
+        limits = Limits(settings.max_pictures, settings.max_body_bytes)
+        read = partial(_read, served, settings.max_pixels)
+
+        def begin() -> tuple[Upload, list[Read]]:
+            upload = unpacked(body, declared, limits)
+            return upload, read(upload.pictures[:AT_A_TIME])
+
+        upload, results = await _on_a_thread(begin)
+        for at in range(AT_A_TIME, len(upload.pictures), AT_A_TIME):
+            results += await _on_a_thread(read, upload.pictures[at : at + AT_A_TIME])
+        if not upload.many:
             if isinstance(results[0], PictureError):
                 raise results[0]
             return results[0].model_dump_json().encode()
-        return to_json(
-            [
-                RefusedPicture(
-                    file=picture.file, error=problem_of(result, request.state.request_id)
-                )
-                if isinstance(result, PictureError)
-                else of_file(file=picture.file, **dict(result))
-                for picture, result in zip(pictures, results, strict=True)
-            ]
-        )
+        files = [picture.file for picture in upload.pictures]
+        return await _on_a_thread(listed, files, results, request.state.request_id)
 
     def predict(
         model: ModelChoice = None,
@@ -119,43 +125,13 @@ def picture_router(task: ImageTask) -> APIRouter:
         description=(
             f"{task.prediction.__doc__}\n\nSend the picture itself as the body, or one or many "
             "`file` parts of a form, or 28x28 pixels as JSON. For several files the answer is a "
-            "list in their order; a file that cannot be read has an `error` in its place."
+            "list in their order; a file that cannot be read has an `error` in its place. A zip "
+            "file, as the body or as a `file`, stands for the pictures in it and its folders."
         ),
         response_model=task.prediction | list[of_file | RefusedPicture],
         openapi_extra={"requestBody": _documented_body()},
     )
     return router
-
-
-async def _files(request: Request, limit: int) -> list[Picture]:
-    try:
-        async with request.form(max_files=limit) as form:
-            return await _pictures_of(form)
-    except HTTPException as error:  # what Starlette makes of a form that it cannot read
-        raise UnreadableForm(str(error.detail)) from error
-
-
-async def _pictures_of(form: FormData) -> list[Picture]:
-    problems = [
-        FieldProblem(name, "no field of this name (pictures go into 'file')", "a form field")
-        for name in form
-        if name != "file"
-    ]
-    parts = form.getlist("file")
-    problems += [
-        FieldProblem("file", "a file with a file name", "a text field")
-        for part in parts
-        if not isinstance(part, UploadFile)
-    ]
-    if not parts:
-        problems.append(FieldProblem("file", "one or more pictures", "nothing"))
-    if problems:
-        raise InvalidPayload(problems)
-    return [
-        Picture(part.filename or "", await part.read())
-        for part in parts
-        if isinstance(part, UploadFile)
-    ]
 
 
 def _pixels(body: bytes) -> NDArray[np.uint8]:
@@ -169,19 +145,25 @@ def _pixels(body: bytes) -> NDArray[np.uint8]:
     return picture
 
 
-def _read_and_answer(
-    served: Served, pictures: list[Picture], max_pixels: int
-) -> list[BaseModel | PictureError]:
+async def _on_a_thread(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(READING, partial(function, *args, **options))
+
+
+def _read(served: Served, max_pixels: int, pictures: list[Picture]) -> list[Read]:
+    """The answer to each picture, or what is wrong with it."""
     assert isinstance(served.task, ImageTask)
-    read = [_read(served.task, picture, max_pixels) for picture in pictures]
+    read = [_pixels_of(served.task, picture, max_pixels) for picture in pictures]
     good = [image for image in read if not isinstance(image, PictureError)]
     answers = iter(served.predict(np.stack(good)) if good else [])
     return [image if isinstance(image, PictureError) else next(answers) for image in read]
 
 
-def _read(task: ImageTask, picture: Picture, max_pixels: int) -> NDArray[np.uint8] | PictureError:
+def _pixels_of(
+    task: ImageTask, picture: Picture, max_pixels: int
+) -> NDArray[np.uint8] | PictureError:
     try:
-        return task.read(picture.encoded, max_pixels=max_pixels)
+        return task.read(picture.encoded(), max_pixels=max_pixels)
     except PictureError as error:
         return error
 
@@ -197,7 +179,7 @@ def _documented_body() -> dict[str, Any]:
         "required": True,
         "content": {
             "multipart/form-data": {"schema": form},
-            **{media: {"schema": file} for media in PICTURE_TYPES},
+            **{media: {"schema": file} for media in (*PICTURE_TYPES, ZIP_TYPES[0])},
             "application/json": {"schema": Pixels.model_json_schema()},
         },
     }

@@ -1,6 +1,8 @@
 """Pictures over HTTP: by upload, as the body, as pixels."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import cv2
@@ -9,6 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
+
+from service.cores import cores
+from service.routes.pictures import READING
 
 
 def seven(size: int = 200) -> NDArray[np.uint8]:
@@ -71,6 +76,23 @@ def test_pixels_reach_the_network_unchanged(client: TestClient) -> None:
     pixels[20:22] = 255  # band 7 of the test model starts at pixel 546, in row 19.5
     answer = client.post("/v1/digits/predict", json={"pixels": pixels.tolist()})
     assert answer.json()["digit"] == 7
+
+
+def test_other_models_answer_while_pictures_wait_for_a_thread(client: TestClient) -> None:
+    """With every thread that reads pictures taken, heart is answered, and then the picture."""
+    taken = Event()
+    for _ in range(cores()):
+        READING.submit(taken.wait, 60)
+    with ThreadPoolExecutor(1) as caller:
+        picture = encoded(seven())
+        waiting = caller.submit(
+            client.post, "/v1/digits/predict", files={"file": ("a.png", picture)}
+        )
+        heart = client.post("/v1/heart/predict", json={"age": 57, "sex": 1, "cp": 4})
+        assert heart.status_code == 200
+        assert not waiting.done()
+        taken.set()
+        assert waiting.result(60).status_code == 200
 
 
 BAD_PIXELS: list[tuple[Any, str]] = [
@@ -169,3 +191,36 @@ def test_more_pictures_than_the_limit_are_refused(client: TestClient) -> None:
     answer = client.post("/v1/digits/predict", files=files)
     assert answer.status_code == 400
     assert "256" in answer.json()["detail"]
+
+
+def test_a_form_cut_off_is_refused(client: TestClient) -> None:
+    """Half a picture would be called damaged, and a form without its end might lack pictures."""
+    part = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+    whole = part + encoded(seven()) + b"\r\n--x--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    assert client.post("/v1/digits/predict", content=whole, headers=headers).status_code == 200
+    for body in (whole[:-8], whole[:200], part[:30], b""):
+        answer = client.post("/v1/digits/predict", content=body, headers=headers)
+        assert answer.status_code == 400
+
+
+def test_a_part_without_a_name_is_refused(client: TestClient) -> None:
+    """A form's parts have names (RFC 7578)."""
+    body = b"--x\r\nContent-Type: image/png\r\n\r\nabc\r\n--x--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answer = client.post("/v1/digits/predict", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert "name" in answer.json()["detail"]
+
+
+def test_names_of_files_come_back_as_they_were_sent(client: TestClient) -> None:
+    """In UTF-8, or where that fails in Latin-1."""
+    picture = encoded(seven())
+    body = b"".join(
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="%s"\r\n\r\n%s\r\n'
+        % (name, picture)
+        for name in ("zwölf.png".encode(), "zwölf.png".encode("latin-1"))
+    )
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    answers = client.post("/v1/digits/predict", content=body + b"--x--\r\n", headers=headers)
+    assert [answer["file"] for answer in answers.json()] == ["zwölf.png"] * 2

@@ -18,6 +18,7 @@ from PIL import Image
 
 from service.errors import BlankImage, ImageTooLarge, PictureError, UnreadableImage
 from service.pixels import read_digit
+from service.pixels.decode import decode, opaque
 
 Picture = NDArray[np.uint8]
 
@@ -242,6 +243,16 @@ def test_a_turned_camera_is_turned_back(orientation: int) -> None:
     assert alike(read_digit(encoded(upright, "JPEG", exif=exif)), PLAIN) > SAME
 
 
+def test_a_phones_photo_is_decoded_at_a_quarter_of_its_size_and_upright() -> None:
+    """12 megapixels of JPEG arrive as 1000 x 750, turned as the camera says."""
+    photo = np.asarray(cv2.resize(drawn(), (3000, 4000)), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = encoded(np.rot90(photo), "JPEG", exif=exif)
+    assert decode(stored, 12_000_000, opaque).shape[:2] == (1000, 750)
+    assert alike(read_digit(stored), read_digit(encoded(photo[::4, ::4]))) > SAME
+
+
 @pytest.mark.parametrize("ink", [(0, 0, 0), (255, 255, 255), (200, 40, 40)])
 @pytest.mark.parametrize("hidden", [0, 255])
 def test_ink_on_a_transparent_canvas_is_found(ink: tuple[int, ...], hidden: int) -> None:
@@ -250,6 +261,15 @@ def test_ink_on_a_transparent_canvas_is_found(ink: tuple[int, ...], hidden: int)
     canvas = np.where(alpha[..., None] > 0, np.array(ink), hidden)
     layered = np.dstack([canvas, alpha]).astype(np.uint8)
     assert alike(read_digit(encoded(layered)), PLAIN) > SAME
+
+
+def test_a_digit_reads_the_same_wherever_it_stands_on_the_sheet() -> None:
+    """In a corner, too, where the rectangle that is worked on ends with the picture."""
+    whole = drawn()[45:205, 45:165]
+    for top, left in [(0, 0), (0, 120), (80, 0), (80, 120), (40, 60)]:
+        moved = np.full((240, 240, 3), 255, np.uint8)
+        moved[top : top + 160, left : left + 120] = whole
+        assert alike(read_digit(encoded(moved)), PLAIN) > SAME
 
 
 def test_a_photo_with_round_corners_is_a_photo() -> None:
