@@ -23,8 +23,10 @@ from service.problems import (
 )
 from service.repository import Repository
 from service.routes import health, home, models
+from service.routes.batch import Places, batch_path, batch_router
 from service.routes.predict import predict_router
 from service.settings import Settings
+from service.task import TabularTask
 from service.tasks import TASKS
 
 DESCRIPTION = """
@@ -54,9 +56,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.repository = repository
     app.state.settings = settings
     app.state.draining = False
+    app.state.places = Places(settings.max_portfolios)
+    tables = [task for task in TASKS.values() if isinstance(task, TabularTask)]
     predict = [predict_router(task) for task in TASKS.values()]
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
+    for task in tables:
+        responses = _documented(404, 406, 408, 413, 415, 422, 503)
+        app.include_router(batch_router(task), responses=responses)
     app.include_router(models.router, responses=_documented(404))
     app.include_router(health.router)
     app.include_router(home.router)
@@ -64,7 +71,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _http_error)
     # The last one added is the first one to see a request.
     app.add_middleware(DirectCalls, answers=direct_answers(predict))
-    app.add_middleware(BodyLimit, limit=settings.max_body_bytes)
+    app.add_middleware(
+        BodyLimit,
+        limit=settings.max_body_bytes,
+        elsewhere=frozenset(batch_path(task) for task in tables),
+    )
     app.add_middleware(RequestContext)
     _add_problem_schema(app)
     return app
@@ -92,6 +103,8 @@ def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     texts = {
         400: "Not JSON, or not a form, at all",
         404: "No model of this name, or none of this task",
+        406: "No format that `Accept` allows",
+        408: "Nothing was sent, or taken, for too long",
         413: "Larger than the service takes in",
         415: "A content type that this route does not read",
         422: "Fields or pictures that cannot be answered; `errors` lists every bad field",

@@ -1,0 +1,242 @@
+"""JSON and NDJSON: rows as objects, each with names of its own."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, BinaryIO
+
+import numpy as np
+from pydantic_core import from_json, to_json
+
+from service.contract import Feature
+from service.errors import UnreadableTable
+from service.portfolio.rows import CHUNK, Column, Extras, Names, Numbers, Rows, Scored
+from service.portfolio.validation import extra_problem
+from service.problems import echo
+
+BLOCK = 2**20
+MOST_SHAPES = 1000
+
+Object = dict[str, Any]
+Strange = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class ObjectColumn:
+    """One field of some objects: numbers are numbers, and nothing else is (true is not 1)."""
+
+    name: str
+    values: Sequence[Any]
+    objects: Sequence[Object]
+
+    def numbers(self) -> Numbers:
+        """Integers and floats as float64."""
+        kinds = set(map(type, self.values))
+        missing = None
+        if type(None) in kinds:
+            missing = np.array([value is None for value in self.values])
+        if kinds <= {int, float, type(None)}:
+            try:
+                return Numbers(np.array(self.values, np.float64), missing)
+            except OverflowError:  # an integer beyond the largest float
+                pass
+        return Numbers(np.array([_float(value) for value in self.values], np.float64), missing)
+
+    def came(self, row: int) -> str | None:
+        """As it came."""
+        got = self.objects[row]
+        return echo(got[self.name]) if self.name in got else None
+
+
+def _float(value: object) -> float:
+    if type(value) not in (int, float):
+        return np.nan
+    try:
+        return float(value)  # type: ignore[arg-type]  # a number by the line above
+    except OverflowError:
+        return np.nan
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The names of an object: which are extras, and what is wrong with those."""
+
+    extras: tuple[str, ...]
+    problems: tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Shapes:
+    """What there is to say of the names of objects, kept, for most have the same."""
+
+    features: Sequence[Feature]
+    answer: Names
+    _known: dict[tuple[str, ...], Shape] = field(default_factory=dict)
+
+    def of(self, row: Object) -> Shape:
+        """The shape of an object."""
+        names = tuple(row)
+        shape = self._known.get(names)
+        if shape is None:
+            if len(self._known) >= MOST_SHAPES:
+                self._known.clear()
+            shape = self._known[names] = self._look_at(names)
+        return shape
+
+    def _look_at(self, names: tuple[str, ...]) -> Shape:
+        fields = [feature.name for feature in self.features]
+        others = [name for name in names if name not in fields]
+        absent = [name for name in fields if name not in names]
+        found = ((name, extra_problem(name, absent, self.answer)) for name in others)
+        return Shape(
+            # The answer has each name once, its own.
+            tuple(name for name in others if name not in self.answer.all),
+            tuple((name, expected) for name, expected in found if expected),
+        )
+
+
+def read_ndjson(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
+    """Rows of JSON objects, one a line; empty lines are no rows."""
+    shapes = Shapes(features, answer)
+    waiting: list[bytes] = []
+    for lines in _lines(source):
+        waiting += lines
+        if len(waiting) >= CHUNK:
+            yield _rows([_parsed(line) for line in waiting], shapes)
+            waiting = []
+    yield _rows([_parsed(line) for line in waiting], shapes)
+
+
+def _lines(source: BinaryIO) -> Iterator[list[bytes]]:
+    """All lines that are not empty, without their ends, some at a time."""
+    rest = [b""]
+    while block := source.read(BLOCK):
+        first, newline, others = block.partition(b"\n")
+        rest.append(first)
+        if newline:
+            *whole, last = (b"".join(rest) + newline + others).split(b"\n")
+            yield [line for line in whole if line.strip()]
+            rest = [last]
+    last = b"".join(rest)
+    if last.strip():
+        yield [last]
+
+
+class NotJson(str):
+    """Why a line could not be read."""
+
+    __slots__ = ()
+
+
+def _parsed(line: bytes) -> object:
+    try:
+        return from_json(line, allow_inf_nan=False)
+    except ValueError as error:
+        return NotJson(str(error))
+
+
+def read_json(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
+    """Rows of one JSON array of objects, read as a whole."""
+    try:
+        parsed = from_json(source.read(), allow_inf_nan=False)
+    except ValueError as error:
+        raise UnreadableTable(f"not JSON: {error}") from error
+    if not isinstance(parsed, list):
+        raise UnreadableTable(f"expected a JSON array of objects, got {echo(parsed)}")
+    shapes = Shapes(features, answer)
+    for start in range(0, max(len(parsed), 1), CHUNK):
+        yield _rows(parsed[start : start + CHUNK], shapes)
+
+
+def _rows(parsed: list[object], shapes: Shapes) -> Rows:
+    objects: list[Object] = []
+    strange: dict[int, list[Strange]] = {}
+    unread: set[int] = set()
+    extras: list[Object] = []
+    for place, row in enumerate(parsed):
+        if not isinstance(row, dict):
+            got = f"not JSON: {row}" if isinstance(row, NotJson) else echo(row)
+            strange[place] = [("row", "a JSON object", got)]
+            unread.add(place)
+            row = {}
+        shape = shapes.of(row)
+        objects.append(row)
+        extras.append({name: row[name] for name in shape.extras})
+        if shape.problems:
+            strange[place] = [
+                (name, expected, echo(row[name])) for name, expected in shape.problems
+            ]
+    columns = _columns([feature.name for feature in shapes.features], objects)
+    return Rows(len(objects), columns, extras, strange, frozenset(unread))
+
+
+def _columns(names: list[str], objects: list[Object]) -> dict[str, Column]:
+    if not objects:
+        return {}
+    try:
+        # One name more, because of a single one itemgetter makes no tuple.
+        cells = list(zip(*map(itemgetter(*names, names[0]), objects), strict=True))[:-1]
+    except KeyError:  # some object lacks some field, which costs twice the time
+        cells = [tuple([row.get(name) for row in objects]) for name in names]
+    return {
+        name: ObjectColumn(name, values, objects) for name, values in zip(names, cells, strict=True)
+    }
+
+
+def as_objects(extras: Extras) -> list[Object]:
+    """Extras as a list of dicts."""
+    if isinstance(extras, list):
+        return extras
+    return list(extras.to_pylist()) if extras.num_columns else []
+
+
+class NdjsonWriter:
+    """Answers as JSON objects, one a line."""
+
+    START, BETWEEN, END = b"", b"\n", b"\n"
+
+    def __init__(self, sink: BinaryIO, names: Names) -> None:
+        self._sink, self._names = sink, names
+        self._empty = True
+
+    def write(self, scored: Scored) -> None:
+        """Some rows more."""
+        rows = self.BETWEEN.join(_answers(scored, self._names))
+        if rows:
+            self._sink.write((self.START if self._empty else self.BETWEEN) + rows)
+            self._empty = False
+
+    def close(self) -> None:
+        """What ends the format."""
+        if not self._empty:
+            self._sink.write(self.END)
+
+
+class JsonWriter(NdjsonWriter):
+    """Answers as one JSON array of objects."""
+
+    START, BETWEEN, END = b"[", b",", b"]"
+
+    def close(self) -> None:
+        """What ends the format."""
+        self._sink.write(b"[]" if self._empty else self.END)
+
+
+def _answers(scored: Scored, names: Names) -> Iterator[bytes]:
+    decided = f'"{names.decision}"'
+    extras = as_objects(scored.extras)
+    errors = scored.errors or [None] * len(scored.probability)
+    values = zip(scored.probability.tolist(), scored.decision.tolist(), errors, strict=True)
+    for place, (probability, decision, error) in enumerate(values):
+        bad = probability != probability  # NaN
+        text = (
+            f'"probability":{"null" if bad else repr(probability)},'
+            f"{decided}:{'null' if bad else 'true' if decision else 'false'}"
+        ).encode()
+        if names.errors:
+            text += b',"error":' + to_json(error)
+        carried = extras[place] if extras else None
+        if carried:
+            yield to_json(carried, inf_nan_mode="null")[:-1] + b"," + text + b"}"
+        else:
+            yield b"{" + text + b"}"
