@@ -15,6 +15,8 @@ from service.portfolio.validation import extra_problem
 from service.problems import echo
 
 BLOCK = 2**20
+MOST_BLOCKS = 4
+"""Read before rows are scored, however few: objects take many times the memory of their text."""
 MOST_SHAPES = 1000
 
 Object = dict[str, Any]
@@ -99,11 +101,13 @@ def read_ndjson(source: BinaryIO, features: Sequence[Feature], answer: Names) ->
     """Rows of JSON objects, one a line; empty lines are no rows."""
     shapes = Shapes(features, answer)
     waiting: list[bytes] = []
+    blocks = 0
     for lines in _lines(source):
         waiting += lines
-        if len(waiting) >= CHUNK:
+        blocks += 1
+        if len(waiting) >= CHUNK or blocks >= MOST_BLOCKS:
             yield _rows([_parsed(line) for line in waiting], shapes)
-            waiting = []
+            waiting, blocks = [], 0
     yield _rows([_parsed(line) for line in waiting], shapes)
 
 

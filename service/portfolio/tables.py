@@ -20,6 +20,8 @@ from service.portfolio.validation import column_problems
 from service.problems import echo
 
 BLOCK = 2**20
+MOST_BYTES = 4 * 2**20
+"""Joined before rows are scored, however few: an answer is several times in memory on its way."""
 ARROW_MAGIC = b"ARROW1"
 # What is a number in text, for all formats of text alike; RE2's syntax.
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -204,13 +206,14 @@ def _taken_apart(batch: Any, features: Sequence[Feature], column: type[Any]) -> 
 def _of_size(batches: Iterable[Any], schema: Any) -> Iterator[Any]:
     """The same rows in batches of about CHUNK: many small ones are joined, large ones are cut."""
     waiting: list[Any] = []
-    count = 0
+    count = size = 0
     for batch in batches:
         waiting.append(batch)
         count += batch.num_rows
-        if count >= CHUNK:
+        size += batch.nbytes
+        if count >= CHUNK or size >= MOST_BYTES:
             yield from _joined(waiting, schema)
-            waiting, count = [], 0
+            waiting, count, size = [], 0, 0
     if count:
         yield from _joined(waiting, schema)
 

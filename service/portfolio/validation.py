@@ -54,7 +54,8 @@ def check(features: Sequence[Feature], rows: Rows) -> Checked:
             continue
         numbers = column.numbers()
         fits = fitting(feature, numbers)
-        array[:, place] = recorded(feature, numbers)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is far out of bounds
+            array[:, place] = recorded(feature, numbers)
         if not fits.all():
             unfit = ~fits
             unfit[list(rows.unread)] = False

@@ -130,7 +130,11 @@ class PortfolioResponse(Response):
             on_write=lambda: _wake(loop, written),
         )
         inflow = Inflow(*limit_of(given, settings), PATIENCE, spool)
-        working = self.places.start(self.exchange, inflow, spool)
+        try:
+            working = self.places.start(self.exchange, inflow, spool)
+        except NoPlace:
+            spool.abandon()
+            raise
         working.add_done_callback(lambda _: written.set())
         filling = asyncio.create_task(inflow.fill(receive))
         outflow = _Outflow(send, self._facts())
