@@ -21,6 +21,7 @@ ForetellError
 │   ├── ArtifactError           a version that must not be served: damaged, or of another contract
 │   ├── DeviceUnavailable       the device asked for does not work here
 │   └── InvalidOutput           the model answered something that is no probability
+├── UnwritableTable             answers that cannot be put where they were asked for
 └── SettingsError               the service is configured wrongly
 """
 
@@ -183,6 +184,10 @@ class DeviceUnavailable(ModelError):
 
 class InvalidOutput(ModelError):
     """The model answered something that is not a probability."""
+
+
+class UnwritableTable(ForetellError):
+    """The file of answers cannot be written."""
 
 
 class SettingsError(ForetellError):

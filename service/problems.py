@@ -35,6 +35,7 @@ STATUS: dict[type[ForetellError], int] = {
     errors.ArtifactError: 503,
     errors.DeviceUnavailable: 503,
     errors.InvalidOutput: 500,
+    errors.UnwritableTable: 500,
     errors.SettingsError: 500,
 }
 
