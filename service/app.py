@@ -1,6 +1,7 @@
 """The wiring: settings in, an ASGI application out."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -29,6 +30,9 @@ from service.settings import Settings
 from service.task import TabularTask
 from service.tasks import TASKS
 
+SWITCH_SECONDS = 0.0005
+"""For how long a thread that computes in Python may keep the others from it."""
+
 DESCRIPTION = """
 Probabilities for patients (heart disease) and card clients (default); digits and garments told
 from pictures.
@@ -44,6 +48,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Or a thread that reads JSON keeps the event loop waiting for 5 ms again and again.
+        sys.setswitchinterval(SWITCH_SECONDS)
         loading = asyncio.create_task(asyncio.to_thread(repository.load_all))
         yield
         await loading
