@@ -43,8 +43,6 @@ MEDIA = {
     "NDJSON": "application/x-ndjson",
     "JSON": "application/json",
 }
-MOST_JSON = 150_000
-"""The service takes in 32 MiB of JSON at once."""
 SLICE = 65_536
 
 
@@ -62,19 +60,22 @@ def portfolio(rows: int) -> Any:
     return pa.table(columns)
 
 
-def write_files(table: Any, folder: Path) -> dict[str, tuple[Path, int]]:
-    """The table in each format: its file and how many rows are in it."""
-    files = {name: (folder / name, table.num_rows) for name in MEDIA}
-    with pa.ipc.new_stream(files["Arrow"][0], table.schema) as stream:
+def write_files(table: Any, folder: Path) -> dict[str, Path]:
+    """The table in each format."""
+    files = {name: folder / name for name in MEDIA}
+    with pa.ipc.new_stream(files["Arrow"], table.schema) as stream:
         stream.write_table(table, SLICE)
-    pq.write_table(table, files["Parquet"][0], row_group_size=SLICE)
-    pa_csv.write_csv(table, files["CSV"][0])
-    with files["NDJSON"][0].open("w") as lines:
+    pq.write_table(table, files["Parquet"], row_group_size=SLICE)
+    pa_csv.write_csv(table, files["CSV"])
+    with files["NDJSON"].open("w") as lines, files["JSON"].open("w") as array:
+        between = "["
         for batch in table.to_batches(SLICE):
-            lines.writelines(json.dumps(row) + "\n" for row in batch.to_pylist())
-    few = table.slice(0, MOST_JSON)
-    files["JSON"][0].write_text(json.dumps(few.to_pylist()))
-    return files | {"JSON": (files["JSON"][0], few.num_rows)}
+            for row in map(json.dumps, batch.to_pylist()):
+                lines.write(row + "\n")
+                array.write(between + row)
+                between = ","
+        array.write("]")
+    return files
 
 
 @contextmanager
@@ -194,13 +195,12 @@ def main() -> None:
         for _ in range(rounds):
             rates["ONNX Runtime alone"].append(rows / alone(predictor, array))
             for name, media in MEDIA.items():
-                file, count = files[name]
-                rates[name].append(count / post(port, arguments.model, media, file))
+                rates[name].append(rows / post(port, arguments.model, media, files[name]))
         peak = memory_mib(process, "VmHWM")
         until = time.monotonic() + (0.5 if arguments.quick else 3)
         calm = single_rows(port, lambda: time.monotonic() < until)
         busy = {
-            name: single_rows_meanwhile(port, arguments.model, MEDIA[name], files[name][0])
+            name: single_rows_meanwhile(port, arguments.model, MEDIA[name], files[name])
             for name in ("Arrow", "CSV", "NDJSON")
         }
     alone_rate = statistics.median(rates["ONNX Runtime alone"])

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     """Where models run. `auto`: CUDA if it works, else the CPU. `cuda`: not ready without it."""
 
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
-    """Longest request body taken in, except portfolios that are not JSON; more is a 413."""
+    """Longest request body taken in, except portfolios; more is refused with 413."""
 
     max_portfolio_bytes: int = Field(4 * 2**30, ge=1024)
     """Longest portfolio taken in, and most that is kept of its answers; more is a 413."""

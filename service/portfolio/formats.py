@@ -33,8 +33,6 @@ class Format:
     writer: str
     seeks: bool = False
     """Whether its reader goes back and forth, so that a stream has to be put into a file first."""
-    whole: bool = False
-    """Whether its reader takes everything into memory."""
 
     def read(self, source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
         """The rows of a table, at least one `Rows` of them, maybe empty.
@@ -51,9 +49,7 @@ class Format:
 
 _OBJECTS, _TABLES = "service.portfolio.objects", "service.portfolio.tables"
 
-JSON = Format(
-    "JSON", "application/json", (".json",), _OBJECTS, "read_json", "JsonWriter", whole=True
-)
+JSON = Format("JSON", "application/json", (".json",), _OBJECTS, "read_json", "JsonWriter")
 NDJSON = Format(
     "NDJSON",
     "application/x-ndjson",

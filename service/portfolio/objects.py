@@ -1,9 +1,10 @@
 """JSON and NDJSON: rows as objects, each with names of its own."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from pydantic_core import from_json, to_json
@@ -18,6 +19,11 @@ BLOCK = 2**20
 MOST_BLOCKS = 4
 """Read before rows are scored, however few: objects take many times the memory of their text."""
 MOST_SHAPES = 1000
+LONGEST_ROW = 4 * 2**20
+MOST_TRIES = 32
+SPACE = b" \t\r\n"
+BETWEEN_OBJECTS = re.compile(rb"\}[ \t\r\n]*,")
+T = TypeVar("T")
 
 Object = dict[str, Any]
 Strange = tuple[str, str, str]
@@ -100,30 +106,33 @@ class Shapes:
 def read_ndjson(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
     """Rows of JSON objects, one a line; empty lines are no rows."""
     shapes = Shapes(features, answer)
-    waiting: list[bytes] = []
-    blocks = 0
-    for lines in _lines(source):
-        waiting += lines
-        blocks += 1
-        if len(waiting) >= CHUNK or blocks >= MOST_BLOCKS:
-            yield _rows([_parsed(line) for line in waiting], shapes)
-            waiting, blocks = [], 0
-    yield _rows([_parsed(line) for line in waiting], shapes)
+    for lines in _enough(_lines(source)):
+        yield _rows([_parsed(line) for line in lines], shapes)
 
 
 def _lines(source: BinaryIO) -> Iterator[list[bytes]]:
     """All lines that are not empty, without their ends, some at a time."""
-    rest = [b""]
+    rest = b""
     while block := source.read(BLOCK):
-        first, newline, others = block.partition(b"\n")
-        rest.append(first)
-        if newline:
-            *whole, last = (b"".join(rest) + newline + others).split(b"\n")
-            yield [line for line in whole if line.strip()]
-            rest = [last]
-    last = b"".join(rest)
-    if last.strip():
-        yield [last]
+        *whole, rest = (rest + block).split(b"\n")
+        if len(rest) > LONGEST_ROW:
+            raise UnreadableTable(f"not NDJSON: a line is longer than {LONGEST_ROW:,} bytes")
+        yield [line for line in whole if line.strip()]
+    if rest.strip():
+        yield [rest]
+
+
+def _enough(parts: Iterator[list[T]]) -> Iterator[list[T]]:
+    """The same, in parts of CHUNK and more, or of what MOST_BLOCKS hold; at least one part."""
+    waiting: list[T] = []
+    blocks = 0
+    for part in parts:
+        waiting += part
+        blocks += 1
+        if len(waiting) >= CHUNK or blocks >= MOST_BLOCKS:
+            yield waiting
+            waiting, blocks = [], 0
+    yield waiting
 
 
 class NotJson(str):
@@ -140,16 +149,59 @@ def _parsed(line: bytes) -> object:
 
 
 def read_json(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
-    """Rows of one JSON array of objects, read as a whole."""
+    """Rows of one JSON array of objects."""
+    shapes = Shapes(features, answer)
+    for parsed in _enough(_elements(source)):
+        yield _rows(parsed, shapes)
+
+
+def _elements(source: BinaryIO) -> Iterator[list[object]]:
+    """The elements of an array, some at a time, without ever having all of its text."""
+    rest = source.read(BLOCK).lstrip(SPACE)
+    if rest[:1] != b"[":
+        raise UnreadableTable(f"expected a JSON array of objects, got {_beginning(rest)}")
+    rest = rest[1:]
+    before = b"["  # what the rest is a continuation of
+    while block := source.read(BLOCK):
+        rest += block
+        for end in _ends_of_objects(rest):
+            # Inside a string or another element, something would be left open: this is JSON if
+            # and only if the array has an element that ends here.
+            if (elements := _array_or_none(b"[" + rest[: end.start() + 1] + b"]")) is not None:
+                yield elements
+                rest, before = rest[end.end() :], b"[null,"
+                break
+        if len(rest) > LONGEST_ROW:
+            raise UnreadableTable(f"not JSON, or a row is longer than {LONGEST_ROW:,} bytes")
     try:
-        parsed = from_json(source.read(), allow_inf_nan=False)
+        parsed = from_json(before + rest, allow_inf_nan=False)
     except ValueError as error:
         raise UnreadableTable(f"not JSON: {error}") from error
-    if not isinstance(parsed, list):
-        raise UnreadableTable(f"expected a JSON array of objects, got {echo(parsed)}")
-    shapes = Shapes(features, answer)
-    for start in range(0, max(len(parsed), 1), CHUNK):
-        yield _rows(parsed[start : start + CHUNK], shapes)
+    yield parsed[1:] if before != b"[" else parsed
+
+
+def _ends_of_objects(text: bytes) -> Iterator[re.Match[bytes]]:
+    """The last few places that look like the end of an element that is not the last one."""
+    end = len(text)
+    for _ in range(MOST_TRIES):
+        end = text.rfind(b"}", 0, end)
+        if end < 0:
+            return
+        if found := BETWEEN_OBJECTS.match(text, end):
+            yield found
+
+
+def _array_or_none(text: bytes) -> list[object] | None:
+    try:
+        return list(from_json(text, allow_inf_nan=False))
+    except ValueError:
+        return None
+
+
+def _beginning(text: bytes) -> str:
+    if not text:
+        return "nothing"
+    return "an object" if text[:1] == b"{" else echo(text[:20].decode(errors="replace"))
 
 
 def _rows(parsed: list[object], shapes: Shapes) -> Rows:

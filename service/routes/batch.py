@@ -23,7 +23,7 @@ from service.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
-from service.portfolio.formats import BY_MEDIA, Format
+from service.portfolio.formats import BY_MEDIA, JSON, Format
 from service.portfolio.rows import Rows
 from service.portfolio.scoring import OnError, Portfolio, score
 from service.portfolio.spool import SETTING, Abandoned, Spool
@@ -119,7 +119,7 @@ class PortfolioResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises ForetellError as long as nothing was sent."""
-        settings, given = self.exchange.settings, self.exchange.given
+        settings = self.exchange.settings
         holds_back = self.exchange.portfolio.on_error == "refuse"
         written = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -129,7 +129,7 @@ class PortfolioResponse(Response):
             patience=0 if holds_back else PATIENCE,
             on_write=lambda: _wake(loop, written),
         )
-        inflow = Inflow(*limit_of(given, settings), PATIENCE, spool)
+        inflow = Inflow(settings.max_portfolio_bytes, PATIENCE, spool)
         try:
             working = self.places.start(self.exchange, inflow, spool)
         except NoPlace:
@@ -203,13 +203,6 @@ async def _send_all(
             return
 
 
-def limit_of(given: Format, settings: Settings) -> tuple[int, str]:
-    """How long a body may be, and the setting that says so."""
-    if given.whole:
-        return settings.max_body_bytes, "FORETELL_MAX_BODY_BYTES"
-    return settings.max_portfolio_bytes, SETTING
-
-
 def batch_path(task: TabularTask) -> str:
     """Where a task's portfolios are taken."""
     return f"/v1/{task.name}/predict/batch"
@@ -236,9 +229,9 @@ def batch_router(task: TabularTask) -> APIRouter:
         if on_error not in get_args(OnError):
             expected = " or ".join(get_args(OnError))
             raise InvalidPayload([FieldProblem("on_error", expected, echo(on_error))])
-        limit, setting = limit_of(given, settings)
+        limit = settings.max_portfolio_bytes
         if int(request.headers.get("content-length") or 0) > limit:
-            raise PayloadTooLarge(limit, setting)
+            raise PayloadTooLarge(limit, SETTING)
         repository: Repository = request.app.state.repository
         portfolio = Portfolio(
             repository.choose(task.name, chosen_model(request)), cast(OnError, on_error)
@@ -316,4 +309,6 @@ def _contents(task: TabularTask, answer: bool) -> dict[str, Any]:
     row |= {"probability": 0.83, task.decision: True} if answer else example.get("example", {})
     schema: dict[str, Any] = {"type": "array", "items": {"type": "object"}, "example": [row]}
     binary = {"type": "string", "format": "binary"}
-    return {form.media: {"schema": schema if form.whole else binary} for form in BY_MEDIA.values()}
+    return {
+        form.media: {"schema": schema if form is JSON else binary} for form in BY_MEDIA.values()
+    }

@@ -8,7 +8,7 @@ from collections import deque
 from starlette.types import Receive
 
 from service.errors import PayloadStalled, PayloadTooLarge
-from service.portfolio.spool import Abandoned, Spool
+from service.portfolio.spool import SETTING, Abandoned, Spool
 
 AHEAD = 2 * 2**20
 """Bytes taken in before the reader asks for them; then the caller has to wait (TCP sees to it)."""
@@ -17,13 +17,13 @@ AHEAD = 2 * 2**20
 class Inflow(io.RawIOBase):
     """What `fill` receives on the event loop, `read` gives to a thread.
 
-    `limit` and `setting` bound the body; a caller who goes away, or sends nothing for `patience`
+    `limit` bounds the body; a caller who goes away, or sends nothing for `patience`
     seconds, stops the reader. What is written to `spool` is of no use to a caller who has gone.
     """
 
-    def __init__(self, limit: int, setting: str, patience: float, spool: Spool) -> None:
+    def __init__(self, limit: int, patience: float, spool: Spool) -> None:
         super().__init__()
-        self._limit, self._setting, self._patience = limit, setting, patience
+        self._limit, self._patience = limit, patience
         self._spool = spool
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
@@ -51,7 +51,7 @@ class Inflow(io.RawIOBase):
                 self._waiting += len(body)
                 self._ended = not more
                 if taken > self._limit:
-                    self._error = PayloadTooLarge(self._limit, self._setting)
+                    self._error = PayloadTooLarge(self._limit, SETTING)
                 if self._waiting > AHEAD:
                     self._room.clear()
                 else:

@@ -314,9 +314,17 @@ BROKEN = [
     (CSV, b"age,sex\n60,1\n60\n", "row 2: expected 2 cells as in the line of names, got 1"),
     (CSV, b"age,sex,n\n60,1,\xff\n", "UTF-8"),
     (CSV, b"\x00\xff\xfe", "required"),
-    (JSON, b"", "not JSON"),
+    (JSON, b"", "expected a JSON array of objects, got nothing"),
     (JSON, b'[{"age": 60, "sex": 1}', "not JSON"),
     (JSON, b'{"age": 60, "sex": 1}', "a JSON array of objects"),
+    (JSON, b"5", 'expected a JSON array of objects, got "5"'),
+    (JSON, b'[{"age": 60, "sex": 1},]', "not JSON"),
+    (JSON, b'[{"age": 60, "sex": 1}] {}', "not JSON"),
+    (JSON, b"[" + b"1," * 2**22, "a row is longer than"),
+    (JSON, b"[" + b'{"age": 60, "sex": 1},' * 200_000 + b"]", "not JSON"),
+    (JSON, b"[" + b'{"age": 60, "sex": 1},' * 200_000 + b"{", "not JSON"),
+    (JSON, b"[" + b'{"age": 60, "sex": 1} ' * 500_000 + b"]", "a row is longer than"),
+    (NDJSON, b"1" * 2**23, "a line is longer than"),
     (JSON, b"[" * 100_000, "not JSON"),
     (ARROW, b"", "not an Arrow IPC stream"),
     (ARROW, b"age,sex\n60,1\n", "not an Arrow IPC stream"),
@@ -424,9 +432,8 @@ def small(models_dir: Path) -> Any:
 def test_portfolios_have_a_limit_of_their_own(
     small: TestClient, media: str, announced: bool
 ) -> None:
-    """Longer than other bodies may be, except as JSON; whether the length was announced or not."""
-    limit = 4096 if media == JSON else 20_000
-    setting = "FORETELL_MAX_BODY_BYTES" if media == JSON else "FORETELL_MAX_PORTFOLIO_BYTES"
+    """Longer than other bodies may be; whether the length was announced or not."""
+    limit = 20_000
     rng = np.random.default_rng(0)
     for rows, status in ((limit // 200, 200), (limit // 10, 413)):
         noise = [GOOD | {"id": str(rng.integers(10**9, 10**10))} for _ in range(rows)]
@@ -436,7 +443,7 @@ def test_portfolios_have_a_limit_of_their_own(
         answer = small.post(HEART, content=content, headers={"content-type": media})
         assert answer.status_code == status
         if status == 413:
-            assert setting in answer.json()["detail"]
+            assert "FORETELL_MAX_PORTFOLIO_BYTES" in answer.json()["detail"]
     assert small.post("/v1/heart/predict", content=b"x" * 5000).status_code == 413
 
 

@@ -24,7 +24,7 @@ from service.routes.inflow import AHEAD, Inflow
 from tests.service.test_serving import Service, serving
 from tests.waiting import wait_until
 
-CSV, NDJSON = "text/csv", "application/x-ndjson"
+CSV, JSON, NDJSON = "text/csv", "application/json", "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
 PATH = "/v1/heart/predict/batch"
 END = b"0\r\n\r\n"
@@ -214,7 +214,7 @@ def test_no_more_is_received_than_is_read() -> None:
 
     async def some_of_it() -> None:
         spool = Spool(1, None)
-        inflow = Inflow(2**40, "", 10, spool)
+        inflow = Inflow(2**40, 10, spool)
         filling = asyncio.create_task(inflow.fill(receive))
         for part in range(1, 30):
             read = await asyncio.to_thread(inflow.read, 2**20)
@@ -251,7 +251,7 @@ def test_a_caller_who_sends_nothing_more_is_not_waited_for_forever() -> None:
     spool = Spool(1000, None)
 
     async def read() -> None:
-        await asyncio.to_thread(Inflow(1000, "", 0.05, spool).read, 1)
+        await asyncio.to_thread(Inflow(1000, 0.05, spool).read, 1)
 
     with pytest.raises(PayloadStalled, match="no more of the body came"):
         asyncio.run(read())
@@ -275,7 +275,7 @@ def test_everything_sent_before_anything_is_taken_is_no_deadlock(service: Servic
             assert answer.json()["count"] == 50_000
 
 
-@pytest.mark.parametrize("media", [CSV, NDJSON, ARROW])
+@pytest.mark.parametrize("media", [CSV, NDJSON, JSON, ARROW])
 def test_memory_stays_flat_however_long_the_body(models_dir: Path, media: str) -> None:
     """Ten times the rows take no more memory: far less than their body and their answer."""
     # The same bytes for all: long texts are carried through, which are in body and answer.
@@ -303,6 +303,13 @@ def body(media: str, text: str, parts: int) -> Iterator[bytes]:
         row = json.dumps({"age": 60, "sex": 1, "text": text}).encode() + b"\n"
         for _ in range(parts * CHUNK // 256):
             yield row * 256
+        return
+    if media == JSON:
+        row = json.dumps({"age": 60, "sex": 1, "text": text}).encode() + b","
+        yield b"["
+        for _ in range(parts * CHUNK // 256):
+            yield row * 256
+        yield row[:-1] + b"]"
         return
     if media == CSV:
         yield b"age,sex,text\n"

@@ -14,8 +14,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from service.contract import Code, Number, Payload
+from service.errors import UnreadableTable
+from service.portfolio import objects
 from service.portfolio.formats import ARROW, CSV, JSON, NDJSON, Format
 from service.portfolio.rows import Names
 from service.portfolio.validation import check
@@ -192,3 +195,46 @@ def test_words_for_what_is_expected_have_one_home(task: TabularTask) -> None:
             TypeAdapter(task.payload).validate_python({feature.name: "x"})
         (error,) = [e for e in refused.value.errors() if e["loc"] == (feature.name,)]
         assert error["ctx"]["expected"] == feature.expected
+
+
+@given(
+    st.lists(
+        st.recursive(
+            st.none() | st.booleans() | st.integers(-5, 5) | st.text('}{,[]"\\ \nx', max_size=6),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.text('}{,"x', max_size=3), inner, max_size=3)
+            ),
+            max_leaves=8,
+        ),
+        max_size=12,
+    ),
+    st.integers(1, 40),
+    st.sampled_from([None, 1]),
+    st.data(),
+)
+def test_an_array_of_json_is_the_same_in_parts(
+    elements: list[Any], block: int, indent: int | None, data: st.DataObject
+) -> None:
+    """Wherever a block ends, in a string or deep inside; and what is no JSON never becomes one."""
+    text = json.dumps(elements, indent=indent).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objects, "BLOCK", block)
+        parts = list(objects._elements(io.BytesIO(text)))
+        assert [element for part in parts for element in part] == elements
+        place = data.draw(st.integers(0, len(text)))
+        damaged = (
+            text[:place]
+            + data.draw(st.sampled_from([b"", b",", b"}", b'"', b"]"]))
+            + (text[place + 1 :])
+        )
+        try:
+            wanted = from_json(damaged, allow_inf_nan=False)
+        except ValueError:
+            wanted = None
+        if not isinstance(wanted, list):
+            with pytest.raises(UnreadableTable):
+                list(objects._elements(io.BytesIO(damaged)))
+        else:
+            parts = list(objects._elements(io.BytesIO(damaged)))
+            assert [element for part in parts for element in part] == wanted
