@@ -11,6 +11,9 @@ COPY ${REQUIREMENTS} requirements.txt
 # Wheels only: the base image has no compiler, and should need none.
 RUN pip --python /opt/foretell install --no-cache-dir --only-binary :all: \
     --require-hashes --requirement requirements.txt
+# A third of PyArrow is clients of other services, and tests.
+RUN cd /opt/foretell/lib/python3.11/site-packages/pyarrow && \
+    rm -rf include tests *flight* _s3fs* libarrow_s3* _pyarrow_cpp_tests*
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
 COPY training training
@@ -25,7 +28,8 @@ ENV PATH=/opt/foretell/bin:$PATH \
     FORETELL_PORT=8000 \
     FORETELL_MODELS_DIR=/models \
     FORETELL_LOG_FORMAT=json \
-    FORETELL_DRAIN_SECONDS=3
+    FORETELL_DRAIN_SECONDS=3 \
+    FORETELL_SPOOL_DIR=/var/tmp
 USER 10001:10001
 EXPOSE 8000
 # http.client, because urllib would ask a proxy that the environment names.

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -27,13 +28,18 @@ from service.problems import (
 )
 from service.repository import Repository
 from service.routes import control, health, home, models
+from service.routes.batch import Places, batch_path, batch_router
 from service.routes.predict import predict_router
 from service.settings import Settings
+from service.task import TabularTask
 from service.tasks import TASKS
 from service.v2.declared import declared_router
 from service.v2.routes import OpenInference
 from service.v2.statistics import Statistics
 from service.watcher import Watcher
+
+SWITCH_SECONDS = 0.0005
+"""For how long a thread that computes in Python may keep the others from it."""
 
 DESCRIPTION = """
 Probabilities for patients (heart disease) and card clients (default); digits and garments told
@@ -69,6 +75,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Or a thread that reads JSON keeps the event loop waiting for 5 ms again and again.
+        sys.setswitchinterval(SWITCH_SECONDS)
         watcher = Watcher(repository, settings.poll_seconds)
         watcher.start()
         grpc_server = None if rpc is None else await rpc.start(app.state, settings)
@@ -78,6 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
         await asyncio.to_thread(watcher.stop)
         repository.close()
 
+    tables = [task for task in TASKS.values() if isinstance(task, TabularTask)]
     # FastAPI's own docs load their scripts from elsewhere: a blank page in a closed network.
     app = FastAPIOffline(
         title="Foretell",
@@ -87,16 +96,24 @@ def create_app(settings: Settings) -> FastAPI:
         middleware=[
             Middleware(RequestContext),
             Middleware(OpenInference),
-            Middleware(BodyLimit, limit=settings.max_body_bytes),
+            Middleware(
+                BodyLimit,
+                limit=settings.max_body_bytes,
+                elsewhere=frozenset(batch_path(task) for task in tables),
+            ),
         ],
     )
     app.state.repository = repository
     app.state.settings = settings
     app.state.draining = False
     app.state.statistics = Statistics()
+    app.state.places = Places(settings.max_portfolios)
     predict = [predict_router(task) for task in TASKS.values()]
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
+    for task in tables:
+        responses = _documented(404, 406, 408, 413, 415, 422, 503)
+        app.include_router(batch_router(task), responses=responses)
     app.include_router(models.router, responses=_documented(404))
     if settings.admin_key:
         app.include_router(control.router, responses=_documented(403, 404, 409, 503))
@@ -146,6 +163,8 @@ def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         400: "Not JSON, or not a form, at all",
         403: "Without the key of FORETELL_ADMIN_KEY",
         404: "No model of this name, or none of this task",
+        406: "No format that `Accept` allows",
+        408: "Nothing was sent, or taken, for too long",
         409: "The folder of models does not allow it: read-only, or no version to go back to",
         413: "Larger than the service takes in",
         415: "A content type that this route does not read",

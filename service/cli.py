@@ -52,7 +52,27 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
     predict.set_defaults(run=run_predict, parser=predict)
 
+    score = commands.add_parser("score", help="answer a whole file or folder without a server")
+    score.add_argument("task", help="heart, credit, digits or fashion")
+    score.add_argument(
+        "input",
+        type=Path,
+        help="a table (.csv, .csv.gz, .ndjson, .json, .parquet, .arrow, .arrows)"
+        "; for digits and fashion a folder of pictures",
+    )
+    score.add_argument("-o", "--output", type=Path, required=True, help="the file to write")
+    score.add_argument("--model", metavar="NAME", help="another of the task's models")
+    score.add_argument(
+        "--on-error",
+        choices=("refuse", "report"),
+        default="refuse",
+        help="bad rows: refuse the whole file (default), or report them in a column `error`",
+    )
+    score.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
+    score.set_defaults(run=run_score)
+
     add_models(commands)
+
     for entry in entry_points(group="foretell.commands"):
         entry.load()(commands)
     return parser
@@ -83,7 +103,6 @@ def run_predict(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from service.errors import PictureError, UnknownModel
-    from service.labels import read_labels
     from service.repository import Repository
     from service.settings import read_settings
     from service.task import TabularTask
@@ -94,7 +113,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
     if task is None:
         raise UnknownModel(arguments.task, list(TASKS))
     repository = Repository(settings.models_dir, TASKS, "cpu")
-    served = repository.load(task.name, read_labels(settings.models_dir / task.name).stable)
+    served = repository.load_for(task.name)
     if isinstance(task, TabularTask):
         row = task.to_array([_row(arguments, task)])
         print(served.predict(row)[0].model_dump_json())
@@ -112,6 +131,29 @@ def run_predict(arguments: argparse.Namespace) -> int:
         answer = served.predict(np.stack([picture]))[0].model_dump()
         print(json.dumps({"file": str(path)} | answer))
     return 1 if failures else 0
+
+
+def run_score(arguments: argparse.Namespace) -> int:
+    """`foretell score`: a table or a folder of pictures in, a table of answers out."""
+    from importlib import import_module
+
+    from service.errors import UnknownModel
+    from service.settings import read_settings
+    from service.task import TabularTask
+    from service.tasks import TASKS
+
+    settings = read_settings(models_dir=arguments.models_dir)
+    task = TASKS.get(arguments.task)
+    if task is None:
+        raise UnknownModel(arguments.task, list(TASKS))
+    choices = {"settings": settings, "model": arguments.model}
+    if isinstance(task, TabularTask):
+        from service.score import score_table
+
+        choices["on_error"] = arguments.on_error
+        return score_table(task, arguments.input, arguments.output, **choices)
+    score_pictures = import_module("service.score_pictures").score_pictures
+    return int(score_pictures(task, arguments.input, arguments.output, **choices))
 
 
 def _row(arguments: argparse.Namespace, task: "TabularTask") -> "Payload":

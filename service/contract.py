@@ -112,6 +112,13 @@ class Feature(BaseModel):
     zero_is_missing: bool = False
     codes: dict[int, str] = {}
 
+    @property
+    def expected(self) -> str:
+        """What a caller should have sent, in the words of a request's errors."""
+        if self.low is None or self.high is None:
+            return Code(self.codes).expected
+        return Number(self.unit or "", self.low, self.high, self.zero_is_missing).expected
+
     def holds(self, value: float) -> bool:
         """Whether a number in this column is one that the payload would have let through."""
         if math.isnan(value):

@@ -3,6 +3,9 @@
 ForetellError
 ├── RequestError                what the caller sent cannot be answered
 │   ├── InvalidPayload          fields missing, unknown, of the wrong type or out of range
+│   ├── InvalidRows             a portfolio with rows that are wrong
+│   ├── UnreadableTable         not in the format that was announced, or damaged
+│   ├── NotAcceptable           no format that the caller takes
 │   ├── UnreadableForm          not multipart/form-data, or too much of it
 │   ├── UnreadableArchive       not a zip file, a damaged one, or one of too many files
 │   ├── ArchiveTooLarge         a zip file that would be too large unpacked
@@ -10,6 +13,7 @@ ForetellError
 │   ├── PayloadTooLarge         more bytes than the service takes in
 │   ├── NotAllowed              an operator's call without the operator's key
 │   ├── Unsupported             a feature of a protocol that this service does not offer
+│   ├── PayloadStalled          nothing came, or nothing was taken, for too long
 │   └── PictureError
 │       ├── UnreadableImage     not a picture, or a damaged one
 │       ├── ImageTooLarge       more pixels than the service decodes
@@ -17,10 +21,12 @@ ForetellError
 ├── ModelError
 │   ├── UnknownModel            no such model or version
 │   ├── ModelNotReady           known, but not (or not yet) able to answer
+│   ├── NoPlace                 as many portfolios are being scored as are allowed at once
 │   ├── ArtifactError           a version that must not be served: damaged, or of another contract
 │   ├── ControlError            an operator's call that the folder of models does not allow
 │   ├── DeviceUnavailable       the device asked for does not work here
 │   └── InvalidOutput           the model answered something that is no probability
+├── UnwritableTable             answers that cannot be put where they were asked for
 └── SettingsError               the service is configured wrongly
 """
 
@@ -56,6 +62,37 @@ class InvalidPayload(RequestError):
         super().__init__("; ".join(str(problem) for problem in self.problems))
 
 
+@dataclass(frozen=True)
+class RowProblem(FieldProblem):
+    """One bad field of one row; the first row of data is row 1."""
+
+    row: int
+
+    def __str__(self) -> str:
+        return f"row {self.row}: {super().__str__()}"
+
+
+class InvalidRows(RequestError):
+    """Rows of a portfolio are wrong: `count` problems, of which `problems` are the first."""
+
+    def __init__(self, problems: Sequence[RowProblem], count: int) -> None:
+        self.problems, self.count = tuple(problems), count
+        listed = "; ".join(str(problem) for problem in self.problems)
+        more = f"{count} problems, the first {len(self.problems)}: "
+        super().__init__(more + listed if count > len(self.problems) else listed)
+
+
+class UnreadableTable(RequestError):
+    """The body or file is not of the format that it is said to be."""
+
+
+class NotAcceptable(RequestError):
+    """The caller takes none of the formats there are."""
+
+    def __init__(self, got: str, offered: Sequence[str]) -> None:
+        super().__init__(f"expected Accept to allow {' or '.join(offered)}, got {got!r}")
+
+
 class UnreadableForm(RequestError):
     """The body is not the form that its content type announces, or has too many parts."""
 
@@ -85,11 +122,20 @@ class UnsupportedMediaType(RequestError):
 
 
 class PayloadTooLarge(RequestError):
-    """The body is longer than `limit` bytes."""
+    """What came, or what would have to be kept of the answer, is longer than `limit` bytes."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(
+        self, limit: int, setting: str = "FORETELL_MAX_BODY_BYTES", what: str = "the body is"
+    ) -> None:
         self.limit = limit
-        super().__init__(f"the body is larger than the {limit:,} bytes of FORETELL_MAX_BODY_BYTES")
+        super().__init__(f"{what} larger than the {limit:,} bytes of {setting}")
+
+
+class PayloadStalled(RequestError):
+    """The caller neither sent nor took anything for `seconds`."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"{what} for {seconds:g} s")
 
 
 class NotAllowed(RequestError):
@@ -152,6 +198,16 @@ class ModelNotReady(ModelError):
         super().__init__(f"model {name!r} is not ready: {reason}")
 
 
+class NoPlace(ModelError):
+    """`limit` portfolios are being scored already."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} portfolios are being scored, as many as FORETELL_MAX_PORTFOLIOS allows; "
+            "try again later"
+        )
+
+
 class ArtifactError(ModelError):
     """A version on disk that must not be served."""
 
@@ -166,6 +222,10 @@ class DeviceUnavailable(ModelError):
 
 class InvalidOutput(ModelError):
     """The model answered something that is not a probability."""
+
+
+class UnwritableTable(ForetellError):
+    """The file of answers cannot be written."""
 
 
 class SettingsError(ForetellError):

@@ -96,15 +96,17 @@ def header(scope: Scope, name: bytes) -> str | None:
 class BodyLimit:
     """Refuses bodies longer than `limit` bytes, as announced or else while they arrive.
 
+    The routes at the paths `elsewhere` have limits of their own.
+
     Starlette has such a limit too, but refuses in plain text and ahead of the request's id.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self.app, self.limit = app, limit
+    def __init__(self, app: ASGIApp, limit: int, elsewhere: frozenset[str] = frozenset()) -> None:
+        self.app, self.limit, self.elsewhere = app, limit, elsewhere
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, counting its bytes."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or self._route_path(scope) in self.elsewhere:
             await self.app(scope, receive, send)
             return
         announced = header(scope, b"content-length") or ""
@@ -138,6 +140,10 @@ class BodyLimit:
             await self.app(scope, receive_counted, send_unless_over)
         if taken > self.limit:
             await self._refuse(scope, receive, send)
+
+    @staticmethod
+    def _route_path(scope: Scope) -> str:
+        return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = problem_of(PayloadTooLarge(self.limit), scope["state"]["request_id"])

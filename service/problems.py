@@ -9,7 +9,7 @@ from fastapi import Response
 from pydantic import BaseModel, Field
 
 from service import errors
-from service.errors import FieldProblem, ForetellError, InvalidPayload
+from service.errors import FieldProblem, ForetellError, InvalidPayload, InvalidRows
 
 MEDIA_TYPE = "application/problem+json"
 # RFC 9110's names, which Python has from 3.13 on.
@@ -22,19 +22,25 @@ STATUS: dict[type[ForetellError], int] = {
     errors.UnreadableArchive: 400,
     errors.ArchiveTooLarge: 413,
     errors.InvalidPayload: 422,
+    errors.InvalidRows: 422,
+    errors.UnreadableTable: 422,
+    errors.NotAcceptable: 406,
     errors.UnsupportedMediaType: 415,
     errors.PayloadTooLarge: 413,
     errors.NotAllowed: 403,
     errors.Unsupported: 501,
+    errors.PayloadStalled: 408,
     errors.UnreadableImage: 422,
     errors.ImageTooLarge: 413,
     errors.BlankImage: 422,
     errors.UnknownModel: 404,
     errors.ModelNotReady: 503,
+    errors.NoPlace: 503,
     errors.ArtifactError: 503,
     errors.ControlError: 409,
     errors.DeviceUnavailable: 503,
     errors.InvalidOutput: 500,
+    errors.UnwritableTable: 500,
     errors.SettingsError: 500,
 }
 
@@ -58,6 +64,21 @@ class Problem(BaseModel):
     request_id: str = Field(description="Also in the X-Request-ID header and in the service's log")
 
 
+class RowError(FieldError):
+    """One bad field of one row."""
+
+    row: int = Field(description="The first row of data is row 1", examples=[3])
+
+
+class RowsProblem(Problem):
+    """What is wrong with the rows of a portfolio."""
+
+    errors: list[RowError] = Field(  # type: ignore[assignment]  # each of them says more
+        [], description=f"The first {MOST_PROBLEMS} bad fields"
+    )
+    count: int = Field(description="How many bad fields there are", examples=[1])
+
+
 def problem(
     status: int, detail: str, request_id: str, fields: Sequence[FieldProblem] = ()
 ) -> Problem:
@@ -74,11 +95,25 @@ def problem(
 def problem_of(error: ForetellError, request_id: str) -> Problem:
     """The problem of a domain error, by the table."""
     status, detail = STATUS[type(error)], str(error)
+    if isinstance(error, InvalidRows):
+        return rows_problem(error, request_id)
     if not isinstance(error, InvalidPayload):
         return problem(status, detail, request_id)
     if len(error.problems) > MOST_PROBLEMS:
         detail = f"{len(error.problems)} problems; errors lists the first {MOST_PROBLEMS}"
     return problem(status, detail, request_id, error.problems[:MOST_PROBLEMS])
+
+
+def rows_problem(error: InvalidRows, request_id: str) -> RowsProblem:
+    """The first problems of a portfolio's rows, and how many there are."""
+    detail, listed = str(error), error.problems[:MOST_PROBLEMS]
+    if error.count > len(listed):
+        detail = f"{error.count} problems; errors lists the first {len(listed)}"
+    elif len(listed) > 1:
+        detail = f"{len(listed)} problems; errors lists them"
+    facts = problem(STATUS[InvalidRows], detail, request_id).model_dump(exclude={"errors"})
+    rows = [RowError(row=p.row, field=p.field, expected=p.expected, got=p.got) for p in listed]
+    return RowsProblem(**facts, errors=rows, count=error.count)
 
 
 def problem_response(body: Problem, headers: Mapping[str, str] | None = None) -> Response:

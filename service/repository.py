@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from service.artifact import Card, names, read_artifact
 from service.errors import ArtifactError, UnknownModel
+from service.labels import read_labels
 from service.line import Line
 from service.policy import Policy
 from service.predictor import Device, Predictor
@@ -234,6 +235,17 @@ class Repository:
         predictor.check_golden(batch, answers, tolerance=card.golden.tolerance)
         row_us = predictor.row_us(batch[0])
         return Served(task, card, predictor, (time.perf_counter() - start) * 1000, row_us)
+
+    def load_for(self, task: str, model: str | None = None) -> Served:
+        """Load what calls to a task get that name no version; `model`: another of its models.
+
+        For work without a service. Raises as `load`, UnknownModel also for another task's model.
+        """
+        name = model or task
+        served = self.load(name, read_labels(self.models_dir / name).stable)
+        if served.task.name != task:
+            raise UnknownModel(name, [task], task)
+        return served
 
     def _line(self, name: str, required: bool) -> Line:
         folder = self.models_dir / name

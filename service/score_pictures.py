@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from service.cores import cores
-from service.errors import FieldProblem, InvalidPayload, ModelNotReady, PictureError, UnknownModel
+from service.errors import FieldProblem, InvalidPayload, ModelNotReady, PictureError
 from service.picture_rows import Row, check_suffix, table
 from service.picture_sources import Source, content, found
 from service.repository import Repository, Served
@@ -156,10 +156,7 @@ def answered(task: str, model: str, settings: Settings, sources: Sequence[Source
 @lru_cache(maxsize=1)
 def served_by(task: str, model: str, settings: Settings) -> Served:
     """The model, on one core. Raises ArtifactError, or UnknownModel, also for another task's."""
-    served = Repository(settings.models_dir, TASKS, "cpu").load(model)
-    if served.task.name != task:
-        raise UnknownModel(model, [task], task)
-    return served
+    return Repository(settings.models_dir, TASKS, "cpu").load_for(task, model)
 
 
 def _read(task: ImageTask, source: Source, max_pixels: int) -> NDArray[np.uint8] | str:

@@ -53,7 +53,16 @@ class Settings(BaseSettings):
     """Key of operators, at least 16 characters; without one, there are no control calls."""
 
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
-    """Longest request body, also when decompressed or unpacked; more is refused with 413."""
+    """Longest request body but portfolios, also when decompressed or unpacked; more: 413."""
+
+    max_portfolio_bytes: int = Field(4 * 2**30, ge=1024)
+    """Longest portfolio taken in, and most that is kept of its answers; more is a 413."""
+
+    max_portfolios: int = Field(2, ge=1, le=64)
+    """Most portfolios scored at once by one process; more are refused with 503."""
+
+    spool_dir: Path | None = None
+    """Folder for what is kept of portfolios; by default the system's for temporary files."""
 
     max_pixels: int = Field(50_000_000, ge=28 * 28)
     """Largest picture decoded (width times height); more is refused with 413."""

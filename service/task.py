@@ -193,10 +193,14 @@ class ImageTask:
 Task = TabularTask | ImageTask
 
 
+ROUNDING = 1e-6
+"""By how much a softmax in float32 may exceed 1."""
+
+
 def _checked(probabilities: list[float]) -> list[float]:
-    # Softmax in float32 may exceed 1 by a rounding; NaN fails both comparisons. Plain Python,
-    # which for a few numbers is several times quicker than NumPy.
+    # NaN fails both comparisons. Plain Python, which for a few numbers is several times quicker
+    # than NumPy.
     for value in probabilities:
-        if not 0 <= value <= 1 + 1e-6:
+        if not 0 <= value <= 1 + ROUNDING:
             raise InvalidOutput("the model answered a value that is not a probability in 0..1")
     return [min(value, 1.0) for value in probabilities]

@@ -1,4 +1,4 @@
-"""The README tells the truth: its console blocks are run, and answer what it says they answer."""
+"""README and docs tell the truth: their console blocks are run, and print what they say."""
 
 import itertools
 import json
@@ -19,9 +19,13 @@ ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-4
 
 
+PAGES = ("README.md", "docs/portfolios.md")
+
+
 def console_blocks() -> list[tuple[str, str]]:
     """(command, what it prints) of every ```console block."""
-    blocks = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    text = "".join((ROOT / page).read_text() for page in PAGES)
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     pairs = []
     for block in blocks:
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -49,12 +53,20 @@ def close(wanted: Any, got: Any) -> bool:
 
 
 def as_json(text: str) -> Any:
-    """JSON, where it is; request ids are new each time."""
+    """JSON, where it is, else lines of JSON or cells; request ids are new each time."""
     text = re.sub(r'"request_id": ?"[0-9a-f]{32}"', '"request_id": "…"', text)
     try:
         return json.loads(text)
     except json.JSONDecodeError:
-        return text
+        return [as_line(line) for line in text.splitlines()]
+
+
+def as_line(line: str) -> Any:
+    """JSON, or else its cells, those with a point in them as numbers."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return [float(c) if re.fullmatch(r"\d+\.\d+", c) else c for c in line.split(",")]
 
 
 def test_there_are_examples_of_each_kind() -> None:

@@ -1,0 +1,85 @@
+"""What goes through a portfolio: some of its rows, before and after they are scored."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import RowProblem
+
+CHUNK = 16_384
+"""Rows scored at once: fewer cost calls, more take memory; in between the runtime is as quick."""
+
+Extras = Any
+"""Columns that are no fields: a pyarrow.RecordBatch, or a list of dicts, of the same rows."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column as it can be compared: float64[N], NaN where no number came.
+
+    `missing` marks the rows of which nothing was recorded; None if there is no such row.
+    """
+
+    values: NDArray[np.float64]
+    missing: NDArray[np.bool_] | None
+
+
+class Column(Protocol):
+    """One field of some rows, as a format gives it."""
+
+    def numbers(self) -> Numbers:
+        """What can be compared of it."""
+
+    def came(self, row: int) -> str | None:
+        """What came in a row, for a message; None if nothing did, not even null."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a portfolio, one after the other.
+
+    `strange` are problems that a format found in single rows, by their place here: field, expected,
+    got. Rows that are `unread` have no fields to look at.
+    """
+
+    count: int
+    columns: Mapping[str, Column]
+    extras: Extras
+    strange: Mapping[int, Sequence[tuple[str, str, str]]] = field(default_factory=dict)
+    unread: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The answers to some rows: `probability` is NaN and `errors` says why where a row is bad.
+
+    `errors` is None where bad rows refuse the whole portfolio.
+    """
+
+    extras: Extras
+    probability: NDArray[np.float64]
+    decision: NDArray[np.bool_]
+    errors: Sequence[str | None] | None
+
+
+@dataclass(frozen=True)
+class Names:
+    """The columns of an answer, besides those carried through."""
+
+    decision: str
+    errors: bool
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """In their order."""
+        return ("probability", self.decision, *(("error",) if self.errors else ()))
+
+
+def row_problem(row: int, field: str, expected: str, got: str | None) -> RowProblem:
+    """A problem in words; a field that did not come at all was required."""
+    if got is None:
+        return RowProblem(field, "a value (required)", "nothing", row)
+    return RowProblem(field, expected, got, row)

@@ -1,0 +1,144 @@
+"""Rows in, the same rows with answers out, in their order."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import InvalidOutput, InvalidRows, RowProblem
+from service.portfolio.rows import Names, Rows, Scored
+from service.portfolio.validation import check
+from service.problems import MOST_PROBLEMS
+from service.repository import Served
+from service.task import ROUNDING, TabularTask
+
+OnError = Literal["refuse", "report"]
+
+
+@dataclass(frozen=True)
+class Portfolio:
+    """How one portfolio is scored: by which model, and what becomes of bad rows."""
+
+    served: Served
+    on_error: OnError
+
+    @property
+    def task(self) -> TabularTask:
+        """What its rows are."""
+        assert isinstance(self.served.task, TabularTask)
+        return self.served.task
+
+    @property
+    def names(self) -> Names:
+        """The columns that its answers have."""
+        return Names(self.task.decision, errors=self.on_error == "report")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What became of some rows."""
+
+    count: int
+    scored: Scored | None
+    problems: list[RowProblem]
+    problem_count: int
+
+
+def score(
+    portfolio: Portfolio,
+    tables: Iterable[Rows],
+    threads: Executor | None = None,
+    ahead: int = 1,
+) -> Iterator[Scored]:
+    """Answers to all rows, some at a time; with threads, `ahead` parts are worked on at once.
+
+    Where bad rows refuse the portfolio, it is checked to its end, and InvalidRows raised then.
+    """
+    problems: list[RowProblem] = []
+    count = 0
+    for part in _in_order(_works(portfolio, tables), threads, ahead):
+        count += part.problem_count
+        problems += part.problems[: MOST_PROBLEMS - len(problems)]
+        if part.scored is not None and not count:
+            yield part.scored
+    if count:
+        raise InvalidRows(problems, count)
+
+
+def _works(portfolio: Portfolio, tables: Iterable[Rows]) -> Iterator[Callable[[], _Part]]:
+    first = 1
+    for rows in tables:
+        yield _Work(portfolio, rows, first)
+        first += rows.count
+
+
+@dataclass(frozen=True)
+class _Work:
+    portfolio: Portfolio
+    rows: Rows
+    first: int
+
+    def __call__(self) -> _Part:
+        return score_rows(self.portfolio, self.rows, self.first)
+
+
+def _in_order(
+    works: Iterator[Callable[[], _Part]], threads: Executor | None, ahead: int
+) -> Iterator[_Part]:
+    if threads is None:
+        for work in works:
+            yield work()
+        return
+    waiting: deque[Future[_Part]] = deque()
+    try:
+        for work in works:
+            waiting.append(threads.submit(work))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def score_rows(portfolio: Portfolio, rows: Rows, first: int) -> _Part:
+    """Check some rows, the first of which is row `first`, and score those that are good."""
+    checked = check(portfolio.task.features, rows)
+    if not checked.count:
+        return _Part(rows.count, _scored(portfolio, rows, checked.array), [], 0)
+    if portfolio.on_error == "refuse":
+        listed = [p for p, _ in zip(checked.problems(first), range(MOST_PROBLEMS), strict=False)]
+        return _Part(rows.count, None, listed, checked.count)
+    scored = _scored(portfolio, rows, checked.array[~checked.bad])
+    probability = np.full(rows.count, np.nan)
+    probability[~checked.bad] = scored.probability
+    decision = np.zeros(rows.count, np.bool_)
+    decision[~checked.bad] = scored.decision
+    errors: list[str | None] = [None] * rows.count
+    for problem in checked.problems(first):
+        text = f"{problem.field}: expected {problem.expected}, got {problem.got}"
+        so_far = errors[problem.row - first]
+        errors[problem.row - first] = f"{so_far}; {text}" if so_far else text
+    return _Part(rows.count, Scored(rows.extras, probability, decision, errors), [], 0)
+
+
+def _scored(portfolio: Portfolio, rows: Rows, array: NDArray[np.float32]) -> Scored:
+    if len(array):
+        probability = _checked(portfolio.served.predictor.predict(array)["probability"])
+    else:
+        probability = np.empty(0, np.float64)
+    decision = probability >= portfolio.served.card.threshold
+    errors = [None] * len(array) if portfolio.names.errors else None
+    return Scored(rows.extras, probability, decision, errors)
+
+
+def _checked(probability: NDArray[np.float32]) -> NDArray[np.float64]:
+    # float64, so that a row has the same probability to the last digit as by itself.
+    if not ((probability >= 0) & (probability <= 1 + ROUNDING)).all():
+        raise InvalidOutput("the model answered a value that is not a probability in 0..1")
+    return np.minimum(probability.astype(np.float64), 1.0)

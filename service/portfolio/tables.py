@@ -1,0 +1,409 @@
+"""CSV, Arrow and Parquet: tables whose columns have one name and one type from end to end."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from service.contract import Feature
+from service.errors import FieldProblem, InvalidPayload, UnreadableTable
+from service.portfolio.rows import CHUNK, Column, Extras, Names, Numbers, Rows, Scored
+from service.portfolio.validation import column_problems
+from service.problems import echo
+
+BLOCK = 2**20
+MOST_BYTES = 4 * 2**20
+"""Joined before rows are scored, however few: an answer is several times in memory on its way."""
+ARROW_MAGIC = b"ARROW1"
+# What is a number in text, for all formats of text alike; RE2's syntax.
+NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+
+
+@dataclass(frozen=True)
+class TypedColumn:
+    """A column of Arrow's types: numbers are numbers, and nothing else is (true is not 1)."""
+
+    cells: Any
+
+    def numbers(self) -> Numbers:
+        """Integers, floats and decimals as float64."""
+        cells, kind = self.cells, self.cells.type
+        missing = cells.is_null().to_numpy(zero_copy_only=False) if cells.null_count else None
+        if is_number(kind):
+            floats = cells.cast(pa.float64(), safe=False)
+            return Numbers(floats.to_numpy(zero_copy_only=False), missing)
+        return Numbers(np.full(len(cells), np.nan), missing)
+
+    def came(self, row: int) -> str:
+        """As JSON would have it."""
+        return echo(self.cells[row].as_py())
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """A column of text: what reads as a number is one; in an empty cell nothing was recorded."""
+
+    cells: Any
+
+    def numbers(self) -> Numbers:
+        """What reads as a number, spaces around it aside."""
+        try:
+            return Numbers(_floats(self.cells), None)
+        except pa.ArrowInvalid:
+            text = pc.utf8_trim_whitespace(self.cells)
+        missing = pc.equal(text, "")
+        reads = pc.match_substring_regex(text, NUMBER)
+        floats = _floats(pc.if_else(reads, text, pa.scalar(None, pa.string())))
+        return Numbers(floats, missing.to_numpy(zero_copy_only=False))
+
+    def came(self, row: int) -> str:
+        """A number without quotes, all other text in them."""
+        text = self.cells[row].as_py()
+        number = pc.match_substring_regex(pa.scalar(text.strip()), NUMBER).as_py()
+        return text.strip()[:80] if number else echo(text)
+
+
+def is_number(kind: Any) -> bool:
+    """Whether cells of this type of Arrow's are numbers."""
+    return bool(
+        pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    )
+
+
+def _floats(text: Any) -> Any:
+    return text.cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+
+def read_csv(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
+    """Rows of CSV in UTF-8 with a line of names. Extra columns stay text, as it came."""
+    first = source.read(BLOCK)
+    if len(first) < BLOCK and not first.endswith(b"\n"):
+        first += b"\n"  # without it, Arrow does not see that there is a line at all
+    names = _header(first)
+    _check_columns(features, names, answer)
+    bad_rows: list[Any] = []
+
+    def on_bad_row(row: Any) -> str:
+        bad_rows.append(row)
+        return "error"
+
+    with _readable("CSV", lambda error: _of_csv_row(bad_rows, error)):
+        reader = pa_csv.open_csv(
+            Chained(first, source),
+            # Its threads gain nothing where a reader is one of several, and reorder row numbers.
+            read_options=pa_csv.ReadOptions(block_size=BLOCK, use_threads=False),
+            parse_options=pa_csv.ParseOptions(
+                newlines_in_values=True, invalid_row_handler=on_bad_row
+            ),
+            convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+        )
+        yield from _rows(reader, reader.schema, features, TextColumn)
+
+
+def _header(block: bytes) -> list[str]:
+    # Arrow has no type for "all columns": it has to be told their names.
+    text = block.decode("utf-8-sig", errors="replace")
+    names = next((row for row in csv.reader(io.StringIO(text, newline="")) if row), None)
+    if names is None:
+        raise UnreadableTable("not CSV: expected a line with the names of columns, got nothing")
+    return names
+
+
+def _of_csv_row(bad_rows: list[Any], error: Exception) -> str:
+    if not bad_rows:
+        return "expected text in UTF-8, got other bytes" if "UTF8" in str(error) else str(error)
+    row = bad_rows[-1]
+    return (
+        f"row {row.number - 1}: expected {row.expected_columns} cells as in the line of names, "
+        f"got {row.actual_columns}"
+    )
+
+
+def read_arrow(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
+    """Rows of an Arrow IPC stream."""
+    with _readable("an Arrow IPC stream"):
+        reader = pa.ipc.open_stream(source)
+        _check_columns(features, reader.schema.names, answer)
+        yield from _rows(_sound(reader), reader.schema, features, TypedColumn)
+
+
+def read_arrow_file(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
+    """Rows of an Arrow IPC file (Feather), or stream, which many call by the same suffix."""
+    magic = source.read(len(ARROW_MAGIC))
+    source.seek(0)
+    if magic != ARROW_MAGIC:
+        yield from read_arrow(source, features, answer)
+        return
+    with _readable("an Arrow IPC file"):
+        reader = pa.ipc.open_file(source)
+        _check_columns(features, reader.schema.names, answer)
+        batches = (reader.get_batch(place) for place in range(reader.num_record_batches))
+        yield from _rows(_sound(batches), reader.schema, features, TypedColumn)
+
+
+def read_parquet(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
+    """Rows of a Parquet file; `source` can seek."""
+    with _readable("Parquet"):
+        file = pq.ParquetFile(source, pre_buffer=False)
+        _check_columns(features, file.schema_arrow.names, answer)
+        batches = file.iter_batches(batch_size=CHUNK, use_threads=False)
+        yield from _rows(batches, file.schema_arrow, features, TypedColumn)
+
+
+def _sound(batches: Iterable[Any]) -> Iterator[Any]:
+    for batch in batches:
+        batch.validate(full=True)  # offsets that point elsewhere would crash what comes after
+        yield batch
+
+
+def _check_columns(features: Sequence[Feature], names: list[str], answer: Names) -> None:
+    if problems := column_problems(features, names, answer):
+        raise InvalidPayload(problems)
+
+
+@contextmanager
+def _readable(form: str, detail: Callable[[Exception], str] = str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowMemoryError, OSError) as error:
+        raise UnreadableTable(f"not {form}: {detail(error)[:300]}") from error
+
+
+def _rows(
+    batches: Iterable[Any], schema: Any, features: Sequence[Feature], column: type[Any]
+) -> Iterator[Rows]:
+    """At least one, so that the columns of an empty table are known too."""
+    empty = True
+    for batch in _of_size(batches, schema):
+        empty = False
+        yield _taken_apart(batch, features, column)
+    if empty:
+        yield _taken_apart(pa.RecordBatch.from_pylist([], schema), features, column)
+
+
+def _taken_apart(batch: Any, features: Sequence[Feature], column: type[Any]) -> Rows:
+    names = {feature.name for feature in features}
+    columns: dict[str, Column] = {}
+    extras = []
+    for name, cells in zip(batch.schema.names, batch.columns, strict=True):
+        if name not in names:
+            extras.append(name)
+            continue
+        if pa.types.is_dictionary(cells.type):
+            cells = cells.dictionary_decode()
+        columns[name] = column(cells)
+    return Rows(batch.num_rows, columns, batch.select(extras).replace_schema_metadata(None))
+
+
+def _of_size(batches: Iterable[Any], schema: Any) -> Iterator[Any]:
+    """The same rows in batches of about CHUNK: many small ones are joined, large ones are cut."""
+    waiting: list[Any] = []
+    count = size = 0
+    for batch in batches:
+        waiting.append(batch)
+        count += batch.num_rows
+        size += batch.nbytes
+        if count >= CHUNK or size >= MOST_BYTES:
+            yield from _joined(waiting, schema)
+            waiting, count, size = [], 0, 0
+    if count:
+        yield from _joined(waiting, schema)
+
+
+def _joined(batches: list[Any], schema: Any) -> Iterator[Any]:
+    (batch,) = batches if len(batches) == 1 else _combined(batches, schema)
+    for start in range(0, batch.num_rows, CHUNK):
+        yield batch.slice(start, CHUNK)
+
+
+def _combined(batches: list[Any], schema: Any) -> list[Any]:
+    return list(pa.Table.from_batches(batches, schema).combine_chunks().to_batches())
+
+
+class Chained(io.RawIOBase):
+    """What was read of a file already, and then the file."""
+
+    def __init__(self, first: bytes, rest: BinaryIO) -> None:
+        self._first, self._rest = first, rest
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """As of any file."""
+        if not self._first:
+            return self._rest.read(size)
+        first, self._first = self._first, b""
+        if 0 <= size < len(first):
+            first, self._first = first[:size], first[size:]
+        return first
+
+
+def answer_table(scored: Scored, names: Names) -> Any:
+    """Extras and answers side by side, as a RecordBatch."""
+    extras = as_batch(scored.extras)
+    bad = np.isnan(scored.probability)
+    columns = [
+        *extras.columns,
+        pa.array(scored.probability, pa.float64(), mask=bad),
+        pa.array(scored.decision, pa.bool_(), mask=bad),
+    ]
+    if names.errors:
+        columns.append(pa.array(scored.errors, pa.string()))
+    fields = [*extras.schema, *answer_fields(names)]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+
+
+def answer_fields(names: Names) -> list[Any]:
+    """The columns that an answer has besides the extras."""
+    kinds = (pa.float64(), pa.bool_(), pa.string())
+    return [pa.field(name, kind) for name, kind in zip(names.all, kinds, strict=False)]
+
+
+def as_batch(extras: Extras) -> Any:
+    """Extras as a RecordBatch. Raises InvalidPayload if objects do not make up columns."""
+    if not isinstance(extras, list):
+        return extras
+    names = dict.fromkeys(name for row in extras for name in row)
+    try:
+        columns = [pa.array([row.get(name) for row in extras]) for name in names]
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        expected = "values of one type in each extra column, to answer in this format"
+        raise InvalidPayload([FieldProblem("body", expected, str(error)[:80])]) from error
+    return pa.RecordBatch.from_arrays(columns, names=list(names))
+
+
+class ArrowWriter:
+    """Answers as an Arrow IPC stream."""
+
+    def __init__(self, sink: BinaryIO, names: Names) -> None:
+        self._sink, self._names = sink, names
+        self._writer: Any = None
+
+    def write(self, scored: Scored) -> None:
+        """Some rows more. Raises InvalidPayload if their extra columns are not those before."""
+        table = answer_table(scored, self._names)
+        if self._writer is None:
+            self._writer = self._open(table.schema)
+        self._writer.write_batch(_as_before(table, self._writer_schema))
+
+    def close(self) -> None:
+        """The end of the format, without which a reader knows that it is not whole."""
+        if self._writer is None:
+            self._writer = self._open(pa.schema(answer_fields(self._names)))
+        self._writer.close()
+
+    def _open(self, schema: Any) -> Any:
+        self._writer_schema = schema
+        return self._new(schema)
+
+    def _new(self, schema: Any) -> Any:
+        return pa.ipc.new_stream(self._sink, schema)
+
+
+class ArrowFileWriter(ArrowWriter):
+    """Answers as an Arrow IPC file."""
+
+    def _new(self, schema: Any) -> Any:
+        return pa.ipc.new_file(self._sink, schema)
+
+
+class ParquetWriter(ArrowWriter):
+    """Answers as Parquet."""
+
+    def _new(self, schema: Any) -> Any:
+        return pq.ParquetWriter(self._sink, schema)
+
+
+def _as_before(table: Any, schema: Any) -> Any:
+    if table.schema.equals(schema):
+        return table
+    # Only objects come without a schema: a chunk may lack a column, or have nulls only.
+    if new := [name for name in table.schema.names if name not in schema.names]:
+        expected = "no extra fields but those of the first rows, to answer in this format"
+        raise InvalidPayload([FieldProblem(name, expected, "a field") for name in new])
+    columns = []
+    for field in schema:
+        place = table.schema.get_field_index(field.name)
+        if place < 0:
+            columns.append(pa.nulls(table.num_rows, field.type))
+            continue
+        try:
+            columns.append(table.column(place).cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            expected = f"{field.type} as in the first rows, to answer in this format"
+            got = str(table.column(place).type)
+            raise InvalidPayload([FieldProblem(field.name, expected, got)]) from error
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+class CsvWriter:
+    """Answers as CSV; a cell has quotes around it only where it could not be read without."""
+
+    def __init__(self, sink: BinaryIO, names: Names) -> None:
+        self._sink, self._names = sink, names
+        self._schema: Any = None
+
+    def write(self, scored: Scored) -> None:
+        """Some rows more. Raises InvalidPayload if CSV cannot hold their extra columns."""
+        table = answer_table(scored, self._names)
+        if self._schema is None:
+            self._schema = table.schema
+            self._sink.write(_header_line(self._schema.names))
+        self._sink.write(_lines(_as_before(table, self._schema)))
+
+    def close(self) -> None:
+        """The line of names, if nothing came after it."""
+        if self._schema is None:
+            self._sink.write(_header_line(list(self._names.all)))
+
+
+def _header_line(names: list[str]) -> bytes:
+    cells = _quoted(pa.array(names, pa.string())).to_pylist()
+    return ",".join(cells).encode() + b"\n"
+
+
+def _lines(table: Any) -> Any:
+    if not table.num_rows:
+        return b""
+    *cells, last = [
+        _as_text(field, column) for field, column in zip(table.schema, table.columns, strict=True)
+    ]
+    ended = pc.binary_join_element_wise(last, "\n", "", null_handling="replace")
+    lines = pc.binary_join_element_wise(*cells, ended, ",", null_handling="replace")
+    # The cells of a column of text lie one behind the other: they are the file as it should be.
+    return _content(lines)
+
+
+def _content(lines: Any) -> Any:
+    _, offsets, content = lines.buffers()
+    places = np.frombuffer(offsets, np.int32)
+    start, end = int(places[lines.offset]), int(places[lines.offset + len(lines)])
+    return content.slice(start, end - start)
+
+
+def _as_text(field: Any, column: Any) -> Any:
+    if pa.types.is_boolean(column.type) or is_number(column.type):
+        return column.cast(pa.string())
+    try:
+        return _quoted(column.cast(pa.string()))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        expected = "a column that fits into CSV"
+        raise InvalidPayload([FieldProblem(field.name, expected, str(field.type))]) from error
+
+
+def _quoted(text: Any) -> Any:
+    needed = pc.match_substring_regex(text, '[",\r\n]')
+    if not pc.any(needed).as_py():
+        return text
+    doubled = pc.replace_substring(text, '"', '""')
+    return pc.if_else(needed, pc.binary_join_element_wise('"', doubled, '"', ""), text)

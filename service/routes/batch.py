@@ -1,0 +1,317 @@
+"""Whole portfolios by HTTP: a table in, the same rows with answers out."""
+
+import asyncio
+import io
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from tempfile import TemporaryFile
+from typing import Annotated, Any, BinaryIO, cast, get_args
+
+import structlog
+from fastapi import APIRouter, Query, Request, Response
+from starlette.types import Receive, Scope, Send
+
+from service.errors import (
+    FieldProblem,
+    ForetellError,
+    InvalidPayload,
+    NoPlace,
+    NotAcceptable,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
+from service.portfolio.formats import BY_MEDIA, JSON, Format
+from service.portfolio.rows import Rows
+from service.portfolio.scoring import OnError, Portfolio, score
+from service.portfolio.spool import SETTING, Abandoned, Spool
+from service.problems import echo
+from service.repository import Repository
+from service.routes.choice import LabelChoice, ModelChoice, VersionChoice, chosen_model, request_id
+from service.routes.inflow import Inflow
+from service.settings import Settings
+from service.task import TabularTask
+
+log = structlog.get_logger("foretell")
+
+PIECE = 2**18
+PATIENCE = 60.0
+"""Seconds for which a caller may neither send nor take anything."""
+
+
+@dataclass
+class Places:
+    """The portfolios that one process scores at once, each in a thread."""
+
+    limit: int
+    _taken: int = 0
+    _threads: ThreadPoolExecutor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._threads = ThreadPoolExecutor(self.limit, "portfolio")
+
+    def start(self, exchange: "Exchange", inflow: Inflow, spool: Spool) -> "asyncio.Future[None]":
+        """Work on a portfolio. Raises NoPlace if there are as many already."""
+        if self._taken >= self.limit:
+            raise NoPlace(self.limit)
+        self._taken += 1
+        loop = asyncio.get_running_loop()
+        working = loop.run_in_executor(self._threads, exchange.work, inflow, spool)
+        working.add_done_callback(self._done)
+        return working
+
+    def _done(self, _: object) -> None:
+        self._taken -= 1
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One portfolio, from the format that it comes in to the one that it is answered in."""
+
+    portfolio: Portfolio
+    given: Format
+    wanted: Format
+    settings: Settings
+
+    def work(self, body: io.RawIOBase, answer: Spool) -> None:
+        """Read, score and write it all; in a thread."""
+        if self.given.seeks:
+            with TemporaryFile(dir=self.settings.spool_dir) as file:
+                shutil.copyfileobj(body, file, 2**20)
+                file.seek(0)
+                self._answer(cast(BinaryIO, file), answer)
+        else:
+            self._answer(cast(BinaryIO, body), answer)
+
+    def _answer(self, source: BinaryIO, answer: Spool) -> None:
+        names = self.portfolio.names
+        # Formats write many small pieces.
+        sink = io.BufferedWriter(answer, 2**20)
+        writer = self.wanted.write(cast(BinaryIO, sink), names)
+        tables = self.given.read(source, self.portfolio.task.features, names)
+        for scored in score(self.portfolio, _while_wanted(tables, answer)):
+            writer.write(scored)
+            sink.flush()
+        writer.close()
+        sink.flush()
+
+
+def _while_wanted(tables: Iterator[Rows], answer: Spool) -> Iterator[Rows]:
+    for rows in tables:
+        if answer.abandoned:
+            raise Abandoned
+        yield rows
+
+
+class PortfolioResponse(Response):
+    """Takes the body in and gives the answer out at the same time, each as fast as the other side.
+
+    Where bad rows refuse the portfolio, its answers are kept until the last row was found good: a
+    status is sent once. Otherwise they leave as they are made, and if something breaks then (a body
+    cut short, say) the connection is cut, so that nobody takes a part of an answer for all of it.
+    """
+
+    def __init__(self, exchange: Exchange, places: Places) -> None:
+        self.exchange, self.places = exchange, places
+        super().__init__()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises ForetellError as long as nothing was sent."""
+        settings = self.exchange.settings
+        holds_back = self.exchange.portfolio.on_error == "refuse"
+        written = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        spool = Spool(
+            settings.max_portfolio_bytes,
+            settings.spool_dir,
+            patience=0 if holds_back else PATIENCE,
+            on_write=lambda: _wake(loop, written),
+        )
+        inflow = Inflow(settings.max_portfolio_bytes, PATIENCE, spool)
+        try:
+            working = self.places.start(self.exchange, inflow, spool)
+        except NoPlace:
+            spool.abandon()
+            raise
+        working.add_done_callback(lambda _: written.set())
+        filling = asyncio.create_task(inflow.fill(receive))
+        outflow = _Outflow(send, self._facts())
+        try:
+            if holds_back:
+                await working
+                outflow.headers.append((b"content-length", b"%d" % spool.waiting))
+            await _send_all(spool, working, written, outflow)
+        except Abandoned:
+            log.info("portfolio abandoned by its caller")
+        except ForetellError as error:
+            if not outflow.started:
+                raise
+            # Without the end of the body, uvicorn closes the connection.
+            log.warning("portfolio cut off", reason=str(error))
+        finally:
+            inflow.stop()
+            spool.abandon()
+            filling.cancel()
+            with suppress(BaseException):
+                await working
+
+    def _facts(self) -> list[tuple[bytes, bytes]]:
+        card = self.exchange.portfolio.served.card
+        return [
+            (b"content-type", self.exchange.wanted.media.encode()),
+            (b"x-model", f"{card.name}/{card.version}".encode()),
+            (b"x-threshold", repr(card.threshold).encode()),
+        ]
+
+
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # the loop was closed at once, without waiting for anybody
+        loop.call_soon_threadsafe(event.set)
+
+
+@dataclass
+class _Outflow:
+    send: Send
+    headers: list[tuple[bytes, bytes]]
+    started: bool = False
+
+    async def start(self) -> None:
+        if not self.started:
+            self.started = True
+            start = {"type": "http.response.start", "status": 200, "headers": self.headers}
+            await self.send(start)
+
+    async def give(self, piece: bytes, *, more: bool) -> None:
+        await self.start()
+        await self.send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+async def _send_all(
+    spool: Spool, working: "asyncio.Future[None]", written: asyncio.Event, outflow: _Outflow
+) -> None:
+    while True:
+        await written.wait()
+        written.clear()
+        ended = working.done()
+        while piece := await asyncio.to_thread(spool.take, PIECE):
+            await outflow.give(piece, more=True)
+        if ended:
+            working.result()
+            await outflow.give(b"", more=False)
+            return
+
+
+def batch_path(task: TabularTask) -> str:
+    """Where a task's portfolios are taken."""
+    return f"/v1/{task.name}/predict/batch"
+
+
+def batch_router(task: TabularTask) -> APIRouter:
+    """`POST /v1/<task>/predict/batch`."""
+
+    async def batch(
+        request: Request,
+        model: ModelChoice = None,
+        version: VersionChoice = None,
+        label: LabelChoice = None,
+        on_error: Annotated[
+            str,
+            Query(
+                description="`refuse`: one bad row refuses the whole portfolio, and every row of a "
+                "200 is scored. `report`: bad rows have no probability, and an `error`.",
+                json_schema_extra={"enum": list(get_args(OnError))},
+            ),
+        ] = "refuse",
+    ) -> Response:
+        settings: Settings = request.app.state.settings
+        given = given_format(request)
+        wanted = wanted_format(request.headers.get("accept"), given)
+        if on_error not in get_args(OnError):
+            expected = " or ".join(get_args(OnError))
+            raise InvalidPayload([FieldProblem("on_error", expected, echo(on_error))])
+        limit = settings.max_portfolio_bytes
+        if int(request.headers.get("content-length") or 0) > limit:
+            raise PayloadTooLarge(limit, SETTING)
+        repository: Repository = request.app.state.repository
+        portfolio = Portfolio(
+            repository.choose(task.name, chosen_model(request), request_id(request)),
+            cast(OnError, on_error),
+        )
+        exchange = Exchange(portfolio, given, wanted, settings)
+        return PortfolioResponse(exchange, request.app.state.places)
+
+    router = APIRouter(tags=[task.name])
+    router.add_api_route(
+        batch_path(task),
+        batch,
+        methods=["POST"],
+        name=f"{task.name} portfolio",
+        summary=f"{task.title}: a whole portfolio",
+        description=_description(task),
+        response_class=Response,
+        responses={200: {"description": "The rows, scored", "content": _contents(task, True)}},
+        openapi_extra={"requestBody": {"required": True, "content": _contents(task, False)}},
+    )
+    return router
+
+
+def given_format(request: Request) -> Format:
+    """The format of the body. Raises UnsupportedMediaType."""
+    declared = request.headers.get("content-type")
+    media = (declared or "").partition(";")[0].strip().lower()
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    form = BY_MEDIA.get(media)
+    if form is None or encoding != "identity":
+        got = declared if encoding == "identity" else f"{declared}, Content-Encoding {encoding}"
+        raise UnsupportedMediaType(got, list(BY_MEDIA))
+    return form
+
+
+def wanted_format(accept: str | None, given: Format) -> Format:
+    """The format of the answer: that of the body wherever it will do. Raises NotAcceptable."""
+    ranges = sorted(_ranges(accept or "*/*"), key=lambda weighed: -weighed[1])
+    for media, weight in ranges:
+        if not weight:
+            continue
+        for form in (given, *BY_MEDIA.values()):
+            kind = form.media.partition("/")[0]
+            if media in ("*/*", f"{kind}/*", form.media):
+                return form
+    raise NotAcceptable(accept or "", list(BY_MEDIA))
+
+
+def _ranges(accept: str) -> Sequence[tuple[str, float]]:
+    ranges = []
+    for part in accept.split(","):
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    weight = float(parameter[2:])
+                except ValueError:
+                    weight = 0.0
+        ranges.append((media, weight))
+    return ranges
+
+
+def _description(task: TabularTask) -> str:
+    return (
+        f"{task.prediction.__doc__}\n\nThe content type says how the body is read, `Accept` how it "
+        "is answered (by default the same). Columns go by name, in any order; those that are no "
+        "fields are carried through to the answer, beside `probability` and "
+        f"`{task.decision}`. The headers `X-Model` and `X-Threshold` say what decided."
+    )
+
+
+def _contents(task: TabularTask, answer: bool) -> dict[str, Any]:
+    example: Any = task.payload.model_config.get("json_schema_extra") or {}
+    row: dict[str, Any] = {"account": "0001"}
+    row |= {"probability": 0.83, task.decision: True} if answer else example.get("example", {})
+    schema: dict[str, Any] = {"type": "array", "items": {"type": "object"}, "example": [row]}
+    binary = {"type": "string", "format": "binary"}
+    return {
+        form.media: {"schema": schema if form is JSON else binary} for form in BY_MEDIA.values()
+    }
