@@ -11,9 +11,9 @@ ForetellError
 │   ├── ArchiveTooLarge         a zip file that would be too large unpacked
 │   ├── UnsupportedMediaType    a content type this route does not read
 │   ├── PayloadTooLarge         more bytes than the service takes in
+│   ├── PayloadStalled          nothing came, or nothing was taken, for too long
 │   ├── NotAllowed              an operator's call without the operator's key
 │   ├── Unsupported             a feature of a protocol that this service does not offer
-│   ├── PayloadStalled          nothing came, or nothing was taken, for too long
 │   └── PictureError
 │       ├── UnreadableImage     not a picture, or a damaged one
 │       ├── ImageTooLarge       more pixels than the service decodes

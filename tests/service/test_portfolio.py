@@ -466,7 +466,7 @@ def test_every_table_has_its_documented_route(client: TestClient) -> None:
             assert set(operation["requestBody"]["content"]) == set(MEDIA)
             assert set(operation["responses"]["200"]["content"]) == set(MEDIA)
             names = {parameter["name"] for parameter in operation["parameters"]}
-            assert names == {"model", "on_error"}
+            assert names == {"model", "version", "label", "on_error"}
 
 
 def test_nothing_of_it_is_loaded_before_it_is_used() -> None:

@@ -10,7 +10,7 @@ from training.cli import MODELS_DIR
 from training.evaluate import Measured, differences, measure_again
 from training.recipes import COURSES
 
-LEAST_ACCURACY = {"heart": 0.80, "credit": 0.81, "digits": 0.996, "fashion": 0.92}
+LEAST_ACCURACY = {"heart": 0.80, "credit": 0.81, "digits": 0.996, "fashion": 0.935}
 
 
 @pytest.fixture(scope="module")
