@@ -88,7 +88,10 @@ def score_table(
     except InvalidRows as error:
         for problem in error.problems:
             print(f"foretell: {problem}", file=sys.stderr)
-        print(f"foretell: {error.count:,} problems; nothing was written", file=sys.stderr)
+        print(
+            f"foretell: {error.count:,} problem{'s' if error.count > 1 else ''}; nothing was written",
+            file=sys.stderr,
+        )
         return 1
     print(progress.summary(served, output), file=sys.stderr)
     return 0
