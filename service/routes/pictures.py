@@ -56,8 +56,8 @@ class RefusedPicture(BaseModel):
 
 
 # Decoding lets go of the interpreter most of the time; on the event loop it would hold up every
-# other call. More threads than cores would only take turns at both. They start with the first use.
-READING = ThreadPoolExecutor(cores(), thread_name_prefix="pictures")
+# other call. One core is left to that loop. The threads start with their first use.
+READING = ThreadPoolExecutor(max(1, cores() - 1), thread_name_prefix="pictures")
 
 
 def picture_router(task: ImageTask) -> APIRouter:
