@@ -127,13 +127,14 @@ def opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if pixels.ndim == 2 or pixels.shape[2] == 3:
         return pixels
     alpha = np.asarray(cv2.extractChannel(pixels, 3), dtype=np.uint8)
-    colours = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), dtype=np.uint8)
-    if alpha.min() >= SEE_THROUGH:
-        return colours
     if alpha.max() < 8:
         raise BlankImage("the picture is transparent everywhere")
-    if np.count_nonzero(alpha >= SEE_THROUGH) < 0.5 * alpha.size:
+    solid = np.count_nonzero(alpha >= SEE_THROUGH)
+    if solid < 0.5 * alpha.size:
         return alpha
+    colours = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB), dtype=np.uint8)
+    if solid == alpha.size:
+        return colours
     seen = colours[alpha > 127]
     if float(np.ptp(np.percentile(seen, (2, 98), axis=0), axis=0).max()) < ONE_COLOUR:
         return alpha

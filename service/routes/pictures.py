@@ -1,7 +1,7 @@
 """Pictures by upload, by body or as pixels, and their answers."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -28,16 +28,19 @@ from service.routes.choice import (
 )
 from service.settings import Settings
 from service.task import ImagePrediction, ImageTask
-from service.uploads import PICTURE_TYPES, UPLOADED, Limits, Picture, Upload, unpacked
+from service.uploads import PICTURE_TYPES, UPLOADED, Limits, Picture, unpacked
 
 T = TypeVar("T")
 P = ParamSpec("P")
+Image = NDArray[np.uint8] | PictureError
 Read = BaseModel | PictureError
 """What came of a picture."""
 
 ACCEPTED = (*UPLOADED, "application/json")
 AT_A_TIME = 16
 """Pictures that one upload has read before it is another's turn."""
+AT_ONCE = 16 * 1024
+"""Bytes of a body that is taken apart sooner than a thread could be woken."""
 
 Brightness = Annotated[int, Field(strict=True, ge=0, le=255)]
 Row = Annotated[list[Brightness], Field(min_length=28, max_length=28)]
@@ -59,8 +62,8 @@ class RefusedPicture(BaseModel):
 
 
 # Decoding lets go of the interpreter most of the time; on the event loop it would hold up every
-# other call. More threads than cores would only take turns at both. They start with the first use.
-READING = ThreadPoolExecutor(cores(), thread_name_prefix="pictures")
+# other call. One core is left to that loop. The threads start with their first use.
+READING = ThreadPoolExecutor(max(1, cores() - 1), thread_name_prefix="pictures")
 
 
 def picture_router(task: ImageTask) -> APIRouter:
@@ -92,15 +95,14 @@ def picture_router(task: ImageTask) -> APIRouter:
             return answers[0].model_dump_json().encode()
         settings: Settings = request.app.state.settings
         limits = Limits(settings.max_pictures, settings.max_body_bytes)
-        read = partial(_read, served, settings.max_pixels)
-
-        def begin() -> tuple[Upload, list[Read]]:
+        if len(body) <= AT_ONCE:
             upload = unpacked(body, declared, limits)
-            return upload, read(upload.pictures[:AT_A_TIME])
-
-        upload, results = await _on_a_thread(begin)
-        for at in range(AT_A_TIME, len(upload.pictures), AT_A_TIME):
-            results += await _on_a_thread(read, upload.pictures[at : at + AT_A_TIME])
+        else:
+            upload = await _on_a_thread(unpacked, body, declared, limits)
+        results: list[Read] = []
+        for at in range(0, len(upload.pictures), AT_A_TIME):
+            some = upload.pictures[at : at + AT_A_TIME]
+            results += await _answers(served, some, settings.max_pixels)
         if not upload.many:
             if isinstance(results[0], PictureError):
                 raise results[0]
@@ -150,22 +152,35 @@ async def _on_a_thread(function: Callable[P, T], *args: P.args, **options: P.kwa
     return await loop.run_in_executor(READING, partial(function, *args, **options))
 
 
-def _read(served: Served, max_pixels: int, pictures: list[Picture]) -> list[Read]:
+async def _answers(served: Served, pictures: list[Picture], max_pixels: int) -> list[Read]:
     """The answer to each picture, or what is wrong with it."""
+    if served.inline:  # too little to be handed on: it answers on the thread that reads
+        return await _on_a_thread(_read_and_answer, served, pictures, max_pixels)
+    images = await _on_a_thread(_read, served, pictures, max_pixels)
+    good = [image for image in images if not isinstance(image, PictureError)]
+    return _joined(images, await served.answers(np.stack(good)) if good else [])
+
+
+def _read_and_answer(served: Served, pictures: list[Picture], max_pixels: int) -> list[Read]:
+    images = _read(served, pictures, max_pixels)
+    good = [image for image in images if not isinstance(image, PictureError)]
+    return _joined(images, served.predict(np.stack(good)) if good else [])
+
+
+def _read(served: Served, pictures: list[Picture], max_pixels: int) -> list[Image]:
     assert isinstance(served.task, ImageTask)
-    read = [_pixels_of(served.task, picture, max_pixels) for picture in pictures]
-    good = [image for image in read if not isinstance(image, PictureError)]
-    answers = iter(served.predict(np.stack(good)) if good else [])
-    return [image if isinstance(image, PictureError) else next(answers) for image in read]
+    images: list[Image] = []
+    for picture in pictures:
+        try:
+            images.append(served.task.read(picture.encoded(), max_pixels=max_pixels))
+        except PictureError as error:
+            images.append(error)
+    return images
 
 
-def _pixels_of(
-    task: ImageTask, picture: Picture, max_pixels: int
-) -> NDArray[np.uint8] | PictureError:
-    try:
-        return task.read(picture.encoded(), max_pixels=max_pixels)
-    except PictureError as error:
-        return error
+def _joined(images: list[Image], answers: Sequence[BaseModel]) -> list[Read]:
+    rest = iter(answers)
+    return [image if isinstance(image, PictureError) else next(rest) for image in images]
 
 
 def _documented_body() -> dict[str, Any]:

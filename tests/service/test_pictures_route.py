@@ -2,6 +2,7 @@
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -12,8 +13,11 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from PIL import Image
 
+from service.app import create_app
 from service.cores import cores
 from service.routes.pictures import READING
+from service.settings import Settings
+from tests.waiting import wait_until
 
 
 def seven(size: int = 200) -> NDArray[np.uint8]:
@@ -76,6 +80,25 @@ def test_pixels_reach_the_network_unchanged(client: TestClient) -> None:
     pixels[20:22] = 255  # band 7 of the test model starts at pixel 546, in row 19.5
     answer = client.post("/v1/digits/predict", json={"pixels": pixels.tolist()})
     assert answer.json()["digit"] == 7
+
+
+def test_a_model_that_is_slow_answers_pictures_as_it_answers_rows(
+    models_dir: Path, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read on one thread, answered on another: in order, and each problem in its place."""
+    monkeypatch.setattr("service.repository.INLINE_US", -1.0)
+    pictures = [encoded(seven(60 + i)) for i in range(40)]
+    pictures[3] = pictures[20] = b"no picture"
+    files: list[tuple[str, Any]] = [("file", (f"{i}.png", p)) for i, p in enumerate(pictures)]
+    settings = Settings(models_dir=models_dir, device="cpu")
+    with TestClient(create_app(settings), raise_server_exceptions=False) as other:
+        wait_until(lambda: other.get("/readyz").status_code == 200)
+        slow = other.post("/v1/digits/predict", files=files).json()
+    monkeypatch.undo()
+    quick = client.post("/v1/digits/predict", files=files).json()
+    for answer in slow + quick:
+        answer.get("error", {}).pop("request_id", None)
+    assert slow == quick
 
 
 def test_other_models_answer_while_pictures_wait_for_a_thread(client: TestClient) -> None:
