@@ -11,12 +11,15 @@ from pydantic_core import from_json, to_json
 
 from service.contract import Feature
 from service.errors import UnreadableTable
-from service.portfolio.rows import CHUNK, Column, Extras, Names, Numbers, Rows, Scored
+from service.portfolio.rows import Column, Extras, Names, Numbers, Rows, Scored
 from service.portfolio.validation import extra_problem
 from service.problems import echo
 
-BLOCK = 2**20
-MOST_BLOCKS = 4
+BLOCK = 2**17
+"""Read at once. It is parsed without a break, and nothing else that is Python runs meanwhile."""
+ENOUGH = 4_096
+"""Objects scored at once: fewer than of a table, for each takes a kilobyte and more."""
+MOST_BLOCKS = 32
 """Read before rows are scored, however few: objects take many times the memory of their text."""
 MOST_SHAPES = 1000
 LONGEST_ROW = 4 * 2**20
@@ -123,13 +126,13 @@ def _lines(source: BinaryIO) -> Iterator[list[bytes]]:
 
 
 def _enough(parts: Iterator[list[T]]) -> Iterator[list[T]]:
-    """The same, in parts of CHUNK and more, or of what MOST_BLOCKS hold; at least one part."""
+    """The same, in parts of ENOUGH and more, or of what MOST_BLOCKS hold; at least one part."""
     waiting: list[T] = []
     blocks = 0
     for part in parts:
         waiting += part
         blocks += 1
-        if len(waiting) >= CHUNK or blocks >= MOST_BLOCKS:
+        if len(waiting) >= ENOUGH or blocks >= MOST_BLOCKS:
             yield waiting
             waiting, blocks = [], 0
     yield waiting

@@ -17,7 +17,7 @@ from service.contract import Feature
 from service.errors import FieldProblem, InvalidPayload, UnreadableTable
 from service.portfolio.rows import CHUNK, Column, Extras, Names, Numbers, Rows, Scored
 from service.portfolio.validation import column_problems
-from service.problems import echo
+from service.problems import LONGEST_ECHO, echo
 
 BLOCK = 2**20
 MOST_BYTES = 4 * 2**20
@@ -68,7 +68,7 @@ class TextColumn:
         """A number without quotes, all other text in them."""
         text = self.cells[row].as_py()
         number = pc.match_substring_regex(pa.scalar(text.strip()), NUMBER).as_py()
-        return text.strip()[:80] if number else echo(text)
+        return text.strip()[:LONGEST_ECHO] if number else echo(text)
 
 
 def is_number(kind: Any) -> bool:
@@ -181,12 +181,24 @@ def _rows(
     batches: Iterable[Any], schema: Any, features: Sequence[Feature], column: type[Any]
 ) -> Iterator[Rows]:
     """At least one, so that the columns of an empty table are known too."""
+    nothing = _plain(pa.RecordBatch.from_pylist([], schema))
     empty = True
-    for batch in _of_size(batches, schema):
+    for batch in _of_size(map(_plain, batches), nothing.schema):
         empty = False
         yield _taken_apart(batch, features, column)
     if empty:
-        yield _taken_apart(pa.RecordBatch.from_pylist([], schema), features, column)
+        yield _taken_apart(nothing, features, column)
+
+
+def _plain(batch: Any) -> Any:
+    """Without dictionaries, which differ from batch to batch."""
+    if not any(pa.types.is_dictionary(kind) for kind in batch.schema.types):
+        return batch
+    columns = [
+        cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
+        for cells in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _taken_apart(batch: Any, features: Sequence[Feature], column: type[Any]) -> Rows:
@@ -197,8 +209,6 @@ def _taken_apart(batch: Any, features: Sequence[Feature], column: type[Any]) -> 
         if name not in names:
             extras.append(name)
             continue
-        if pa.types.is_dictionary(cells.type):
-            cells = cells.dictionary_decode()
         columns[name] = column(cells)
     return Rows(batch.num_rows, columns, batch.select(extras).replace_schema_metadata(None))
 
@@ -292,9 +302,13 @@ class ArrowWriter:
     def write(self, scored: Scored) -> None:
         """Some rows more. Raises InvalidPayload if their extra columns are not those before."""
         table = answer_table(scored, self._names)
-        if self._writer is None:
-            self._writer = self._open(table.schema)
-        self._writer.write_batch(_as_before(table, self._writer_schema))
+        try:
+            if self._writer is None:
+                self._writer = self._open(table.schema)
+            self._writer.write_batch(_as_before(table, self._writer_schema))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+            expected = "extra columns that the format of the answer has types for"
+            raise InvalidPayload([FieldProblem("body", expected, str(error)[:80])]) from error
 
     def close(self) -> None:
         """The end of the format, without which a reader knows that it is not whole."""

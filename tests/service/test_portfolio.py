@@ -416,6 +416,45 @@ def test_types_of_arrow_that_are_numbers_and_others(client: TestClient) -> None:
     ]
 
 
+@pytest.mark.parametrize("given", [ARROW, PARQUET])
+@pytest.mark.parametrize("wanted", MEDIA)
+def test_extra_columns_of_many_types_are_carried_through(
+    client: TestClient, given: str, wanted: str
+) -> None:
+    """Categories that differ from part to part, dates, decimals, bytes, lists: values stay."""
+    parts = [
+        pa.table(
+            {
+                "age": [60, 61],
+                "sex": [1, 0],
+                "kind": pa.array(kinds).dictionary_encode(),
+                "day": pa.array([0, None], pa.date32()),
+                "sum": [Decimal("1.10"), None],
+                "note": pa.array([None, ""], pa.large_string()),
+                "flag": [True, None],
+            }
+        )
+        for kinds in (["a", "b"], ["c", None])
+    ]
+    table = pa.concat_tables(parts)
+    answer = post(client, given, (arrow if given == ARROW else parquet)(table), accept=wanted)
+    assert answer.status_code == 200, answer.text
+    rows = decoded(wanted, answer.content)
+    empty = "" if wanted == CSV else None
+    assert [row["kind"] for row in rows] == ["a", "b", "c", empty]
+    assert str(rows[0]["day"]) == "1970-01-01"
+    assert str(rows[0]["sum"]) == "1.10"
+    assert rows[1]["note"] == ""
+    assert str(rows[0]["flag"]).lower() == "true"
+    nested = pa.table({"age": [60], "sex": [1], "list": [[1, 2]]})
+    answer = post(client, given, (arrow if given == ARROW else parquet)(nested), accept=wanted)
+    if wanted == CSV:
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == "list"
+    else:
+        assert decoded(wanted, answer.content)[0]["list"] == [1, 2]
+
+
 @pytest.fixture(scope="module")
 def small(models_dir: Path) -> Any:
     """A service with low limits."""
