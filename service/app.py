@@ -29,6 +29,7 @@ from service.routes import health, home, models
 from service.routes.predict import predict_router
 from service.settings import Settings
 from service.tasks import TASKS
+from service.workers import Place
 
 DESCRIPTION = """
 Probabilities for patients (heart disease) and card clients (default); digits and garments told
@@ -56,13 +57,23 @@ class Foretell(FastAPI):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The service. Its lifespan loads the models in a thread, so that /livez answers at once."""
+def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
+    """The service, as one process or in its `place` among several.
+
+    Its lifespan loads the models in a thread, so that /livez answers at once.
+    """
     repository = Repository(settings.models_dir, TASKS, settings.device)
+
+    def load() -> None:
+        repository.load_all()
+        if place and not repository.not_ready():
+            place.taken()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(asyncio.to_thread(repository.load_all))
+        loading = asyncio.create_task(asyncio.to_thread(load))
+        if place and place.replaces:
+            await loading  # other workers answer meanwhile
         yield
         await loading
         repository.close()
@@ -81,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.repository = repository
     app.state.settings = settings
     app.state.draining = False
+    app.state.place = place
     predict = [predict_router(task) for task in TASKS.values()]
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))

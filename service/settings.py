@@ -27,6 +27,9 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     """TCP port to listen on; 0 takes a free one."""
 
+    workers: int = Field(1, ge=1, le=1024)
+    """Processes that answer on the port, each with models of its own; one a core, say."""
+
     models_dir: Path = Path(__file__).resolve().parent.parent / "models"
     """Folder of `<name>/<version>/model.onnx`; the only place models are ever loaded from."""
 
