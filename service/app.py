@@ -37,6 +37,7 @@ from service.v2.declared import declared_router
 from service.v2.routes import OpenInference
 from service.v2.statistics import Statistics
 from service.watcher import Watcher
+from service.workers import Place
 
 SWITCH_SECONDS = 0.0005
 """For how long a thread that computes in Python may keep the others from it."""
@@ -68,17 +69,30 @@ class Foretell(FastAPI):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The service. Its lifespan loads the models in a thread, so that /livez answers at once."""
+def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
+    """The service, as one process or in its `place` among several.
+
+    Its lifespan loads the models in a thread, so that /livez answers at once.
+    """
     repository = Repository(settings.models_dir, TASKS, settings.device, settings.policy)
     rpc = None if settings.grpc_port is None else _grpc()
+
+    told = False
+
+    def looked() -> None:
+        nonlocal told
+        if place and not told and not repository.not_ready():
+            told = True
+            place.taken()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Or a thread that reads JSON keeps the event loop waiting for 5 ms again and again.
         sys.setswitchinterval(SWITCH_SECONDS)
-        watcher = Watcher(repository, settings.poll_seconds)
+        watcher = Watcher(repository, settings.poll_seconds, looked)
         watcher.start()
+        if place and place.replaces:
+            await asyncio.to_thread(watcher.wait)  # other workers answer meanwhile
         grpc_server = None if rpc is None else await rpc.start(app.state, settings)
         yield
         if grpc_server is not None:
@@ -106,6 +120,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.repository = repository
     app.state.settings = settings
     app.state.draining = False
+    app.state.place = place
     app.state.statistics = Statistics()
     app.state.places = Places(settings.max_portfolios)
     predict = [predict_router(task) for task in TASKS.values()]

@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", help="address to listen on (FORETELL_HOST)")
     serve.add_argument("--port", type=int, help="port to listen on (FORETELL_PORT)")
     serve.add_argument("--grpc-port", type=int, help="port for gRPC (FORETELL_GRPC_PORT)")
+    serve.add_argument("--workers", type=int, help="processes that answer (FORETELL_WORKERS)")
     serve.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
     serve.add_argument("--device", choices=("auto", "cpu", "cuda"), help="(FORETELL_DEVICE)")
     serve.set_defaults(run=run_serve)
@@ -80,19 +81,24 @@ def _parser() -> argparse.ArgumentParser:
 
 def run_serve(arguments: argparse.Namespace) -> int:
     """`foretell serve`: runs until SIGTERM or Ctrl-C."""
-    from service.app import create_app
     from service.logs import configure_logs
-    from service.server import Server
     from service.settings import read_settings
+    from service.workers import run_workers
 
     settings = read_settings(
         host=arguments.host,
         port=arguments.port,
         grpc_port=arguments.grpc_port,
+        workers=arguments.workers,
         models_dir=arguments.models_dir,
         device=arguments.device,
     )
     configure_logs(settings)
+    if settings.workers > 1:
+        return run_workers(settings)
+    from service.app import create_app
+    from service.server import Server
+
     server = Server(create_app(settings), settings)
     server.run()
     return 0 if server.started else 1

@@ -1,6 +1,7 @@
 """Structured logs: one JSON object a line for machines, coloured lines for people."""
 
 import logging
+import os
 import sys
 from contextvars import ContextVar
 
@@ -20,12 +21,19 @@ def add_request_id(_: object, __: str, event: EventDict) -> EventDict:
     return event
 
 
+def add_pid(_: object, __: str, event: EventDict) -> EventDict:
+    """A processor: which of several processes says so."""
+    event["pid"] = os.getpid()
+    return event
+
+
 def configure_logs(settings: Settings) -> None:
     """Send this service's events and uvicorn's through one formatter to standard error."""
     as_json = settings.log_format == "json" or (
         settings.log_format == "auto" and not sys.stderr.isatty()
     )
     shared: list[Processor] = [
+        *([add_pid] if settings.workers > 1 else []),
         add_request_id,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,

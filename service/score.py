@@ -88,10 +88,8 @@ def score_table(
     except InvalidRows as error:
         for problem in error.problems:
             print(f"foretell: {problem}", file=sys.stderr)
-        print(
-            f"foretell: {error.count:,} problem{'s' if error.count > 1 else ''}; nothing was written",
-            file=sys.stderr,
-        )
+        noun = "problem" if error.count == 1 else "problems"
+        print(f"foretell: {error.count:,} {noun}; nothing was written", file=sys.stderr)
         return 1
     print(progress.summary(served, output), file=sys.stderr)
     return 0

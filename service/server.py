@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.settings import Settings
+from service.workers import end_with_parent, log_listening
 
 FASTEST: dict[str, Any] = {}
 if sys.platform != "win32":  # where there is no uvloop, uvicorn takes what there is
@@ -44,13 +45,14 @@ class Server(uvicorn.Server):
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start listening, and say where: with port 0, only now is it known."""
+        """Start listening, and say where; a worker is given a socket that listens already."""
         await super().startup(sockets)
+        if sockets is not None:
+            end_with_parent()
+            return
         for server in self.servers:
             for listening in server.sockets:
-                host, port = listening.getsockname()[:2]
-                url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-                log.info("listening", url=url, docs=f"{url}/docs")
+                log_listening(listening)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by uvicorn's signal handler, on the main thread."""

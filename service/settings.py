@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     grpc_port: int | None = Field(None, ge=0, le=65535)
     """TCP port of the Open Inference Protocol over gRPC; 0 takes a free one. None: no gRPC."""
 
+    workers: int = Field(1, ge=1, le=1024)
+    """Processes that answer on the port, each with models of its own; one a core, say."""
+
     models_dir: Path = Path(__file__).resolve().parent.parent / "models"
     """Folder of `<name>/<version>/model.onnx`; the only place models are ever loaded from."""
 

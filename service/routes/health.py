@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from service.repository import Repository
+from service.workers import Place
 
 
 class Live(BaseModel):
@@ -13,11 +14,13 @@ class Live(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether every expected model proved itself, and if not, why not."""
+    """Whether every expected model proved itself, in every worker, and if not, why not."""
 
     ready: bool
     reasons: dict[str, str] = Field(
-        {}, description="Reason by model, for those that cannot answer", examples=[{}]
+        {},
+        description="Reason by model that cannot answer, and for `workers` or the `service`",
+        examples=[{}],
     )
 
 
@@ -32,9 +35,12 @@ async def live() -> Live:
 
 @router.get("/readyz", responses={503: {"model": Readiness}})
 async def ready(request: Request, response: Response) -> Readiness:
-    """200 once every model is loaded and repeats its golden answers; else 503 with reasons."""
+    """200 once every model is loaded and repeats its golden answers, in every worker; else 503."""
     repository: Repository = request.app.state.repository
     reasons = repository.not_ready()
+    place: Place | None = request.app.state.place
+    if place and place.missing:
+        reasons = {"workers": place.missing} | reasons
     if request.app.state.draining:
         reasons = {"service": "it is shutting down"} | reasons
     if reasons:

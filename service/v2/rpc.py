@@ -161,6 +161,8 @@ async def start(state: State, settings: Settings) -> Any:
 
     Messages of more than `max_body_bytes` are refused, as bodies are.
     """
+    if settings.workers > 1 and not settings.grpc_port:
+        raise SettingsError("FORETELL_GRPC_PORT: expected a port that workers can share, got 0")
     methods = Methods(state)
     handlers = {
         name: _method(name, getattr(methods, name)) for name in vars(Methods) if name[0].isupper()
@@ -168,7 +170,8 @@ async def start(state: State, settings: Settings) -> Any:
     options = [
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_send_message_length", -1),
-        ("grpc.so_reuseport", 0),  # a port that another process has is an error, as for HTTP
+        # A port that another process has is an error, as for HTTP; but workers share theirs.
+        ("grpc.so_reuseport", int(settings.workers > 1)),
     ]
     server = grpc.aio.server(options=options)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))

@@ -43,7 +43,7 @@ class Service:
     def wait(self) -> int:
         """The exit status, once it has ended and its log is read."""
         status = self.process.wait(timeout=30)
-        self._reading.join(timeout=5)
+        self._reading.join(timeout=30)
         return status
 
 
@@ -57,6 +57,7 @@ def serving(models_dir: Path, **settings: str) -> Iterator[Service]:
     }
     command = [sys.executable, "-m", "service.cli", "serve", "--port", "0"]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    service = None
     try:
         service = Service(process)
         wait_until(lambda: httpx.get(f"{service.url}/readyz").status_code == 200)
@@ -64,6 +65,8 @@ def serving(models_dir: Path, **settings: str) -> Iterator[Service]:
     finally:
         process.kill()
         process.wait()
+        if service:
+            service.wait()  # workers, if any, log until they notice
         assert process.stderr is not None
         process.stderr.close()
 

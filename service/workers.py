@@ -1,0 +1,175 @@
+"""Several processes that answer on one port, and the one that looks after them.
+
+The parent listens and answers nothing. Each worker is a process of its own, spawned, with sessions
+of its own, and takes connections from the parent's socket. At first all of them take some at once,
+as alive and not ready; none says that it is ready before all are. A worker that dies is replaced,
+and its successor takes no connection before it can answer. (uvicorn's own supervisor knows neither
+of these, cannot be hurried by a second signal, and leaves its workers behind when it is killed.)
+
+There are no metrics yet. When there are, they belong where `Place.loaded` is: in memory that the
+parent makes and workers write to, each in its own place, so that any worker can add them up.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from collections.abc import MutableSequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+
+import structlog
+from uvicorn.config import STARTUP_FAILURE, Config
+
+from service.settings import Settings
+
+log = structlog.get_logger("foretell")
+
+SHORTEST_LIFE = 1.0
+"""Seconds from one start of a worker to the next, so that one that cannot live is no busy loop."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One worker's place among all."""
+
+    number: int
+    loaded: MutableSequence[int]
+    """Shared by all: for each place, 1 once a worker there has loaded every model."""
+    replaces: bool = False
+    """Whether another worker had the place before."""
+
+    def taken(self) -> None:
+        """This worker has loaded every model."""
+        self.loaded[self.number] = 1
+        log.info("worker ready", worker=self.number)
+
+    @property
+    def missing(self) -> str | None:
+        """Which workers have not loaded every model since the service began, in words."""
+        count = sum(self.loaded)
+        return None if count == len(self.loaded) else f"{count} of {len(self.loaded)} are ready"
+
+
+@dataclass
+class Worker:
+    """A process in a place."""
+
+    place: Place
+    process: SpawnProcess
+    started: float
+
+
+class Workers:
+    """Starts workers, replaces those that die, and passes signals on."""
+
+    def __init__(self, settings: Settings, listening: socket.socket) -> None:
+        self._settings, self._listening = settings, listening
+        self._context = multiprocessing.get_context("spawn")
+        self._loaded = self._context.RawArray("B", settings.workers)
+        self._workers: list[Worker] = []
+        self._signals: list[int] = []
+        self._woken, self._wake = self._context.Pipe(duplex=False)
+        self._stopping = self._failed = False
+
+    def run(self) -> int:
+        """Until a signal came and every worker has ended. 1 if workers cannot start at all."""
+        before = {sig: signal.signal(sig, self._hear) for sig in SIGNALS}
+        self._workers = [
+            self._start(Place(number, self._loaded)) for number in range(self._settings.workers)
+        ]
+        while alive := [w.process.sentinel for w in self._workers if w.process.exitcode is None]:
+            wait([self._woken, *alive])
+            while self._woken.poll():
+                self._woken.recv_bytes()
+                self._stop()
+            if not self._stopping:
+                self._workers = [self._living(worker) for worker in self._workers]
+        for sig, handler in before.items():
+            signal.signal(sig, handler)
+        if self._signals and not self._failed:
+            signal.raise_signal(self._signals[0])  # ends this process as it would have ended one
+        return 1
+
+    def _hear(self, sig: int, _: FrameType | None) -> None:
+        # Nothing more from here: the signal may have come in the middle of anything.
+        self._signals.append(sig)
+        self._wake.send_bytes(b"!")
+
+    def _stop(self) -> None:
+        """Ask every worker to end, or to hurry."""
+        self._stopping = True
+        self._listening.close()
+        for worker in self._workers:
+            if worker.process.exitcode is None and worker.process.pid:
+                os.kill(worker.process.pid, signal.SIGTERM)
+
+    def _start(self, place: Place) -> Worker:
+        process = self._context.Process(target=work, args=(self._settings, self._listening, place))
+        # Ctrl-C reaches every process of a terminal: until a worker has left it, it must not hear.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        process.start()
+        signal.signal(signal.SIGINT, handler)
+        log.info("worker started", worker=place.number, worker_pid=process.pid)
+        return Worker(place, process, time.monotonic())
+
+    def _living(self, worker: Worker) -> Worker:
+        """The same, or its successor."""
+        code = worker.process.exitcode
+        if code is None or self._stopping:
+            return worker
+        if code == STARTUP_FAILURE:
+            self._failed = True
+            self._stop()
+            return worker
+        number, pid = worker.place.number, worker.process.pid
+        log.error("worker died", worker=number, worker_pid=pid, exit=code)
+        # Returns at once when there is a signal, which is heard soon after.
+        wait([self._woken], timeout=max(0.0, worker.started + SHORTEST_LIFE - time.monotonic()))
+        return self._start(Place(number, self._loaded, replaces=True))
+
+
+def run_workers(settings: Settings) -> int:
+    """Listen, and have several workers answer until SIGTERM or Ctrl-C: the exit status."""
+    config = Config("", host=settings.host, port=settings.port, log_config=None)
+    listening = config.bind_socket()
+    listening.listen(config.backlog)
+    log_listening(listening)
+    return Workers(settings, listening).run()
+
+
+def log_listening(listening: socket.socket) -> None:
+    """Where a socket listens: with port 0, only it knows."""
+    host, port = listening.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    log.info("listening", url=url, docs=f"{url}/docs")
+
+
+def work(settings: Settings, listening: socket.socket, place: Place) -> None:
+    """The life of one worker, in its own process."""
+    from service.app import create_app
+    from service.logs import configure_logs
+    from service.server import Server
+
+    os.setsid()  # away from the terminal: signals come from the parent
+    configure_logs(settings)
+    Server(create_app(settings, place), settings).run([listening])
+
+
+def end_with_parent() -> None:
+    """Make the running loop end this worker, as SIGTERM does, when its parent is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.remove_reader(parent.sentinel)
+        signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(parent.sentinel, end)

@@ -1,0 +1,179 @@
+"""Several workers on one port: all answer, none is missed when it dies, all stop together."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from uvicorn.config import STARTUP_FAILURE
+
+from service.app import create_app
+from service.settings import Settings
+from service.tasks import TASKS
+from service.workers import Place
+from tests.artifacts import write_artifact
+from tests.service.test_serving import ROW, Service, serving
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers need POSIX")
+WAITING = "1 of 2 are ready"
+TWO = {"FORETELL_WORKERS": "2"}
+
+
+def pids(service: Service) -> set[object]:
+    """Of the workers that answered predict calls."""
+    return {e["pid"] for e in service.of("request") if e["path"] == "/v1/heart/predict"}
+
+
+def ask(service: Service) -> int:
+    """A call on a connection of its own."""
+    return httpx.post(f"{service.url}/v1/heart/predict", json=ROW).status_code
+
+
+def test_all_workers_answer_on_one_port(models_dir: Path) -> None:
+    """A free one, taken by the parent; each worker has models of its own."""
+    with serving(models_dir, **TWO) as service:
+
+        def both_answered() -> bool:
+            assert ask(service) == 200
+            return len(pids(service)) == 2
+
+        wait_until(both_answered)
+        assert len(service.of("listening")) == 1
+        assert {e["worker_pid"] for e in service.of("worker started")} == pids(service)
+        assert len(service.of("model loaded")) == 2 * len(TASKS)
+        service.process.terminate()
+        assert service.wait() == -signal.SIGTERM
+
+
+def test_none_is_ready_before_all_are(models_dir: Path) -> None:
+    """A worker that has loaded every model says that it waits for the others."""
+    loaded = [0, 0]
+    app = create_app(Settings(models_dir=models_dir, device="cpu"), Place(1, loaded))
+    with TestClient(app) as client:
+        wait_until(lambda: loaded == [0, 1])
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()["reasons"]) == (503, {"workers": WAITING})
+        loaded[0] = 1
+        assert client.get("/readyz").status_code == 200
+
+
+def test_a_worker_with_a_damaged_model_keeps_all_from_being_ready(tmp_path: Path) -> None:
+    """Its place is never taken."""
+    for task in TASKS.values():
+        write_artifact(tmp_path, task)
+    (tmp_path / "heart" / "1" / "model.onnx").write_bytes(b"damaged")
+    loaded = [1, 0]
+    app = create_app(Settings(models_dir=tmp_path, device="cpu"), Place(1, loaded))
+    with TestClient(app) as client:
+        wait_until(lambda: list(client.get("/readyz").json()["reasons"]) == ["workers", "heart"])
+    assert loaded == [1, 0]
+
+
+def test_a_successor_takes_no_call_before_it_can_answer(models_dir: Path) -> None:
+    """Others answer while it loads: the first call that it gets is answered."""
+    place = Place(0, [1, 1], replaces=True)
+    app = create_app(Settings(models_dir=models_dir, device="cpu"), place)
+    with TestClient(app) as client:
+        assert client.post("/v1/heart/predict", json=ROW).status_code == 200
+
+
+def test_sigterm_under_load_fails_no_request_of_any_worker(models_dir: Path) -> None:
+    """As with one process: not ready, drained, gone."""
+    statuses: list[int] = []
+    failures: list[Exception] = []
+
+    def load(url: str) -> None:
+        while True:
+            with httpx.Client(base_url=url) as client:  # a connection for every few calls
+                for _ in range(10):
+                    if client.get("/readyz").status_code != 200:
+                        return
+                    try:
+                        statuses.append(client.post("/v1/heart/predict", json=ROW).status_code)
+                    except httpx.HTTPError as error:
+                        failures.append(error)
+                        return
+
+    with serving(models_dir, FORETELL_DRAIN_SECONDS="1.5", **TWO) as service:
+        clients = [threading.Thread(target=load, args=(service.url,)) for _ in range(8)]
+        for client in clients:
+            client.start()
+        wait_until(lambda: len(statuses) > 200)
+        service.process.send_signal(signal.SIGTERM)
+        for client in clients:
+            client.join(timeout=20)
+        assert service.wait() == -signal.SIGTERM
+    assert not failures
+    assert set(statuses) == {200}
+    assert len(service.of("draining")) == 2
+
+
+def test_a_worker_that_dies_is_replaced(models_dir: Path) -> None:
+    """The others answer meanwhile, and its successor takes no call before it can answer."""
+    with serving(models_dir, **TWO) as service:
+        first = service.of("worker started")[0]["worker_pid"]
+        assert isinstance(first, int)
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: bool(service.of("worker died")))
+        answers = [ask(service)]
+
+        def replaced() -> bool:
+            answers.append(ask(service))
+            return len(service.of("worker ready")) == 3
+
+        wait_until(replaced)
+        (died,) = service.of("worker died")
+        assert (died["worker_pid"], died["exit"]) == (first, -signal.SIGKILL)
+        successor = service.of("worker started")[2]["worker_pid"]
+
+        def successor_answered() -> bool:
+            answers.append(ask(service))
+            return successor in pids(service)
+
+        wait_until(successor_answered)
+        assert set(answers) == {200}
+
+
+def test_workers_end_with_a_parent_that_is_killed(models_dir: Path) -> None:
+    """Nobody would look after them, and the port would stay taken."""
+    with serving(models_dir, **TWO) as service:
+        workers = [event["worker_pid"] for event in service.of("worker started")]
+        service.process.kill()
+        service.wait()
+
+        def gone(pid: object) -> bool:
+            assert isinstance(pid, int)
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                return True
+            state = Path(f"/proc/{pid}/stat")
+            return state.exists() and state.read_text().split()[2] == "Z"
+
+        wait_until(lambda: all(gone(pid) for pid in workers))
+
+
+def test_a_second_signal_hurries_all(models_dir: Path) -> None:
+    """An operator who is in a hurry does not wait for the drain."""
+    with serving(models_dir, FORETELL_DRAIN_SECONDS="300", **TWO) as service:
+        service.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: len(service.of("draining")) == 2)
+        service.process.send_signal(signal.SIGTERM)
+        assert service.wait() == -signal.SIGTERM
+
+
+def test_a_port_that_is_taken_starts_no_worker(models_dir: Path) -> None:
+    """It ends with a line that says so."""
+    with serving(models_dir) as service:
+        port = service.url.rpartition(":")[2]
+        command = [sys.executable, "-m", "service.cli", "serve", "--workers", "2", "--port", port]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == STARTUP_FAILURE
+    assert "Address already in use" in ended.stderr
+    assert "worker started" not in ended.stderr
