@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 from service.contract import Feature
 from service.portfolio.rows import Names, Rows, Scored
@@ -28,7 +28,6 @@ class Format:
     name: str
     media: str
     suffixes: tuple[str, ...]
-    module: str
     reader: str
     writer: str
     seeks: bool = False
@@ -39,50 +38,51 @@ class Format:
 
         Raises UnreadableTable, or InvalidPayload for what is wrong with its columns.
         """
-        read = cast(Read, getattr(import_module(self.module), self.reader))
-        return read(source, features, answer)
+        return cast(Read, _imported(self.reader))(source, features, answer)
 
     def write(self, sink: BinaryIO, answer: Names) -> Writer:
         """A writer of answers into `sink`."""
-        return cast(Writer, getattr(import_module(self.module), self.writer)(sink, answer))
+        return cast(Writer, _imported(self.writer)(sink, answer))
 
 
-_OBJECTS, _TABLES = "service.portfolio.objects", "service.portfolio.tables"
+def _imported(path: str) -> Callable[..., Any]:
+    module, _, name = path.rpartition(".")
+    found: Callable[..., Any] = getattr(import_module(f"service.portfolio.{module}"), name)
+    return found
 
-JSON = Format("JSON", "application/json", (".json",), _OBJECTS, "read_json", "JsonWriter")
+
+JSON = Format(
+    "JSON", "application/json", (".json",), "objects.read_json", "object_answers.JsonWriter"
+)
 NDJSON = Format(
     "NDJSON",
     "application/x-ndjson",
     (".ndjson", ".jsonl"),
-    _OBJECTS,
-    "read_ndjson",
-    "NdjsonWriter",
+    "objects.read_ndjson",
+    "object_answers.NdjsonWriter",
 )
-CSV = Format("CSV", "text/csv", (".csv",), _TABLES, "read_csv", "CsvWriter")
+CSV = Format("CSV", "text/csv", (".csv",), "tables.read_csv", "table_answers.CsvWriter")
 ARROW = Format(
     "Arrow stream",
     "application/vnd.apache.arrow.stream",
     (".arrows",),
-    _TABLES,
-    "read_arrow",
-    "ArrowWriter",
+    "tables.read_arrow",
+    "table_answers.ArrowWriter",
 )
 PARQUET = Format(
     "Parquet",
     "application/vnd.apache.parquet",
     (".parquet",),
-    _TABLES,
-    "read_parquet",
-    "ParquetWriter",
+    "tables.read_parquet",
+    "table_answers.ParquetWriter",
     seeks=True,
 )
 ARROW_FILE = Format(
     "Arrow file",
     "application/vnd.apache.arrow.file",
     (".arrow", ".feather"),
-    _TABLES,
-    "read_arrow_file",
-    "ArrowFileWriter",
+    "tables.read_arrow_file",
+    "table_answers.ArrowFileWriter",
     seeks=True,
 )
 

@@ -7,11 +7,11 @@ from operator import itemgetter
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from service.contract import Feature
 from service.errors import UnreadableTable
-from service.portfolio.rows import Column, Extras, Names, Numbers, Rows, Scored
+from service.portfolio.rows import Column, Names, Numbers, Rows
 from service.portfolio.validation import extra_problem
 from service.problems import echo
 
@@ -240,62 +240,3 @@ def _columns(names: list[str], objects: list[Object]) -> dict[str, Column]:
     return {
         name: ObjectColumn(name, values, objects) for name, values in zip(names, cells, strict=True)
     }
-
-
-def as_objects(extras: Extras) -> list[Object]:
-    """Extras as a list of dicts."""
-    if isinstance(extras, list):
-        return extras
-    return list(extras.to_pylist()) if extras.num_columns else []
-
-
-class NdjsonWriter:
-    """Answers as JSON objects, one a line."""
-
-    START, BETWEEN, END = b"", b"\n", b"\n"
-
-    def __init__(self, sink: BinaryIO, names: Names) -> None:
-        self._sink, self._names = sink, names
-        self._empty = True
-
-    def write(self, scored: Scored) -> None:
-        """Some rows more."""
-        rows = self.BETWEEN.join(_answers(scored, self._names))
-        if rows:
-            self._sink.write((self.START if self._empty else self.BETWEEN) + rows)
-            self._empty = False
-
-    def close(self) -> None:
-        """What ends the format."""
-        if not self._empty:
-            self._sink.write(self.END)
-
-
-class JsonWriter(NdjsonWriter):
-    """Answers as one JSON array of objects."""
-
-    START, BETWEEN, END = b"[", b",", b"]"
-
-    def close(self) -> None:
-        """What ends the format."""
-        self._sink.write(b"[]" if self._empty else self.END)
-
-
-def _answers(scored: Scored, names: Names) -> Iterator[bytes]:
-    decided = f'"{names.decision}"'
-    extras = as_objects(scored.extras)
-    errors = scored.errors or [None] * len(scored.probability)
-    values = zip(scored.probability.tolist(), scored.decision.tolist(), errors, strict=True)
-    for place, (probability, decision, error) in enumerate(values):
-        bad = probability != probability  # NaN
-        text = (
-            f'"probability":{"null" if bad else repr(probability)},'
-            f"{decided}:{'null' if bad else 'true' if decision else 'false'}"
-        ).encode()
-        if names.errors:
-            text += b',"error":' + to_json(error)
-        carried = extras[place] if extras else None
-        if carried:
-            yield to_json(carried, inf_nan_mode="null")[:-1] + b"," + text + b"}"
-        else:
-            yield b"{" + text + b"}"
