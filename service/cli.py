@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from service.model_commands import add_models
 
@@ -59,15 +59,15 @@ def _parser() -> argparse.ArgumentParser:
         "input",
         type=Path,
         help="a table (.csv, .csv.gz, .ndjson, .json, .parquet, .arrow, .arrows)"
-        "; for digits and fashion a folder of pictures",
+        "; for digits and fashion a folder or zip file of pictures, or one picture",
     )
     score.add_argument("-o", "--output", type=Path, required=True, help="the file to write")
     score.add_argument("--model", metavar="NAME", help="another of the task's models")
     score.add_argument(
         "--on-error",
         choices=("refuse", "report"),
-        default="refuse",
-        help="bad rows: refuse the whole file (default), or report them in a column `error`",
+        help="bad rows: refuse everything (default for tables), or report them in a column `error` "
+        "(default for pictures)",
     )
     score.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
     score.set_defaults(run=run_score)
@@ -141,8 +141,6 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
 def run_score(arguments: argparse.Namespace) -> int:
     """`foretell score`: a table or a folder of pictures in, a table of answers out."""
-    from importlib import import_module
-
     from service.errors import UnknownModel
     from service.settings import read_settings
     from service.task import TabularTask
@@ -152,14 +150,20 @@ def run_score(arguments: argparse.Namespace) -> int:
     task = TASKS.get(arguments.task)
     if task is None:
         raise UnknownModel(arguments.task, list(TASKS))
-    choices = {"settings": settings, "model": arguments.model}
+    usual = "refuse" if isinstance(task, TabularTask) else "report"
+    on_error = arguments.on_error or usual
+    given: dict[str, Any] = {"settings": settings, "model": arguments.model, "on_error": on_error}
     if isinstance(task, TabularTask):
         from service.score import score_table
 
-        choices["on_error"] = arguments.on_error
-        return score_table(task, arguments.input, arguments.output, **choices)
-    score_pictures = import_module("service.score_pictures").score_pictures
-    return int(score_pictures(task, arguments.input, arguments.output, **choices))
+        return score_table(task, arguments.input, arguments.output, **given)
+    from service.score_pictures import score_pictures
+
+    scored = score_pictures(task, arguments.input, arguments.output, **given)
+    total = scored.answered + scored.refused
+    why = "; see the column error" if scored.refused else ""
+    print(f"{arguments.output}: {scored.answered:,} of {total:,} answered{why}", file=sys.stderr)
+    return 0
 
 
 def _row(arguments: argparse.Namespace, task: "TabularTask") -> "Payload":

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from service.cli import main
 from service.errors import ForetellError, InvalidPayload, UnknownModel, UnreadableArchive
 from service.score_pictures import AT_A_TIME, WORTH_PROCESSES, Scored, score_pictures
 from service.settings import Settings
@@ -199,3 +200,22 @@ def test_wrong_inputs_and_outputs_are_explained(tmp_path: Path, settings: Settin
         with pytest.raises(error, match=words):
             score_pictures(DIGITS, source, to, settings=settings, **options)
     assert not output.exists()
+
+
+def test_the_command_reports_pictures_that_are_none_unless_told_to_refuse(
+    folder: Path,
+    tmp_path: Path,
+    models_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A folder has notes and thumbnails in it; a table has rows that somebody meant."""
+    monkeypatch.setenv("FORETELL_MODELS_DIR", str(models_dir))
+    output = tmp_path / "digits.csv"
+    command = ["score", "digits", str(folder), "-o", str(output)]
+    assert main([*command, "--on-error", "refuse"]) == 1
+    assert not output.exists()
+    assert "notes.txt" in capsys.readouterr().err
+    assert main(command) == 0
+    assert f"{output}: 2 of 4 answered; see the column error" in capsys.readouterr().err
+    assert [row["file"] for row in rows_of(output)] == NAMES
