@@ -12,7 +12,16 @@ import sys
 
 from benchmarks.load import require_wrk
 
-EVERYTHING = ("single_row", "canvas", "gpu", "report")
+EVERYTHING = (
+    ["single_row"],
+    ["canvas"],
+    ["printed", "portfolio", "Whole portfolios", "--rows", "500000"],
+    ["printed", "picture_uploads", "Pictures under load"],
+    ["printed", "v2", "Open Inference Protocol"],
+    ["gpu"],
+    ["report"],
+)
+QUICK = (["single_row", "--quick"], ["portfolio", "--quick"])
 
 
 def main() -> None:
@@ -21,8 +30,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
     require_wrk()
-    for name in ("single_row",) if quick else EVERYTHING:
-        command = [sys.executable, "-m", f"benchmarks.{name}", *(["--quick"] if quick else [])]
+    for name, *arguments in QUICK if quick else EVERYTHING:
+        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
         if code := subprocess.run(command, check=False).returncode:
             raise SystemExit(code)
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.printed NAME TITLE [ARGUMENT ...]
 
-Runs `benchmarks/NAME.py ARGUMENT ...` in this environment, shows what it prints and writes it to
-results/NAME.json. So the seconds of an epoch, for instance, which take too long for every run:
+Runs `python -m benchmarks.NAME ARGUMENT ...` in this environment, shows what it prints and writes
+it to results/NAME.json. So the seconds of an epoch, say, which take too long for every run:
 
     python -m benchmarks.printed epochs "Training" digits --recipe cnn --target .99
 """
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 def keep(name: str, title: str, arguments: list[str]) -> None:
     """Run it and write what it printed. Raises SystemExit if it fails."""
-    command = [sys.executable, str(HERE / f"{name}.py"), *arguments]
+    command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parent) as process:
         assert process.stdout is not None
         lines = []
@@ -28,8 +28,8 @@ def keep(name: str, title: str, arguments: list[str]) -> None:
             print(line, end="", flush=True)
             lines.append(line)
     if process.returncode:
-        raise SystemExit(f"benchmarks/{name}.py failed with {process.returncode}; nothing is kept")
-    shown = " ".join(["python", f"benchmarks/{name}.py", *arguments])
+        raise SystemExit(f"benchmarks.{name} failed with {process.returncode}; nothing is kept")
+    shown = " ".join(["python -m", f"benchmarks.{name}", *arguments])
     write_result(name, title=title, command=shown, notes=[], tables=[], printed="".join(lines))
 
 
