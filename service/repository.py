@@ -14,7 +14,7 @@ import structlog
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from service.artifact import Card, names, read_artifact
+from service.artifact import Background, Card, names, read_artifact
 from service.errors import ArtifactError, UnknownModel
 from service.line import Line
 from service.policy import Policy
@@ -50,6 +50,8 @@ class Served:
     load_ms: float
     row_us: float
     """Median time of one row, measured when it was loaded."""
+    background: Background | None = None
+    """What explanations compare with."""
 
     @cached_property
     def inline(self) -> bool:
@@ -232,7 +234,9 @@ class Repository:
         batch, answers = artifact.golden()
         predictor.check_golden(batch, answers, tolerance=card.golden.tolerance)
         row_us = predictor.row_us(batch[0])
-        return Served(task, card, predictor, (time.perf_counter() - start) * 1000, row_us)
+        background = artifact.background()
+        load_ms = (time.perf_counter() - start) * 1000
+        return Served(task, card, predictor, load_ms, row_us, background)
 
     def _line(self, name: str, required: bool) -> Line:
         folder = self.models_dir / name
