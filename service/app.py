@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from service import errors
 from service.direct import DirectCalls, direct_answers
+from service.explanation.desk import Desk
 from service.middleware import BodyLimit, RequestContext
 from service.problems import (
     MEDIA_TYPE,
@@ -26,6 +27,7 @@ from service.problems import (
 )
 from service.repository import Repository
 from service.routes import control, health, home, models
+from service.routes.explain import explain_router
 from service.routes.predict import predict_router
 from service.settings import Settings
 from service.tasks import TASKS
@@ -61,12 +63,14 @@ def create_app(settings: Settings) -> FastAPI:
     """The service. Its lifespan loads the models in a thread, so that /livez answers at once."""
     repository = Repository(settings.models_dir, TASKS, settings.device, settings.policy)
     watcher = Watcher(repository, settings.poll_seconds)
+    explanations = Desk()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         watcher.start()
         yield
         await asyncio.to_thread(watcher.stop)
+        await asyncio.to_thread(explanations.close)
         repository.close()
 
     # FastAPI's own docs load their scripts from elsewhere: a blank page in a closed network.
@@ -83,9 +87,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.repository = repository
     app.state.settings = settings
     app.state.draining = False
+    app.state.explanations = explanations
     predict = [predict_router(task) for task in TASKS.values()]
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
+    for task in TASKS.values():
+        answers = _documented(400, 404, 409, 413, 415, 422, 503)
+        app.include_router(explain_router(task), responses=answers)
     app.include_router(models.router, responses=_documented(404))
     if settings.admin_key:
         app.include_router(control.router, responses=_documented(403, 404, 409, 503))
@@ -125,11 +133,12 @@ def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         400: "Not JSON, or not a form, at all",
         403: "Without the key of FORETELL_ADMIN_KEY",
         404: "No model of this name, or none of this task",
-        409: "The folder of models does not allow it: read-only, or no version to go back to",
+        409: "The folder of models does not allow it: read-only, no version to go back to, or no "
+        "reference rows to explain with",
         413: "Larger than the service takes in",
         415: "A content type that this route does not read",
         422: "Fields or pictures that cannot be answered; `errors` lists every bad field",
-        503: "The model is not ready",
+        503: "The model is not ready, or too many calls wait",
     }
     return {status: {"description": texts[status], "content": content} for status in statuses}
 

@@ -32,6 +32,8 @@ STATUS: dict[type[ForetellError], int] = {
     errors.ControlError: 409,
     errors.DeviceUnavailable: 503,
     errors.InvalidOutput: 500,
+    errors.NotExplainable: 409,
+    errors.ExplanationsBusy: 503,
     errors.SettingsError: 500,
 }
 

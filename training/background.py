@@ -1,7 +1,6 @@
 """Reference rows that explanations compare with: medians of clusters, nobody's own record."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +34,8 @@ def background_of(rows: NDArray[np.float32], features: tuple[Feature, ...]) -> B
 
 def write_background(background: Background, folder: Path) -> None:
     """As background.npz of a version's folder."""
-    arrays: dict[str, NDArray[Any]] = vars(background)
-    np.savez_compressed(folder / BACKGROUND, **arrays)
+    rows, weights = background.rows, background.weights
+    np.savez_compressed(folder / BACKGROUND, rows=rows, weights=weights)
 
 
 def _places(rows: NDArray[np.float32], features: tuple[Feature, ...]) -> NDArray[np.float64]:
@@ -61,10 +60,10 @@ def _clusters(places: NDArray[np.float64]) -> NDArray[np.int64]:
     size = min(SIZE, len(places) // FEWEST)
     fitted = KMeans(size, n_init=4, random_state=SEED).fit(places)
     distances = cdist(fitted.cluster_centers_, places, "sqeuclidean")
-    cluster = distances.argmin(axis=0)
+    cluster = np.argmin(distances, axis=0)
     seats, rows = linear_sum_assignment(np.repeat(distances, FEWEST, axis=0))
     cluster[rows] = seats // FEWEST
-    return cluster
+    return np.asarray(cluster)
 
 
 def _centre(values: NDArray[np.float32], feature: Feature) -> float:

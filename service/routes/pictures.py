@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -122,7 +123,7 @@ def picture_router(task: ImageTask) -> APIRouter:
             "list in their order; a file that cannot be read has an `error` in its place."
         ),
         response_model=task.prediction | list[of_file | RefusedPicture],
-        openapi_extra={"requestBody": _documented_body()},
+        openapi_extra={"requestBody": documented_body()},
     )
     return router
 
@@ -186,7 +187,32 @@ def _read(task: ImageTask, picture: Picture, max_pixels: int) -> NDArray[np.uint
         return error
 
 
-def _documented_body() -> dict[str, Any]:
+async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:
+    """The picture of a request, uint8[28, 28], sent in any of the ways that predict takes.
+
+    Raises RequestError, also for several.
+    """
+    settings: Settings = request.app.state.settings
+    declared = request.headers.get("content-type")
+    media = (declared or "").partition(";")[0].strip().lower()
+    if media == "application/json":
+        return np.asarray(_pixels(await request.body())[0])
+    if media in PICTURE_TYPES:
+        encoded = await request.body()
+    elif media == "multipart/form-data":
+        pictures = await _files(request, settings.max_pictures)
+        if len(pictures) > 1:
+            raise InvalidPayload([FieldProblem("file", "one picture", f"{len(pictures)}")])
+        encoded = pictures[0].encoded
+    else:
+        raise UnsupportedMediaType(declared, ACCEPTED)
+    read = partial(task.read, encoded, max_pixels=settings.max_pixels)
+    picture: NDArray[np.uint8] = await asyncio.to_thread(read)
+    return picture
+
+
+def documented_body() -> dict[str, Any]:
+    """What a request with pictures looks like, for OpenAPI."""
     file = {"type": "string", "format": "binary"}
     form = {
         "type": "object",
