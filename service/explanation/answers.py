@@ -46,7 +46,7 @@ class Counterfactual(BaseModel):
 
     changes: dict[str, float] = Field(description="New values by field", examples=[{"pay_0": 0}])
     probability: Probability = Field(description="With them, by the same model")
-    text: str = Field(examples=["With revolving credit in September, the estimate is 28.0 %"])
+    text: str = Field(examples=["With revolving credit in September, the estimate falls to 28.1 %"])
 
 
 class Explanation(BaseModel):

@@ -1,6 +1,7 @@
 """One row's explanation, put together."""
 
 from collections.abc import Sequence
+from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,7 +161,8 @@ def _turned(
             Counterfactual(
                 changes={name: values[name] for name in changed},
                 probability=probability,
-                text=f"With {what}, the estimate is {100 * probability:.1f} %",
+                # Cut, not rounded: what is below 50 % must not read 50.0 %.
+                text=f"With {what}, the estimate falls to {floor(1000 * probability) / 10} %",
             )
         )
     return found

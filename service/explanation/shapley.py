@@ -118,10 +118,11 @@ def _mixed(
     row: NDArray[np.float32], reference: NDArray[np.float32], players: Groups
 ) -> NDArray[np.float32]:
     """A row for each coalition, in the order of `_members`; the last one is as the row."""
-    members, rows = _members(len(players)), np.tile(reference, (1 << len(players), 1))
-    for player, columns in enumerate(players):
-        for column in columns:
-            rows[members[:, player], column] = row[column]
+    rows = reference[None]
+    for columns in map(list, players):
+        joined = rows.copy()
+        joined[:, columns] = row[columns]
+        rows = np.concatenate([rows, joined])
     return rows
 
 
