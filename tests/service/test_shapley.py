@@ -1,6 +1,7 @@
 """Shapley and Owen values are what their definitions and the shap package say."""
 
 from collections.abc import Callable
+from importlib import import_module
 from itertools import chain, permutations
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from service.explanation.shapley import Predict, owen_values, shapley_values
 from service.repository import Repository
 from service.task import TabularTask
 from service.tasks import TASKS
+from tests.requirements import cannot_run
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 ROW = np.array([1.0, -2.0, 0.5, np.nan, 3.0], np.float32)
@@ -133,7 +135,10 @@ SHAP_IS_NEW = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::
 def by_shap(
     function: Callable[[Any], Any], reference: NDArray[Any], row: NDArray[Any]
 ) -> NDArray[Any]:
-    shap = pytest.importorskip("shap", exc_type=ImportError)
+    try:
+        shap = import_module("shap")
+    except ImportError as error:
+        cannot_run(f"the shap package of the dev extra is not there: {error}")
     masker = shap.maskers.Independent(reference, max_samples=len(reference))
     explainer = shap.explainers.ExactExplainer(function, masker)
     return np.asarray(explainer(row[None], max_evals=1 << 15, silent=True).values[0])
