@@ -114,7 +114,9 @@ def place_of(task: TabularTask, split: str) -> int:
     several = {f.name: place for place, f in enumerate(task.factors) if len(f.fields) > 1}
     if split in several:
         return several[split]
-    expected = f"one of {', '.join(several)}" if several else f"nothing: {task.name} has no factor"
+    expected = (
+        f"one of {', '.join(several)}" if several else "nothing (no factor here has several fields)"
+    )
     raise InvalidPayload([FieldProblem("split", expected, repr(split))])
 
 

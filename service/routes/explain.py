@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from service.contract import Payload
@@ -27,6 +27,7 @@ from service.routes.predict import json_only
 from service.task import ImageTask, TabularTask, Task
 
 MOST_ROWS = 16
+COUNTS = {"too_short": "none", "too_long": "more"}
 
 SplitChoice = Annotated[
     str | None,
@@ -43,7 +44,11 @@ def explain_router(task: Task) -> APIRouter:
 
 
 def _tabular_router(task: TabularTask) -> APIRouter:
-    one, many = TypeAdapter(task.payload), TypeAdapter(list[task.payload])  # type: ignore[name-defined]
+    rows_type: Any = Annotated[
+        list[task.payload],  # type: ignore[name-defined]
+        Field(min_length=1, max_length=MOST_ROWS),
+    ]
+    one, many = TypeAdapter(task.payload), TypeAdapter(rows_type)
     known = [feature.name for feature in task.features]
 
     async def answer(request: Request) -> bytes:
@@ -53,10 +58,12 @@ def _tabular_router(task: TabularTask) -> APIRouter:
         try:
             payloads = many.validate_json(body) if several else [one.validate_json(body)]
         except ValidationError as error:
-            raise invalid_payload(error.errors(include_url=False), known) from error
-        if not 1 <= len(payloads) <= MOST_ROWS:
-            problem = FieldProblem("body", f"1 to {MOST_ROWS} rows", str(len(payloads)))
-            raise InvalidPayload([problem])
+            failures = error.errors(include_url=False)
+            # A list that is too long is given up there: how long it is, nobody knows.
+            if got := {COUNTS[f["type"]] for f in failures if f["type"] in COUNTS}:
+                problem = FieldProblem("body", f"1 to {MOST_ROWS} rows", got.pop())
+                raise InvalidPayload([problem]) from error
+            raise invalid_payload(failures, known) from error
         split = _split(request, task, len(payloads))
         served, desk = _chosen(request, task), _desk(request)
         background_of(served)
@@ -73,7 +80,7 @@ def _tabular_router(task: TabularTask) -> APIRouter:
     ) -> Explanation:
         raise NotImplementedError("a declaration: see service/direct.py")
 
-    declared.__annotations__["payload"] = task.payload | list[task.payload]  # type: ignore[name-defined]
+    declared.__annotations__["payload"] = task.payload | rows_type
     return _router(
         task,
         answer,
