@@ -62,12 +62,12 @@ class Foretell(FastAPI):
 def create_app(settings: Settings) -> FastAPI:
     """The service. Its lifespan loads the models in a thread, so that /livez answers at once."""
     repository = Repository(settings.models_dir, TASKS, settings.device, settings.policy)
-    watcher = Watcher(repository, settings.poll_seconds)
-    explanations = Desk()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        watcher = Watcher(repository, settings.poll_seconds)
         watcher.start()
+        app.state.explanations = explanations = Desk()
         yield
         await asyncio.to_thread(watcher.stop)
         await asyncio.to_thread(explanations.close)
@@ -87,7 +87,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.repository = repository
     app.state.settings = settings
     app.state.draining = False
-    app.state.explanations = explanations
     predict = [predict_router(task) for task in TASKS.values()]
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))

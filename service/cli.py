@@ -8,6 +8,8 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service.model_commands import add_models
+
 if TYPE_CHECKING:
     from service.contract import Payload
     from service.task import TabularTask
@@ -49,10 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
     predict.set_defaults(run=run_predict, parser=predict)
 
-    models = commands.add_parser("models", help="list the models there are")
-    models.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
-    models.set_defaults(run=run_models)
-
+    add_models(commands)
     for entry in entry_points(group="foretell.commands"):
         entry.load()(commands)
     return parser
@@ -82,6 +81,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from service.errors import PictureError, UnknownModel
+    from service.labels import read_labels
     from service.repository import Repository
     from service.settings import read_settings
     from service.task import TabularTask
@@ -92,13 +92,13 @@ def run_predict(arguments: argparse.Namespace) -> int:
     if task is None:
         raise UnknownModel(arguments.task, list(TASKS))
     repository = Repository(settings.models_dir, TASKS, "cpu")
+    served = repository.load(task.name, read_labels(settings.models_dir / task.name).stable)
     if isinstance(task, TabularTask):
         row = task.to_array([_row(arguments, task)])
-        print(repository.load(task.name).predict(row)[0].model_dump_json())
+        print(served.predict(row)[0].model_dump_json())
         return 0
     if not arguments.pictures or arguments.json:
         arguments.parser.error(f"{task.name} takes one or more pictures")
-    served = repository.load(task.name)
     failures = 0
     for path in arguments.pictures:
         try:
@@ -125,26 +125,6 @@ def _row(arguments: argparse.Namespace, task: "TabularTask") -> "Payload":
     except ValidationError as error:
         known = [feature.name for feature in task.features]
         raise invalid_payload(error.errors(), known) from error
-
-
-def run_models(arguments: argparse.Namespace) -> int:
-    """`foretell models`: name, version, recipe and metrics of the newest version of each model."""
-    from service.artifact import read_artifact, some_names
-    from service.errors import ArtifactError
-    from service.settings import read_settings
-
-    models_dir = read_settings(models_dir=arguments.models_dir).models_dir
-    failures = 0
-    for name in some_names(models_dir):
-        try:
-            card = read_artifact(models_dir, name).card
-        except ArtifactError as error:
-            print(f"foretell: {name}: {error}", file=sys.stderr)
-            failures += 1
-            continue
-        metrics = "  ".join(f"{metric} {value:.4f}" for metric, value in card.metrics.items())
-        print(f"{name:<16} {card.version:>3}  {card.training.recipe:<10} {metrics}")
-    return 1 if failures else 0
 
 
 if __name__ == "__main__":

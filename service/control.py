@@ -8,6 +8,7 @@ same, also after a start.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from service.artifact import versions
@@ -59,12 +60,29 @@ def promote(folder: Path, version: str | None, answering: str | None) -> None:
 
     Raises ArtifactError for labels that cannot be read, or ControlError.
     """
-    labels = dict(read_labels(folder).root)
-    for label, target in ((STABLE, version), (PREVIOUS, answering if version else None)):
-        labels.pop(label, None)
-        if target is not None:
-            labels[label] = Label(version=target)
-    write_labels(folder, Labels(labels))
+    labels = read_labels(folder)
+    if version is not None and labels.stable == version:
+        return  # asked for twice: what answered before is still that
+    kept = {name: at for name, at in labels.root.items() if name not in (STABLE, PREVIOUS)}
+    if version is not None:
+        kept[STABLE] = Label(version=version)
+        if answering is not None and answering != version:
+            kept[PREVIOUS] = Label(version=answering)
+    write_labels(folder, Labels(kept))
+
+
+def answering_of(folder: Path, prove: Prove) -> str | None:
+    """The version that the folder says answers calls that name none: `stable`, or the newest good.
+
+    Raises ArtifactError for labels that cannot be read.
+    """
+    if stable := read_labels(folder).stable:
+        return stable
+    for version in reversed(versions(folder.parent, folder.name)):
+        with suppress(ArtifactError, UnknownModel):
+            prove(folder.name, version)
+            return version
+    return None
 
 
 def point_back(folder: Path, answering: str, prove: Prove) -> str:

@@ -193,17 +193,18 @@ class Repository:
             served = self.resolve(name, choice.version, request_id)
             if served.task.name == task:
                 return served
-        known = [
-            n for n in self.expected if (s := self._lines[n].answering) and s.task.name == task
-        ]
-        raise UnknownModel(name, known, task)
+        raise UnknownModel(name, [n for n, answers in self._tasks() if answers == task], task)
+
+    def _tasks(self) -> list[tuple[str, str]]:
+        """Models that answer, by name, each with its task's."""
+        lines = sorted(self._lines.items())
+        return [(name, line.answering.task.name) for name, line in lines if line.answering]
 
     def close(self) -> None:
         """Let go of every session."""
         for line in self._lines.values():
             line.close()
         self._answering.clear()
-        self._lines.clear()
 
     def not_ready(self) -> dict[str, str]:
         """Reason by name for each model that is needed and cannot answer; empty when all can."""

@@ -91,7 +91,7 @@ def test_a_broken_card_is_named_and_the_other_models_are_listed(
     assert main(["models", "--models-dir", str(tmp_path)]) == 1
     output = capsys.readouterr()
     assert output.out.startswith("credit")
-    assert "heart: card.json is not a card" in output.err
+    assert "heart/1: card.json is not a card" in output.err
 
 
 def test_models_are_listed(models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

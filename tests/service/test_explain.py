@@ -193,3 +193,12 @@ def test_heat_maps_take_one_picture(client: TestClient) -> None:
     assert blank.status_code == 422
     text = client.post("/v1/digits/explain", content=b"7", headers={"content-type": "text/plain"})
     assert text.status_code == 415
+
+
+def test_an_application_started_again_explains_again(models_dir: Path) -> None:
+    """Each life of the application has a desk of its own."""
+    app = create_app(Settings(models_dir=models_dir, device="cpu"))
+    for _ in range(2):
+        with TestClient(app) as client:
+            wait_until(lambda c=client: c.get("/readyz").status_code == 200)  # type: ignore[misc]
+            assert client.post("/v1/heart/explain", json=PATIENT).status_code == 200

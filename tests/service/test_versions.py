@@ -313,6 +313,18 @@ def test_a_folder_that_is_suddenly_empty_takes_nothing_out_of_use(
     assert answering(repository) == "1"
 
 
+def test_what_was_closed_can_be_loaded_again(opened: Open) -> None:
+    """Every session is let go of; the next refresh loads as the first did."""
+    repository = opened("1")
+    session = weakref.ref(repository.get("heart").predictor)
+    repository.close()
+    gc.collect()
+    assert session() is None
+    assert "heart" in repository.not_ready()
+    repository.refresh()
+    assert answering(repository) == "1"
+
+
 def test_a_new_model_is_served_and_never_takes_the_service_out_of_use(
     opened: Open, tmp_path: Path
 ) -> None:
