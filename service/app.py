@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from service import errors
 from service.direct import DirectCalls, direct_answers
+from service.explanation.desk import Desk
 from service.middleware import BodyLimit, RequestContext
 from service.problems import (
     MEDIA_TYPE,
@@ -29,6 +30,7 @@ from service.problems import (
 from service.repository import Repository
 from service.routes import control, health, home, models
 from service.routes.batch import Places, batch_path, batch_router
+from service.routes.explain import explain_router
 from service.routes.predict import predict_router
 from service.settings import Settings
 from service.task import TabularTask
@@ -93,11 +95,13 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         watcher.start()
         if place and place.replaces:
             await asyncio.to_thread(watcher.wait)  # other workers answer meanwhile
+        app.state.explanations = explanations = Desk()
         grpc_server = None if rpc is None else await rpc.start(app.state, settings)
         yield
         if grpc_server is not None:
             await grpc_server.stop(settings.shutdown_seconds)
         await asyncio.to_thread(watcher.stop)
+        await asyncio.to_thread(explanations.close)
         repository.close()
 
     tables = [task for task in TASKS.values() if isinstance(task, TabularTask)]
@@ -129,6 +133,9 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     for task in tables:
         responses = _documented(404, 406, 408, 413, 415, 422, 503)
         app.include_router(batch_router(task), responses=responses)
+    for task in TASKS.values():
+        answers = _documented(400, 404, 409, 413, 415, 422, 503)
+        app.include_router(explain_router(task), responses=answers)
     app.include_router(models.router, responses=_documented(404))
     if settings.admin_key:
         app.include_router(control.router, responses=_documented(403, 404, 409, 503))
@@ -180,11 +187,12 @@ def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         404: "No model of this name, or none of this task",
         406: "No format that `Accept` allows",
         408: "Nothing was sent, or taken, for too long",
-        409: "The folder of models does not allow it: read-only, or no version to go back to",
+        409: "The folder of models does not allow it: read-only, no version to go back to, or no "
+        "reference rows to explain with",
         413: "Larger than the service takes in",
         415: "A content type that this route does not read",
         422: "Fields or pictures that cannot be answered; `errors` lists every bad field",
-        503: "The model is not ready",
+        503: "The model is not ready, or too many calls wait",
     }
     return {status: {"description": texts[status], "content": content} for status in statuses}
 

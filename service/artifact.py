@@ -4,6 +4,7 @@ model.onnx      preprocessing and network in one graph
 card.json       what it is, how it was made, how good it is, and the sha256 of the other files
 golden.npz      inputs (`input`) and what Keras answered for them (one array an output)
 signature.txt   the graph as text, so that a change of preprocessing is a readable diff
+background.npz  of a task of rows: the rows that explanations compare with (`rows`, `weights`)
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from service.contract import Contract
 from service.errors import ArtifactError, UnknownModel
 
 MODEL, CARD, GOLDEN, SIGNATURE = "model.onnx", "card.json", "golden.npz", "signature.txt"
+BACKGROUND = "background.npz"
 
 
 class DataFacts(BaseModel):
@@ -146,6 +148,28 @@ def _on_one_line(numbers: re.Match[str]) -> str:
     return "[" + " ".join(numbers[0].strip("[] \n").split()) + "]"
 
 
+@dataclass(frozen=True, eq=False)
+class Background:
+    """Rows that stand for those a model learned from; explanations compare with them.
+
+    `rows` is float32[B, F] in declared order; `weights`, positive, says how much each counts.
+    """
+
+    rows: NDArray[np.float32]
+    weights: NDArray[np.int64]
+
+    def check(self, features: int) -> None:
+        """Raises ArtifactError unless there are as many weights as rows, of so many fields."""
+        shape, weights = self.rows.shape, self.weights
+        if weights.shape != shape[:1] or shape != (max(1, len(weights)), features):
+            raise ArtifactError(
+                f"{BACKGROUND}: expected rows of {features} fields and as many weights, "
+                f"got {shape} and {weights.shape}"
+            )
+        if not (weights > 0).all():
+            raise ArtifactError(f"{BACKGROUND}: expected weights above 0, got {weights.min()}")
+
+
 @dataclass(frozen=True)
 class Artifact:
     """One version on disk whose card could be read. Paths and text only; nothing is loaded."""
@@ -163,6 +187,21 @@ class Artifact:
         with np.load(self.folder / GOLDEN, allow_pickle=False) as arrays:
             outputs = {name: arrays[name] for name in arrays.files if name != "input"}
             return arrays["input"], outputs
+
+    def background(self) -> Background | None:
+        """The reference rows; models without them (pictures, older ones) have none.
+
+        Raises ArtifactError.
+        """
+        if BACKGROUND not in self.card.files:
+            return None
+        try:
+            with np.load(self.folder / BACKGROUND, allow_pickle=False) as arrays:
+                found = Background(arrays["rows"].astype(np.float32), arrays["weights"])
+        except (OSError, ValueError, KeyError) as error:
+            raise ArtifactError(f"{BACKGROUND} cannot be read: {error}") from error
+        found.check(len(self.card.contract.features))
+        return found
 
     def verify(self, contract: Contract) -> None:
         """Raises ArtifactError unless files and contract are the ones the card was written for."""

@@ -25,7 +25,9 @@ ForetellError
 │   ├── ArtifactError           a version that must not be served: damaged, or of another contract
 │   ├── ControlError            an operator's call that the folder of models does not allow
 │   ├── DeviceUnavailable       the device asked for does not work here
-│   └── InvalidOutput           the model answered something that is no probability
+│   ├── InvalidOutput           the model answered something that is no probability
+│   ├── NotExplainable          the version has no reference rows to compare with
+│   └── ExplanationsBusy        too many explanations wait already
 ├── UnwritableTable             answers that cannot be put where they were asked for
 └── SettingsError               the service is configured wrongly
 """
@@ -222,6 +224,25 @@ class DeviceUnavailable(ModelError):
 
 class InvalidOutput(ModelError):
     """The model answered something that is not a probability."""
+
+
+class NotExplainable(ModelError):
+    """The version carries no reference rows that an explanation could compare with."""
+
+    def __init__(self, name: str, version: str) -> None:
+        super().__init__(
+            f"{name}/{version} cannot be explained: it was exported without background.npz, the "
+            "reference rows to compare with; train it anew"
+        )
+
+
+class ExplanationsBusy(ModelError):
+    """As many explanations as may wait are waiting."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} calls for explanations are waiting already, the limit of each process"
+        )
 
 
 class UnwritableTable(ForetellError):

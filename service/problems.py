@@ -41,6 +41,8 @@ STATUS: dict[type[ForetellError], int] = {
     errors.DeviceUnavailable: 503,
     errors.InvalidOutput: 500,
     errors.UnwritableTable: 500,
+    errors.NotExplainable: 409,
+    errors.ExplanationsBusy: 503,
     errors.SettingsError: 500,
 }
 

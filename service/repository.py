@@ -14,7 +14,7 @@ import structlog
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from service.artifact import Card, names, read_artifact
+from service.artifact import Background, Card, names, read_artifact
 from service.errors import ArtifactError, UnknownModel
 from service.labels import read_labels
 from service.line import Line
@@ -51,6 +51,8 @@ class Served:
     load_ms: float
     row_us: float
     """Median time of one row, measured when it was loaded."""
+    background: Background | None = None
+    """What explanations compare with."""
 
     @cached_property
     def inline(self) -> bool:
@@ -234,7 +236,9 @@ class Repository:
         batch, answers = artifact.golden()
         predictor.check_golden(batch, answers, tolerance=card.golden.tolerance)
         row_us = predictor.row_us(batch[0])
-        return Served(task, card, predictor, (time.perf_counter() - start) * 1000, row_us)
+        background = artifact.background()
+        load_ms = (time.perf_counter() - start) * 1000
+        return Served(task, card, predictor, load_ms, row_us, background)
 
     def load_for(self, task: str, model: str | None = None) -> Served:
         """Load what calls to a task get that name no version; `model`: another of its models.

@@ -4,7 +4,7 @@ A request passes `payload -> array -> predictor -> answer`; a task knows the fir
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from typing import Annotated, Protocol
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract import Contract, Feature, Payload, Tensor
 from service.errors import InvalidOutput
+from service.explanation.wording import Factor, Wording, factors_of, parts_of
 
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Outputs = dict[str, NDArray[np.generic]]
@@ -56,7 +57,7 @@ class TabularTask:
     """Rows of declared fields in, one probability and one decision a row out.
 
     `decision` names the boolean field of `prediction` that says whether the probability reaches the
-    threshold of the model's card.
+    threshold of the model's card. `wording` is for explanations.
     """
 
     name: str
@@ -64,6 +65,7 @@ class TabularTask:
     payload: type[Payload]
     prediction: type[TabularPrediction]
     decision: str
+    wording: Wording = field(default_factory=Wording)
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
@@ -79,6 +81,17 @@ class TabularTask:
             outputs=(Tensor(name="probability", dtype="float32", shape=(None,)),),
             features=self.features,
         )
+
+    @cached_property
+    def parts(self) -> dict[str, Factor]:
+        """Each field as a factor of its own, under the title that its payload describes it by."""
+        titles = {name: f.description or name for name, f in self.payload.model_fields.items()}
+        return parts_of(self.features, titles, self.wording)
+
+    @cached_property
+    def factors(self) -> tuple[Factor, ...]:
+        """What explanations share an answer out to; every field is in one."""
+        return factors_of(self.parts, self.wording)
 
     def to_array(self, rows: Sequence[Payload]) -> NDArray[np.float32]:
         """Validated payloads as float32[N, F] in declared order; not recorded becomes NaN."""

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from service.artifact import CARD, GOLDEN, MODEL, SIGNATURE, Card, sha256
+from service.artifact import BACKGROUND, CARD, GOLDEN, MODEL, SIGNATURE, Card, sha256
 from service.predictor import Predictor
 from service.task import TabularTask, Task
 
@@ -33,6 +33,8 @@ def write_artifact(
     predictor = Predictor(folder / MODEL, "cpu")
     arrays: dict[str, Any] = {"input": inputs, **predictor.predict(inputs)}
     np.savez(folder / GOLDEN, **arrays)
+    if isinstance(task, TabularTask):
+        np.savez(folder / BACKGROUND, rows=background_rows(task), weights=np.array([3, 1, 2, 4]))
     write_card(folder, task)
     return folder
 
@@ -73,7 +75,9 @@ def write_card(folder: Path, task: Task, /, **changes: Any) -> None:
         "contract_hash": task.contract.hash,
         "opset": 17,
         "golden": {"rows": 8, "tolerance": 1e-5, "reason": "the same runtime made them"},
-        "files": {file: sha256(folder / file) for file in (MODEL, GOLDEN, SIGNATURE)},
+        "files": {
+            file.name: sha256(file) for file in sorted(folder.iterdir()) if file.name != CARD
+        },
         "licence": "Apache-2.0",
         "intended_use": "tests",
         "limits": "tests",
@@ -91,6 +95,12 @@ def golden_of(task: Task) -> NDArray[Any]:
         rows[1, :] = np.nan
         return rows
     return rng.integers(0, 256, shape, np.uint8)
+
+
+def background_rows(task: TabularTask) -> NDArray[np.float32]:
+    """Four reference rows of small numbers, no two of them alike in any field."""
+    fields = np.arange(len(task.features), dtype=np.float32)
+    return np.stack([(fields + 3 * row) % 11 - 5 for row in range(4)])
 
 
 def graph_of(task: Task, bias: float = 0.0) -> onnx.ModelProto:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
 from service.artifact import (
+    BACKGROUND,
     CARD,
     GOLDEN,
     MODEL,
@@ -34,6 +35,7 @@ from service.artifact import (
 )
 from service.predictor import Predictor
 from service.task import TabularTask, Task
+from training.background import background_of, write_background
 from training.curves import curves_of
 from training.evaluate import metrics_of, probabilities_of
 from training.fit import ENSEMBLE, Fitted
@@ -64,6 +66,10 @@ def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_d
         _write_graph(condensed(fitted.model), course.task, folder)
         golden = golden_inputs(course.task, course.synthetic())
         _write_golden(fitted.model, course.task, golden, folder)
+        files = [MODEL, GOLDEN, SIGNATURE]
+        if isinstance(course.task, TabularTask):
+            write_background(background_of(data.train.inputs, course.task.features), folder)
+            files.append(BACKGROUND)
         predictor = Predictor(folder / MODEL, "cpu")
         answered = probabilities_of(predictor, data.test.inputs)
         facts = {
@@ -80,7 +86,7 @@ def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_d
             "contract_hash": course.task.contract.hash,
             "opset": OPSET,
             "golden": GoldenFacts(rows=len(golden), tolerance=TOLERANCE, reason=TOLERANCE_REASON),
-            "files": {f: sha256(folder / f) for f in (MODEL, GOLDEN, SIGNATURE)},
+            "files": {file: sha256(folder / file) for file in files},
             "licence": f"the model Apache-2.0; trained on data under {data.source.licence}",
             "intended_use": course.intended_use,
             "limits": course.limits,

@@ -16,7 +16,13 @@ from service.archives import ZIP_TYPES
 from service.contract import Payload
 from service.cores import cores
 from service.direct import answered_by
-from service.errors import BlankImage, PictureError, UnsupportedMediaType
+from service.errors import (
+    BlankImage,
+    FieldProblem,
+    InvalidPayload,
+    PictureError,
+    UnsupportedMediaType,
+)
 from service.problems import Problem, invalid_payload, problem_of
 from service.repository import Repository, Served
 from service.routes.choice import (
@@ -85,10 +91,7 @@ def picture_router(task: ImageTask) -> APIRouter:
     async def answer(request: Request) -> bytes:
         repository: Repository = request.app.state.repository
         served = repository.choose(task.name, chosen_model(request), request_id(request))
-        declared = request.headers.get("content-type")
-        media = (declared or "").partition(";")[0].strip().lower()
-        if declared is None or media not in ACCEPTED:
-            raise UnsupportedMediaType(declared, ACCEPTED)
+        declared, media = _declared(request)
         body = await request.body()
         if media == "application/json":
             answers = await served.answers(_pixels(body))
@@ -131,9 +134,18 @@ def picture_router(task: ImageTask) -> APIRouter:
             "file, as the body or as a `file`, stands for the pictures in it and its folders."
         ),
         response_model=task.prediction | list[of_file | RefusedPicture],
-        openapi_extra={"requestBody": _documented_body()},
+        openapi_extra={"requestBody": documented_body()},
     )
     return router
+
+
+def _declared(request: Request) -> tuple[str, str]:
+    """The content type as it came, and without its parameters. Raises UnsupportedMediaType."""
+    declared = request.headers.get("content-type")
+    media = (declared or "").partition(";")[0].strip().lower()
+    if declared is None or media not in ACCEPTED:
+        raise UnsupportedMediaType(declared, ACCEPTED)
+    return declared, media
 
 
 def _pixels(body: bytes) -> NDArray[np.uint8]:
@@ -183,7 +195,29 @@ def _joined(images: list[Image], answers: Sequence[BaseModel]) -> list[Read]:
     return [image if isinstance(image, PictureError) else next(rest) for image in images]
 
 
-def _documented_body() -> dict[str, Any]:
+async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:
+    """The picture of a request, uint8[28, 28], sent in any of the ways that predict takes.
+
+    Raises RequestError, also for several.
+    """
+    settings: Settings = request.app.state.settings
+    declared, media = _declared(request)
+    body = await request.body()
+    if media == "application/json":
+        return np.asarray(_pixels(body)[0])
+    limits = Limits(settings.max_pictures, settings.max_body_bytes)
+
+    def read() -> NDArray[np.uint8]:
+        pictures = unpacked(body, declared, limits).pictures
+        if len(pictures) != 1:
+            raise InvalidPayload([FieldProblem("file", "one picture", f"{len(pictures)}")])
+        return task.read(pictures[0].encoded(), max_pixels=settings.max_pixels)
+
+    return await _on_a_thread(read)
+
+
+def documented_body() -> dict[str, Any]:
+    """What a request with pictures looks like, for OpenAPI."""
     file = {"type": "string", "format": "binary"}
     form = {
         "type": "object",

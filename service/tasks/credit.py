@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from service.contract import Code, Number, Payload
+from service.explanation.wording import Change, Factor, Values, Wording
 from service.task import TabularPrediction, TabularTask
 
 STATUS = Code(
@@ -16,7 +17,14 @@ STATUS = Code(
         -2: "no consumption",
         -1: "paid in full",
         0: "revolving credit",
-        **{months: f"{months} months late" for months in range(1, 9)},
+        1: "one month late",
+        2: "two months late",
+        3: "three months late",
+        4: "four months late",
+        5: "five months late",
+        6: "six months late",
+        7: "seven months late",
+        8: "eight months late",
         9: "nine months late or more",
     }
 )
@@ -114,10 +122,65 @@ class CreditPrediction(TabularPrediction):
     default: bool = Field(description="Default next month is at least as likely as the threshold")
 
 
+MONTHS = ("September", "August", "July", "June", "May", "April")
+STATUSES = ("pay_0", "pay_2", "pay_3", "pay_4", "pay_5", "pay_6")
+BILLS = tuple(f"bill_amt{number}" for number in range(1, 7))
+PAYMENTS = tuple(f"pay_amt{number}" for number in range(1, 7))
+
+
+def status_phrases(month: str) -> dict[int, str]:
+    """By code."""
+    late = {code: f"repayment {STATUS.meanings[code]} in {month}" for code in range(1, 10)}
+    paid = {-1: f"repayment in full in {month}", 0: f"revolving credit in {month}"}
+    return {-2: f"no consumption in {month}"} | paid | late
+
+
+def worst_status(values: Values) -> str:
+    """The latest of the months with the highest code."""
+    name, month = max(zip(STATUSES, MONTHS, strict=True), key=lambda each: values[each[0]])
+    return status_phrases(month)[int(values[name])]
+
+
+def mean_bill(values: Values) -> str:
+    """Of six months."""
+    return f"bills of NT$ {sum(values[name] for name in BILLS) / 6:,.0f} a month on average"
+
+
+def mean_payment(values: Values) -> str:
+    """Of six months."""
+    return f"payments of NT$ {sum(values[name] for name in PAYMENTS) / 6:,.0f} a month on average"
+
+
+WORDING = Wording(
+    phrases={
+        "limit_bal": "a credit limit of NT$ {value}",
+        "sex": "being {value}",
+        "education": "education: {value}",
+        "marriage": "marital status: {value}",
+        "age": "an age of {value} years",
+        **dict(zip(STATUSES, map(status_phrases, MONTHS), strict=True)),
+        **dict(zip(BILLS, (f"a bill of NT$ {{value}} in {m}" for m in MONTHS), strict=True)),
+        **dict(zip(PAYMENTS, (f"NT$ {{value}} paid in {m}" for m in MONTHS), strict=True)),
+    },
+    factors=(
+        Factor("repayment", "Repayment status, April to September", STATUSES, worst_status),
+        Factor("bills", "Bill statements, April to September", BILLS, mean_bill),
+        Factor("payments", "Amounts paid, April to September", PAYMENTS, mean_payment),
+    ),
+    # The latest month; those before are past, and the limit is the bank's to change. What is paid
+    # in September is paid towards August's bill.
+    changes=(
+        Change("pay_0", "down", -1),
+        Change("bill_amt1", "down", 0, step=100),
+        Change("pay_amt1", "up", "bill_amt2", step=100),
+    ),
+)
+
 TASK = TabularTask(
     name="credit",
     title="Credit card default",
     payload=Client,
     prediction=CreditPrediction,
     decision="default",
+    wording=WORDING,
 )

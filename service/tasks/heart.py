@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from service.contract import Code, Number, Payload
+from service.explanation.wording import Change, Wording
 from service.task import TabularPrediction, TabularTask
 
 NO_YES = Code({0: "no", 1: "yes"})
@@ -96,10 +97,56 @@ class HeartPrediction(TabularPrediction):
     )
 
 
+WORDING = Wording(
+    phrases={
+        "age": "an age of {value} years",
+        "sex": "being {value}",
+        "cp": {
+            1: "typical angina",
+            2: "atypical angina",
+            3: "chest pain that is no angina",
+            4: "an absence of chest pain",
+        },
+        "trestbps": "a resting blood pressure of {value} mm Hg",
+        "chol": "a serum cholesterol of {value} mg/dl",
+        "fbs": {
+            0: "a fasting blood sugar of at most 120 mg/dl",
+            1: "a fasting blood sugar above 120 mg/dl",
+        },
+        "restecg": {
+            0: "a normal resting electrocardiogram",
+            1: "an ST-T wave abnormality at rest",
+            2: "left ventricular hypertrophy in the resting electrocardiogram",
+        },
+        "thalach": "a maximum heart rate of {value} beats/min",
+        "exang": {0: "no angina induced by exercise", 1: "angina induced by exercise"},
+        "oldpeak": "an ST depression of {value} mm after exercise",
+        "slope": {
+            1: "an upsloping ST segment at peak exercise",
+            2: "a flat ST segment at peak exercise",
+            3: "a downsloping ST segment at peak exercise",
+        },
+        "ca": {
+            0: "no major vessel coloured by fluoroscopy",
+            1: "one major vessel coloured by fluoroscopy",
+            2: "two major vessels coloured by fluoroscopy",
+            3: "three major vessels coloured by fluoroscopy",
+        },
+        "thal": {
+            3: "a normal thallium scan",
+            6: "a fixed defect in the thallium scan",
+            7: "a reversible defect in the thallium scan",
+        },
+    },
+    # What treatment and diet change; the rest is given, or a finding of an examination.
+    changes=(Change("trestbps", "down", 110), Change("chol", "down", 150)),
+)
+
 TASK = TabularTask(
     name="heart",
     title="Heart disease",
     payload=Patient,
     prediction=HeartPrediction,
     decision="disease",
+    wording=WORDING,
 )

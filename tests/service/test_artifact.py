@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from service.artifact import CARD, GOLDEN, MODEL, names, read_artifact, sha256, versions
+from service.artifact import BACKGROUND, CARD, GOLDEN, MODEL, names, read_artifact, sha256, versions
 from service.errors import ArtifactError, UnknownModel
 from service.repository import Repository
 from service.tasks import TASKS
@@ -91,6 +91,27 @@ def golden_answers_of_nan(folder: Path) -> None:
     write_card(folder, HEART)
 
 
+def background_of_another_task(folder: Path) -> None:
+    rows = np.zeros((2, 3), np.float32)
+    np.savez(folder / BACKGROUND, rows=rows, weights=np.ones(2, np.int64))
+    write_card(folder, HEART)
+
+
+def background_without_weight(folder: Path) -> None:
+    rows = np.zeros((2, 13), np.float32)
+    np.savez(folder / BACKGROUND, rows=rows, weights=np.array([1, 0]))
+    write_card(folder, HEART)
+
+
+def background_that_is_none(folder: Path) -> None:
+    (folder / BACKGROUND).write_bytes(b"hello")
+    write_card(folder, HEART)
+
+
+def changed_background(folder: Path) -> None:
+    (folder / BACKGROUND).write_bytes(b"hello")
+
+
 FAULTS: list[tuple[Callable[[Path], None], str]] = [
     (damaged_model, "model.onnx is not the file its card describes"),
     (missing_golden, "golden.npz cannot be read"),
@@ -104,6 +125,10 @@ FAULTS: list[tuple[Callable[[Path], None], str]] = [
     (graph_of_another_task, "tensors differ"),
     (graph_that_answers_otherwise, "golden answers differ on CPUExecutionProvider"),
     (golden_answers_of_nan, "golden answers differ"),
+    (background_of_another_task, "expected rows of 13 fields and as many weights"),
+    (background_without_weight, "expected weights above 0"),
+    (background_that_is_none, "background.npz cannot be read"),
+    (changed_background, "background.npz is not the file its card describes"),
 ]
 
 

@@ -201,6 +201,21 @@ def test_golden_inputs_are_many_and_hold_missing_values_and_extremes(
         assert any(not picture.any() for picture in inputs)
 
 
+@pytest.mark.parametrize("task", COURSES)
+def test_models_of_rows_carry_reference_rows(
+    trained: dict[str, tuple[Course, str, Fitted, Prepared]], models_dir: Path, task: str
+) -> None:
+    """Their weights count the training part, and the card has their hash; pictures have none."""
+    artifact = read_artifact(models_dir, task)
+    background = artifact.background()
+    if not isinstance(COURSES[task].task, TabularTask):
+        assert background is None
+        return
+    assert background is not None
+    assert background.weights.sum() == len(trained[task][3].train.labels)
+    artifact.verify(COURSES[task].task.contract)
+
+
 def test_versions_count_up_and_old_ones_stay(
     trained: dict[str, tuple[Course, str, Fitted, Prepared]], tmp_path: Path
 ) -> None:
