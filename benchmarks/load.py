@@ -3,7 +3,10 @@
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -56,9 +59,15 @@ def require_wrk() -> str:
 
 
 def drive(
-    url: str, body: bytes, content_type: str, *, connections: int = 16, seconds: int = 3
+    url: str,
+    body: bytes,
+    content_type: str,
+    *,
+    connections: int = 16,
+    seconds: int = 3,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Load:
-    """Post `body` for so many whole seconds; one thread makes the load.
+    """Post `body`, with more `headers`, for so many whole seconds; one thread makes the load.
 
     Raises LoadFailed if any request fails, SystemExit if wrk is missing.
     """
@@ -68,7 +77,7 @@ def drive(
         shape = ["--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
         command = [require_wrk(), *shape, "--timeout", "20s", "--script", str(SCRIPT), url]
         run = subprocess.run(
-            [*command, "--", content_type, file.name],
+            [*command, "--", content_type, file.name, *chain(*headers.items())],
             capture_output=True,
             text=True,
             timeout=seconds + 60,

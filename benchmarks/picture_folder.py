@@ -11,7 +11,7 @@ from pathlib import Path
 import pictures  # beside this file; makes `service` importable
 
 from service.cores import cores
-from service.score_pictures import score_pictures
+from service.pictures.score import score_pictures
 from service.settings import Settings
 from service.tasks.digits import TASK
 

@@ -1,10 +1,13 @@
--- wrk -s post.lua URL -- CONTENT_TYPE BODY_FILE
+-- wrk -s post.lua URL -- CONTENT_TYPE BODY_FILE [HEADER VALUE ...]
 -- Posts the file again and again, and prints what was measured as one line of JSON.
 
 function init(arguments)
   local file = assert(io.open(arguments[2], "rb"))
   wrk.method, wrk.body = "POST", file:read("*a")
   wrk.headers["Content-Type"] = arguments[1]
+  for place = 3, #arguments - 1, 2 do
+    wrk.headers[arguments[place]] = arguments[place + 1]
+  end
   file:close()
 end
 

@@ -38,7 +38,7 @@ from service.tasks import TASKS
 from service.v2.declared import declared_router
 from service.v2.routes import OpenInference
 from service.v2.statistics import Statistics
-from service.watcher import Watcher
+from service.versions.watcher import Watcher
 from service.workers import Place
 
 SWITCH_SECONDS = 0.0005
@@ -133,9 +133,9 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     for task in tables:
         responses = _documented(404, 406, 408, 413, 415, 422, 503)
         app.include_router(batch_router(task), responses=responses)
-    for task in TASKS.values():
+    for explained in TASKS.values():
         answers = _documented(400, 404, 409, 413, 415, 422, 503)
-        app.include_router(explain_router(task), responses=answers)
+        app.include_router(explain_router(explained), responses=answers)
     app.include_router(models.router, responses=_documented(404))
     if settings.admin_key:
         app.include_router(control.router, responses=_documented(403, 404, 409, 503))

@@ -157,7 +157,7 @@ def run_score(arguments: argparse.Namespace) -> int:
         from service.score import score_table
 
         return score_table(task, arguments.input, arguments.output, **given)
-    from service.score_pictures import score_pictures
+    from service.pictures.score import score_pictures
 
     scored = score_pictures(task, arguments.input, arguments.output, **given)
     total = scored.answered + scored.refused

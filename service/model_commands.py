@@ -54,7 +54,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     """A line a version: name, number, recipe, metrics, labels; broken ones on standard error."""
     from service.artifact import read_artifact, some_names
     from service.errors import ArtifactError
-    from service.labels import Labels, read_labels
+    from service.versions.labels import Labels, read_labels
 
     models_dir = _models_dir(arguments)
     failures = 0
@@ -80,7 +80,7 @@ def run_list(arguments: argparse.Namespace) -> int:
 def run_show(arguments: argparse.Namespace) -> int:
     """The card of a version, without its curves and the course of its training."""
     from service.artifact import read_artifact
-    from service.labels import read_labels
+    from service.versions.labels import read_labels
 
     models_dir = _models_dir(arguments)
     version = _number(models_dir, arguments.name, arguments.version or "")
@@ -122,7 +122,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 def run_promote(arguments: argparse.Namespace) -> int:
     """Prove a version, then point `stable` at it."""
-    from service.control import answering_of, promote
+    from service.versions.control import answering_of, promote
 
     repository, name = _repository(arguments), arguments.name
     _known(repository.models_dir, name)
@@ -144,8 +144,8 @@ def run_promote(arguments: argparse.Namespace) -> int:
 
 def run_rollback(arguments: argparse.Namespace) -> int:
     """Point `stable` at the version that answered before."""
-    from service.control import answering_of, point_back
     from service.errors import ControlError
+    from service.versions.control import answering_of, point_back
 
     repository, name = _repository(arguments), arguments.name
     _known(repository.models_dir, name)
@@ -198,7 +198,7 @@ def _known(models_dir: Path, name: str) -> list[str]:
 def _number(models_dir: Path, name: str, wanted: str) -> str:
     """The number of a version or label; of nothing, that of `stable` or else the newest."""
     from service.errors import UnknownModel
-    from service.labels import STABLE, read_labels
+    from service.versions.labels import STABLE, read_labels
 
     known = _known(models_dir, name)
     labels = read_labels(models_dir / name).versions

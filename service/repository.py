@@ -16,12 +16,12 @@ from pydantic import BaseModel
 
 from service.artifact import Background, Card, names, read_artifact
 from service.errors import ArtifactError, UnknownModel
-from service.labels import read_labels
-from service.line import Line
-from service.policy import Policy
 from service.predictor import Device, Predictor
 from service.task import ModelRef, Outputs, TabularTask, Task
-from service.trials import Trials
+from service.versions.labels import read_labels
+from service.versions.line import Line
+from service.versions.policy import Policy
+from service.versions.trials import Trials
 
 log = structlog.get_logger("foretell")
 

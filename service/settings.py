@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import FieldProblem, SettingsError
-from service.policy import Policy, parse_policy
+from service.versions.policy import Policy, parse_policy
 
 PREFIX = "FORETELL_"
 # Read by other parts of Foretell (training, tests), so not misspelt settings of the service.
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     """Folder of `<name>/<version>/model.onnx`; the only place models are ever loaded from."""
 
     versions: str = "latest"
-    """Which versions of a model are served, beside labelled ones: see service/policy.py."""
+    """Which versions are served, beside labelled ones, as `service/versions/policy.py` reads it."""
 
     poll_seconds: float = Field(2.0, ge=0, le=3600)
     """How often the folder of models is looked at for changes; 0: only when the service starts."""

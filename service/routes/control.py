@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service import control
 from service.repository import Repository
 from service.routes.models import ModelDetail, detail_of
 from service.settings import Settings
+from service.versions import control
 
 bearer = HTTPBearer(auto_error=False, description="The service's FORETELL_ADMIN_KEY")
 

@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from service.artifact import Card
-from service.line import Line, State
 from service.repository import Repository
+from service.versions.line import Line, State
 
 
 class VersionSummary(BaseModel):

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic_core import to_json
 
-from service.archives import ZIP_TYPES
 from service.contract import Payload
 from service.cores import cores
 from service.direct import answered_by
@@ -23,6 +22,8 @@ from service.errors import (
     PictureError,
     UnsupportedMediaType,
 )
+from service.pictures.archives import ZIP_TYPES
+from service.pictures.uploads import PICTURE_TYPES, UPLOADED, Limits, Picture, unpacked
 from service.problems import Problem, invalid_payload, problem_of
 from service.repository import Repository, Served
 from service.routes.choice import (
@@ -34,7 +35,6 @@ from service.routes.choice import (
 )
 from service.settings import Settings
 from service.task import ImagePrediction, ImageTask
-from service.uploads import PICTURE_TYPES, UPLOADED, Limits, Picture, unpacked
 
 T = TypeVar("T")
 P = ParamSpec("P")

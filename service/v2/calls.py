@@ -11,9 +11,7 @@ from pydantic_core import from_json
 from starlette.datastructures import State
 from starlette.types import Receive, Scope
 
-from service import control
 from service.errors import ModelNotReady, Unsupported
-from service.line import Line
 from service.problems import echo
 from service.repository import INLINE_US, Repository, Served
 from service.v2 import metadata
@@ -31,6 +29,8 @@ from service.v2.replies import (
 )
 from service.v2.statistics import Statistics
 from service.v2.tensors import refuse
+from service.versions import control
+from service.versions.line import Line
 
 JSON_SIZE = b"inference-header-content-length"
 BINARY = (b"content-type", b"application/octet-stream")

@@ -4,11 +4,11 @@ from importlib.metadata import version
 from typing import Any
 
 from service.contract import Tensor
-from service.line import Line
-from service.policy import Rule
 from service.predictor import CPU
 from service.repository import Repository, Served
 from service.v2.tensors import DATATYPES, shape_of
+from service.versions.line import Line
+from service.versions.policy import Rule
 
 PLATFORM = "onnxruntime_onnx"
 # Ours, in the words of Triton's index.

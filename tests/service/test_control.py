@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.labels import LABELS
 from service.repository import Repository
 from service.settings import Settings, read_settings
 from service.tasks import TASKS
+from service.versions.labels import LABELS
 from tests.artifacts import write_artifact
 from tests.service.test_versions import HEART, publish
 from tests.waiting import wait_until
@@ -170,7 +170,7 @@ def test_a_folder_that_cannot_be_written_is_409(
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(Path, "touch", read_only)
-    monkeypatch.setattr("service.labels.NamedTemporaryFile", read_only)
+    monkeypatch.setattr("service.versions.labels.NamedTemporaryFile", read_only)
     for action in ("unload", "rollback"):
         answer = client.post(f"/v1/models/heart/{action}", headers=OPERATOR)
         assert answer.status_code == 409

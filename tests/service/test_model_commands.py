@@ -8,8 +8,8 @@ import pytest
 
 from service.artifact import SIGNATURE
 from service.cli import main
-from service.labels import LABELS
 from service.repository import Repository
+from service.versions.labels import LABELS
 from tests.artifacts import write_card
 from tests.service.test_versions import HEART, label, publish
 

@@ -3,8 +3,8 @@
 import pytest
 
 from service.errors import SettingsError
-from service.policy import Policy, Rule, parse_policy
 from service.settings import read_settings
+from service.versions.policy import Policy, Rule, parse_policy
 
 FOUND = ["1", "2", "3", "10"]
 

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from service.cli import main
 from service.errors import ForetellError, InvalidPayload, UnknownModel, UnreadableArchive
-from service.score_pictures import AT_A_TIME, WORTH_PROCESSES, Scored, score_pictures
+from service.pictures.score import AT_A_TIME, WORTH_PROCESSES, Scored, score_pictures
 from service.settings import Settings
 from service.tasks.digits import TASK as DIGITS
 from service.tasks.fashion import TASK as FASHION

@@ -16,8 +16,8 @@ from service.app import create_app
 from service.predictor import Predictor
 from service.repository import Repository
 from service.settings import Settings
-from service.shadow import MOST_CALLS, MOST_ROWS, Shadow, Shadowed
 from service.tasks import TASKS
+from service.versions.shadow import MOST_CALLS, MOST_ROWS, Shadow, Shadowed
 from tests.artifacts import graph_of, write_artifact
 from tests.service.test_versions import HEART, answering, label, publish
 from tests.waiting import wait_until

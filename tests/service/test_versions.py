@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from service.errors import ModelNotReady, UnknownModel
-from service.labels import LABELS
-from service.policy import parse_policy
 from service.repository import Choice, Repository, Served
 from service.tasks import TASKS
+from service.versions.labels import LABELS
+from service.versions.policy import parse_policy
 from tests.artifacts import graph_of, write_artifact, write_card
 
 HEART = TASKS["heart"]

@@ -16,9 +16,9 @@ from pydantic import SecretStr
 
 from service.artifact import versions
 from service.errors import ArtifactError, ControlError, ModelNotReady, NotAllowed, UnknownModel
-from service.labels import STABLE, Label, Labels, read_labels, write_labels
-from service.line import UNLOADED
 from service.repository import Repository
+from service.versions.labels import STABLE, Label, Labels, read_labels, write_labels
+from service.versions.line import UNLOADED
 
 PREVIOUS = "previous"
 Prove = Callable[[str, str], object]

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from service.archives import ZIP_TYPES, content_of, in_memory, is_zip, pictures_in
 from service.errors import ArchiveTooLarge, FieldProblem, InvalidPayload, UnreadableArchive
-from service.forms import Part, parts_of
+from service.pictures.archives import ZIP_TYPES, content_of, in_memory, is_zip, pictures_in
+from service.pictures.forms import Part, parts_of
 
 PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif")
 FORM_TYPE = "multipart/form-data"

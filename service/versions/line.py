@@ -14,10 +14,10 @@ import structlog
 
 from service.artifact import versions
 from service.errors import ArtifactError, ModelNotReady, UnknownModel
-from service.labels import Labels, read_labels
-from service.policy import Rule
-from service.traffic import Traffic, shared_out
-from service.trials import Trials
+from service.versions.labels import Labels, read_labels
+from service.versions.policy import Rule
+from service.versions.traffic import Traffic, shared_out
+from service.versions.trials import Trials
 
 if TYPE_CHECKING:
     from service.repository import Served

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from service.labels import Labels
-from service.shadow import Shadow, Shadowed
+from service.versions.labels import Labels
+from service.versions.shadow import Shadow, Shadowed
 
 if TYPE_CHECKING:
     from service.repository import Served

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from service.archives import content_of, is_zip, meant, opened, pictures_in
 from service.errors import FieldProblem, InvalidPayload
+from service.pictures.archives import content_of, is_zip, meant, opened, pictures_in
 
 LARGEST_FILE = 2**30  # bytes; no picture, and not to be read to find that out
 EXPECTED = "a folder, a zip file or a picture"

@@ -20,8 +20,8 @@ from pydantic import BaseModel
 
 from service.cores import cores
 from service.errors import FieldProblem, InvalidPayload, ModelNotReady, PictureError
-from service.picture_rows import Row, check_suffix, table
-from service.picture_sources import Source, content, found
+from service.pictures.rows import Row, check_suffix, table
+from service.pictures.sources import Source, content, found
 from service.repository import Repository, Served
 from service.settings import Settings
 from service.task import ImageTask

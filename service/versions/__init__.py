@@ -1,0 +1,1 @@
+"""The versions of models: which are served, what names they have, how they come and go."""
