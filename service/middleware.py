@@ -6,6 +6,7 @@ from contextlib import suppress
 from random import Random
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import PayloadTooLarge
@@ -56,6 +57,8 @@ class RequestContext:
         token = current_request_id.set(request_id)
         try:
             await self.app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            log.info("caller went away", method=scope["method"], path=scope["path"])
         except Exception:
             log.exception("request crashed", method=scope["method"], path=scope["path"])
             if status:

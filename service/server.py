@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.settings import Settings
-from service.workers import end_with_parent, log_listening
+from service.workers import Place, end_with_parent, log_listening
 
 FASTEST: dict[str, Any] = {}
 if sys.platform != "win32":  # where there is no uvloop, uvicorn takes what there is
@@ -45,13 +45,13 @@ class Server(uvicorn.Server):
         super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start listening, and say where; a worker is given a socket that listens already."""
+        """Start listening, and say where: with port 0, only now is it known."""
         await super().startup(sockets)
-        if sockets is not None:
+        place: Place | None = self._app.state.place
+        if place is not None:
             end_with_parent()
-            return
-        for server in self.servers:
-            for listening in server.sockets:
+        if place is None or place.speaks:
+            for listening in sockets or [s for server in self.servers for s in server.sockets]:
                 log_listening(listening)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

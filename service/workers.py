@@ -1,10 +1,14 @@
 """Several processes that answer on one port, and the one that looks after them.
 
-The parent listens and answers nothing. Each worker is a process of its own, spawned, with sessions
-of its own, and takes connections from the parent's socket. At first all of them take some at once,
-as alive and not ready; none says that it is ready before all are. A worker that dies is replaced,
-and its successor takes no connection before it can answer. (uvicorn's own supervisor knows neither
-of these, cannot be hurried by a second signal, and leaves its workers behind when it is killed.)
+The parent has the port and answers nothing. Each worker is a process of its own, spawned, with
+sessions of its own. On Linux it listens on a socket of its own at that port, and the kernel shares
+new connections out among them (SO_REUSEPORT; of one shared socket, whoever wakes first takes all of
+a burst); elsewhere all take them from the parent's socket.
+
+At first all of them take connections at once, as alive and not ready; none says that it is ready
+before all are. A worker that dies is replaced, and its successor takes no connection before it can
+answer. (uvicorn's own supervisor knows neither of these, cannot be hurried by a second signal, and
+leaves its workers behind when it is killed.)
 
 There are no metrics yet. When there are, they belong where `Place.loaded` is: in memory that the
 parent makes and workers write to, each in its own place, so that any worker can add them up.
@@ -15,12 +19,14 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import MutableSequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
+from typing import Any
 
 import structlog
 from uvicorn.config import STARTUP_FAILURE, Config
@@ -32,6 +38,8 @@ log = structlog.get_logger("foretell")
 SHORTEST_LIFE = 1.0
 """Seconds from one start of a worker to the next, so that one that cannot live is no busy loop."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SHARED_OUT = sys.platform == "linux"
+"""Whether the kernel shares out connections among sockets at one port; others give them to one."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,11 @@ class Place:
     """Shared by all: for each place, 1 once a worker there has loaded every model."""
     replaces: bool = False
     """Whether another worker had the place before."""
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this worker is the one that says where all of them listen."""
+        return self.number == 0 and not self.replaces
 
     def taken(self) -> None:
         """This worker has loaded every model."""
@@ -135,12 +148,26 @@ class Workers:
 
 
 def run_workers(settings: Settings) -> int:
-    """Listen, and have several workers answer until SIGTERM or Ctrl-C: the exit status."""
+    """Take the port, and have several workers answer until SIGTERM or Ctrl-C: the exit status."""
     config = Config("", host=settings.host, port=settings.port, log_config=None)
-    listening = config.bind_socket()
-    listening.listen(config.backlog)
-    log_listening(listening)
-    return Workers(settings, listening).run()
+    # Fails if anybody listens there, which sockets that share a port would not.
+    taken = config.bind_socket()
+    if SHARED_OUT:
+        address = taken.getsockname()
+        taken.close()
+        taken = _sharing(taken.family, address)
+    else:
+        taken.listen(config.backlog)
+    return Workers(settings, taken).run()
+
+
+def _sharing(family: int, address: Any) -> socket.socket:
+    """A socket at an address that others of this user may have as well."""
+    sharing = socket.socket(family, socket.SOCK_STREAM)
+    sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sharing.bind(address)
+    sharing.set_inheritable(True)
+    return sharing
 
 
 def log_listening(listening: socket.socket) -> None:
@@ -158,6 +185,8 @@ def work(settings: Settings, listening: socket.socket, place: Place) -> None:
 
     os.setsid()  # away from the terminal: signals come from the parent
     configure_logs(settings)
+    if SHARED_OUT:
+        listening = _sharing(listening.family, listening.getsockname())
     Server(create_app(settings, place), settings).run([listening])
 
 

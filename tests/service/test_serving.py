@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -144,3 +145,15 @@ def test_bad_settings_stop_it_before_it_starts(variable: str, value: str, messag
     assert ended.returncode == 1
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_caller_who_leaves_in_mid_body_is_no_crash(models_dir: Path) -> None:
+    """At night somebody reads what crashed; who hangs up has not made anything crash."""
+    with serving(models_dir) as service:
+        address = ("127.0.0.1", int(service.url.rpartition(":")[2]))
+        for path, kind in (("heart", "application/json"), ("digits", "image/png")):
+            head = f"POST /v1/{path}/predict HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
+            with socket.create_connection(address) as line:
+                line.sendall(head.encode() + b"Content-Length: 100\r\n\r\nonly this")
+        wait_until(lambda: len(service.of("caller went away")) == 2)
+        assert not service.of("request crashed")

@@ -1,10 +1,12 @@
 """Several workers on one port: all answer, none is missed when it dies, all stop together."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -25,9 +27,14 @@ WAITING = "1 of 2 are ready"
 TWO = {"FORETELL_WORKERS": "2"}
 
 
+def predicted(service: Service) -> list[object]:
+    """Of every predict call, the worker that answered it."""
+    return [e["pid"] for e in service.of("request") if e["path"] == "/v1/heart/predict"]
+
+
 def pids(service: Service) -> set[object]:
     """Of the workers that answered predict calls."""
-    return {e["pid"] for e in service.of("request") if e["path"] == "/v1/heart/predict"}
+    return set(predicted(service))
 
 
 def ask(service: Service) -> int:
@@ -49,6 +56,35 @@ def test_all_workers_answer_on_one_port(models_dir: Path) -> None:
         assert len(service.of("model loaded")) == 2 * len(TASKS)
         service.process.terminate()
         assert service.wait() == -signal.SIGTERM
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares connections out")
+def test_connections_that_stay_open_are_shared_out(models_dir: Path) -> None:
+    """40 at once: that one of two workers gets fewer than 5 has a chance of one in five million."""
+    with serving(models_dir, **TWO) as service, contextlib.ExitStack() as open_ones:
+        clients = [open_ones.enter_context(httpx.Client(base_url=service.url)) for _ in range(40)]
+        for client in clients:
+            assert client.post("/v1/heart/predict", json=ROW).status_code == 200
+        wait_until(lambda: len(predicted(service)) == 40)
+        counts = Counter(predicted(service))
+        assert len(counts) == 2
+        assert min(counts.values()) >= 5, counts
+
+
+def test_two_services_do_not_share_a_port(models_dir: Path) -> None:
+    """The second one ends and says why, although its sockets could be bound."""
+    with serving(models_dir, **TWO) as service:
+        command = [sys.executable, "-m", "service.cli", "serve", "--workers", "2"]
+        port = service.url.rpartition(":")[2]
+        second = subprocess.run(
+            [*command, "--port", port, "--models-dir", str(models_dir)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert second.returncode != 0
+        assert "in use" in second.stdout + second.stderr
 
 
 def test_none_is_ready_before_all_are(models_dir: Path) -> None:
