@@ -20,11 +20,13 @@ from service.tasks import TASKS
 from service.workers import Place
 from tests.artifacts import write_artifact
 from tests.service.test_serving import ROW, Service, serving
+from tests.service.test_versions import publish
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers need POSIX")
 WAITING = "1 of 2 are ready"
 TWO = {"FORETELL_WORKERS": "2"}
+KEY = "a key of sixteen characters or more"
 
 
 def predicted(service: Service) -> list[object]:
@@ -213,3 +215,29 @@ def test_a_port_that_is_taken_starts_no_worker(models_dir: Path) -> None:
     assert ended.returncode == STARTUP_FAILURE
     assert "Address already in use" in ended.stderr
     assert "worker started" not in ended.stderr
+
+
+def test_all_workers_follow_the_folder_and_the_operator(tmp_path: Path) -> None:
+    """A new version, an unload and a load reach each of them, whichever was asked."""
+    for task in TASKS.values():
+        write_artifact(tmp_path, task)
+    operator = {"authorization": f"Bearer {KEY}"}
+    settings = {"FORETELL_POLL_SECONDS": "0.1", "FORETELL_ADMIN_KEY": KEY, **TWO}
+    with serving(tmp_path, **settings) as service:
+
+        def answers() -> set[object]:
+            """Of 20 calls, each on a connection of its own: enough to meet both workers."""
+            calls = [httpx.post(f"{service.url}/v1/heart/predict", json=ROW) for _ in range(20)]
+            return {c.json()["model"]["version"] if c.is_success else c.status_code for c in calls}
+
+        assert answers() == {"1"}
+        publish(tmp_path, "2")
+        wait_until(lambda: answers() == {"2"})
+        assert len(pids(service)) == 2
+        control = f"{service.url}/v1/models/heart"
+        assert httpx.post(f"{control}/unload", headers=operator).status_code == 200
+        wait_until(lambda: answers() == {503})
+        assert httpx.post(f"{control}/load", headers=operator).status_code == 200
+        wait_until(lambda: answers() == {"2"})
+        assert httpx.post(f"{control}/rollback", headers=operator).status_code == 200
+        wait_until(lambda: answers() == {"1"})
