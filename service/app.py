@@ -24,8 +24,8 @@ from service.problems import (
     MEDIA_TYPE,
     Problem,
     problem,
-    problem_of,
     problem_response,
+    refusal,
 )
 from service.repository import Repository
 from service.routes import control, health, home, models
@@ -76,7 +76,9 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
 
     Its lifespan loads the models in a thread, so that /livez answers at once.
     """
-    repository = Repository(settings.models_dir, TASKS, settings.device, settings.policy)
+    repository = Repository(
+        settings.models_dir, TASKS, settings.device, settings.policy, settings.queue
+    )
     rpc = None if settings.grpc_port is None else _grpc()
 
     told = False
@@ -164,7 +166,7 @@ def _grpc() -> ModuleType:
 
 async def _foretell_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.ForetellError)
-    return problem_response(problem_of(error, request.state.request_id))
+    return refusal(error, request.state.request_id)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -3,8 +3,8 @@
 import ctypes
 import statistics
 import time
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,10 +62,16 @@ class Predictor:
         """The execution provider in use, not the one asked for."""
         return str(self._session.get_providers()[0])
 
-    def predict(self, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Run the graph on N rows; every output by its name."""
+    def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
+        """Run the graph on N rows; every output by its name.
+
+        On CUDA as `bucket` rows, if that is more: each new shape costs it a search for kernels.
+        """
+        rows = len(batch)
+        if rows < bucket and self.provider == CUDA:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], bucket - rows, axis=0)])
         results = self._session.run(self._names, {self._input: batch})
-        return dict(zip(self._names, results, strict=True))
+        return {name: array[:rows] for name, array in zip(self._names, results, strict=True)}
 
     def predict_row(self, values: ArrayLike | Sequence[float | None]) -> dict[str, NDArray[Any]]:
         """Run the graph on one row, without making a single array: every output by its name.
@@ -116,12 +122,12 @@ class Predictor:
 
     def row_us(self, row: NDArray[Any]) -> float:
         """Median microseconds of one row, of a few dozen runs."""
-        times = []
-        for _ in range(30):
-            start = time.perf_counter()
-            self.predict_row(row)
-            times.append(time.perf_counter() - start)
-        return statistics.median(times) * 1e6
+        return _median_us(partial(self.predict_row, row), 30)
+
+    def batch_us(self, batch: NDArray[Any]) -> float:
+        """Median microseconds of a batch, of a few runs after the one that warms it up."""
+        self.predict(batch)
+        return _median_us(partial(self.predict, batch), 7)
 
 
 class BoundRow:
@@ -134,6 +140,15 @@ class BoundRow:
         binding.bind_ortvalue_input(row.name, ort.OrtValue.ortvalue_from_numpy(self.input))
         for name, array in self.outputs.items():
             binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
+
+
+def _median_us(run: Callable[[], object], times: int) -> float:
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        run()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken) * 1e6
 
 
 def _one(tensor: Tensor) -> NDArray[Any]:
