@@ -98,6 +98,10 @@ class Served:
             return None
         return Batcher(self.card.name, self.predictor, self.batching, self.queue)
 
+    def shares(self, rows: int) -> bool:
+        """Whether a call of so many rows is to share a run with others."""
+        return self.batcher is not None and rows <= self.batcher.most
+
     async def outputs_of(self, row: Sequence[float | None]) -> Outputs:
         """What the graph makes of one row, its values in declared order; None becomes NaN.
 
@@ -123,7 +127,7 @@ class Served:
 
         Raises QueueError.
         """
-        if self.batcher is not None and len(batch) <= self.batcher.most:
+        if self.batcher is not None and self.shares(len(batch)):
             outputs, _ = await self.batcher.ask(batch)
             return self.task.answers(outputs, self.ref, self.card.threshold)
         return self.predict(batch) if self.inline else await asyncio.to_thread(self.predict, batch)

@@ -4,7 +4,6 @@ The protocol's messages are the published ones, as `tritonclient` brings them, c
 declared anew here. Imported only where `grpc_port` is set: needs the extra `foretell[grpc]`.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -18,10 +17,10 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from service.errors import ForetellError, ModelNotReady, SettingsError, Unsupported
 from service.problems import STATUS
-from service.repository import INLINE_US, Repository, Served
+from service.repository import Repository, Served
 from service.settings import Settings
 from service.v2 import metadata
-from service.v2.infer import Timing, infer, quick
+from service.v2.infer import infer
 from service.v2.messages import decode, encode, parse
 from service.v2.statistics import Statistics
 
@@ -109,18 +108,13 @@ class Methods:
         )
         counts, start = self._statistics.of(served), time.perf_counter_ns()
         read = partial(decode, request, served.predictor.input)
-        work = partial(infer, served, read, partial(encode, served))
         try:
-            answer: tuple[Any, Timing]
-            if quick(served, request.ByteSize(), INLINE_US):
-                answer = work()
-            else:
-                answer = await asyncio.to_thread(work)
+            answer, timing = await infer(served, request.ByteSize(), read, partial(encode, served))
         except Exception:
             counts.failed(time.perf_counter_ns() - start)
             raise
-        counts.succeeded(answer[1], time.perf_counter_ns() - start)
-        return answer[0]
+        counts.succeeded(timing, time.perf_counter_ns() - start)
+        return answer
 
     def _find(self, request: Any) -> Served:
         return self._repository.resolve(request.name, request.version or None)

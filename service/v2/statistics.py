@@ -56,6 +56,8 @@ class ModelStatistics:
 
     last_ms: int = 0
     rows: int = 0
+    executions: int = 0
+    """Runs of the session; calls may share one."""
     success: Duration = field(default_factory=Duration)
     fail: Duration = field(default_factory=Duration)
     queue: Duration = field(default_factory=Duration)
@@ -69,8 +71,10 @@ class ModelStatistics:
         self.success.add(ns)
         self.queue.add(max(0, ns - timing.input - timing.infer - timing.output))
         self.parts.add(timing)
-        if timing.rows in self.batches or len(self.batches) < MOST_BATCH_SIZES:
-            self.batches.setdefault(timing.rows, Parts()).add(timing)
+        if timing.executed:
+            self.executions += 1
+            if timing.executed in self.batches or len(self.batches) < MOST_BATCH_SIZES:
+                self.batches.setdefault(timing.executed, Parts()).add(timing)
 
     def failed(self, ns: int) -> None:
         """One more refusal or failure."""
@@ -98,7 +102,7 @@ class Statistics:
             "version": served.card.version,
             "last_inference": model.last_ms,
             "inference_count": model.rows,
-            "execution_count": model.success.count,
+            "execution_count": model.executions,
             "inference_stats": {name: vars(duration) for name, duration in durations.items()}
             | model.parts.shown()
             | {"cache_hit": vars(Duration()), "cache_miss": vars(Duration())},
