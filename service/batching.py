@@ -32,7 +32,7 @@ class Queue:
 
     rows: int = 1024
     """Calls with more than these are refused; one that finds nobody waiting is not."""
-    seconds: float = 1.0
+    seconds: float = 5.0
     """A call that has waited so long is refused."""
     delay: float = 0.0
     """Seconds that the first waits for others to come."""
