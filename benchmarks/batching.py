@@ -31,11 +31,12 @@ from benchmarks.load import Load, drive, require_wrk
 from benchmarks.servers import Running, running
 from service.artifact import names, read_artifact
 from service.batcher import Batcher
-from service.batching import HANDOVER_US, PAYS, USUAL, Queue, measured
+from service.batching import HANDOVER_US, PAYS, USUAL, measured
 from service.repository import INLINE_US, Repository, Served
 from service.settings import Settings
 from service.task import TabularTask
 from service.tasks import TASKS
+from service.waiting import Queue
 from training.tables import markdown
 
 SERVE = [sys.executable, "-m", "service.cli", "serve", "--device", "cpu", "--port", "{port}"]

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.batching import Batching, Queue
+from service.batching import Batching
 from service.errors import QueuedTooLong, QueueFull
 from service.predictor import Predictor
 from service.task import Outputs
+from service.waiting import Queue
 
 
 @dataclass

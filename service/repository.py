@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from service.artifact import Background, Card, names, read_artifact
 from service.batcher import Batcher
-from service.batching import Batching, Queue, measured
+from service.batching import Batching, measured
 from service.errors import ArtifactError, UnknownModel
 from service.predictor import Device, Predictor
 from service.task import ModelRef, Outputs, TabularTask, Task
@@ -24,6 +24,7 @@ from service.versions.labels import read_labels
 from service.versions.line import Line
 from service.versions.policy import Policy
 from service.versions.trials import Trials
+from service.waiting import Queue
 
 log = structlog.get_logger("foretell")
 

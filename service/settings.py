@@ -9,9 +9,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.batching import Mode, Queue
 from service.errors import FieldProblem, SettingsError
 from service.versions.policy import Policy, parse_policy
+from service.waiting import Mode, Queue
 
 PREFIX = "FORETELL_"
 # Read by other parts of Foretell (training, tests), so not misspelt settings of the service.

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.batcher import Batcher
-from service.batching import Batching, Queue
+from service.batching import Batching
 from service.errors import QueuedTooLong, QueueFull
 from service.predictor import Predictor
+from service.waiting import Queue
 from tests.simulated import simulate
 
 BUCKETS = (1, 2, 4, 8, 16)
