@@ -1,4 +1,4 @@
-"""What may wait for a model whose runs callers share. Apart, so that settings import nothing slow."""
+"""What may wait for a model whose runs are shared; apart, so that settings import nothing slow."""
 
 from dataclasses import dataclass
 from typing import Literal
