@@ -105,21 +105,16 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         repository.close()
 
     tables = [task for task in TASKS.values() if isinstance(task, TabularTask)]
+    context = Middleware(RequestContext)
+    elsewhere = frozenset(batch_path(task) for task in tables)
+    limit = Middleware(BodyLimit, limit=settings.max_body_bytes, elsewhere=elsewhere)
     # FastAPI's own docs load their scripts from elsewhere: a blank page in a closed network.
     app = FastAPIOffline(
         title="Foretell",
         version=version("foretell"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        middleware=[
-            Middleware(RequestContext),
-            Middleware(OpenInference),
-            Middleware(
-                BodyLimit,
-                limit=settings.max_body_bytes,
-                elsewhere=frozenset(batch_path(task) for task in tables),
-            ),
-        ],
+        middleware=[context, Middleware(OpenInference), limit],
     )
     app.state.repository = repository
     app.state.settings = settings
@@ -148,7 +143,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         # FastAPIOffline is a function: there is no class to inherit from.
         app.__class__ = Foretell
         assert isinstance(app, Foretell)
-        app.direct_calls = DirectCalls(direct_answers(predict), app.user_middleware)
+        app.direct_calls = DirectCalls(direct_answers(predict), [context, limit])
     _add_problem_schema(app)
     return app
 
