@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from service.contract import Contract, Tensor
 from service.errors import ArtifactError, DeviceUnavailable
+from service.metrics.board import Kind, Row
 
 log = structlog.get_logger("foretell")
 
@@ -24,6 +25,9 @@ CUDA_OPTIONS = {"use_tf32": "0"}
 NUMPY_NAMES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
 
 Device = Literal["auto", "cpu", "cuda"]
+
+COMPUTED = Kind("computed", ("model", "version"), ("runs", "rows", "seconds"))
+"""What sessions have computed, whoever asked: predictions, explanations, a shadow."""
 
 
 class Predictor:
@@ -56,6 +60,7 @@ class Predictor:
         self.outputs = tuple(_tensor(output) for output in self._session.get_outputs())
         # Attributes of pydantic models cost more than a small graph's nodes.
         self._input, self._names = self.input.name, [output.name for output in self.outputs]
+        self.computed = Row.alone(COMPUTED)
 
     @property
     def provider(self) -> str:
@@ -64,7 +69,9 @@ class Predictor:
 
     def predict(self, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run the graph on N rows; every output by its name."""
+        start = time.perf_counter()
         results = self._session.run(self._names, {self._input: batch})
+        self._count(len(batch), time.perf_counter() - start)
         return dict(zip(self._names, results, strict=True))
 
     def predict_row(self, values: ArrayLike | Sequence[float | None]) -> dict[str, NDArray[Any]]:
@@ -74,8 +81,18 @@ class Predictor:
         """
         bound = self._bound_row
         bound.input[0] = values
+        start = time.perf_counter()
         self._session.run_with_iobinding(bound.binding)
+        self._count(1, time.perf_counter() - start)
         return bound.outputs
+
+    def _count(self, rows: int, seconds: float) -> None:
+        computed = self.computed
+        with computed.lock:
+            values = computed.values
+            values[0] += 1
+            values[1] += rows
+            values[2] += seconds
 
     @cached_property
     def _bound_row(self) -> "BoundRow":

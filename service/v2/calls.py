@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope
 
 from service.errors import ModelNotReady, Unsupported
 from service.problems import echo
+from service.readiness import obstacles
 from service.repository import INLINE_US, Repository, Served
 from service.v2 import metadata
 from service.v2.compression import SHORTEST, accepted, compress, decompress
@@ -111,9 +112,7 @@ async def live(_: Call) -> Reply:
 
 async def ready(call: Call) -> Reply:
     """Whether every model is ready, as /readyz."""
-    if call.state.draining:
-        return failure(503, "the service is shutting down")
-    if reasons := call.repository.not_ready():
+    if reasons := obstacles(call.state):
         return failure(503, "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
     return json_reply({"live": True, "ready": True})
 

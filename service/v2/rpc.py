@@ -18,6 +18,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from service.errors import ForetellError, ModelNotReady, SettingsError, Unsupported
 from service.problems import STATUS
+from service.readiness import obstacles
 from service.repository import INLINE_US, Repository, Served
 from service.settings import Settings
 from service.v2 import metadata
@@ -56,8 +57,7 @@ class Methods:
 
     async def ServerReady(self, _: Any) -> Any:  # noqa: N802
         """As /readyz."""
-        ready = not self._state.draining and not self._repository.not_ready()
-        return service_pb2.ServerReadyResponse(ready=ready)
+        return service_pb2.ServerReadyResponse(ready=not obstacles(self._state))
 
     async def ModelReady(self, request: Any) -> Any:  # noqa: N802
         """Whether a model answers; one that there is not is an error."""
