@@ -128,7 +128,12 @@ class Metrics(Collector):
         yield info
 
     def _computed(self) -> Iterator[Metric]:
-        rows = self._board.totals(COMPUTED)
+        rows = {
+            labels: (runs + singles, rows + singles, seconds + single_seconds)
+            for labels, (runs, rows, seconds, singles, single_seconds) in self._board.totals(
+                COMPUTED
+            ).items()
+        }
         texts = {
             "runs": ("foretell_model_runs", "Runs of a model's graph"),
             "rows": ("foretell_model_rows", "Rows that a model's graph computed"),

@@ -5,7 +5,7 @@ from collections.abc import Container
 
 from starlette.types import Scope
 
-from service.metrics.board import Board, Kind, Row
+from service.metrics.board import Board, Kind
 
 BOUNDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
@@ -13,6 +13,7 @@ BOUNDS = (
 )
 """Upper ends of the histograms' buckets, in seconds; the last bucket has none."""
 COLUMNS = (*map(str, BOUNDS), "+Inf", "seconds")
+SECONDS = len(COLUMNS) - 1
 HTTP = Kind("http", ("route", "method", "status"), COLUMNS)
 GRPC = Kind("grpc", ("method", "code"), COLUMNS)
 
@@ -29,25 +30,29 @@ class Requests:
     def __init__(self, board: Board, known: Container[str] = ()) -> None:
         """`known` are paths of routes whose calls may be answered ahead of routing."""
         self._board, self._known = board, known
-        self._rows: dict[tuple[str, str, int], Row] = {}
+        self._rows: dict[tuple[str, str, int], memoryview[float]] = {}
         """By path, of those that are routes themselves: there are only so many."""
 
     def count(self, scope: Scope, status: int, seconds: float) -> None:
         """One more; `status` is 0 if it was not answered."""
-        row = self._rows.get((scope["path"], scope["method"], status)) or self._find(scope, status)
-        row.values[bisect_left(BOUNDS, seconds)] += 1
-        row.values[-1] += seconds
+        try:
+            values = self._rows[scope["path"], scope["method"], status]
+        except KeyError:
+            values = self._find(scope, status)
+        values[bisect_left(BOUNDS, seconds)] += 1
+        values[SECONDS] += seconds
 
-    def _find(self, scope: Scope, status: int) -> Row:
+    def _find(self, scope: Scope, status: int) -> "memoryview[float]":
         path, method = scope["path"], scope["method"]
         template = scope.get("template") or getattr(scope.get("route"), "path", None)
         if template is None:
             template = path if path in self._known else OTHER
         known = method if method in METHODS else OTHER
-        row = self._board.row(HTTP, template, known, str(status) if status else UNANSWERED)
+        code = str(status) if status else UNANSWERED
+        values = self._board.row(HTTP, template, known, code).values
         if template == path and known == method:
-            self._rows[path, method, status] = row
-        return row
+            self._rows[path, method, status] = values
+        return values
 
 
 class Calls:
@@ -60,4 +65,4 @@ class Calls:
         """One more, with the name of its status code."""
         values = self._board.row(GRPC, method, code).values
         values[bisect_left(BOUNDS, seconds)] += 1
-        values[-1] += seconds
+        values[SECONDS] += seconds

@@ -13,9 +13,16 @@ router = APIRouter(tags=["health"])
 def metrics(request: Request) -> Response:
     """Everything that is counted, of all workers, whichever of them answers: docs/metrics.md."""
     # Not at start: it takes a twentieth of a second. In a thread, as all of this.
-    from prometheus_client.exposition import choose_encoder
+    from prometheus_client import exposition
+    from prometheus_client.openmetrics import exposition as openmetrics
 
     from service.metrics.families import Metrics
 
-    encode, media = choose_encoder(request.headers.get("accept", ""))
-    return Response(encode(Metrics(request.app.state)), headers={"content-type": media})
+    shown = Metrics(request.app.state)
+    # Their own choose_encoder crashes on a version that is no number.
+    if "application/openmetrics-text" in request.headers.get("accept", ""):
+        text = openmetrics.generate_latest(shown)  # type: ignore[no-untyped-call]  # theirs
+        media = openmetrics.CONTENT_TYPE_LATEST
+    else:
+        text, media = exposition.generate_latest(shown), exposition.CONTENT_TYPE_PLAIN_0_0_4
+    return Response(text, headers={"content-type": media})
