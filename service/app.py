@@ -6,7 +6,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from types import ModuleType
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -82,8 +81,6 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     """
     board = Board(place.counted, place.number) if place and place.counted else Board()
     repository = Repository(settings.models_dir, TASKS, settings.device, settings.policy, board)
-    rpc = None if settings.grpc_port is None else _grpc()
-
     told = False
 
     def looked() -> None:
@@ -102,10 +99,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         if place and place.replaces:
             await asyncio.to_thread(watcher.wait)  # other workers answer meanwhile
         app.state.explanations = explanations = Desk()
-        grpc_server = None if rpc is None else await rpc.start(app.state, settings)
         yield
-        if grpc_server is not None:
-            await grpc_server.stop(settings.shutdown_seconds)
         await asyncio.to_thread(watcher.stop)
         await asyncio.to_thread(explanations.close)
         repository.close()
@@ -167,15 +161,6 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         app.direct_calls = DirectCalls(direct_answers(predict), app.user_middleware)
     _add_problem_schema(app)
     return app
-
-
-def _grpc() -> ModuleType:
-    try:
-        from service.v2 import rpc  # takes time, and is an extra
-    except ImportError as error:
-        needs = "pip install 'foretell[grpc]'"
-        raise errors.SettingsError(f"FORETELL_GRPC_PORT needs {needs} ({error})") from error
-    return rpc
 
 
 async def _foretell_error(request: Request, error: Exception) -> Response:

@@ -31,6 +31,7 @@ from typing import Any
 import structlog
 from uvicorn.config import STARTUP_FAILURE, Config
 
+from service.errors import ForetellError
 from service.metrics.board import SIZE
 from service.settings import Settings
 
@@ -192,7 +193,11 @@ def work(settings: Settings, listening: socket.socket, place: Place) -> None:
     configure_logs(settings)
     if SHARED_OUT:
         listening = _sharing(listening.family, listening.getsockname())
-    Server(create_app(settings, place), settings).run([listening])
+    try:
+        Server(create_app(settings, place), settings).run([listening])
+    except ForetellError as error:
+        log.error("worker cannot start", reason=str(error))
+        sys.exit(STARTUP_FAILURE)
 
 
 def end_with_parent() -> None:
