@@ -2,10 +2,10 @@
 
 import ctypes
 import statistics
-import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from service.contract import Contract, Tensor
 from service.errors import ArtifactError, DeviceUnavailable
+from service.metrics.board import Kind, Row
 
 log = structlog.get_logger("foretell")
 
@@ -24,6 +25,13 @@ CUDA_OPTIONS = {"use_tf32": "0"}
 NUMPY_NAMES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
 
 Device = Literal["auto", "cpu", "cuda"]
+
+COMPUTED = Kind(
+    "computed", ("model", "version"), ("runs", "rows", "seconds", "singles", "single_seconds")
+)
+"""What sessions have computed, whoever asked: predictions, explanations, a shadow. Single rows, of
+which there are most, are counted apart from runs of many."""
+SINGLES, SINGLE_SECONDS = 3, 4
 
 
 class Predictor:
@@ -56,6 +64,7 @@ class Predictor:
         self.outputs = tuple(_tensor(output) for output in self._session.get_outputs())
         # Attributes of pydantic models cost more than a small graph's nodes.
         self._input, self._names = self.input.name, [output.name for output in self.outputs]
+        self.computed = Row.alone(COMPUTED)
 
     @property
     def provider(self) -> str:
@@ -64,7 +73,9 @@ class Predictor:
 
     def predict(self, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run the graph on N rows; every output by its name."""
+        start = perf_counter()
         results = self._session.run(self._names, {self._input: batch})
+        self.computed.add(1, len(batch), perf_counter() - start)
         return dict(zip(self._names, results, strict=True))
 
     def predict_row(self, values: ArrayLike | Sequence[float | None]) -> dict[str, NDArray[Any]]:
@@ -74,7 +85,11 @@ class Predictor:
         """
         bound = self._bound_row
         bound.input[0] = values
+        start = perf_counter()
         self._session.run_with_iobinding(bound.binding)
+        single = self.computed.values  # one thread's alone, as this method is: no lock
+        single[SINGLE_SECONDS] += perf_counter() - start
+        single[SINGLES] += 1
         return bound.outputs
 
     @cached_property
@@ -118,9 +133,9 @@ class Predictor:
         """Median microseconds of one row, of a few dozen runs."""
         times = []
         for _ in range(30):
-            start = time.perf_counter()
+            start = perf_counter()
             self.predict_row(row)
-            times.append(time.perf_counter() - start)
+            times.append(perf_counter() - start)
         return statistics.median(times) * 1e6
 
 

@@ -29,6 +29,7 @@ STATUS: dict[type[ForetellError], int] = {
     errors.PayloadTooLarge: 413,
     errors.NotAllowed: 403,
     errors.Unsupported: 501,
+    errors.UnknownService: 404,
     errors.PayloadStalled: 408,
     errors.UnreadableImage: 422,
     errors.ImageTooLarge: 413,

@@ -16,7 +16,8 @@ from pydantic import BaseModel
 
 from service.artifact import Background, Card, names, read_artifact
 from service.errors import ArtifactError, UnknownModel
-from service.predictor import Device, Predictor
+from service.metrics.board import Board
+from service.predictor import COMPUTED, Device, Predictor
 from service.task import ModelRef, Outputs, TabularTask, Task
 from service.versions.labels import read_labels
 from service.versions.line import Line
@@ -114,6 +115,8 @@ class Repository:
     tasks: Mapping[str, Task]
     device: Device = "auto"
     policy: Policy = field(default_factory=Policy)
+    board: Board = field(default_factory=Board)
+    """Where it is counted what models compute and what becomes of them."""
     _lines: dict[str, Line] = field(default_factory=dict)
     _answering: dict[str, Served] = field(default_factory=dict)
     """What a call gets that names no version, of models without canaries: one look into this is all
@@ -236,6 +239,7 @@ class Repository:
         batch, answers = artifact.golden()
         predictor.check_golden(batch, answers, tolerance=card.golden.tolerance)
         row_us = predictor.row_us(batch[0])
+        predictor.computed = self.board.row(COMPUTED, card.name, card.version)  # from here on
         background = artifact.background()
         load_ms = (time.perf_counter() - start) * 1000
         return Served(task, card, predictor, load_ms, row_us, background)
@@ -253,5 +257,5 @@ class Repository:
 
     def _line(self, name: str, required: bool) -> Line:
         folder = self.models_dir / name
-        trials = Trials(name, folder, self.load)
-        return Line(name, folder, self.policy.of(name), trials, required)
+        trials = Trials(name, folder, self.load, self.board)
+        return Line(name, folder, self.policy.of(name), trials, self.board, required)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 from service.artifact import Card
 from service.repository import Repository
 from service.versions.line import Line, State
+from service.versions.shadow import COMPARED, Comparison
 
 
 class VersionSummary(BaseModel):
@@ -21,7 +22,7 @@ class VersionSummary(BaseModel):
 
 
 class ShadowSummary(BaseModel):
-    """A version that scores some calls unheard, and how it compares, in this process so far."""
+    """A version that scores some calls unheard, and how it compares, since the service started."""
 
     version: str
     share: float = Field(description="Of the calls that are answered by default")
@@ -88,15 +89,16 @@ async def show_model(name: str, request: Request) -> ModelDetail:
 def _shadow_of(line: Line) -> ShadowSummary | None:
     if (shadow := line.traffic.shadow) is None:
         return None
-    seen = shadow.seen
+    versions = shadow.first.card.version, shadow.second.card.version
+    seen = Comparison(*line.board.total(COMPARED, line.name, *versions))
     return ShadowSummary(
         version=shadow.second.card.version,
         share=shadow.share,
-        rows=seen.rows,
+        rows=int(seen.rows),
         agreement=seen.agreed / seen.rows if seen.rows else None,
         mean_absolute_difference=seen.difference / seen.rows if seen.rows else None,
-        dropped=seen.dropped,
-        failed=seen.failed,
+        dropped=int(seen.dropped),
+        failed=int(seen.failed),
     )
 
 
