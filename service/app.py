@@ -27,8 +27,8 @@ from service.problems import (
     MEDIA_TYPE,
     Problem,
     problem,
-    problem_of,
     problem_response,
+    refusal,
 )
 from service.repository import Repository
 from service.routes import control, health, home, metrics, models
@@ -80,7 +80,9 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     Its lifespan loads the models in a thread, so that /livez answers at once.
     """
     board = Board(place.counted, place.number) if place and place.counted else Board()
-    repository = Repository(settings.models_dir, TASKS, settings.device, settings.policy, board)
+    repository = Repository(
+        settings.models_dir, TASKS, settings.device, settings.policy, board, settings.queue
+    )
     told = False
 
     def looked() -> None:
@@ -160,7 +162,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
 
 async def _foretell_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.ForetellError)
-    return problem_response(problem_of(error, request.state.request_id))
+    return refusal(error, request.state.request_id)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

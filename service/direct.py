@@ -7,8 +7,8 @@ limits, errors) is done by the same middleware as ever.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
@@ -17,8 +17,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import ForetellError
-from service.problems import problem_of, problem_response
+from service.problems import refusal
 
+T = TypeVar("T")
 Answer = Callable[[Request], Awaitable[bytes]]
 """Answers one request with JSON. Raises ForetellError."""
 
@@ -90,12 +91,28 @@ class DirectCalls:
         try:
             body = await self.answers[scope["path"]](Request(scope, receive))
         except ForetellError as error:
-            refusal = problem_response(problem_of(error, scope["state"]["request_id"]))
-            await refusal(scope, receive, send)
+            await refusal(error, scope["state"]["request_id"])(scope, receive, send)
             return
         headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+async def unless_gone(receive: Receive, answer: Coroutine[Any, Any, T]) -> T:
+    """What `answer` gives, for calls that wait; cancelled once the caller has gone away.
+
+    The body is to have been read. Raises ClientDisconnect.
+    """
+    wanted = asyncio.ensure_future(answer)
+    leaving = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((wanted, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not wanted.done():
+            raise ClientDisconnect
+        return wanted.result()
+    finally:
+        wanted.cancel()
+        leaving.cancel()
 
 
 async def body_of(request: Request) -> bytes:

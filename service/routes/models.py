@@ -35,6 +35,17 @@ class ShadowSummary(BaseModel):
     failed: int = Field(description="Calls that it could not score")
 
 
+class BatchingSummary(BaseModel):
+    """Rows of several callers in one run."""
+
+    on: bool
+    buckets: list[int] = Field(
+        description="Rows that runs are warmed up with; the last is the most of one run",
+        examples=[[1, 2, 4, 8, 16, 32, 64]],
+    )
+    pays: float = Field(description="How many times cheaper a row is in a shared run")
+
+
 class ModelSummary(BaseModel):
     """One model, whether it answers or not."""
 
@@ -57,6 +68,9 @@ class ModelSummary(BaseModel):
     row_us: float | None = Field(None, description="Time of one row in microseconds, then")
     inline: bool | None = Field(
         None, description="Whether it answers on the event loop (small models) or in a thread"
+    )
+    batching: BatchingSummary | None = Field(
+        None, description="Whether callers share runs of the model, as measured when it was loaded"
     )
 
 
@@ -118,4 +132,6 @@ def detail_of(line: Line) -> ModelDetail:
     )
     if served is None:
         return detail
-    return detail.model_copy(update={**served.facts, "card": served.card})
+    facts = served.facts
+    facts["batching"] = BatchingSummary.model_validate(facts["batching"])
+    return detail.model_copy(update={**facts, "card": served.card})
