@@ -3,6 +3,9 @@
 import base64
 import csv
 import io
+import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -232,15 +235,48 @@ def test_a_picture_pasted_or_dropped(page: "Page", event: str) -> None:
     page.locator(".gallery .verdict strong").get_by_text("7").wait_for()
 
 
-def test_the_drawing_can_be_saved_and_answered_from_elsewhere(page: "Page", tmp_path: Path) -> None:
-    """What is saved is what the shown calls send."""
+def test_the_calls_that_are_shown_run_as_they_are_pasted(page: "Page", tmp_path: Path) -> None:
+    """As curl in a shell, as Python in Python, beside the drawing that was saved."""
     draw(page, SEVEN)
     with page.expect_download() as download:
         page.get_by_role("button", name="Save PNG").click()
     assert download.value.suggested_filename == "drawing.png"
-    with Image.open(download.value.path()) as saved:
-        assert saved.format == "PNG"
+    download.value.save_as(tmp_path / "drawing.png")
+    with Image.open(tmp_path / "drawing.png") as saved:
         assert np.array(saved.convert("L")).min() == 0
+    for tab, command in (("curl", ["bash", "-c"]), ("Python", [sys.executable, "-c"])):
+        page.get_by_role("tab", name=tab).click()
+        call = page.get_by_role("region", name=f"The call as {tab}").inner_text()
+        ran = subprocess.run(
+            [*command, call], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True
+        )
+        assert re.search(r"""['"]digit['"]: ?7""", ran.stdout)
+
+
+def test_the_call_is_copied(visit: Visit) -> None:
+    """To the clipboard, where the browser has one for pages."""
+    page = visit("#digits")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy curl").click()
+    page.get_by_text("Copied").wait_for()
+    assert "v1/digits/predict" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_a_photograph_is_sent_as_it_is(page: "Page", tmp_path: Path) -> None:
+    """12 megapixels, from a phone that was held upright: what is shown is upright too."""
+    photograph = tmp_path / "photograph.jpg"
+    image = Image.new("L", (3000, 4000), 210)
+    stroke = [(x * 3000, y * 4000) for x, y in SEVEN]
+    ImageDraw.Draw(image).line(stroke, fill=40, width=150, joint="curve")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera lay on its side
+    image.rotate(90, expand=True).save(photograph, exif=turned)
+    with page.expect_request("**/v1/digits/predict") as sent:
+        items = hand_in(page, [photograph])
+    assert int(sent.value.all_headers()["content-length"]) > photograph.stat().st_size
+    assert items.locator(".verdict strong").inner_text() == "7"
+    wide, high = items.locator(".thumbnail canvas").evaluate("c => [c.width, c.height]")
+    assert (wide, high) == (168, 224)
 
 
 def test_garments_by_the_same_panel(page: "Page") -> None:

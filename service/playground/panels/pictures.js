@@ -80,8 +80,8 @@ export function mount(root, { task, schema, api }) {
     h("h1", {}, task.title),
     h("p", { class: "lead" }, "Draw, and the network answers as you do; or hand in pictures."),
     h("div", { class: "columns" }, drawing.element, answer.element, offered && why.element),
-    pictures.element,
     about({ api, name: task.name }),
+    pictures.element,
     call,
   );
   answer.blank("Nothing is drawn yet.");

@@ -107,7 +107,7 @@ export function gallery({ task, api, field, labels, onpick }) {
         select.closest("li").classList.toggle("corrected", select.value !== "");
         tell();
       } },
-      h("option", { value: "" }, result.error ? "–" : "as answered"),
+      h("option", { value: "" }, result.answer ?? "–"),
       labels.filter((label) => label !== result.answer).map((label) => h("option", { value: label }, label)),
     );
     return h("div", { class: "field" }, h("label", { for: id }, "It is", h("span", { class: "visually-hidden" }, ` (${result.file})`)), select);

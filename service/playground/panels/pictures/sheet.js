@@ -1,6 +1,7 @@
 /** A sheet to draw on, with a mouse, a finger, a pen or the arrow keys. */
 
 import { h } from "../../dom.js";
+import { count } from "../../format.js";
 
 const SENT = 280; // pixels a side of what is sent; the service looks at pictures at about this size
 const CLOSE = 0.003; // of a side: points nearer than this to the last one add nothing
@@ -46,6 +47,7 @@ export function sheet({ label, describedBy, width, onchange }) {
   }
 
   function changed() {
+    canvas.setAttribute("aria-label", `${label}: ${count(strokes.length, "stroke")}`);
     paint();
     onchange();
   }
