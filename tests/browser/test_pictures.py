@@ -167,6 +167,12 @@ def test_pictures_handed_in_are_answered_corrected_and_saved(
     items.nth(1).get_by_label("It is").select_option("4")
     items.nth(2).get_by_label("It is").select_option("0")
     page.get_by_text("3 pictures answered, 1 of them refused, 2 corrected").wait_for()
+    page.get_by_label("Show").select_option("Corrected ones")
+    assert [item.is_visible() for item in items.all()] == [False, True, True]
+    page.get_by_label("Show").select_option("All")
+    page.get_by_role("link", name="Models").click()  # a look elsewhere costs nothing
+    page.get_by_role("link", name="Handwritten digits").click()
+    page.get_by_text("3 pictures answered, 1 of them refused, 2 corrected").wait_for()
     check_accessibility(page)
     picture(page, "digits-gallery")
     with page.expect_download() as download:

@@ -2,18 +2,23 @@
 
 import { download } from "../csv.js";
 import { h } from "../dom.js";
+import { percent } from "../format.js";
 import { latest } from "../latest.js";
 import { snippet } from "../snippet.js";
 import { about } from "./pictures/about.js";
 import { answerCard } from "./pictures/answer.js";
-import { gallery } from "./pictures/gallery.js";
-import { labelsOf } from "./pictures/labels.js";
 import { drawingCard } from "./pictures/drawing.js";
+import { gallery } from "./pictures/gallery.js";
+import { inWords, labelsOf } from "./pictures/labels.js";
+import { incoming } from "./pictures/incoming.js";
 import { whyCard } from "./pictures/why.js";
 
 const PAUSE = 70; // ms without a stroke before the network is asked
 const LONGEST = 250; // ms: somebody who draws without a pause is answered all the same
 const WHY_PAUSE = 350; // ms: a heat map is a hundred times the work of an answer
+
+/** By task: what was handed in and corrected outlasts a look at another panel. */
+const galleries = new Map();
 
 export function mount(root, { task, schema, api }) {
   const { field, labels } = labelsOf(schema, task);
@@ -23,7 +28,9 @@ export function mount(root, { task, schema, api }) {
   const answer = answerCard({ field, labels });
   const why = whyCard();
   const drawing = drawingCard({ field, onchange: drawn, onsave: save });
-  const pictures = gallery({ task, api, field, labels, onpick: pick });
+  if (!galleries.has(task.name)) galleries.set(task.name, gallery({ task, api, field, labels }));
+  const pictures = galleries.get(task.name);
+  pictures.onpick = pick;
   const call = snippet({ path: predict, file: "drawing.png", type: "image/png" });
   const offered = `/${explain}` in schema.paths;
 
@@ -35,6 +42,7 @@ export function mount(root, { task, schema, api }) {
       askWhy.cancel();
       why.clear();
       answer.blank("Nothing is drawn yet.");
+      drawing.tell("");
       return;
     }
     askAnswer(async (signal) => tellAnswer(await drawing.sheet.png(), signal));
@@ -43,10 +51,13 @@ export function mount(root, { task, schema, api }) {
 
   async function tellAnswer(png, signal) {
     try {
-      answer.show(await api.post(predict, { form: formOf(png, "drawing.png"), signal }));
+      const its = await api.post(predict, { form: formOf(png, "drawing.png"), signal });
+      answer.show(its);
+      drawing.tell(`${inWords(its, field)} · ${percent(its.probability)}`);
     } catch (error) {
       if (!(error instanceof api.Problem)) throw error;
       answer.fail(error);
+      drawing.tell("");
     }
   }
 
@@ -75,7 +86,10 @@ export function mount(root, { task, schema, api }) {
     download(await drawing.sheet.png(), "drawing.png");
   }
 
-  const stopDrops = takeFiles(root, pictures.add);
+  const stopDrops = incoming({
+    add: pictures.add,
+    over: (whether) => root.classList.toggle("dropping", whether),
+  });
   root.append(
     h("h1", {}, task.title),
     h("p", { class: "lead" }, "Draw, and the network answers as you do; or hand in pictures."),
@@ -89,7 +103,6 @@ export function mount(root, { task, schema, api }) {
     stopDrops();
     askAnswer.cancel();
     askWhy.cancel();
-    pictures.stop();
     drawing.sheet.stop();
   };
 }
@@ -98,26 +111,4 @@ function formOf(blob, name) {
   const form = new FormData();
   form.append("file", blob, name);
   return form;
-}
-
-/** Files that are dropped or pasted anywhere while the panel is there. */
-function takeFiles(root, add) {
-  const controller = new AbortController();
-  const { signal } = controller;
-  const mark = (over) => root.classList.toggle("dropping", over);
-  document.addEventListener("dragover", (event) => {
-    if (!event.dataTransfer.types.includes("Files")) return;
-    event.preventDefault();
-    mark(true);
-  }, { signal });
-  document.addEventListener("dragleave", (event) => mark(event.relatedTarget !== null), { signal });
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    mark(false);
-    add([...event.dataTransfer.files]);
-  }, { signal });
-  document.addEventListener("paste", (event) => {
-    if (event.clipboardData.files.length) add([...event.clipboardData.files]);
-  }, { signal });
-  return () => controller.abort();
 }

@@ -5,7 +5,7 @@ import { sheet } from "./sheet.js";
 
 const [THINNEST, USUAL, WIDEST] = [2, 7, 20]; // per cent of a side
 
-/** `onchange()` when the drawing differs; `onsave()` when it is to be saved. */
+/** `onchange()` when the drawing differs; `onsave()` when it is to be saved; `tell(text)` an answer. */
 export function drawingCard({ field, onchange, onsave }) {
   const [hint, slider] = [unique("hint"), unique("pen")];
   const paper = sheet({
@@ -28,10 +28,12 @@ export function drawingCard({ field, onchange, onsave }) {
     value: USUAL,
     oninput: () => paper.setWidth(pen.value / 100),
   });
+  // On a phone the answer is below the sheet and the hand. Screen readers are told by its card.
+  const short = h("p", { class: "short", "aria-hidden": "true" });
   const element = h(
     "section",
     { class: "card drawing", "aria-label": "Draw", onkeydown: shortcut },
-    h("h2", {}, "Draw"),
+    h("div", { class: "row spread" }, h("h2", {}, "Draw"), short),
     h("div", { class: "paper" }, paper.element),
     h("div", { class: "row tools" }, undo, clear, save, h("div", { class: "pen" }, h("label", { for: slider }, "Pen"), pen)),
     h(
@@ -54,5 +56,5 @@ export function drawingCard({ field, onchange, onsave }) {
   }
 
   update();
-  return { element, sheet: paper };
+  return { element, sheet: paper, tell: (text) => (short.textContent = text) };
 }

@@ -9,17 +9,25 @@ import { inWords, warningsOf } from "./labels.js";
 import { thumbnail } from "./thumbnail.js";
 import { isZip, upload } from "./upload.js";
 
+const SHOWN = { all: "All", doubtful: "Doubtful ones", refused: "Refused ones", corrected: "Corrected ones" };
+const SURE = 0.9;
+
 /**
- * `add(files)` sends pictures; `onpick(file, answer)` is called for one that is to be seen in full.
- * The gallery's drop zone is `element` itself.
+ * `add(files)` sends pictures. What is returned has its `onpick(file, answer)` called for one that
+ * is to be seen in full.
  */
-export function gallery({ task, api, field, labels, onpick }) {
+export function gallery({ task, api, field, labels }) {
   const path = `v1/${task.name}/predict`;
   const list = h("ul", { class: "gallery", "aria-label": "Pictures and their answers" });
   const summary = h("p", { class: "quiet", role: "status" });
   const save = h("button", { type: "button", class: "primary", onclick: saveCsv }, "Download CSV");
   const forget = h("button", { type: "button", onclick: clear }, "Remove all");
-  const found = h("div", { class: "found", hidden: true }, h("div", { class: "row spread" }, summary, h("div", { class: "row" }, save, forget)), list);
+  const showing = h(
+    "select",
+    { class: "showing", "aria-label": "Show", onchange: () => (list.dataset.showing = showing.value) },
+    Object.entries(SHOWN).map(([value, text]) => h("option", { value }, text)),
+  );
+  const found = h("div", { class: "found", hidden: true }, h("div", { class: "row spread" }, summary, h("div", { class: "row" }, showing, save, forget)), list);
   let results = []; // {file, answer, probability, corrected, error}, in the order of their arrival
   let waiting = 0;
   let controller = new AbortController();
@@ -81,13 +89,17 @@ export function gallery({ task, api, field, labels, onpick }) {
     const picture = isZip(file) ? null : file;
     return h(
       "li",
-      { class: error ? "refused" : null },
+      { class: error ? "refused" : doubtful(answer) ? "doubtful" : null },
       thumbnail(picture, name),
       h("p", { class: "name", title: name }, name),
       error ? h("p", { class: "reason" }, sentence(error.detail)) : verdict(answer),
       correction(result),
-      picture && !error && h("button", { type: "button", class: "small", "aria-label": `Look closer at ${name}`, onclick: () => onpick(picture, answer) }, "Look closer"),
+      picture && !error && h("button", { type: "button", class: "small", "aria-label": `Look closer at ${name}`, onclick: () => made.onpick(picture, answer) }, "Look closer"),
     );
+  }
+
+  function doubtful(answer) {
+    return answer.probability < SURE || answer.prediction_set?.length > 1 || warningsOf(answer).length > 0;
   }
 
   function verdict(answer) {
@@ -139,5 +151,6 @@ export function gallery({ task, api, field, labels, onpick }) {
     download(new Blob([toCsv(columns, results)], { type: "text/csv" }), `${task.name}.csv`);
   }
 
-  return { element, add, stop: () => controller.abort() };
+  const made = { element, add, onpick() {} };
+  return made;
 }
