@@ -53,7 +53,10 @@ export function answerCard({ field, labels }) {
       headline.classList.remove("none");
       headline.classList.toggle("long", words.length > 6);
       replace(headline, h("strong", {}, words), " ", h("span", {}, sure));
-      replace(remarks, warnings.map((text) => h("p", { class: "warning" }, text)));
+      replace(
+        remarks,
+        warnings.map((text) => h("p", { class: "warning" }, text)),
+      );
       chart.show(answer.probabilities, labels.indexOf(answer[field]));
       say([`${words}, ${sure}.`, ...warnings].join(" "));
     },
