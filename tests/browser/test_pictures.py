@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 from tests.browser.conftest import Scheme, Visit
 from tests.browser.looks import check_accessibility, check_width, picture
 from tests.browser.strokes import ONE, SEVEN, Points, draw, draw_with_finger
+from training.datasets import load_mnist
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -255,15 +256,15 @@ def test_files_and_folders_dropped(page: "Page", pictures: list[Path], tmp_path:
 
 def test_a_class_full_of_digits(page: "Page", data_dir: Path | None, tmp_path: Path) -> None:
     """Fifty of MNIST's test digits at once: each has its answer in its place."""
-    mnist = load_digits(data_dir)
+    mnist = load_mnist(data_dir)
     files = []
     for at in range(50):
         files.append(tmp_path / f"{at:02}.png")
-        Image.fromarray(mnist.test.images[at]).save(files[-1])
+        Image.fromarray(mnist.test_images[at]).save(files[-1])
     items = hand_in(page, files)
     assert items.count() == 50
     answers = [int(one.inner_text()) for one in items.locator(".verdict strong").all()]
-    right = np.mean(np.array(answers) == mnist.test.labels[:50])
+    right = np.mean(np.array(answers) == mnist.test_labels[:50])
     assert right >= 0.98  # one of fifty may be wrong; a mix-up of places would leave a tenth
     page.get_by_label("Show").select_option("Doubtful ones")
     picture(page, "digits-many")
