@@ -27,12 +27,14 @@ export function gallery({ task, api, field, labels }) {
     { class: "showing", "aria-label": "Show", onchange: show },
     Object.entries(SHOWN).map(([value, text]) => h("option", { value }, text)),
   );
+  const none = h("p", { class: "quiet", hidden: true }, "None of them.");
   const save = h("button", { type: "button", class: "primary", onclick: saveCsv }, "Download CSV");
   const forget = h("button", { type: "button", onclick: clear }, "Remove all");
   const found = h(
     "div",
     { class: "found", hidden: true },
     h("div", { class: "row spread" }, summary, h("div", { class: "row" }, showing, save, forget)),
+    none,
     list,
   );
   const choose = chooser("Choose pictures", {
@@ -126,10 +128,13 @@ export function gallery({ task, api, field, labels }) {
     if (waiting) parts.push(`${waiting} to go`);
     summary.textContent = parts.join(", ");
     save.disabled = !results.length;
+    show();
   }
 
   function show() {
-    list.dataset.showing = showing.value;
+    const { value } = showing;
+    list.dataset.showing = value;
+    none.hidden = value === "all" || list.querySelector(`.${value}`) !== null;
   }
 
   function clear() {
