@@ -147,6 +147,38 @@ def test_the_keyboard_draws_too(page: "Page") -> None:
     page.locator(".answer").get_by_text("Nothing is drawn yet").first.wait_for()
 
 
+def test_pictures_by_keyboard_alone(page: "Page", pictures: list[Path]) -> None:
+    """Choose, look closer, correct, save: nothing needs a pointer."""
+    page.locator("canvas.sheet").focus()
+    press_until(page, "Tab", "Choose pictures")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(pictures[:2])
+    page.get_by_text("2 pictures answered").wait_for()
+    press_until(page, "Tab", "Download CSV")
+    press_until(page, "Tab", "Look closer at seven.png")
+    page.keyboard.press("Enter")
+    answer(page).get_by_text("7", exact=True).wait_for()
+    press_until(page, "Tab", "It is (one.png)")
+    page.keyboard.press("4")
+    page.get_by_text("2 pictures answered, 1 corrected").wait_for()
+
+
+def press_until(page: "Page", key: str, name: str) -> None:
+    """Press a key until what is called so has the focus."""
+    for _ in range(30):
+        page.keyboard.press(key)
+        called = page.evaluate(
+            """() => {
+                const { activeElement: at } = document;
+                return at.getAttribute("aria-label") ?? (at.labels?.[0] ?? at).textContent;
+            }"""
+        )
+        if called == name:
+            return
+    raise AssertionError(f"{key} never leads to {name}")
+
+
 def test_a_screen_reader_is_told_the_answer_once_the_hand_rests(page: "Page") -> None:
     """Politely, and not at each stroke."""
     status = page.locator(".answer [role=status]")
