@@ -38,6 +38,7 @@ class ModelSummary(BaseModel):
     """One model, whether it answers or not."""
 
     name: str
+    task: str | None = Field(None, description="What it answers, known once it has been loaded")
     ready: bool
     reason: str | None = Field(
         None, description="Why it is not ready, or why it does not answer as its labels say"
@@ -116,4 +117,5 @@ def detail_of(line: Line) -> ModelDetail:
     )
     if served is None:
         return detail
-    return detail.model_copy(update={**served.facts, "card": served.card})
+    known = {"task": served.task.name, "card": served.card}
+    return detail.model_copy(update=served.facts | known)
