@@ -69,10 +69,11 @@ function scaleOf({ probability, threshold }, decision) {
 function remarksOf(answer, warnings) {
   return [
     answer.certainty === "uncertain" &&
-      h("p", { class: "notice" }, "Uncertain: too close for the model to decide at its stated coverage."),
-    answer.certainty === "decided" && h("p", { class: "quiet" }, "Decided: not a borderline case for the model."),
+      h("p", { class: "notice" }, "Uncertain: at the coverage that the model's card states, it does not tell the two apart."),
+    answer.certainty === "decided" &&
+      h("p", { class: "quiet" }, "Decided, at the coverage that the model's card states."),
     answer.in_distribution === false &&
-      h("p", { class: "warning" }, "This row lies outside what the model was trained on."),
+      h("p", { class: "warning" }, "This row is unlike those that the model learned from."),
     warnings.map((warning) => h("p", { class: "warning" }, warning)),
   ];
 }

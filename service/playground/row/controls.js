@@ -27,7 +27,7 @@ export function controlOf(field, changed, column) {
     else marked.removeAttribute("aria-invalid");
     replace(
       notes,
-      problem && h("p", { class: "problem" }, problem),
+      problem && h("p", { class: "wrong" }, problem),
       warning && h("p", { class: "caution" }, warning),
     );
   }

@@ -38,13 +38,13 @@ export function messagesOf(fields, problem) {
   return { byField, others: problem.errors.length ? others : [problem.detail] };
 }
 
-/** Warnings by the field that each names, and those that name none: {byField, others}. */
+/** Warnings by the field that each begins with, and those of none: {byField, others}. */
 export function warningsOf(fields, warnings = []) {
   const byField = new Map();
   const others = [];
   for (const warning of warnings) {
-    const named = [...fields.keys()].find((name) => new RegExp(`\\b${name}\\b`).test(warning));
-    if (named && !byField.has(named)) byField.set(named, warning);
+    const [name, ...rest] = warning.split(": ");
+    if (fields.has(name) && !byField.has(name)) byField.set(name, `${rest.join(": ")}.`);
     else others.push(warning);
   }
   return { byField, others };
