@@ -3,14 +3,14 @@
 import { Problem } from "../api.js";
 import { h, replace } from "../dom.js";
 import { latest } from "../latest.js";
-import { answerOf } from "../row/answer.js";
-import { callsOf } from "../row/calls.js";
-import { explainedOf } from "../row/explained.js";
-import { decisionOf, rowOf } from "../row/fields.js";
-import { formOf } from "../row/form.js";
-import { kept } from "../row/kept.js";
-import { modelsOf } from "../row/models.js";
-import { messagesOf, payloadOf, textOf, textsOf, warningsOf } from "../row/values.js";
+import { answerOf } from "./row/answer.js";
+import { callsOf } from "./row/calls.js";
+import { explainedOf } from "./row/explained.js";
+import { decisionOf, rowOf } from "./row/fields.js";
+import { formOf } from "./row/form.js";
+import { kept } from "./row/kept.js";
+import { modelsOf } from "./row/models.js";
+import { messagesOf, payloadOf, textOf, textsOf, warningsOf } from "./row/values.js";
 
 /** Milliseconds without a key, after which the service is asked. */
 const PAUSE = 200;
@@ -49,13 +49,17 @@ export function mount(root, { task, schema, api, argument }) {
     memory.keep(form.read());
     answer.wait();
     explained.wait();
-    calls.show();
-    ask(answered);
+    request();
   }
 
   function divide(factor) {
     split = factor;
+    request();
+  }
+
+  function request() {
     calls.show();
+    ask.cancel(); // an answer to an earlier row must not come in meanwhile
     ask(answered);
   }
 

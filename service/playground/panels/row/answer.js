@@ -1,6 +1,6 @@
 /** The answer to the row in the form: the probability on its scale, and the decision in words. */
 
-import { h, replace, svg } from "../dom.js";
+import { h, replace, svg } from "../../dom.js";
 import { percentOf, thresholdOf } from "./figures.js";
 import { stated } from "./stated.js";
 

@@ -1,7 +1,7 @@
 /** The panel's two calls to take away: the answer, and why. */
 
-import { h, unique } from "../dom.js";
-import { snippet } from "../snippet.js";
+import { h, unique } from "../../dom.js";
+import { snippet } from "../../snippet.js";
 
 /** {element, show}: `callOf("predict" or "explain")` is asked each time for the call to show. */
 export function callsOf(callOf) {

@@ -1,6 +1,6 @@
 /** A task's row as a form needs it, read from the service's own OpenAPI schema. */
 
-import { answersOf, resolved } from "../schema.js";
+import { answersOf, resolved } from "../../schema.js";
 
 export const NOT_RECORDED = "not recorded";
 

@@ -1,6 +1,6 @@
 /** A form for one row, made from what the service's schema says of its fields. */
 
-import { h, unique } from "../dom.js";
+import { h, unique } from "../../dom.js";
 import { controlOf } from "./controls.js";
 import { boundsOf } from "./fields.js";
 

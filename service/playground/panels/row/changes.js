@@ -1,6 +1,6 @@
 /** What would change a decision, and the reasons for it in words. */
 
-import { h, replace } from "../dom.js";
+import { h, replace } from "../../dom.js";
 
 /** {element, show}: `show(explanation)` fills it, `apply(changes)` is called with values by field. */
 export function changesOf(apply) {

@@ -1,6 +1,6 @@
 /** Why the model answers so, and what would change it: two cards of one explanation. */
 
-import { failure } from "../notices.js";
+import { failure } from "../../notices.js";
 import { changesOf } from "./changes.js";
 import { stated } from "./stated.js";
 import { waterfall } from "./waterfall.js";

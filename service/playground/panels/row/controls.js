@@ -1,6 +1,6 @@
 /** The control of one field: a number, a list of choices, or a few of them side by side. */
 
-import { h, replace, unique } from "../dom.js";
+import { h, replace, unique } from "../../dom.js";
 import { boundsOf, NOT_RECORDED } from "./fields.js";
 import { stepped } from "./steps.js";
 

@@ -1,7 +1,7 @@
 /** Which of a task's models answers, and what it is for. */
 
-import { Problem } from "../api.js";
-import { h, replace, unique } from "../dom.js";
+import { Problem } from "../../api.js";
+import { h, replace, unique } from "../../dom.js";
 
 /**
  * {element, about, query}: a list to choose from, shown when there are several; what the chosen
@@ -35,7 +35,8 @@ export function modelsOf(api, task, wanted, changed) {
     const name = select.value;
     const { card } = await told(`v1/models/${encodeURIComponent(name)}`, {});
     if (card && name === select.value) {
-      replace(about, `${card.intended_use} ${card.limits && `Limits: ${card.limits}`}`);
+      const more = h("a", { href: `#models/${encodeURIComponent(name)}` }, "More on this model");
+      replace(about, card.intended_use, " ", card.limits, " ", more);
     }
   }
 

@@ -1,6 +1,6 @@
 /** A card whose content is about one row, and says so when it is no longer the row in the form. */
 
-import { h, replace } from "../dom.js";
+import { h, replace } from "../../dom.js";
 
 /**
  * {element, wait, show, refuse}. The content is hidden until `show`; from `wait` on (the row has

@@ -1,6 +1,6 @@
 /** Why: from the mean answer to this one, factor by factor, as a table whose middle is drawn. */
 
-import { h, replace, svg } from "../dom.js";
+import { h, replace, svg } from "../../dom.js";
 import { worded } from "./fields.js";
 import { percentOf, pointsOf, waterfallOf } from "./figures.js";
 
