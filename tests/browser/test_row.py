@@ -343,7 +343,6 @@ def test_an_answer_without_explanation(visit: Visit) -> None:
 def test_a_model_that_is_not_there(visit: Visit) -> None:
     """A stale link is answered by the service, which says what there is."""
     page = visit("#heart/heart-old")
-    page.get_by_text("heart-old").first.wait_for()
     page.wait_for_selector(".answer .error")
     assert "heart-mlp16" in page.locator(".answer .error").inner_text()
     page.get_by_label("Model", exact=True).select_option("heart")

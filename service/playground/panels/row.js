@@ -112,10 +112,10 @@ export function mount(root, { task, schema, api, argument }) {
   answer.element.append(applied);
   root.append(
     h("h1", {}, task.title),
-    models.about,
+    models.intent,
     h(
       "div",
-      { class: "tools" },
+      { class: "actions" },
       models.element,
       h("button", { type: "button", onclick: () => fill(example) }, "Example"),
       Object.keys(nothing).length > 0 &&

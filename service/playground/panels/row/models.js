@@ -4,7 +4,7 @@ import { Problem } from "../../api.js";
 import { h, replace, unique } from "../../dom.js";
 
 /**
- * {element, about, query}: a list to choose from, shown when there are several; what the chosen
+ * {element, intent, query}: a list to choose from, shown when there are several; what the chosen
  * one's card says it is for; `query()` is what a call has to say of it.
  *
  * `wanted` is the name of the model to begin with, "" for the task's own. The choice is kept in the
@@ -13,7 +13,7 @@ import { h, replace, unique } from "../../dom.js";
 export function modelsOf(api, task, wanted, changed) {
   const select = h("select", { id: unique("model"), onchange: choose });
   const element = h("div", { class: "model", hidden: true }, h("label", { for: select.id }, "Model"), select);
-  const about = h("p", { class: "about" }, task.predict.description);
+  const intent = h("p", { class: "intent" }, task.predict.description);
   offer([...new Set([task.name, wanted || task.name])]);
   select.value = wanted || task.name;
 
@@ -36,7 +36,7 @@ export function modelsOf(api, task, wanted, changed) {
     const { card } = await told(`v1/models/${encodeURIComponent(name)}`, {});
     if (card && name === select.value) {
       const more = h("a", { href: `#models/${encodeURIComponent(name)}` }, "More on this model");
-      replace(about, card.intended_use, " ", card.limits, " ", more);
+      replace(intent, card.intended_use, " ", card.limits, " ", more);
     }
   }
 
@@ -60,7 +60,7 @@ export function modelsOf(api, task, wanted, changed) {
   describe();
   return {
     element,
-    about,
+    intent,
     query: () => (select.value === task.name ? "" : `model=${encodeURIComponent(select.value)}`),
   };
 }
