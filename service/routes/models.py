@@ -50,6 +50,7 @@ class ModelSummary(BaseModel):
     """One model, whether it answers or not."""
 
     name: str
+    task: str | None = Field(None, description="What it answers, known once it has been loaded")
     ready: bool
     reason: str | None = Field(
         None, description="Why it is not ready, or why it does not answer as its labels say"
@@ -134,4 +135,5 @@ def detail_of(line: Line) -> ModelDetail:
         return detail
     facts = served.facts
     facts["batching"] = BatchingSummary.model_validate(facts["batching"])
-    return detail.model_copy(update={**facts, "card": served.card})
+    facts |= {"task": served.task.name, "card": served.card}
+    return detail.model_copy(update=facts)
