@@ -28,9 +28,10 @@ from service.problems import (
     problem_response,
 )
 from service.repository import Repository
-from service.routes import control, health, home, models
+from service.routes import control, health, models
 from service.routes.batch import Places, batch_path, batch_router
 from service.routes.explain import explain_router
+from service.routes.playground import playground_router
 from service.routes.predict import predict_router
 from service.settings import Settings
 from service.task import TabularTask
@@ -141,7 +142,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         app.include_router(control.router, responses=_documented(403, 404, 409, 503))
     app.include_router(declared_router())
     app.include_router(health.router)
-    app.include_router(home.router)
+    app.include_router(playground_router())
     app.add_exception_handler(errors.ForetellError, _foretell_error)
     app.add_exception_handler(HTTPException, _http_error)
     if not any(name.startswith(("OTEL_", "FASTAPI_OTEL_")) for name in os.environ):
