@@ -85,15 +85,18 @@ export function figure({ title, words, picture, legend = [], table }) {
   );
 }
 
-/** A table of texts that scrolls where it is too wide; all columns but the first are numbers. */
-export function tableOf({ caption, columns, rows, numbers = true }) {
+/**
+ * A table of texts that scrolls where it is too wide. All columns but the first are numbers, unless
+ * `numbers` is false; `name` is a class.
+ */
+export function tableOf({ caption, columns, rows, numbers = true, name }) {
   const aligned = numbers ? { class: "number" } : {};
   return h(
     "div",
     { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
     h(
       "table",
-      {},
+      { class: name },
       h("caption", {}, caption),
       h("thead", {}, h("tr", {}, columns.map((name, place) =>
         h("th", { scope: "col", ...(place > 0 && aligned) }, name)))),

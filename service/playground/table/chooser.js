@@ -40,7 +40,7 @@ export function chooser({ tables, first, api, onFile, onChange }) {
     replace(
       example,
       h("button", { type: "button", onclick: () => onFile(file) }, `Try ${count(ROWS, "made-up row")}`),
-      saving(file, file.name, "Download them as CSV"),
+      saving(file, file.name, { title: "Download them as CSV" }),
     );
   }
 

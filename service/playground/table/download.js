@@ -8,8 +8,8 @@ import { score } from "./job.js";
 import { megabytes } from "./progress.js";
 
 /** A button that saves `blob` under a name. */
-export function saving(blob, name, title = `Download ${name}`) {
-  return h("button", { type: "button", class: "primary", onclick: () => save(blob, name) }, title);
+export function saving(blob, name, { title = `Download ${name}`, ...attributes } = {}) {
+  return h("button", { type: "button", ...attributes, onclick: () => save(blob, name) }, title);
 }
 
 /**
@@ -20,7 +20,7 @@ export function download({ file, blob, call, signal }) {
   const given = formatOf(file.name);
   const name = scoredName(file.name);
   if (shownAs(given) === given) {
-    return h("p", { class: "row" }, saving(blob, name), h("span", { class: "quiet" }, megabytes(blob.size)));
+    return h("p", { class: "row" }, saving(blob, name, { class: "primary" }), h("span", { class: "quiet" }, megabytes(blob.size)));
   }
   const button = h("button", { type: "button", class: "primary", onclick: make }, `Download ${name}`);
   const said = h("p", { class: "quiet", role: "status" });

@@ -25,7 +25,7 @@ export function fieldsOf(payload) {
 /**
  * CSV of some rows like the schema's example, each with an `id` that comes back with its answer.
  *
- * The same every time. Numbers lie within 40 % of the example's, codes are any, a few cells of
+ * The same every time. Numbers lie within 40 % of the example's, most codes are its own, a few cells of
  * fields that are not required are empty, and every 40th row is bad, so that one sees what happens.
  */
 export function exampleTable(payload) {
@@ -45,7 +45,7 @@ export function exampleTable(payload) {
 function likeExample(field, example, random) {
   const [chance, share] = [random(), random()];
   if (!field.required && chance < 0.05) return "";
-  if (field.codes) return field.codes[Math.floor(share * field.codes.length)];
+  if (field.codes) return chance < 0.7 ? example : field.codes[Math.floor(share * field.codes.length)];
   const value = Number(example) * (0.6 + 0.8 * share);
   const bounded = Math.min(Math.max(value, field.low), field.high);
   return Number.isInteger(example) ? Math.round(bounded) : Number(bounded.toFixed(1));

@@ -12,9 +12,12 @@ export function results({ summary, model, threshold, seconds, name, download }) 
       "section",
       { class: "card", "aria-labelledby": "scored" },
       h("h2", { id: "scored", tabindex: -1 }, `${name}: ${count(summary.rows, "row")}`),
-      figures({ summary, model, threshold, seconds }),
-      download,
-      summary.scored > 0 && histogram(summary, threshold),
+      h(
+        "div",
+        { class: "columns" },
+        summary.scored > 0 && histogram(summary, threshold),
+        h("div", { class: "panel" }, figures({ summary, model, threshold, seconds }), download),
+      ),
     ),
     summary.bad.length > 0 && badRows(summary),
     summary.rows > 0 && firstRows(summary),
@@ -54,6 +57,7 @@ function badRows({ bad, rows, scored }) {
     h("h2", { id: "bad-rows" }, `${count(all, "row")} could not be scored`),
     h("p", { class: "quiet" }, "They are in the scored file too, without a probability and with this reason in the column error. Row 1 is the first after the names."),
     tableOf({
+      name: "wide",
       caption: `Rows that could not be scored${listed}`,
       columns: ["row", "field", "expected", "got"],
       rows: lines,
