@@ -24,6 +24,14 @@ function placesOf(tasks) {
   ].filter(Boolean);
 }
 
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a percent sign that stands for itself
+  }
+}
+
 async function start() {
   let schema;
   try {
@@ -40,14 +48,16 @@ async function start() {
   let turn = 0;
 
   async function go({ first = false } = {}) {
-    const [hash, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
+    const [hash, ...rest] = decoded(location.hash.slice(1)).split("/");
     const place = hash ? places.find((one) => one.hash === hash) : places[0];
     const mine = ++turn;
     unmount?.();
     unmount = undefined;
     links.forEach((link, at) => {
-      if (places[at] === place) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
+      if (places[at] === place) {
+        link.setAttribute("aria-current", "page");
+        link.scrollIntoView({ block: "nearest", inline: "nearest" });
+      } else link.removeAttribute("aria-current");
     });
     document.title = place ? `${place.title} · Foretell` : "Foretell";
     const root = h("div", { class: `panel ${place?.panel ?? ""}` });
@@ -58,9 +68,14 @@ async function start() {
       return;
     }
     const argument = rest.join("/");
-    const { mount } = await PANELS[place.panel]();
-    if (mine !== turn) return; // somebody went on meanwhile
-    unmount = mount(root, { task: place.task, tasks, schema, api, argument });
+    try {
+      const { mount } = await PANELS[place.panel]();
+      if (mine !== turn) return; // somebody went on meanwhile
+      unmount = mount(root, { task: place.task, tasks, schema, api, argument });
+    } catch (error) {
+      root.append(failure(error));
+      throw error;
+    }
   }
 
   addEventListener("hashchange", () => go());
