@@ -4,13 +4,13 @@ import { aborted } from "../api.js";
 import { h, replace } from "../dom.js";
 import { failure, notice } from "../notices.js";
 import { resolved } from "../schema.js";
-import { callFor, callForFile, callForReason, cardsOf } from "../table/calls.js";
-import { chooser } from "../table/chooser.js";
-import { download } from "../table/download.js";
-import { refuseArrowFile } from "../table/formats.js";
-import { CutOff, score } from "../table/job.js";
-import { progress } from "../table/progress.js";
-import { results } from "../table/results.js";
+import { callFor, callForFile, callForReason, cardsOf } from "./table/calls.js";
+import { chooser } from "./table/chooser.js";
+import { scoredFile } from "./table/download.js";
+import { refuseArrowFile } from "./table/formats.js";
+import { CutOff, score } from "./table/job.js";
+import { progress } from "./table/progress.js";
+import { results } from "./table/results.js";
 
 export function mount(root, { tasks, schema, api, argument }) {
   const tables = tasks
@@ -52,7 +52,7 @@ export function mount(root, { tasks, schema, api, argument }) {
       const answer = await scored(call, options);
       if (signal.aborted) return;
       const seconds = (performance.now() - started) / 1000;
-      const saved = download({ file, blob: answer.blob, call: callForFile(...call), signal });
+      const saved = scoredFile({ file, blob: answer.blob, call: callForFile(...call), signal });
       replace(found, results({ ...answer, name: file.name, seconds, download: saved }));
       way.end(`${answer.summary.rows} rows are scored`);
       document.getElementById("scored").focus({ preventScroll: true });

@@ -1,7 +1,7 @@
 /** The calls that score a table: the one that the page makes, and what they are from elsewhere. */
 
-import { h } from "../dom.js";
-import { snippet } from "../snippet.js";
+import { h } from "../../dom.js";
+import { snippet } from "../../snippet.js";
 import { formatOf, scoredName, shownAs } from "./formats.js";
 
 /** What job.js takes to score a file so that this page can read the answers. */

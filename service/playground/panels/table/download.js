@@ -1,8 +1,9 @@
 /** The scored file, to keep. */
 
-import { aborted } from "../api.js";
-import { h, replace } from "../dom.js";
-import { failure } from "../notices.js";
+import { aborted } from "../../api.js";
+import { download as save } from "../../csv.js";
+import { h, replace } from "../../dom.js";
+import { failure } from "../../notices.js";
 import { formatOf, scoredName, shownAs } from "./formats.js";
 import { score } from "./job.js";
 import { megabytes } from "./progress.js";
@@ -16,7 +17,7 @@ export function saving(blob, name, { title = `Download ${name}`, ...attributes }
  * What downloads the scored file of `file`: `blob`, where it is in the file's format, else a second
  * call, made when it is asked for. `signal` stops that one.
  */
-export function download({ file, blob, call, signal }) {
+export function scoredFile({ file, blob, call, signal }) {
   const given = formatOf(file.name);
   const name = scoredName(file.name);
   if (shownAs(given) === given) {
@@ -48,10 +49,4 @@ export function download({ file, blob, call, signal }) {
       button.disabled = false;
     }
   }
-}
-
-function save(blob, name) {
-  const address = URL.createObjectURL(blob);
-  h("a", { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000); // the browser has begun to read it by then
 }

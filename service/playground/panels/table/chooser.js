@@ -1,7 +1,7 @@
 /** Which task, which of its models, which file. */
 
-import { h, replace, unique } from "../dom.js";
-import { count } from "../format.js";
+import { h, replace, unique } from "../../dom.js";
+import { count } from "../../format.js";
 import { saving } from "./download.js";
 import { ROWS, exampleTable } from "./example.js";
 import { SUFFIXES } from "./formats.js";

@@ -1,6 +1,6 @@
 /** One table on its way to the service and back, in a worker. */
 
-import { Problem } from "../api.js";
+import { Problem } from "../../api.js";
 
 /** Thrown where an answer broke off: the service found out too late that the body is no table. */
 export class CutOff extends Error {}

@@ -1,6 +1,6 @@
 /** How far a table is: a bar for the eyes, words for everybody, a button that stops it. */
 
-import { h } from "../dom.js";
+import { h } from "../../dom.js";
 
 /** An element, hidden at first; `show(step)` takes the worker's words, `start` and `end` frame it. */
 export function progress(onCancel) {

@@ -1,7 +1,7 @@
 /** How the scores of a table are spread, with the threshold. */
 
-import { count } from "../format.js";
-import { bar, figure, guide, plot, ticks } from "../plot.js";
+import { count } from "../../format.js";
+import { bar, figure, guide, plot, ticks } from "../../plot.js";
 import { BINS } from "./summary.js";
 
 /** `bins` are the scored rows by probability, in intervals of equal width. */

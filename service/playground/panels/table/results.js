@@ -1,8 +1,8 @@
 /** What became of a table: how many rows, how they are spread, the first ones, the bad ones. */
 
-import { h } from "../dom.js";
-import { count, percent } from "../format.js";
-import { tableOf } from "../plot.js";
+import { h } from "../../dom.js";
+import { count, percent } from "../../format.js";
+import { tableOf } from "../../plot.js";
 import { histogram } from "./histogram.js";
 
 /** The results as cards. `summary` is a Summary's content, `model` "heart/1". */
