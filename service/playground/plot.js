@@ -3,7 +3,7 @@
 import { h, svg } from "./dom.js";
 
 const SIZE = { width: 400, height: 290 };
-const MARGIN = { top: 14, right: 16, bottom: 46, left: 54 };
+const MARGIN = { top: 14, right: 16, bottom: 46, left: 60 };
 
 /**
  * Axes and what is drawn between them, as one SVG image.

@@ -29,6 +29,7 @@ export function mount(root, { tasks, schema, api, argument }) {
       return;
     }
     const [name, version] = argument.split("/");
+    document.title = `${argument} · Models · Foretell`;
     const query = version ? `?version=${encodeURIComponent(version)}` : "";
     const path = `v1/models/${encodeURIComponent(name)}`;
     const model = await api.get(`${path}${query}`, options);

@@ -1,7 +1,6 @@
 /** Truth against answer: a table whose cells are shaded, so that words and picture are one. */
 
 import { h } from "../../dom.js";
-import { percent } from "../../format.js";
 import { wilson } from "./curves.js";
 import { figures } from "./words.js";
 
@@ -33,7 +32,7 @@ export function confusion({ curves, contract, threshold }, names) {
           {},
           h("th", { scope: "col" }, "truth ╲ answer"),
           names.map((name) => h("th", { scope: "col", class: "number" }, name)),
-          h("th", { scope: "col", class: "number" }, "right"),
+          h("th", { scope: "col", class: "number" }, "share right"),
           many && h("th", { scope: "col", class: "number" }, "95 % interval"),
         )),
         h("tbody", {}, lines.map(({ counts, rows, truth, right }) => h(
@@ -41,7 +40,7 @@ export function confusion({ curves, contract, threshold }, names) {
           {},
           h("th", { scope: "row" }, names[truth]),
           counts.map((count) => h("td", { class: "number cell", style: shade(count / rows, many) }, count ? count.toLocaleString("en") : h("span", { class: "none" }, "0"))),
-          h("td", { class: "number" }, percent(right)),
+          h("td", { class: "number" }, figures(right)),
           many && h("td", { class: "number interval" }, wilson(right, rows).map((end) => figures(end, 3)).join(" to ")),
         ))),
       ),

@@ -1,8 +1,7 @@
 /** Pictures of what a card says of the test part and of the fit. */
 
-import { percent } from "../../format.js";
-import { bar, curve, figure, guide, plot } from "../../plot.js";
 import { svg } from "../../dom.js";
+import { bar, curve, figure, guide, plot } from "../../plot.js";
 import { figures } from "./words.js";
 
 const UNIT = { low: 0, high: 1 };
@@ -121,7 +120,7 @@ export function scores({ curves, threshold }, names) {
     picture: plot({
       description: `Two histograms, one over the other: the probabilities of ${names[0]} and of ${names[1]}. The numbers follow as a table.`,
       x: { ...UNIT, label: "probability" },
-      y: { low: 0, high, label: "share of the class", format: percent },
+      y: { low: 0, high, label: "share of the class", format: (share) => `${Math.round(share * 100)} %` },
       marks: (at) => [
         shares.map((of, place) => of.map((share, bin) =>
           bar(at, bin * width, (bin + 1) * width, share, place ? "series-b over" : "series-a over"))),

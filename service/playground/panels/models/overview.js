@@ -25,7 +25,7 @@ export function overview(models) {
           ["Version", model.version],
           ["One row", model.row_us === null ? null : microseconds(model.row_us)],
           ["Provider", model.provider?.replace("ExecutionProvider", "")],
-          ["Answers", model.task && (model.task === model.name ? `all calls of ${model.task}` : `calls with ?model=${model.name}`)],
+          ["Answers", model.task && (model.task === model.name ? "by default" : h("code", {}, `?model=${model.name}`))],
           ["On disk", versionsOf(model)],
           ["Labels", labelsOf(model)],
           ["Shadow", shadowOf(model.shadow)],

@@ -13,7 +13,7 @@ export function page(model, names, wanted) {
     h(
       "nav",
       { "aria-label": "Where this is" },
-      h("a", { href: "#models" }, "All models"),
+      h("a", { href: "#models" }, h("span", { "aria-hidden": "true" }, "← "), "All models"),
     ),
     h(
       "div",

@@ -6,6 +6,7 @@ import { tableOf } from "../../plot.js";
 import { saving } from "../table/download.js";
 import { calibration, histories, precisionRecall, roc, scores } from "./curves.js";
 import { confusion } from "./confusion.js";
+import { thresholds } from "./thresholds.js";
 import { METRICS, badge, facts, figures, link, microseconds, pageOf, section } from "./words.js";
 
 /** What it is for and what it is not, ahead of any figure. */
@@ -40,6 +41,12 @@ export function performance(card, names) {
       curves.scores.length > 0 && scores(card, names),
     ),
     curves.confusion.length > 0 && confusion(card, names),
+    curves.scores.length > 0 && h(
+      "details",
+      {},
+      h("summary", {}, "What other thresholds would do"),
+      thresholds(curves.scores),
+    ),
   );
 }
 
