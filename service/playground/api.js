@@ -32,7 +32,8 @@ export async function send(path, { method = "GET", json, form, body, type, accep
   if (json !== undefined) {
     headers["Content-Type"] = "application/json";
     body = JSON.stringify(json);
-  } else if (form) body = form; // the browser adds the boundary
+  } else if (form)
+    body = form; // the browser adds the boundary
   else if (type) headers["Content-Type"] = type;
   let response;
   try {

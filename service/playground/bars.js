@@ -11,7 +11,13 @@ export function bars(labels) {
   const rows = labels.map((label) => {
     const fill = h("span", { class: "fill" });
     const value = h("span", { class: "value" });
-    const row = h("li", {}, h("span", { class: "label" }, label), h("span", { class: "track" }, fill), value);
+    const row = h(
+      "li",
+      {},
+      h("span", { class: "label" }, label),
+      h("span", { class: "track" }, fill),
+      value,
+    );
     return { row, fill, value };
   });
 
@@ -24,5 +30,12 @@ export function bars(labels) {
     });
   }
 
-  return Object.assign(h("ol", { class: "bars" }, rows.map(({ row }) => row)), { show });
+  return Object.assign(
+    h(
+      "ol",
+      { class: "bars" },
+      rows.map(({ row }) => row),
+    ),
+    { show },
+  );
 }

@@ -26,7 +26,10 @@ export function replace(element, ...children) {
 }
 
 /** An id that no other element has, for labels. */
-export const unique = ((count) => (name) => `${name}-${++count}`)(0);
+export const unique = (
+  (count) => (name) =>
+    `${name}-${++count}`
+)(0);
 
 function filled(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes ?? {})) {

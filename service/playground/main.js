@@ -43,7 +43,14 @@ async function start() {
   const tasks = tasksOf(schema);
   const places = placesOf(tasks);
   const links = places.map(({ hash, title }) => h("a", { href: `#${hash}` }, title));
-  replace(navigation, h("ul", {}, links.map((link) => h("li", {}, link))));
+  replace(
+    navigation,
+    h(
+      "ul",
+      {},
+      links.map((link) => h("li", {}, link)),
+    ),
+  );
   let unmount;
   let turn = 0;
 

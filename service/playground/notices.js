@@ -14,7 +14,11 @@ export function failure(error) {
     { class: "error", role: "alert" },
     h("p", {}, error.detail ?? error.message),
     error.errors?.length > 1 &&
-      h("ul", {}, error.errors.map((e) => h("li", {}, `${e.field}: expected ${e.expected}, got ${e.got}`))),
+      h(
+        "ul",
+        {},
+        error.errors.map((e) => h("li", {}, `${e.field}: expected ${e.expected}, got ${e.got}`)),
+      ),
     error.requestId && h("p", { class: "quiet" }, "Request ", h("code", {}, error.requestId)),
   );
 }

@@ -23,7 +23,10 @@ export function tasksOf(schema) {
 export function resolved(schema, node) {
   if (!node?.$ref) return node;
   const steps = node.$ref.slice(2).split("/");
-  return resolved(schema, steps.reduce((at, step) => at[step], schema));
+  return resolved(
+    schema,
+    steps.reduce((at, step) => at[step], schema),
+  );
 }
 
 /** What a call answers with: every schema that its 200 allows, resolved. */

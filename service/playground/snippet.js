@@ -68,7 +68,11 @@ export function asPython({ method, path, json, file, type, accept, output }) {
   given.push(`    method=${literal(method ?? methodOf({ json, file }))},`);
   lines.push("request = urllib.request.Request(", ...given, ")");
   lines.push("with urllib.request.urlopen(request) as answer:");
-  if (output) lines.push(`    with open(${literal(output)}, "wb") as file:`, "        file.write(answer.read())");
+  if (output)
+    lines.push(
+      `    with open(${literal(output)}, "wb") as file:`,
+      "        file.write(answer.read())",
+    );
   else lines.push("    print(json.load(answer))");
   return lines.join("\n");
 }

@@ -6,14 +6,18 @@ import { h, unique } from "./dom.js";
 export function tabs(label, pages) {
   const parts = pages.map(({ title, content }, place) => {
     const [tabId, panelId] = [unique("tab"), unique("tabpanel")];
-    const tab = h("button", {
-      type: "button",
-      role: "tab",
-      id: tabId,
-      "aria-controls": panelId,
-      onclick: () => open(place),
-      onkeydown: (event) => move(event, place),
-    }, title);
+    const tab = h(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        id: tabId,
+        "aria-controls": panelId,
+        onclick: () => open(place),
+        onkeydown: (event) => move(event, place),
+      },
+      title,
+    );
     const panel = h("div", { role: "tabpanel", id: panelId, "aria-labelledby": tabId }, content);
     return { tab, panel };
   });
@@ -44,7 +48,11 @@ export function tabs(label, pages) {
   return h(
     "div",
     { class: "tabs" },
-    h("div", { role: "tablist", "aria-label": label }, parts.map(({ tab }) => tab)),
+    h(
+      "div",
+      { role: "tablist", "aria-label": label },
+      parts.map(({ tab }) => tab),
+    ),
     parts.map(({ panel }) => panel),
   );
 }

@@ -14,7 +14,15 @@ export function about({ api, name }) {
       if (!card) return;
       element.append(
         h("h2", {}, "What it is for"),
-        h("p", { class: "quiet" }, card.intended_use, " ", card.limits, " ", h("a", { href: `#models/${name}` }, "More on this network")),
+        h(
+          "p",
+          { class: "quiet" },
+          card.intended_use,
+          " ",
+          card.limits,
+          " ",
+          h("a", { href: `#models/${name}` }, "More on this network"),
+        ),
       );
     } catch (error) {
       if (!(error instanceof api.Problem)) throw error;

@@ -3,7 +3,7 @@
 import { bars } from "../../bars.js";
 import { h, replace } from "../../dom.js";
 import { percent } from "../../format.js";
-import { failure, notice } from "../../notices.js";
+import { failure } from "../../notices.js";
 import { inWords, warningsOf } from "./labels.js";
 
 const QUIET = 700; // ms without a new answer before a screen reader is told of it
@@ -33,9 +33,9 @@ export function answerCard({ field, labels }) {
   }
 
   function blank(text) {
-    headline.textContent = "–";
-    headline.classList.add("none");
-    replace(remarks, notice(text));
+    headline.textContent = text;
+    headline.className = "headline none";
+    replace(remarks);
     chart.show(null);
     say(text);
   }
@@ -50,10 +50,12 @@ export function answerCard({ field, labels }) {
       const words = inWords(answer, field);
       const sure = percent(answer.probability);
       const warnings = warningsOf(answer);
-      headline.classList.remove("none");
-      headline.classList.toggle("long", words.length > 6);
+      headline.className = words.length > 6 ? "headline long" : "headline";
       replace(headline, h("strong", {}, words), " ", h("span", {}, sure));
-      replace(remarks, warnings.map((text) => h("p", { class: "warning" }, text)));
+      replace(
+        remarks,
+        warnings.map((text) => h("p", { class: "warning" }, text)),
+      );
       chart.show(answer.probabilities, labels.indexOf(answer[field]));
       say([`${words}, ${sure}.`, ...warnings].join(" "));
     },

@@ -5,7 +5,7 @@ import { sheet } from "./sheet.js";
 
 const [THINNEST, USUAL, WIDEST] = [2, 7, 20]; // per cent of a side
 
-/** `onchange()` when the drawing differs; `onsave()` when it is to be saved; `tell(text)` an answer. */
+/** `onchange()` when the drawing differs, `onsave()` when it is to be saved; `tell(answer)`. */
 export function drawingCard({ field, onchange, onsave }) {
   const [hint, slider] = [unique("hint"), unique("pen")];
   const paper = sheet({
@@ -35,11 +35,19 @@ export function drawingCard({ field, onchange, onsave }) {
     { class: "card drawing", "aria-label": "Draw", onkeydown: shortcut },
     h("div", { class: "row spread" }, h("h2", {}, "Draw"), short),
     h("div", { class: "paper" }, paper.element),
-    h("div", { class: "row tools" }, undo, clear, save, h("div", { class: "pen" }, h("label", { for: slider }, "Pen"), pen)),
+    h(
+      "div",
+      { class: "row tools" },
+      undo,
+      clear,
+      save,
+      h("div", { class: "pen" }, h("label", { for: slider }, "Pen"), pen),
+    ),
     h(
       "p",
       { id: hint, class: "quiet" },
-      "With a mouse, a finger or a pen. By keyboard: arrow keys move the pen, the space bar puts it down and lifts it.",
+      "With a mouse, a finger or a pen. By keyboard: arrow keys move the pen, the space bar puts " +
+        "it down and lifts it.",
     ),
   );
 

@@ -7,12 +7,17 @@ import { answersOf, resolved } from "../../schema.js";
  * the one field with an enumeration, or with both bounds of an integer.
  */
 export function labelsOf(schema, task) {
-  const answer = answersOf(schema, task.predict).find(({ properties }) => properties?.probabilities);
+  const answer = answersOf(schema, task.predict).find(
+    ({ properties }) => properties?.probabilities,
+  );
   for (const [field, node] of Object.entries(answer.properties)) {
     const { type, minimum, maximum, enum: labels } = resolved(schema, node);
     if (labels) return { field, labels };
     if (type === "integer" && minimum !== undefined && maximum !== undefined) {
-      return { field, labels: Array.from({ length: maximum - minimum + 1 }, (_, at) => minimum + at) };
+      return {
+        field,
+        labels: Array.from({ length: maximum - minimum + 1 }, (_, at) => minimum + at),
+      };
     }
   }
   throw new Error(`no field of ${task.name}'s answer lists what it can be`);

@@ -23,7 +23,9 @@ async function draw(file, frame) {
     return; // no picture, or of a kind that this browser does not know
   }
   const scale = Math.min(1, SIDE / Math.max(bitmap.width, bitmap.height));
-  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const [width, height] = [bitmap.width, bitmap.height].map((side) =>
+    Math.max(1, Math.round(side * scale)),
+  );
   const canvas = h("canvas", { width, height });
   canvas.getContext("2d").drawImage(bitmap, 0, 0, width, height);
   bitmap.close();

@@ -49,9 +49,7 @@ export function whyCard() {
   function show({ answer, heat: falls, pixels }) {
     paint(seen, (row, column) => grey(pixels[row][column]));
     const largest = Math.max(...falls.flat().map(Math.abs)) || 1;
-    paint(heat, (row, column) =>
-      tinted(pixels[row][column] * 0.45, falls[row][column] / largest),
-    );
+    paint(heat, (row, column) => tinted(pixels[row][column] * 0.45, falls[row][column] / largest));
     const most = Math.max(...falls.flat());
     const where = placeOf(falls, most);
     const points = (most * 100).toFixed(most < 0.1 ? 1 : 0);
