@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A service with four versions of heart: idle, stable, a canary, refused; fashion is unloaded."""
+    """Four versions of heart, idle, stable, a canary and a refused one; fashion is unloaded."""
     folder = tmp_path_factory.mktemp("models")
     for task in TASKS.values():
         write_artifact(folder, task)
@@ -38,14 +38,14 @@ def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def of_versions(visit: Visit) -> "Page":
     """The overview of that service."""
     page = visit("#models")
-    page.locator(".models h2").first.wait_for()
+    page.locator(".list h2").first.wait_for()
     return page
 
 
 def test_versions_are_shown_with_state_and_reason(of_versions: "Page") -> None:
     """Each leads to a page of its own, with its card; the page says who answers instead."""
     page = of_versions
-    heart = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="heart"))
+    heart = page.locator(".card").filter(has=page.get_by_role("link", name="heart", exact=True))
     assert "stable → 2; canary → 3, 25 % of calls" in heart.inner_text()
     page.get_by_role("link", name="heart", exact=True).click()
     page.get_by_role("heading", name="Versions").wait_for()
@@ -65,7 +65,7 @@ def test_versions_are_shown_with_state_and_reason(of_versions: "Page") -> None:
 def test_a_model_that_is_not_ready_says_why(of_versions: "Page") -> None:
     """In the overview and on its page, which has no card but has its versions."""
     page = of_versions
-    fashion = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="fashion"))
+    fashion = page.locator(".card").filter(has=page.get_by_role("link", name="fashion"))
     assert "not ready" in fashion.inner_text()
     assert "it was unloaded" in fashion.inner_text()
     check_accessibility(page)

@@ -50,5 +50,5 @@ export function confusion({ curves, contract, threshold }, names) {
 
 function shade(share, many) {
   const strength = many ? share ** 0.3 : share;
-  return { "--strength": `${Math.round(strength * 55)}%` };
+  return { "--strength": `${Math.round(strength * 40)}%` };
 }

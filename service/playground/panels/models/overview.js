@@ -8,7 +8,7 @@ import { badge, facts, microseconds, pageOf } from "./words.js";
 export function overview(models) {
   return h(
     "ul",
-    { class: "models" },
+    { class: "list" },
     models.map((model) =>
       h(
         "li",
