@@ -1,6 +1,9 @@
 """What is served: cards, versions, the provider in use."""
 
-from fastapi import APIRouter, Request
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from service.artifact import Card
@@ -50,7 +53,10 @@ class ModelSummary(BaseModel):
     """One model, whether it answers or not."""
 
     name: str
-    task: str | None = Field(None, description="What it answers, known once it has been loaded")
+    title: str | None = Field(None, description="In words; while it answers, as `task` is")
+    task: str | None = Field(
+        None, description="Whose calls it answers: `POST /v1/{task}/predict?model={name}`"
+    )
     ready: bool
     reason: str | None = Field(
         None, description="Why it is not ready, or why it does not answer as its labels say"
@@ -76,7 +82,7 @@ class ModelSummary(BaseModel):
 
 
 class ModelDetail(ModelSummary):
-    """One model with the card of the version that answers."""
+    """One model with the card of the version that answers, or of the one asked for."""
 
     card: Card | None = None
 
@@ -95,10 +101,25 @@ async def list_models(request: Request) -> list[ModelSummary]:
 
 
 @router.get("/{name}")
-async def show_model(name: str, request: Request) -> ModelDetail:
+async def show_model(
+    name: str,
+    request: Request,
+    version: Annotated[
+        str | None,
+        Query(
+            description="Whose card, by its number or a label, whether it is served or lies on "
+            "disk only. By default that of the version that answers; all else is always of that."
+        ),
+    ] = None,
+) -> ModelDetail:
     """One model and its card: data, training, metrics, contract, intended use."""
     repository: Repository = request.app.state.repository
-    return detail_of(repository.line(name))
+    line = repository.line(name)
+    detail = detail_of(line)
+    if version is None:
+        return detail
+    card = await asyncio.to_thread(line.card, version)
+    return detail.model_copy(update={"card": card})
 
 
 def _shadow_of(line: Line) -> ShadowSummary | None:
@@ -133,7 +154,7 @@ def detail_of(line: Line) -> ModelDetail:
     )
     if served is None:
         return detail
-    facts = served.facts
+    card, facts = served.card, served.facts
     facts["batching"] = BatchingSummary.model_validate(facts["batching"])
-    facts |= {"task": served.task.name, "card": served.card}
+    facts |= {"title": card.title, "task": card.task, "card": card}
     return detail.model_copy(update=facts)
