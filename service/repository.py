@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from service.artifact import Background, Card, names, read_artifact
 from service.errors import ArtifactError, UnknownModel
 from service.predictor import Device, Predictor
-from service.task import ModelRef, Outputs, TabularTask, Task
+from service.task import ModelRef, Outputs, TabularTask, Task, Values
 from service.versions.labels import read_labels
 from service.versions.line import Line
 from service.versions.policy import Policy
@@ -86,10 +86,10 @@ class Served:
         return await asyncio.to_thread(self.predictor.predict, batch)
 
     @cached_property
-    def write(self) -> Callable[[Outputs], bytes]:
+    def write(self) -> Callable[[Outputs, Values], bytes]:
         """As TabularTask.writer."""
         assert isinstance(self.task, TabularTask)
-        return self.task.writer(self.ref, self.card.threshold)
+        return self.task.writer(self.ref, self.card.threshold, self.card.confidence)
 
     async def answers(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
         """As `predict`, on the event loop or off it, whichever suits this model."""
@@ -97,8 +97,10 @@ class Served:
 
     def predict(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
         """One answer for each row of a batch, as the task words it."""
-        outputs = self.predictor.predict(batch)
-        return self.task.answers(outputs, self.ref, self.card.threshold)
+        outputs, card = self.predictor.predict(batch), self.card
+        if isinstance(self.task, TabularTask):
+            return self.task.answers(outputs, batch, self.ref, card.threshold, card.confidence)
+        return self.task.answers(outputs, self.ref, card.confidence)
 
 
 @dataclass

@@ -38,7 +38,8 @@ def tabular_router(task: TabularTask) -> APIRouter:
             raise invalid_payload(error.errors(include_url=False), known) from error
         repository: Repository = request.app.state.repository
         served = repository.choose(task.name, chosen_model(request), request_id(request))
-        return served.write(await served.outputs_of(task.values(payload)))
+        values = task.values(payload)
+        return served.write(await served.outputs_of(values), values)
 
     def predict(
         payload: Payload,
