@@ -42,12 +42,8 @@ class Sets(BaseModel):
     ambiguous: float
     """The share of those with more or less than one answer in them."""
 
-    def decides(self, probability: float) -> bool:
-        """Whether exactly one of yes and no is in the set of a row."""
-        return (probability >= self.cutoff) is not (1 - probability >= self.cutoff)
-
     def decided(self, probability: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """The same of many rows."""
+        """Whether exactly one of yes and no is in the set of each row."""
         return np.asarray((probability >= self.cutoff) != (1 - probability >= self.cutoff))
 
     def classes(self, probabilities: Sequence[float]) -> list[int]:

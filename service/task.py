@@ -214,7 +214,7 @@ class TabularTask:
 
             return write_plain
 
-        ranges, decides = self.ranges(confidence), confidence.sets.decides
+        ranges, cutoff = self.ranges(confidence), confidence.sets.cutoff
         usual = [
             [ending(f'"{certainty}"', "true", b"[]", each) for certainty in CERTAINTIES]
             for each in (False, True)
@@ -223,7 +223,8 @@ class TabularTask:
         def write(outputs: Outputs, values: Values) -> bytes:
             (probability,) = _checked(outputs["probability"].tolist())
             yes = probability >= threshold
-            decided = decides(probability)
+            # As `Sets.decided`, which for one number costs fifty times as much.
+            decided = (probability >= cutoff) is not (1 - probability >= cutoff)
             if strange := ranges.strange(values):
                 warnings = [ranges.warning(place, values[place] or 0.0) for place in strange]
                 end = ending(f'"{CERTAINTIES[decided]}"', "false", to_json(warnings), yes)

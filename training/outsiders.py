@@ -216,11 +216,11 @@ def drawing(lines: Sequence[object], width: int) -> Pictures:
 
 def photograph(rng: np.random.Generator) -> Pictures:
     """A square cut from one of the two photographs that scikit-learn brings along."""
-    whole = load_sample_images().images[int(rng.integers(2))]
+    whole: Pictures = load_sample_images().images[int(rng.integers(2))]
     side = int(rng.integers(60, 400))
     top, left = (int(rng.integers(0, whole.shape[axis] - side)) for axis in (0, 1))
     cut: Pictures = whole[top : top + side, left : left + side]
-    return np.ascontiguousarray(cut)
+    return cut.copy()
 
 
 def _bytes(pictures: Sequence[NDArray[Any]]) -> Pictures:
