@@ -20,7 +20,7 @@ from service.batching import Batching, Queue, measured
 from service.errors import ArtifactError, UnknownModel
 from service.metrics.board import Board
 from service.predictor import COMPUTED, Device, Predictor
-from service.task import ModelRef, Outputs, TabularTask, Task
+from service.task import ModelRef, Outputs, TabularTask, Task, Values
 from service.versions.labels import read_labels
 from service.versions.line import Line
 from service.versions.policy import Policy
@@ -118,10 +118,10 @@ class Served:
         return await asyncio.to_thread(self.predictor.predict, batch)
 
     @cached_property
-    def write(self) -> Callable[[Outputs], bytes]:
+    def write(self) -> Callable[[Outputs, Values], bytes]:
         """As TabularTask.writer."""
         assert isinstance(self.task, TabularTask)
-        return self.task.writer(self.ref, self.card.threshold)
+        return self.task.writer(self.ref, self.card.threshold, self.card.confidence)
 
     async def answers(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
         """As `predict`, where `outputs_of` would; a batch too long to share a run has its own.
@@ -130,13 +130,18 @@ class Served:
         """
         if self.batcher is not None and self.shares(len(batch)):
             outputs, _ = await self.batcher.ask(batch)
-            return self.task.answers(outputs, self.ref, self.card.threshold)
+            return self._worded(outputs, batch)
         return self.predict(batch) if self.inline else await asyncio.to_thread(self.predict, batch)
 
     def predict(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
         """One answer for each row of a batch, as the task words it."""
-        outputs = self.predictor.predict(batch)
-        return self.task.answers(outputs, self.ref, self.card.threshold)
+        return self._worded(self.predictor.predict(batch), batch)
+
+    def _worded(self, outputs: Outputs, batch: NDArray[Any]) -> Sequence[BaseModel]:
+        card = self.card
+        if isinstance(self.task, TabularTask):
+            return self.task.answers(outputs, batch, self.ref, card.threshold, card.confidence)
+        return self.task.answers(outputs, self.ref, card.confidence)
 
 
 @dataclass
