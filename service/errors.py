@@ -14,6 +14,7 @@ ForetellError
 │   ├── PayloadStalled          nothing came, or nothing was taken, for too long
 │   ├── NotAllowed              an operator's call without the operator's key
 │   ├── Unsupported             a feature of a protocol that this service does not offer
+│   ├── UnknownService          no service of gRPC that this one has
 │   └── PictureError
 │       ├── UnreadableImage     not a picture, or a damaged one
 │       ├── ImageTooLarge       more pixels than the service decodes
@@ -155,6 +156,13 @@ class NotAllowed(RequestError):
 
 class Unsupported(RequestError):
     """The request asks for a feature of a protocol that this service does not offer."""
+
+
+class UnknownService(RequestError):
+    """The health of something else was asked for; `known` can be."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"no service {name!r:.80}; there are: {', '.join(map(repr, known))}")
 
 
 class PictureError(RequestError):

@@ -30,6 +30,7 @@ STATUS: dict[type[ForetellError], int] = {
     errors.PayloadTooLarge: 413,
     errors.NotAllowed: 403,
     errors.Unsupported: 501,
+    errors.UnknownService: 404,
     errors.PayloadStalled: 408,
     errors.UnreadableImage: 422,
     errors.ImageTooLarge: 413,
@@ -197,7 +198,7 @@ def echo(value: object) -> str:
         case bytes():
             text = f"{len(value)} bytes"
         case int() | float():
-            text = f"{value:g}" if isinstance(value, float) else _digits(value)
+            text = f"{value:.10g}" if isinstance(value, float) else _digits(value)
         case _:
             text = repr(value)
     return text if len(text) <= LONGEST_ECHO else text[: LONGEST_ECHO - 1] + "…"

@@ -18,8 +18,9 @@ from service.artifact import Background, Card, names, read_artifact
 from service.batcher import Batcher
 from service.batching import Batching, measured
 from service.errors import ArtifactError, UnknownModel
-from service.predictor import Device, Predictor
-from service.task import ModelRef, Outputs, TabularTask, Task
+from service.metrics.board import Board
+from service.predictor import COMPUTED, Device, Predictor
+from service.task import ModelRef, Outputs, TabularTask, Task, Values
 from service.versions.labels import read_labels
 from service.versions.line import Line
 from service.versions.policy import Policy
@@ -118,10 +119,10 @@ class Served:
         return await asyncio.to_thread(self.predictor.predict, batch)
 
     @cached_property
-    def write(self) -> Callable[[Outputs], bytes]:
+    def write(self) -> Callable[[Outputs, Values], bytes]:
         """As TabularTask.writer."""
         assert isinstance(self.task, TabularTask)
-        return self.task.writer(self.ref, self.card.threshold)
+        return self.task.writer(self.ref, self.card.threshold, self.card.confidence)
 
     async def answers(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
         """As `predict`, where `outputs_of` would; a batch too long to share a run has its own.
@@ -130,13 +131,18 @@ class Served:
         """
         if self.batcher is not None and self.shares(len(batch)):
             outputs, _ = await self.batcher.ask(batch)
-            return self.task.answers(outputs, self.ref, self.card.threshold)
+            return self._worded(outputs, batch)
         return self.predict(batch) if self.inline else await asyncio.to_thread(self.predict, batch)
 
     def predict(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
         """One answer for each row of a batch, as the task words it."""
-        outputs = self.predictor.predict(batch)
-        return self.task.answers(outputs, self.ref, self.card.threshold)
+        return self._worded(self.predictor.predict(batch), batch)
+
+    def _worded(self, outputs: Outputs, batch: NDArray[Any]) -> Sequence[BaseModel]:
+        card = self.card
+        if isinstance(self.task, TabularTask):
+            return self.task.answers(outputs, batch, self.ref, card.threshold, card.confidence)
+        return self.task.answers(outputs, self.ref, card.confidence)
 
 
 @dataclass
@@ -152,6 +158,8 @@ class Repository:
     tasks: Mapping[str, Task]
     device: Device = "auto"
     policy: Policy = field(default_factory=Policy)
+    board: Board = field(default_factory=Board)
+    """Where it is counted what models compute and what becomes of them."""
     queue: Queue | None = None
     """What may wait for a version; None, where there are no callers: it is not measured whether
     they would share runs."""
@@ -279,6 +287,7 @@ class Repository:
         row_us = predictor.row_us(batch[0])
         background, queue = artifact.background(), self.queue or Queue(mode="off")
         batching = measured(predictor, batch[0], row_us, INLINE_US, queue.mode)
+        predictor.computed = self.board.row(COMPUTED, card.name, card.version)  # from here on
         load_ms = (time.perf_counter() - start) * 1000
         return Served(task, card, predictor, load_ms, row_us, batching, queue, background)
 
@@ -295,5 +304,5 @@ class Repository:
 
     def _line(self, name: str, required: bool) -> Line:
         folder = self.models_dir / name
-        trials = Trials(name, folder, self.load)
-        return Line(name, folder, self.policy.of(name), trials, required)
+        trials = Trials(name, folder, self.load, self.board)
+        return Line(name, folder, self.policy.of(name), trials, self.board, required)

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = None
     """Key of operators, at least 16 characters; without one, there are no control calls."""
 
+    metrics: bool = True
+    """Whether /metrics is there, for a Prometheus server to read."""
+
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
     """Longest request body but portfolios, also when decompressed or unpacked; more: 413."""
 

@@ -38,10 +38,11 @@ def tabular_router(task: TabularTask) -> APIRouter:
             raise invalid_payload(error.errors(include_url=False), known) from error
         repository: Repository = request.app.state.repository
         served = repository.choose(task.name, chosen_model(request), request_id(request))
-        outputs = served.outputs_of(task.values(payload))
+        values = task.values(payload)
+        outputs = served.outputs_of(values)
         if served.waits:
             outputs = unless_gone(request.receive, outputs)
-        return served.write(await outputs)
+        return served.write(await outputs, values)
 
     def predict(
         payload: Payload,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -13,12 +13,14 @@ from starlette.datastructures import State
 from starlette.types import Receive, Scope
 
 from service.direct import unless_gone
-from service.errors import ModelNotReady, Unsupported
+from service.errors import ModelNotReady
 from service.problems import echo
+from service.readiness import obstacles
 from service.repository import Repository, Served
 from service.v2 import metadata
 from service.v2.compression import SHORTEST, accepted, compress, decompress
 from service.v2.infer import decode, encode, infer
+from service.v2.operator import ACTIONS, authorise, check_parameters
 from service.v2.replies import (
     JSON,
     Header,
@@ -32,7 +34,6 @@ from service.v2.replies import (
 from service.v2.request import InferRequest
 from service.v2.statistics import Statistics
 from service.v2.tensors import refuse
-from service.versions import control
 from service.versions.line import Line
 
 JSON_SIZE = b"inference-header-content-length"
@@ -114,9 +115,7 @@ async def live(_: Call) -> Reply:
 
 async def ready(call: Call) -> Reply:
     """Whether every model is ready, as /readyz."""
-    if call.state.draining:
-        return failure(503, "the service is shutting down")
-    if reasons := call.repository.not_ready():
+    if reasons := obstacles(call.state):
         return failure(503, "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
     return json_reply({"live": True, "ready": True})
 
@@ -131,25 +130,19 @@ async def index(call: Call) -> Reply:
 
 async def load(call: Call) -> Reply:
     """Take up what lies in a model's folder; an operator's call."""
-    return await _controlled(call, control.load)
+    return await _controlled(call, "load")
 
 
 async def unload(call: Call) -> Reply:
     """Answer no more calls to a model; an operator's call."""
-    return await _controlled(call, control.unload)
+    return await _controlled(call, "unload")
 
 
-async def _controlled(call: Call, act: Callable[[Repository, str], None]) -> Reply:
-    key = call.state.settings.admin_key
-    if key is None:
-        raise Unsupported("loading and unloading are off: the service has no FORETELL_ADMIN_KEY")
-    scheme, _, sent = (header(call.scope, b"authorization") or "").partition(" ")
-    control.authorise(key, sent if scheme.lower() == "bearer" else None)
-    body = await call.small_body()
-    parameters = body.get("parameters") or {}
-    if parameters.keys() - {"unload_dependents"} if isinstance(parameters, dict) else True:
-        raise Unsupported("a model is loaded as it lies in its folder: no parameters")
-    await asyncio.to_thread(act, call.repository, call.name)
+async def _controlled(call: Call, action: str) -> Reply:
+    authorise(call.state.settings, header(call.scope, b"authorization"))
+    parameters = (await call.small_body()).get("parameters") or {}
+    check_parameters(parameters if isinstance(parameters, dict) else [echo(parameters)])
+    await asyncio.to_thread(ACTIONS[action], call.repository, call.name)
     return json_reply({})
 
 

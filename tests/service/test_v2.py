@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from service.app import create_app
 from service.contract import Tensor
 from service.errors import InvalidPayload, PayloadTooLarge, Unsupported
+from service.metrics.board import Board
 from service.predictor import Predictor
 from service.settings import Settings
 from service.tasks import TASKS
@@ -20,7 +21,7 @@ from service.v2.compression import accepted, decompress
 from service.v2.infer import Timing, encode
 from service.v2.request import MOST_PARTS, InferRequest, RequestedOutput
 from service.v2.routes import CONTROL_PATHS, MODEL_PATHS, PATHS
-from service.v2.statistics import MOST_BATCH_SIZES, ModelStatistics
+from service.v2.statistics import BATCHES, INFERRED, MOST_BATCH_SIZES, ModelStatistics
 from service.v2.tensors import cast, check_shape, from_bytes, from_json
 from tests.artifacts import write_artifact
 from tests.service.test_service import overflowing_graph
@@ -326,9 +327,11 @@ def test_decompression_stops_at_the_limit() -> None:
 
 def test_statistics_of_batch_sizes_do_not_grow_without_end() -> None:
     """A caller chooses the size; beyond so many, only the sums count it."""
-    counts = ModelStatistics()
+    board = Board()
+    counts = ModelStatistics(board, "heart", "1")
     for rows in range(1, MOST_BATCH_SIZES + 100):
         counts.succeeded(Timing(rows, 1, 1, 1, rows), 5)
-    assert len(counts.batches) == MOST_BATCH_SIZES
-    assert counts.success.count == MOST_BATCH_SIZES + 99
-    assert counts.queue.ns == 2 * counts.success.count
+    assert len(board.totals(BATCHES)) == MOST_BATCH_SIZES
+    total = dict(zip(INFERRED.columns, board.total(INFERRED, "heart", "1"), strict=True))
+    assert total["executions"] == total["success_count"] == MOST_BATCH_SIZES + 99
+    assert total["queue_ns"] == 2 * total["success_count"]
