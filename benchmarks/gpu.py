@@ -2,9 +2,9 @@
 
     python -m benchmarks.gpu [MODEL ...] [--batches 1 8 32 128 512 4096] [--seconds 0.3]
 
-And what the service makes of each device, by the rule that it follows when it loads a model: where a
-row is computed, and whether callers share runs. Runs anywhere: where there is no GPU, it says so and
-measures the CPU alone. Without models named it measures all and writes results/gpu.json.
+And what the service makes of each device, by the rule that it follows when it loads a model: where
+a row is computed, and whether callers share runs. Runs anywhere: where there is no GPU, it says so
+and measures the CPU alone. Without models named it measures all and writes results/gpu.json.
 """
 
 import argparse

@@ -35,7 +35,8 @@ def test_what_the_service_decides_is_by_its_own_rule(artifact: Artifact) -> None
     assert float(us) > 0
     # A graph of a few nodes is far quicker than a thread can be woken.
     assert alone == "on the event loop"
-    assert (float(pays) >= round(PAYS, 2)) is shared.startswith("on the event loop")
+    assert shared == "no" or float(pays) >= PAYS
+    assert float(pays) <= PAYS or shared.startswith("on the event loop, up to")
 
 
 def test_bound_tensors_give_the_answers_of_a_plain_run(artifact: Artifact) -> None:
