@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from tests.browser.conftest import Scheme, Visit
 from tests.browser.looks import check_accessibility, check_width, picture
-from tests.browser.strokes import ONE, SEVEN, Points, draw, draw_with_finger
+from tests.browser.strokes import ONE, SEVEN, Points, draw, draw_with_finger, draw_with_pen
 from training.datasets import load_mnist
 
 if TYPE_CHECKING:
@@ -132,6 +132,14 @@ def test_a_finger_draws_and_does_not_scroll(visit: Visit) -> None:
     answer(page).get_by_text("7", exact=True).wait_for()
     assert page.evaluate("scrollY") == before
     page.get_by_role("button", name="Take a photograph").wait_for()
+
+
+def test_a_pen_draws(page: "Page") -> None:
+    """A stylus on a tablet."""
+    page.evaluate("addEventListener('pointerdown', (e) => { window.kind = e.pointerType })")
+    draw_with_pen(page, SEVEN)
+    answer(page).get_by_text("7", exact=True).wait_for()
+    assert page.evaluate("window.kind") == "pen"
 
 
 def test_the_keyboard_draws_too(page: "Page") -> None:
