@@ -61,7 +61,7 @@ async def in_process(served: Served, row: NDArray[Any]) -> list[str]:
 
     queue = Queue(mode="on")
     batching = measured(served.predictor, row[0], served.row_us, INLINE_US, "on")
-    batcher = Batcher(served.card.name, served.predictor, batching, queue)
+    batcher = Batcher(served.card.name, served.predictor, batching, queue, served.queued)
     one, many = np.ascontiguousarray(row), min(USUAL, batcher.most)
     times: dict[str, list[float]] = {"alone": [], "shared": []}
     for _ in range(TURNS):
