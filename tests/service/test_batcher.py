@@ -96,7 +96,7 @@ def test_every_caller_gets_his_own_answer_in_time_or_a_reason(
     chance = random.Random(seed)
     predictor = Doubling(lambda: chance.random() < failing)
     counts = Row.alone(QUEUED)
-    queue = {"rows": waiting, "seconds": 1.0, "delay": delay}
+    queue: dict[str, Any] = {"rows": waiting, "seconds": 1.0, "delay": delay}
     batcher = batcher_of(predictor, on_loop=on_loop, counts=counts, **queue)
     ends: list[str] = []
 
