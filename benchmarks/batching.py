@@ -99,8 +99,9 @@ def by_http(
     path = f"/v1/{served.task.name}/predict?model={served.card.name}"
     loads: dict[str, list[Load]] = {mode: [] for mode in MODES}
     spent: dict[str, list[float]] = {mode: [] for mode in MODES}
-    for _ in range(rounds):
-        for mode, service in services.items():
+    for number in range(rounds):
+        for mode in MODES if number % 2 else MODES[::-1]:
+            service = services[mode]
             url, before = f"http://127.0.0.1:{service.port}{path}", cpu_seconds(service.pid)
             load = drive(url, body, kind, connections=connections, seconds=seconds)
             loads[mode].append(load)
