@@ -335,3 +335,22 @@ def test_statistics_of_batch_sizes_do_not_grow_without_end() -> None:
     total = dict(zip(INFERRED.columns, board.total(INFERRED, "heart", "1"), strict=True))
     assert total["success_count"] == MOST_BATCH_SIZES + 99
     assert total["queue_ns"] == 2 * total["success_count"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "systemsharedmemory/status",
+        "cudasharedmemory/region/x/register",
+        "logging",
+        "trace/setting",
+        "models/heart/trace/setting",
+        "models/heart/versions/1/generate_stream",
+    ],
+)
+def test_extensions_that_are_not_offered_are_501(client: TestClient, path: str) -> None:
+    """Clients of Triton know them; what nobody knows is 404."""
+    for method in ("GET", "POST"):
+        answer = client.request(method, f"/v2/{path}")
+        assert (answer.status_code, list(answer.json())) == (501, ["error"])
+    assert client.get(f"/v2/un{path}").status_code == 404
