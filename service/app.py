@@ -27,13 +27,14 @@ from service.problems import (
     MEDIA_TYPE,
     Problem,
     problem,
-    problem_of,
     problem_response,
+    refusal,
 )
 from service.repository import Repository
-from service.routes import control, health, home, metrics, models
+from service.routes import control, health, metrics, models
 from service.routes.batch import Places, batch_path, batch_router
 from service.routes.explain import explain_router
+from service.routes.playground import playground_router
 from service.routes.predict import predict_router
 from service.settings import Settings
 from service.task import TabularTask
@@ -80,7 +81,9 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     Its lifespan loads the models in a thread, so that /livez answers at once.
     """
     board = Board(place.counted, place.number) if place and place.counted else Board()
-    repository = Repository(settings.models_dir, TASKS, settings.device, settings.policy, board)
+    repository = Repository(
+        settings.models_dir, TASKS, settings.device, settings.policy, board, settings.queue
+    )
     told = False
 
     def looked() -> None:
@@ -115,21 +118,16 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         for route in router.routes
         if isinstance(route, APIRoute)
     }
+    context = Middleware(RequestContext, requests=Requests(board, known))
+    elsewhere = frozenset(batch_path(task) for task in tables)
+    limit = Middleware(BodyLimit, limit=settings.max_body_bytes, elsewhere=elsewhere)
     # FastAPI's own docs load their scripts from elsewhere: a blank page in a closed network.
     app = FastAPIOffline(
         title="Foretell",
         version=version("foretell"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        middleware=[
-            Middleware(RequestContext, requests=Requests(board, known)),
-            Middleware(OpenInference),
-            Middleware(
-                BodyLimit,
-                limit=settings.max_body_bytes,
-                elsewhere=frozenset(batch_path(task) for task in tables),
-            ),
-        ],
+        middleware=[context, Middleware(OpenInference), limit],
     )
     app.state.board = board
     app.state.repository = repository
@@ -144,28 +142,28 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         app.include_router(router, responses=_documented(404, 406, 408, 413, 415, 422, 503))
     for router in explain:
         app.include_router(router, responses=_documented(400, 404, 409, 413, 415, 422, 503))
-    app.include_router(models.router, responses=_documented(404))
+    app.include_router(models.router, responses=_documented(404, 503))
     if settings.admin_key:
         app.include_router(control.router, responses=_documented(403, 404, 409, 503))
     app.include_router(declared_router())
     app.include_router(health.router)
     if settings.metrics:
         app.include_router(metrics.router)
-    app.include_router(home.router)
+    app.include_router(playground_router())
     app.add_exception_handler(errors.ForetellError, _foretell_error)
     app.add_exception_handler(HTTPException, _http_error)
     if not any(name.startswith(("OTEL_", "FASTAPI_OTEL_")) for name in os.environ):
         # FastAPIOffline is a function: there is no class to inherit from.
         app.__class__ = Foretell
         assert isinstance(app, Foretell)
-        app.direct_calls = DirectCalls(direct_answers(predict), app.user_middleware)
+        app.direct_calls = DirectCalls(direct_answers(predict), [context, limit])
     _add_problem_schema(app)
     return app
 
 
 async def _foretell_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.ForetellError)
-    return problem_response(problem_of(error, request.state.request_id))
+    return refusal(error, request.state.request_id)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

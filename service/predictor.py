@@ -2,8 +2,8 @@
 
 import ctypes
 import statistics
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -71,12 +71,18 @@ class Predictor:
         """The execution provider in use, not the one asked for."""
         return str(self._session.get_providers()[0])
 
-    def predict(self, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Run the graph on N rows; every output by its name."""
+    def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
+        """Run the graph on N rows; every output by its name.
+
+        On CUDA as `bucket` rows, if that is more: each new shape costs it a search for kernels.
+        """
         start = perf_counter()
+        rows = len(batch)
+        if rows < bucket and self.provider == CUDA:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], bucket - rows, axis=0)])
         results = self._session.run(self._names, {self._input: batch})
-        self.computed.add(1, len(batch), perf_counter() - start)
-        return dict(zip(self._names, results, strict=True))
+        self.computed.add(1, rows, perf_counter() - start)
+        return {name: array[:rows] for name, array in zip(self._names, results, strict=True)}
 
     def predict_row(self, values: ArrayLike | Sequence[float | None]) -> dict[str, NDArray[Any]]:
         """Run the graph on one row, without making a single array: every output by its name.
@@ -131,12 +137,12 @@ class Predictor:
 
     def row_us(self, row: NDArray[Any]) -> float:
         """Median microseconds of one row, of a few dozen runs."""
-        times = []
-        for _ in range(30):
-            start = perf_counter()
-            self.predict_row(row)
-            times.append(perf_counter() - start)
-        return statistics.median(times) * 1e6
+        return _median_us(partial(self.predict_row, row), 30)
+
+    def batch_us(self, batch: NDArray[Any]) -> float:
+        """Median microseconds of a batch, of a few runs after the one that warms it up."""
+        self.predict(batch)
+        return _median_us(partial(self.predict, batch), 7)
 
 
 class BoundRow:
@@ -149,6 +155,15 @@ class BoundRow:
         binding.bind_ortvalue_input(row.name, ort.OrtValue.ortvalue_from_numpy(self.input))
         for name, array in self.outputs.items():
             binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
+
+
+def _median_us(run: Callable[[], object], times: int) -> float:
+    taken = []
+    for _ in range(times):
+        start = perf_counter()
+        run()
+        taken.append(perf_counter() - start)
+    return statistics.median(taken) * 1e6
 
 
 def _one(tensor: Tensor) -> NDArray[Any]:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi import Response
 from pydantic import BaseModel, Field
 
 from service import errors
-from service.errors import FieldProblem, ForetellError, InvalidPayload, InvalidRows
+from service.errors import FieldProblem, ForetellError, InvalidPayload, InvalidRows, QueueError
 
 MEDIA_TYPE = "application/problem+json"
 # RFC 9110's names, which Python has from 3.13 on.
@@ -44,6 +45,8 @@ STATUS: dict[type[ForetellError], int] = {
     errors.UnwritableTable: 500,
     errors.NotExplainable: 409,
     errors.ExplanationsBusy: 503,
+    errors.QueueFull: 503,
+    errors.QueuedTooLong: 503,
     errors.SettingsError: 500,
 }
 
@@ -119,6 +122,17 @@ def rows_problem(error: InvalidRows, request_id: str) -> RowsProblem:
     return RowsProblem(**facts, errors=rows, count=error.count)
 
 
+def refusal(error: ForetellError, request_id: str) -> Response:
+    """A domain error as an HTTP answer."""
+    headers = {"Retry-After": retry_after(error)} if isinstance(error, QueueError) else None
+    return problem_response(problem_of(error, request_id), headers)
+
+
+def retry_after(error: ForetellError) -> str:
+    """Whole seconds after which it is worth trying again, for a header."""
+    return str(max(1, ceil(error.retry_seconds)) if isinstance(error, QueueError) else 1)
+
+
 def problem_response(body: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """A problem as an HTTP answer; 503 says when to come back."""
     retry = {"Retry-After": "1"} if body.status == 503 else {}
@@ -184,7 +198,7 @@ def echo(value: object) -> str:
         case bytes():
             text = f"{len(value)} bytes"
         case int() | float():
-            text = f"{value:g}" if isinstance(value, float) else _digits(value)
+            text = f"{value:.10g}" if isinstance(value, float) else _digits(value)
         case _:
             text = repr(value)
     return text if len(text) <= LONGEST_ECHO else text[: LONGEST_ECHO - 1] + "…"

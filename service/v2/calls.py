@@ -4,20 +4,22 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from math import inf
 from typing import Any
 
+from numpy.typing import NDArray
 from pydantic_core import from_json
 from starlette.datastructures import State
 from starlette.types import Receive, Scope
 
+from service.direct import unless_gone
 from service.errors import ModelNotReady
 from service.problems import echo
 from service.readiness import obstacles
-from service.repository import INLINE_US, Repository, Served
+from service.repository import Repository, Served
 from service.v2 import metadata
 from service.v2.compression import SHORTEST, accepted, compress, decompress
-from service.v2.infer import Timing, decode, encode, infer, quick
+from service.v2.infer import decode, encode, infer
 from service.v2.operator import ACTIONS, authorise, check_parameters
 from service.v2.replies import (
     JSON,
@@ -29,6 +31,7 @@ from service.v2.replies import (
     read_body,
     size_header,
 )
+from service.v2.request import InferRequest
 from service.v2.statistics import Statistics
 from service.v2.tensors import refuse
 from service.versions.line import Line
@@ -175,10 +178,7 @@ async def all_statistics(call: Call) -> Reply:
 
 
 async def model_infer(call: Call) -> Reply:
-    """Inference, with JSON or binary tensors.
-
-    On the event loop if it is quick, else in a thread.
-    """
+    """Inference, with JSON or binary tensors."""
     served = call.served()
     counts = call.statistics.of(served)
     body = await call.body()
@@ -188,16 +188,16 @@ async def model_infer(call: Call) -> Reply:
         packed = header(call.scope, b"content-encoding")
         json_size = size_header(call.scope, JSON_SIZE)
 
-        def answer() -> tuple[Reply, Timing]:
+        def read() -> tuple[InferRequest, NDArray[Any]]:
             plain = body if packed is None else decompress(body, packed, call.limit)
-            read = partial(decode, served.predictor, plain, json_size)
-            (json, data), timing = infer(served, read, partial(encode, served))
-            return _reply(json, data, coding), timing
+            return decode(served.predictor, plain, json_size)
 
-        if packed is None and quick(served, len(body), INLINE_US):
-            reply, timing = answer()
-        else:
-            reply, timing = await asyncio.to_thread(answer)
+        def word(*answer: Any) -> Reply:
+            return _reply(*encode(served, *answer), coding)
+
+        # How much a packed body holds is not known beforehand.
+        work = infer(served, len(body) if packed is None else inf, read, word)
+        reply, timing = await (unless_gone(call.receive, work) if served.waits else work)
     except Exception:
         counts.failed(time.perf_counter_ns() - start)
         raise

@@ -19,10 +19,10 @@ from service.errors import ForetellError, ModelNotReady, UnknownService
 from service.metrics.requests import Calls
 from service.problems import STATUS
 from service.readiness import obstacles
-from service.repository import INLINE_US, Repository, Served
+from service.repository import Repository, Served
 from service.v2 import metadata
 from service.v2.definitions import methods
-from service.v2.infer import Timing, infer, quick
+from service.v2.infer import infer
 from service.v2.messages import decode, encode, parse
 from service.v2.operator import ACTIONS, authorise, check_parameters
 from service.v2.statistics import Statistics
@@ -111,18 +111,13 @@ class Inference:
         )
         counts, start = self._statistics.of(served), time.perf_counter_ns()
         read = partial(decode, request, served.predictor.input)
-        work = partial(infer, served, read, partial(encode, served))
         try:
-            answer: tuple[Any, Timing]
-            if quick(served, request.ByteSize(), INLINE_US):
-                answer = work()
-            else:
-                answer = await asyncio.to_thread(work)
+            answer, timing = await infer(served, request.ByteSize(), read, partial(encode, served))
         except Exception:
             counts.failed(time.perf_counter_ns() - start)
             raise
-        counts.succeeded(answer[1], time.perf_counter_ns() - start)
-        return answer[0]
+        counts.succeeded(timing, time.perf_counter_ns() - start)
+        return answer
 
     async def _controlled(self, action: str, request: Any, sent: Mapping[str, Any]) -> Any:
         authorise(self._state.settings, sent.get("authorization"))

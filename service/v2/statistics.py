@@ -22,7 +22,8 @@ def _columns(durations: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{name}_{column}" for name in durations for column in ("count", "ns"))
 
 
-INFERRED = Kind("inferred", ("model", "version"), ("rows", *_columns(DURATIONS)))
+# Executions are runs of the session; calls may share one.
+INFERRED = Kind("inferred", ("model", "version"), ("rows", "executions", *_columns(DURATIONS)))
 LAST = Kind("last", ("model", "version"), ("ms",))
 BATCHES = Kind("batches", ("model", "version", "rows"), _columns(PARTS))
 
@@ -40,14 +41,15 @@ class ModelStatistics:
         """One more answer, after so many nanoseconds; what was not work was waiting."""
         work = (1, timing.input, 1, timing.infer, 1, timing.output)
         waited = max(0, ns - timing.input - timing.infer - timing.output)
-        self._counts.add(timing.rows, 1, ns, 0, 0, 1, waited, *work)
+        size = timing.executed
+        self._counts.add(timing.rows, bool(size), 1, ns, 0, 0, 1, waited, *work)
         self._look_at_the_clock()
-        if timing.rows in self._batches or len(self._batches) < MOST_BATCH_SIZES:
-            self._of_size(timing.rows).add(*work)
+        if size and (size in self._batches or len(self._batches) < MOST_BATCH_SIZES):
+            self._of_size(size).add(*work)
 
     def failed(self, ns: int) -> None:
         """One more refusal or failure."""
-        self._counts.add(0, 0, 0, 1, ns)
+        self._counts.add(0, 0, 0, 0, 1, ns)
         self._look_at_the_clock()
 
     def _look_at_the_clock(self) -> None:
@@ -76,7 +78,7 @@ class Statistics:
     def shown(self, served: Served) -> dict[str, Any]:
         """One version's `$model_stat`. No answer here comes from a cache."""
         key = served.card.name, served.card.version
-        rows, *counted = self._board.total(INFERRED, *key)
+        rows, executions, *counted = self._board.total(INFERRED, *key)
         shown = _durations(DURATIONS, counted)
         last = [place[key][0] for place in self._board.by_place(LAST) if key in place]
         return {
@@ -84,7 +86,7 @@ class Statistics:
             "version": key[1],
             "last_inference": int(max(last, default=0)),
             "inference_count": int(rows),
-            "execution_count": shown["success"]["count"],
+            "execution_count": int(executions),
             "inference_stats": shown | _durations(("cache_hit", "cache_miss"), [0.0] * 4),
             "batch_stats": [
                 {"batch_size": size} | _durations(PARTS, counted)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from service.artifact import versions
+from service.artifact import Card, read_artifact, versions
 from service.errors import ArtifactError, ModelNotReady, UnknownModel
 from service.metrics.board import Board
 from service.versions.labels import Labels, read_labels
@@ -123,6 +123,22 @@ class Line:
         if wanted in self.labels.root:
             raise ModelNotReady(asked, f"the label points at version {number}, which is not there")
         raise UnknownModel(asked, [f"{self.name}/{known}" for known in self.choices])
+
+    def card(self, wanted: str) -> Card:
+        """The card of a version by number or label, whether it answers or lies on disk only.
+
+        Raises UnknownModel, or ModelNotReady if what lies there is no card.
+        """
+        number = self.labels.versions.get(wanted, wanted)
+        if served := self.loaded.get(number):
+            return served.card
+        asked = f"{self.name}/{wanted}"
+        if number not in self._found:
+            raise UnknownModel(asked, [f"{self.name}/{found}" for found in self._found])
+        try:
+            return read_artifact(self.folder.parent, self.name, number).card
+        except ArtifactError as error:
+            raise ModelNotReady(asked, str(error)) from error
 
     def close(self) -> None:
         """Let go of every session."""

@@ -122,9 +122,9 @@ class Shadowed(Predictor):
         vars(self).update(vars(shadow.first.predictor))
         self._shadow = shadow
 
-    def predict(self, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
         """As Predictor."""
-        outputs = super().predict(batch)
+        outputs = super().predict(batch, bucket)
         self._shadow.offer(batch, outputs)
         return outputs
 

@@ -171,6 +171,8 @@ def test_versions_loads_and_refusals_are_followed(client: TestClient, models: Pa
 def test_canaries_and_shadows_are_counted(client: TestClient, models: Path) -> None:
     """The share that each version answers; how the shadow agrees, and by how much it differs."""
     publish(models, "2")
+    gauge = "foretell_model_answering_workers"
+    wait_until(lambda: value(scrape(client), gauge, model="heart", version="2") == 1)
     label(models, stable="1", canary={"version": "2", "weight": 0.5})
     wait_until(lambda: "canary" in client.get("/v1/models/heart").json()["canaries"])
     answered = [client.post(ROUTE, json=ROW).json()["model"]["version"] for _ in range(40)]

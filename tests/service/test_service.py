@@ -174,11 +174,3 @@ def test_docs_need_nothing_from_elsewhere(client: TestClient) -> None:
     for file in files:
         assert file.startswith("/")
         assert client.get(file).status_code == 200
-
-
-def test_front_page_links_what_there_is(client: TestClient) -> None:
-    """A person who opens the address finds the docs."""
-    page = client.get("/")
-    assert page.headers["content-type"].startswith("text/html")
-    assert 'href="docs"' in page.text
-    assert "/v1/digits/predict" in page.text

@@ -187,7 +187,7 @@ class Stuck(Predictor):
         vars(self).update(vars(predictor))
         self._may = may
 
-    def predict(self, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
         """As Predictor, late."""
         assert self._may.wait(timeout=30)
         return super().predict(batch)

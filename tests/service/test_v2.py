@@ -19,7 +19,7 @@ from service.predictor import Predictor
 from service.settings import Settings
 from service.tasks import TASKS
 from service.v2.compression import accepted, decompress
-from service.v2.infer import Timing, encode, run
+from service.v2.infer import Timing, encode
 from service.v2.request import MOST_PARTS, InferRequest, RequestedOutput
 from service.v2.routes import CONTROL_PATHS, MODEL_PATHS, PATHS
 from service.v2.statistics import (
@@ -187,7 +187,7 @@ def test_the_docs_list_every_path(client: TestClient) -> None:
 def test_data_go_out_without_a_copy(client: TestClient) -> None:
     """What is sent behind the JSON are the bytes that the session answered with."""
     served = client.app.state.repository.get("heart")  # type: ignore[attr-defined]
-    outputs = run(served, np.zeros((3, FEATURES), np.float32))
+    outputs = served.predictor.predict(np.zeros((3, FEATURES), np.float32))
     wanted = [RequestedOutput("probability", binary=True)]
     _, (data,) = encode(served, InferRequest(None, (), (), binary=True), wanted, outputs)
     assert np.shares_memory(np.frombuffer(data, np.uint8), outputs["probability"])
@@ -337,10 +337,10 @@ def test_statistics_of_batch_sizes_do_not_grow_without_end() -> None:
     counted = board.Board()
     counts = ModelStatistics(counted, "heart", "1")
     for rows in range(1, MOST_BATCH_SIZES + 100):
-        counts.succeeded(Timing(rows, 1, 1, 1), 5)
+        counts.succeeded(Timing(rows, 1, 1, 1, rows), 5)
     assert len(counted.totals(BATCHES)) == MOST_BATCH_SIZES
     total = dict(zip(INFERRED.columns, counted.total(INFERRED, "heart", "1"), strict=True))
-    assert total["success_count"] == MOST_BATCH_SIZES + 99
+    assert total["executions"] == total["success_count"] == MOST_BATCH_SIZES + 99
     assert total["queue_ns"] == 2 * total["success_count"]
 
 
@@ -351,7 +351,7 @@ def test_statistics_are_those_of_all_workers(client: TestClient) -> None:
     app: Any = client.app
     served = app.state.repository.get("heart")
     for each in boards:
-        Statistics(each).of(served).succeeded(Timing(3, 10, 20, 30), 100)
+        Statistics(each).of(served).succeeded(Timing(3, 10, 20, 30, 3), 100)
     Statistics(boards[1]).of(served).failed(7)
     for each in boards:
         shown = Statistics(each).shown(served)

@@ -1,0 +1,1 @@
+"""The playground: HTML, CSS and JavaScript as they are sent, without a build step."""

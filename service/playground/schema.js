@@ -1,0 +1,40 @@
+/** What the service offers, read from its own OpenAPI schema. */
+
+/** The tasks, pictures first: {name, title, kind: "pictures" | "row", predict, batch}. */
+export function tasksOf(schema) {
+  const tasks = Object.entries(schema.paths).flatMap(([path, { post }]) => {
+    const name = /^\/v1\/([^/]+)\/predict$/.exec(path)?.[1];
+    if (!name || !post) return [];
+    const takes = post.requestBody.content;
+    return {
+      name,
+      title: post.summary.split(": ")[0],
+      kind: "multipart/form-data" in takes ? "pictures" : "row",
+      /** Its operation: requestBody, responses, description. */
+      predict: post,
+      /** Whether it scores whole tables. */
+      batch: `${path}/batch` in schema.paths,
+    };
+  });
+  return [...tasks.filter(isPictures), ...tasks.filter((task) => !isPictures(task))];
+}
+
+/** Follows a `$ref`, if there is one. */
+export function resolved(schema, node) {
+  if (!node?.$ref) return node;
+  const steps = node.$ref.slice(2).split("/");
+  return resolved(
+    schema,
+    steps.reduce((at, step) => at[step], schema),
+  );
+}
+
+/** What a call answers with: every schema that its 200 allows, resolved. */
+export function answersOf(schema, operation) {
+  const node = operation.responses["200"].content["application/json"].schema;
+  return (node.anyOf ?? [node]).map((one) => resolved(schema, one));
+}
+
+function isPictures({ kind }) {
+  return kind === "pictures";
+}
