@@ -18,6 +18,7 @@ EVERYTHING = (
     ["printed", "portfolio", "Whole portfolios", "--rows", "500000"],
     ["printed", "picture_uploads", "Pictures under load"],
     ["printed", "v2", "Open Inference Protocol"],
+    ["printed", "batching", "Callers that share runs"],
     ["gpu"],
     ["report"],
 )

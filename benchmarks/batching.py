@@ -31,11 +31,12 @@ from benchmarks.load import Load, drive, require_wrk
 from benchmarks.servers import Running, running
 from service.artifact import names, read_artifact
 from service.batcher import Batcher
-from service.batching import HANDOVER_US, PAYS, USUAL, Queue, measured
+from service.batching import HANDOVER_US, PAYS, USUAL, measured
 from service.repository import INLINE_US, Repository, Served
 from service.settings import Settings
 from service.task import TabularTask
 from service.tasks import TASKS
+from service.waiting import Queue
 from training.tables import markdown
 
 SERVE = [sys.executable, "-m", "service.cli", "serve", "--device", "cpu", "--port", "{port}"]
@@ -60,7 +61,7 @@ async def in_process(served: Served, row: NDArray[Any]) -> list[str]:
 
     queue = Queue(mode="on")
     batching = measured(served.predictor, row[0], served.row_us, INLINE_US, "on")
-    batcher = Batcher(served.card.name, served.predictor, batching, queue)
+    batcher = Batcher(served.card.name, served.predictor, batching, queue, served.queued)
     one, many = np.ascontiguousarray(row), min(USUAL, batcher.most)
     times: dict[str, list[float]] = {"alone": [], "shared": []}
     for _ in range(TURNS):
@@ -98,8 +99,9 @@ def by_http(
     path = f"/v1/{served.task.name}/predict?model={served.card.name}"
     loads: dict[str, list[Load]] = {mode: [] for mode in MODES}
     spent: dict[str, list[float]] = {mode: [] for mode in MODES}
-    for _ in range(rounds):
-        for mode, service in services.items():
+    for number in range(rounds):
+        for mode in MODES if number % 2 else MODES[::-1]:
+            service = services[mode]
             url, before = f"http://127.0.0.1:{service.port}{path}", cpu_seconds(service.pid)
             load = drive(url, body, kind, connections=connections, seconds=seconds)
             loads[mode].append(load)

@@ -2,8 +2,9 @@
 
     python -m benchmarks.gpu [MODEL ...] [--batches 1 8 32 128 512 4096] [--seconds 0.3]
 
-Runs anywhere: where there is no GPU, it says so and measures the CPU alone. Without models named it
-measures all and writes results/gpu.json.
+And what the service makes of each device, by the rule that it follows when it loads a model: where
+a row is computed, and whether callers share runs. Runs anywhere: where there is no GPU, it says so
+and measures the CPU alone. Without models named it measures all and writes results/gpu.json.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import math
 import statistics
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -19,8 +20,10 @@ import onnxruntime as ort
 
 from benchmarks.result import Table, write_result
 from benchmarks.ways import Answers, Batch, Prepare, Run, cpu_ways, cuda_ways
+from service import batching
 from service.artifact import Artifact, names, read_artifact
-from service.predictor import cuda_obstacle
+from service.predictor import Device, Predictor, cuda_obstacle
+from service.repository import INLINE_US
 from service.settings import Settings
 from training.tables import markdown
 
@@ -112,6 +115,22 @@ def parity_rows(artifact: Artifact, measured: Measured) -> list[list[str]]:
     return rows + [[card.name, way, "", "", reason] for way, reason in measured.refused.items()]
 
 
+def rule_rows(artifact: Artifact, devices: Sequence[Device]) -> list[list[str]]:
+    """What the service decides for a model on each device (service/batching.py)."""
+    lines, (rows, _) = [], artifact.golden()
+    for name in devices:
+        predictor = Predictor(artifact.model, name)
+        row_us = predictor.row_us(rows[0])
+        found = batching.measured(predictor, rows[0], row_us, INLINE_US, "auto")
+        alone = "on the event loop" if row_us <= INLINE_US else "on a thread"
+        shared = "on the event loop" if found.on_loop else "on a thread"
+        shared = f"{shared}, up to {found.buckets[-1]} rows" if found.on else "no"
+        lines.append(
+            [artifact.card.name, name, f"{row_us:,.1f}", alone, f"{found.pays:.2f}", shared]
+        )
+    return lines
+
+
 def speed_table(title: str, seconds: Mapping[str, Mapping[int, float]]) -> Table:
     """A line a batch size: milliseconds and rows per second of every way."""
     rows = []
@@ -154,7 +173,8 @@ def main() -> None:
     where = f"CPU columns only: {obstacle}." if obstacle else f"On {device()}."
     print(where, flush=True)
 
-    tables, lines, raw = [], [], {}
+    devices: tuple[Device, ...] = ("cpu",) if obstacle else ("cpu", "cuda")
+    tables, lines, decided, raw = [], [], [], {}
     for name in chosen.models or known:
         artifact = read_artifact(models_dir, name)
         ways = cpu_ways(artifact.model, artifact.card.contract)
@@ -162,6 +182,7 @@ def main() -> None:
             ways |= cuda_ways(artifact.model, artifact.card.contract)
         measured = measure(artifact, chosen.batches, chosen.seconds, ways)
         lines += parity_rows(artifact, measured)
+        decided += rule_rows(artifact, devices)
         title = f"{name}/{artifact.card.version}{verdict(measured) if obstacle is None else ''}"
         tables.append(speed_table(title, measured.seconds))
         print(f"\n{title}\n\n{markdown(tables[-1].head, tables[-1].rows)}", flush=True)
@@ -169,6 +190,10 @@ def main() -> None:
     head = ["model", "way", "largest distance", "tolerated", "golden answers"]
     tables.append(Table(title="Parity with the golden answers", head=head, rows=lines))
     print(f"\n{markdown(head, lines)}")
+    head = ["model", "device", "row, us", "a row alone", "pays", "shared runs"]
+    title = "What the service decides by what it measures at loading"
+    tables.append(Table(title=title, head=head, rows=decided))
+    print(f"\n{title}\n\n{markdown(head, decided)}")
     if chosen.models:
         return
     write_result(

@@ -16,10 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.batching import Batching, Queue
+from service.batching import Batching
 from service.errors import QueuedTooLong, QueueFull
+from service.metrics.board import Kind, Row
 from service.predictor import Predictor
 from service.task import Outputs
+from service.waiting import Queue
+
+QUEUED = Kind("queued", ("model", "version"), ("full", "late", "left"))
+"""Calls that got no answer from the queue: it was full, they waited too long, the caller left."""
+FULL, LATE, LEFT = range(3)
 
 
 @dataclass
@@ -50,8 +56,11 @@ class Batcher:
     is freed with the last of them.
     """
 
-    def __init__(self, name: str, predictor: Predictor, batching: Batching, queue: Queue) -> None:
-        self._name = name
+    def __init__(
+        self, name: str, predictor: Predictor, batching: Batching, queue: Queue, counts: Row
+    ) -> None:
+        """`name` is the model's, for messages; `counts` a row of QUEUED."""
+        self._name, self._counts = name, counts
         self.most = batching.buckets[-1]
         """Rows that one call may have."""
         self.on_loop = batching.on_loop
@@ -89,6 +98,7 @@ class Batcher:
         run raises, to everybody who was in it.
         """
         if self._calls and self.waiting + len(rows) > self._queue.rows:
+            self._counts.values[FULL] += 1
             raise QueueFull(self._name, self._queue.rows, self._seconds_to_go())
         loop = asyncio.get_running_loop()
         call = Call(rows, loop.time(), loop.create_future())
@@ -101,6 +111,7 @@ class Batcher:
             if call in self._calls:
                 self._calls.remove(call)
                 self._left(call)
+                self._counts.values[LEFT] += 1
             raise
 
     def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -136,6 +147,7 @@ class Batcher:
             if not call.answer.done():
                 late = QueuedTooLong(self._name, self._queue.seconds, self._seconds_to_go())
                 call.answer.set_exception(late)
+                self._counts.values[LATE] += 1
         if self._alarm:
             self._alarm.cancel()
             deadline = self._calls[0].came + self._queue.seconds

@@ -1,15 +1,14 @@
 """Whether callers of a model share its runs: measured when it is loaded. `batcher.py` does it."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.cores import cores
 from service.predictor import CPU, Predictor
-
-Mode = Literal["auto", "on", "off"]
+from service.waiting import Mode
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 """Rows of a run; of several sizes, so that on CUDA little of a batch is padding."""
@@ -24,20 +23,6 @@ HANDOVER_US = 5.0
 """What sharing a run on the event loop costs a row, as `benchmarks/batching.py` measures it."""
 LONGEST_US = 50_000.0
 """A run on a thread takes no longer than this, because all who come meanwhile wait for it."""
-
-
-@dataclass(frozen=True)
-class Queue:
-    """What may wait for one version of a model, in one process."""
-
-    rows: int = 1024
-    """Calls with more than these are refused; one that finds nobody waiting is not."""
-    seconds: float = 1.0
-    """A call that has waited so long is refused."""
-    delay: float = 0.0
-    """Seconds that the first waits for others to come."""
-    mode: Mode = "auto"
-    """`auto`: runs are shared where that pays."""
 
 
 @dataclass(frozen=True)

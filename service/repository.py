@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from service.artifact import Background, Card, names, read_artifact
-from service.batcher import Batcher
-from service.batching import Batching, Queue, measured
+from service.batcher import QUEUED, Batcher
+from service.batching import Batching, measured
 from service.errors import ArtifactError, UnknownModel
-from service.metrics.board import Board
+from service.metrics.board import Board, Row
 from service.predictor import COMPUTED, Device, Predictor
 from service.task import ModelRef, Outputs, TabularTask, Task, Values
 from service.versions.labels import read_labels
 from service.versions.line import Line
 from service.versions.policy import Policy
 from service.versions.trials import Trials
+from service.waiting import Queue
 
 log = structlog.get_logger("foretell")
 
@@ -58,6 +59,8 @@ class Served:
     """Whether callers share runs."""
     queue: Queue
     """What may wait, if they do."""
+    queued: Row
+    """Where it is counted what got no answer from there."""
     background: Background | None = None
     """What explanations compare with."""
 
@@ -97,7 +100,7 @@ class Served:
         """Where its callers share runs, if they do; their place is freed with this."""
         if not self.batching.on:
             return None
-        return Batcher(self.card.name, self.predictor, self.batching, self.queue)
+        return Batcher(self.card.name, self.predictor, self.batching, self.queue, self.queued)
 
     def shares(self, rows: int) -> bool:
         """Whether a call of so many rows is to share a run with others."""
@@ -287,8 +290,9 @@ class Repository:
         background, queue = artifact.background(), self.queue or Queue(mode="off")
         batching = measured(predictor, batch[0], row_us, INLINE_US, queue.mode)
         predictor.computed = self.board.row(COMPUTED, card.name, card.version)  # from here on
+        queued = self.board.row(QUEUED, card.name, card.version)
         load_ms = (time.perf_counter() - start) * 1000
-        return Served(task, card, predictor, load_ms, row_us, batching, queue, background)
+        return Served(task, card, predictor, load_ms, row_us, batching, queue, queued, background)
 
     def load_for(self, task: str, model: str | None = None) -> Served:
         """Load what calls to a task get that name no version; `model`: another of its models.

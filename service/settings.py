@@ -9,9 +9,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.batching import Mode, Queue
 from service.errors import FieldProblem, SettingsError
 from service.versions.policy import Policy, parse_policy
+from service.waiting import Mode, Queue
 
 PREFIX = "FORETELL_"
 # Read by other parts of Foretell (training, tests), so not misspelt settings of the service.
@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     queue_rows: int = Field(1024, ge=1)
     """Most rows that wait for a version of such a model, in each process; more get a 503."""
 
-    queue_seconds: float = Field(1.0, ge=0.1, le=300)
+    queue_seconds: float = Field(5.0, ge=0.1, le=300)
     """Longest that a call waits there; then it is refused with 503 rather than answered late."""
 
     drain_seconds: float = Field(0.0, ge=0, le=300)

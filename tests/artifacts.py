@@ -109,6 +109,28 @@ def graph_of(task: Task, bias: float = 0.0) -> onnx.ModelProto:
         nodes, constants = _tabular(task, bias)
     else:
         nodes, constants = _images(task, bias)
+    return _model(task, nodes, constants)
+
+
+def wide_graph_of(task: TabularTask, width: int = 3072) -> onnx.ModelProto:
+    """What `graph_of` answers, by way of a layer so wide that fetching its weights is the work.
+
+    Sixteen rows take it little longer than one.
+    """
+    nodes, constants = _tabular(task, 0.0)
+    (place,) = [at for at, node in enumerate(nodes) if node.op_type == "MatMul"]
+    nodes[place : place + 1] = [
+        helper.make_node("MatMul", ["filled", "weights"], ["narrow"]),
+        helper.make_node("Expand", ["narrow", "one_to_width"], ["wide"]),
+        helper.make_node("MatMul", ["wide", "mean"], ["mixed"]),
+        helper.make_node("ReduceMean", ["mixed"], ["column"], axes=[1], keepdims=1),
+    ]
+    constants["one_to_width"] = np.array([1, width], np.int64)
+    constants["mean"] = np.full((width, width), 1 / width, np.float32)
+    return _model(task, nodes, constants)
+
+
+def _model(task: Task, nodes: list[Any], constants: dict[str, NDArray[Any]]) -> onnx.ModelProto:
     contract = task.contract
     graph = helper.make_graph(
         nodes,

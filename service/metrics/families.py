@@ -16,6 +16,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from starlette.datastructures import State
 
+from service.batcher import QUEUED
 from service.metrics.board import Board, Key, Kind
 from service.metrics.models import STATES, WORKERS, note
 from service.metrics.requests import BOUNDS, GRPC, HTTP
@@ -53,6 +54,7 @@ class Metrics(Collector):
         yield from self._requests(GRPC, "gRPC calls", "method")
         yield from self._versions(repository)
         yield from self._computed()
+        yield from self._queued()
         yield from self._compared()
         yield from self._portfolios()
         yield from self._inferred()
@@ -142,6 +144,11 @@ class Metrics(Collector):
         yield from _by_name(COMPUTED, rows, texts)
         shared = {"calls": ("foretell_canary_calls", "Calls of no version while a canary has some")}
         yield from _by_name(SHARED, self._board.totals(SHARED), shared)
+
+    def _queued(self) -> Iterator[Metric]:
+        text = "Calls that left a model's queue unanswered: it was full, they were late, hung up"
+        rows = self._board.totals(QUEUED)
+        yield _by_column("foretell_queue_unanswered_calls", text, QUEUED, rows, "reason")
 
     def _compared(self) -> Iterator[Metric]:
         texts = {

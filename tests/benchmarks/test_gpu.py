@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from benchmarks.gpu import crossover, measure, parity_rows, speed_table
+from benchmarks.gpu import crossover, measure, parity_rows, rule_rows, speed_table
 from benchmarks.ways import CannotRun, bound, cpu_ways, plain, session
 from service.artifact import Artifact, read_artifact
+from service.batching import PAYS
 from service.predictor import CPU
 from service.tasks import TASKS
 from tests.artifacts import write_artifact
@@ -25,6 +26,17 @@ def test_every_batch_size_is_measured_and_repeats_the_golden_answers(artifact: A
     assert all(row[-1] == "repeated" for row in parity_rows(artifact, measured))
     table = speed_table("heart/1", measured.seconds)
     assert [row[0] for row in table.rows] == ["1", "70"]
+
+
+def test_what_the_service_decides_is_by_its_own_rule(artifact: Artifact) -> None:
+    """For every device: a row's time, where it is computed, whether callers share runs."""
+    ((model, device, us, alone, pays, shared),) = rule_rows(artifact, ["cpu"])
+    assert (model, device) == (artifact.card.name, "cpu")
+    assert float(us) > 0
+    # A graph of a few nodes is far quicker than a thread can be woken.
+    assert alone == "on the event loop"
+    assert shared == "no" or float(pays) >= PAYS
+    assert float(pays) <= PAYS or shared.startswith("on the event loop, up to")
 
 
 def test_bound_tensors_give_the_answers_of_a_plain_run(artifact: Artifact) -> None:

@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.batcher import Batcher
-from service.batching import Batching, Queue
+from service.batcher import QUEUED, Batcher
+from service.batching import Batching
 from service.errors import QueuedTooLong, QueueFull
+from service.metrics.board import Row
 from service.predictor import Predictor
+from service.waiting import Queue
 from tests.simulated import simulate
 
 BUCKETS = (1, 2, 4, 8, 16)
@@ -43,9 +45,15 @@ class Doubling(Predictor):
 
 
 def batcher_of(
-    predictor: Predictor, *, on_loop: bool = False, buckets: tuple[int, ...] = BUCKETS, **queue: Any
+    predictor: Predictor,
+    *,
+    on_loop: bool = False,
+    buckets: tuple[int, ...] = BUCKETS,
+    counts: Row | None = None,
+    **queue: Any,
 ) -> Batcher:
-    return Batcher("made-up", predictor, Batching(True, buckets, 2.0, on_loop), Queue(**queue))
+    batching = Batching(True, buckets, 2.0, on_loop)
+    return Batcher("made-up", predictor, batching, Queue(**queue), counts or Row.alone(QUEUED))
 
 
 def rows_of(*numbers: int) -> NDArray[np.float64]:
@@ -87,7 +95,9 @@ def test_every_caller_gets_his_own_answer_in_time_or_a_reason(
     """
     chance = random.Random(seed)
     predictor = Doubling(lambda: chance.random() < failing)
-    batcher = batcher_of(predictor, on_loop=on_loop, rows=waiting, seconds=1.0, delay=delay)
+    counts = Row.alone(QUEUED)
+    queue: dict[str, Any] = {"rows": waiting, "seconds": 1.0, "delay": delay}
+    batcher = batcher_of(predictor, on_loop=on_loop, counts=counts, **queue)
     ends: list[str] = []
 
     async def one(number: int) -> None:
@@ -114,6 +124,9 @@ def test_every_caller_gets_his_own_answer_in_time_or_a_reason(
     simulate(all_of_them(), lambda: chance.random() * run_seconds)
     assert len(ends) == callers
     assert batcher.waiting == 0
+    full, late, left = counts.values
+    assert (full, late) == (ends.count("QueueFull"), ends.count("QueuedTooLong"))
+    assert left <= ends.count("left")
     assert max(predictor.sizes, default=0) <= BUCKETS[-1]
     if not failing:
         assert "CannotCompute" not in ends

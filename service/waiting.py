@@ -1,0 +1,20 @@
+"""What may wait for a model whose runs are shared; apart, so that settings import nothing slow."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["auto", "on", "off"]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What may wait for one version of a model, in one process."""
+
+    rows: int = 1024
+    """Calls with more than these are refused; one that finds nobody waiting is not."""
+    seconds: float = 5.0
+    """A call that has waited so long is refused."""
+    delay: float = 0.0
+    """Seconds that the first waits for others to come."""
+    mode: Mode = "auto"
+    """`auto`: runs are shared where that pays."""
