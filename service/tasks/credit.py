@@ -83,11 +83,11 @@ class Client(Payload):
                 },
                 {
                     "title": "The last six months",
-                    "rows": MONTHS,
+                    "rows": [*MONTHS],
                     "columns": [
-                        {"title": "Repayment status", "fields": STATUSES},
-                        {"title": "Bill statement", "fields": BILLS},
-                        {"title": "Amount paid", "fields": PAYMENTS},
+                        {"title": "Repayment status", "fields": [*STATUSES]},
+                        {"title": "Bill statement", "fields": [*BILLS]},
+                        {"title": "Amount paid", "fields": [*PAYMENTS]},
                     ],
                 },
             ],

@@ -69,9 +69,9 @@ function scaleOf({ probability, threshold }, decision) {
 function remarksOf(answer, warnings) {
   return [
     answer.certainty === "uncertain" &&
-      h("p", { class: "notice" }, "Uncertain: at the coverage that the model's card states, it does not tell the two apart."),
+      h("p", { class: "notice" }, "Uncertain: at the coverage that its card states, the model does not settle on one answer."),
     answer.certainty === "decided" &&
-      h("p", { class: "quiet" }, "Decided, at the coverage that the model's card states."),
+      h("p", { class: "quiet" }, "Decided: at the coverage that its card states, the model settles on one answer."),
     answer.in_distribution === false &&
       h("p", { class: "warning" }, "This row is unlike those that the model learned from."),
     warnings.map((warning) => h("p", { class: "warning" }, warning)),
