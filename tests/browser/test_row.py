@@ -316,7 +316,7 @@ def test_doubts_are_shown(visit: Visit) -> None:
     assert beside.locator("xpath=..").get_attribute("id") in described.split()
     answer = page.locator(".answer").inner_text()
     assert "Uncertain" in answer
-    assert "unlike those" in answer
+    assert "Unlike the rows" in answer
     assert "Odd" in answer
     check_accessibility(page)
 

@@ -14,9 +14,9 @@ const MOST = 3;
 export function answerOf({ name, meanings }) {
   const said = h("p", { class: "said", role: "status" });
   const scale = h("div", { class: "scale" });
-  const remarks = h("div", { class: "remarks" });
+  const remarks = h("ul", { class: "remarks" });
   const model = h("p", { class: "quiet" });
-  const card = stated("Answer", [said, scale, remarks, model]);
+  const card = stated("Answer", [said, remarks, scale, model]);
   const { element, wait } = card;
   element.classList.add("answer");
   element.tabIndex = -1; // the focus goes there when what it was on is gone
@@ -66,14 +66,14 @@ function scaleOf({ probability, threshold }, decision) {
   );
 }
 
-function remarksOf(answer, warnings) {
+function remarksOf({ certainty, in_distribution: familiar }, warnings) {
+  const told = {
+    decided: "Decided, at the card's coverage",
+    uncertain: "Uncertain, at the card's coverage",
+  };
   return [
-    answer.certainty === "uncertain" &&
-      h("p", { class: "notice" }, "Uncertain: at the coverage that its card states, the model does not settle on one answer."),
-    answer.certainty === "decided" &&
-      h("p", { class: "quiet" }, "Decided: at the coverage that its card states, the model settles on one answer."),
-    answer.in_distribution === false &&
-      h("p", { class: "warning" }, "This row is unlike those that the model learned from."),
-    warnings.map((warning) => h("p", { class: "warning" }, warning)),
+    certainty && h("li", { class: certainty }, told[certainty]),
+    familiar === false && h("li", { class: "strange" }, "Unlike the rows it learned from"),
+    warnings.map((warning) => h("li", { class: "strange" }, warning)),
   ];
 }
