@@ -1,11 +1,15 @@
 """What is served: cards, versions, the provider in use."""
 
-from fastapi import APIRouter, Request
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from service.artifact import Card
 from service.repository import Repository
 from service.versions.line import Line, State
+from service.versions.shadow import COMPARED, Comparison
 
 
 class VersionSummary(BaseModel):
@@ -21,7 +25,7 @@ class VersionSummary(BaseModel):
 
 
 class ShadowSummary(BaseModel):
-    """A version that scores some calls unheard, and how it compares, in this process so far."""
+    """A version that scores some calls unheard, and how it compares, since the service started."""
 
     version: str
     share: float = Field(description="Of the calls that are answered by default")
@@ -34,11 +38,25 @@ class ShadowSummary(BaseModel):
     failed: int = Field(description="Calls that it could not score")
 
 
+class BatchingSummary(BaseModel):
+    """Rows of several callers in one run."""
+
+    on: bool
+    buckets: list[int] = Field(
+        description="Rows that runs are warmed up with; the last is the most of one run",
+        examples=[[1, 2, 4, 8, 16, 32, 64]],
+    )
+    pays: float = Field(description="How many times cheaper a row is in a shared run")
+
+
 class ModelSummary(BaseModel):
     """One model, whether it answers or not."""
 
     name: str
-    task: str | None = Field(None, description="What it answers, known once it has been loaded")
+    title: str | None = Field(None, description="In words; while it answers, as `task` is")
+    task: str | None = Field(
+        None, description="Whose calls it answers: `POST /v1/{task}/predict?model={name}`"
+    )
     ready: bool
     reason: str | None = Field(
         None, description="Why it is not ready, or why it does not answer as its labels say"
@@ -58,10 +76,13 @@ class ModelSummary(BaseModel):
     inline: bool | None = Field(
         None, description="Whether it answers on the event loop (small models) or in a thread"
     )
+    batching: BatchingSummary | None = Field(
+        None, description="Whether callers share runs of the model, as measured when it was loaded"
+    )
 
 
 class ModelDetail(ModelSummary):
-    """One model with the card of the version that answers."""
+    """One model with the card of the version that answers, or of the one asked for."""
 
     card: Card | None = None
 
@@ -80,24 +101,40 @@ async def list_models(request: Request) -> list[ModelSummary]:
 
 
 @router.get("/{name}")
-async def show_model(name: str, request: Request) -> ModelDetail:
+async def show_model(
+    name: str,
+    request: Request,
+    version: Annotated[
+        str | None,
+        Query(
+            description="Whose card, by its number or a label, whether it is served or lies on "
+            "disk only. By default that of the version that answers; all else is always of that."
+        ),
+    ] = None,
+) -> ModelDetail:
     """One model and its card: data, training, metrics, contract, intended use."""
     repository: Repository = request.app.state.repository
-    return detail_of(repository.line(name))
+    line = repository.line(name)
+    detail = detail_of(line)
+    if version is None:
+        return detail
+    card = await asyncio.to_thread(line.card, version)
+    return detail.model_copy(update={"card": card})
 
 
 def _shadow_of(line: Line) -> ShadowSummary | None:
     if (shadow := line.traffic.shadow) is None:
         return None
-    seen = shadow.seen
+    versions = shadow.first.card.version, shadow.second.card.version
+    seen = Comparison(*line.board.total(COMPARED, line.name, *versions))
     return ShadowSummary(
         version=shadow.second.card.version,
         share=shadow.share,
-        rows=seen.rows,
+        rows=int(seen.rows),
         agreement=seen.agreed / seen.rows if seen.rows else None,
         mean_absolute_difference=seen.difference / seen.rows if seen.rows else None,
-        dropped=seen.dropped,
-        failed=seen.failed,
+        dropped=int(seen.dropped),
+        failed=int(seen.failed),
     )
 
 
@@ -117,5 +154,7 @@ def detail_of(line: Line) -> ModelDetail:
     )
     if served is None:
         return detail
-    known = {"task": served.task.name, "card": served.card}
-    return detail.model_copy(update=served.facts | known)
+    card, facts = served.card, served.facts
+    facts["batching"] = BatchingSummary.model_validate(facts["batching"])
+    facts |= {"title": card.title, "task": card.task, "card": card}
+    return detail.model_copy(update=facts)

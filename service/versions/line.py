@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from service.artifact import versions
+from service.artifact import Card, read_artifact, versions
 from service.errors import ArtifactError, ModelNotReady, UnknownModel
+from service.metrics.board import Board
 from service.versions.labels import Labels, read_labels
 from service.versions.policy import Rule
-from service.versions.traffic import Traffic, shared_out
+from service.versions.traffic import SHARED, Traffic, shared_out
 from service.versions.trials import Trials
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Line:
     folder: Path
     rule: Rule
     trials: Trials
+    board: Board
     required: bool
     """Whether the service is not ready without it."""
     answering: "Served | None" = None
@@ -103,6 +105,8 @@ class Line:
     def get(self, request_id: str | None = None) -> "Served":
         """What calls get that name no version, by their id. Raises ModelNotReady."""
         if served := self.traffic.pick(request_id):
+            if self.traffic.canaries:
+                self.board.row(SHARED, self.name, served.card.version).add(1)
             return served
         raise ModelNotReady(self.name, self.problem or "it is being loaded")
 
@@ -119,6 +123,22 @@ class Line:
         if wanted in self.labels.root:
             raise ModelNotReady(asked, f"the label points at version {number}, which is not there")
         raise UnknownModel(asked, [f"{self.name}/{known}" for known in self.choices])
+
+    def card(self, wanted: str) -> Card:
+        """The card of a version by number or label, whether it answers or lies on disk only.
+
+        Raises UnknownModel, or ModelNotReady if what lies there is no card.
+        """
+        number = self.labels.versions.get(wanted, wanted)
+        if served := self.loaded.get(number):
+            return served.card
+        asked = f"{self.name}/{wanted}"
+        if number not in self._found:
+            raise UnknownModel(asked, [f"{self.name}/{found}" for found in self._found])
+        try:
+            return read_artifact(self.folder.parent, self.name, number).card
+        except ArtifactError as error:
+            raise ModelNotReady(asked, str(error)) from error
 
     def close(self) -> None:
         """Let go of every session."""
@@ -200,7 +220,7 @@ class Line:
         self.loaded, self.answering, self.problem = chosen, answering, problem
         before, self.traffic = (
             self.traffic,
-            shared_out(self.labels, chosen, answering, self.traffic),
+            shared_out(self.labels, chosen, answering, self.traffic, self.board),
         )
         if before.shadow and before.shadow is not self.traffic.shadow:
             before.shadow.close()

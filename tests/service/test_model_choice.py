@@ -167,6 +167,34 @@ def test_versions_states_and_labels_are_listed(versions: TestClient) -> None:
     assert listed["heart"]["states"] == heart["states"]
 
 
+def test_every_version_shows_its_card(versions: TestClient) -> None:
+    """By number or label, refused ones too; all else stays that of the version that answers."""
+
+    def shown(query: str) -> tuple[str, str | None]:
+        model = versions.get(f"/v1/models/{query}").json()
+        return model["card"]["version"], model["version"]
+
+    assert shown("heart") == ("2", "2")
+    assert shown("heart?version=1") == shown("heart?version=canary") == ("1", "2")
+    assert shown("heart-damaged?version=1") == ("1", None)
+    missing = versions.get("/v1/models/heart?version=7")
+    assert (missing.status_code, missing.json()["detail"]) == (
+        404,
+        "no model 'heart/7'; there are: heart/1, heart/2",
+    )
+    assert versions.get("/v1/models/heart?version=../heart/1").status_code == 404
+
+
+def test_the_list_names_titles_and_tasks(versions: TestClient) -> None:
+    """So that a client finds the models of a task; what does not answer has none."""
+    listed = {model["name"]: model for model in versions.get("/v1/models").json()}
+    assert (listed["heart-mlp16"]["title"], listed["heart-mlp16"]["task"]) == (
+        "Heart disease",
+        "heart",
+    )
+    assert listed["heart-damaged"]["task"] is None
+
+
 def test_the_choice_is_documented(client: TestClient) -> None:
     """As a query parameter of each task's route, with its 404."""
     paths = client.get("/openapi.json").json()["paths"]

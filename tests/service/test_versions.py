@@ -343,3 +343,15 @@ def test_a_new_model_is_served_and_never_takes_the_service_out_of_use(
     repository.refresh()
     with pytest.raises(UnknownModel, match="there are: heart"):
         repository.choose("heart", Choice("heart-new"))
+
+
+def test_a_card_can_be_read_of_versions_that_are_not_served(opened: Open, tmp_path: Path) -> None:
+    """From disk; what is no card, or a label without a version, is an error that says so."""
+    line = opened("1", "2", "3", old="1").line("heart")
+    assert states(opened())["2"] == "idle"
+    assert [line.card(wanted).version for wanted in ("2", "3", "old")] == ["2", "3", "1"]
+    (tmp_path / "heart" / "2" / "card.json").write_text("{}")
+    with pytest.raises(ModelNotReady, match=r"is not a card: name: Field required"):
+        line.card("2")
+    with pytest.raises(UnknownModel, match="there are: heart/1, heart/2, heart/3"):
+        line.card("4")

@@ -1,5 +1,92 @@
-import { h } from "../dom.js";
+/** Many rows: a file in, its scores at a glance, the scored file out. */
 
-export function mount(root) {
-  root.append(h("h1", {}, "Many rows"));
+import { aborted } from "../api.js";
+import { h, replace } from "../dom.js";
+import { failure, notice } from "../notices.js";
+import { resolved } from "../schema.js";
+import { callFor, callForFile, callForReason, cardsOf } from "./table/calls.js";
+import { chooser } from "./table/chooser.js";
+import { scoredFile } from "./table/download.js";
+import { refuseArrowFile } from "./table/formats.js";
+import { CutOff, score } from "./table/job.js";
+import { progress } from "./table/progress.js";
+import { results } from "./table/results.js";
+
+export function mount(root, { tasks, schema, api, argument }) {
+  const tables = tasks
+    .filter(({ batch }) => batch)
+    .map((task) => ({ ...task, payload: payloadOf(schema, task) }));
+  const chosen = chooser({ tables, first: argument, api, onFile: run, onChange: showCalls });
+  const way = progress(() => stop());
+  const found = h("div", { class: "panel" });
+  const calls = h("div", { class: "panel" });
+  let under = new AbortController();
+  let name = null;
+  root.append(
+    h("h1", {}, "Many rows"),
+    h("p", { class: "lead" }, "Drop a table, see how its rows score, and take the scored file with you."),
+    chosen.element,
+    ...way.elements,
+    found,
+    calls,
+  );
+  chosen.start();
+  return stop;
+
+  function stop() {
+    under.abort();
+  }
+
+  async function run(file) {
+    stop();
+    const { signal } = (under = new AbortController());
+    const options = { signal, onProgress: way.show };
+    const call = [chosen.task(), chosen.model(), file];
+    replace(found);
+    way.start();
+    try {
+      await refuseArrowFile(file);
+      name = file.name;
+      showCalls();
+      const started = performance.now();
+      const answer = await scored(call, options);
+      if (signal.aborted) return;
+      const seconds = (performance.now() - started) / 1000;
+      const saved = scoredFile({ file, blob: answer.blob, call: callForFile(...call), signal });
+      replace(found, results({ ...answer, name: file.name, seconds, download: saved }));
+      way.end(`${answer.summary.rows} rows are scored`);
+      document.getElementById("scored").focus({ preventScroll: true });
+    } catch (error) {
+      if (under.signal !== signal) return; // another file is on its way
+      way.end("");
+      if (aborted(error)) replace(found, notice("Cancelled: nothing was kept."));
+      else replace(found, h("h2", {}, `${file.name} was refused`), failure(error));
+    }
+  }
+
+  function showCalls() {
+    const task = chosen.task();
+    replace(calls, cardsOf(task, chosen.model(), name ?? `${task.name}-example.csv`));
+  }
+}
+
+/** The answers. Where they break off, the reason is found by a call that waits for the last row. */
+async function scored(call, options) {
+  try {
+    return await score(callFor(...call), options);
+  } catch (error) {
+    if (!(error instanceof CutOff)) throw error;
+  }
+  try {
+    await score(callForReason(...call), options);
+  } catch (error) {
+    if (!(error instanceof CutOff)) throw error;
+  }
+  throw new Error("The connection broke off. Is the service running? Try again.");
+}
+
+/** The schema of one row, the object that /predict takes. */
+function payloadOf(schema, { predict }) {
+  const node = predict.requestBody.content["application/json"].schema;
+  return (node.anyOf ?? [node]).map((kind) => resolved(schema, kind)).find((kind) => kind.properties);
 }

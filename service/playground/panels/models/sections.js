@@ -1,0 +1,198 @@
+/** The parts of a card, each as a section of its page. */
+
+import { h } from "../../dom.js";
+import { percent } from "../../format.js";
+import { tableOf } from "../../plot.js";
+import { saving } from "../table/download.js";
+import { calibration, histories, precisionRecall, roc, scores } from "./curves.js";
+import { confusion } from "./confusion.js";
+import { thresholds } from "./thresholds.js";
+import { METRICS, badge, facts, figures, link, microseconds, pageOf, section } from "./words.js";
+
+/** What it is for and what it is not, ahead of any figure. */
+export function purpose({ intended_use: use, limits, licence }) {
+  return section(
+    "purpose",
+    "Intended use and limits",
+    h("p", {}, use),
+    h("p", { class: "warning" }, h("strong", {}, "Limits: "), limits),
+    h("p", { class: "quiet" }, `Licence: ${licence}`),
+  );
+}
+
+/** How good it was on the test part, in numbers and pictures. */
+export function performance(card, names) {
+  const { curves, data, metrics, threshold, contract } = card;
+  const rows = Object.entries(metrics).map(([name, value]) => {
+    const [title, words] = METRICS[name] ?? [name, ""];
+    return [title, figures(value), words];
+  });
+  return section(
+    "performance",
+    "How good it is",
+    h("p", { class: "quiet" }, `Measured once on the exported graph, on ${data.rows.test?.toLocaleString("en") ?? "the"} test rows that it did not learn from.${contract.labels.length ? "" : ` Its answer is yes from a probability of ${threshold}.`}`),
+    h("div", { class: "metrics" }, tableOf({ caption: "Metrics on the test part", columns: ["metric", "value", "what it says"], rows, numbers: false })),
+    h(
+      "div",
+      { class: "columns figures" },
+      curves.roc.length > 0 && roc(card),
+      curves.precision_recall.length > 0 && precisionRecall(card),
+      curves.calibration.length > 0 && calibration(card),
+      curves.scores.length > 0 && scores(card, names),
+    ),
+    curves.confusion.length > 0 && confusion(card, names),
+    curves.scores.length > 0 && h(
+      "details",
+      {},
+      h("summary", {}, "What other thresholds would do"),
+      thresholds(curves.scores),
+    ),
+  );
+}
+
+/** How far single answers are to be trusted, where the card says so. */
+export function confidence({ confidence: said, contract }) {
+  if (!said) return null;
+  const { sets, familiar, seen } = said;
+  const pictures = contract.labels.length > 0;
+  return section(
+    "confidence",
+    "How far one answer is to be trusted",
+    h("p", {}, pictures
+      ? `A picture's set of classes is made to hold the truth in ${percent(sets.coverage)} of cases: every class with a probability of at least ${figures(sets.cutoff, 3)}.`
+      : `A row is decided if exactly one of yes and no has a probability of at least ${figures(sets.cutoff, 3)}: chosen so that ${percent(sets.coverage)} of sets hold the truth.`),
+    facts([
+      ["Coverage asked for", percent(sets.coverage)],
+      ["Coverage measured", `${percent(sets.measured)} of ${sets.measured_rows.toLocaleString("en")}: ${sets.measured_on}`],
+      [pictures ? "More than one class" : "Uncertain", percent(sets.ambiguous)],
+      ["Cutoff chosen on", `${sets.calibrated_rows.toLocaleString("en")} rows: ${sets.calibrated_on}`],
+    ], "facts words"),
+    familiar && tableOf({
+      caption: `Called unlike what it learned from, with a score below ${figures(familiar.cutoff, 3)} (${familiar.chosen_on})`,
+      columns: ["pictures", "flagged"],
+      rows: Object.entries(familiar.flagged).map(([what, share]) => [what, percent(share)]),
+    }),
+    familiar && h("p", { class: "quiet" }, `The score was taught: ${familiar.learned_from}.`),
+    seen.length > 0 && h("p", { class: "quiet" }, "What training saw of each field is in the table of inputs below; answers warn of what lies outside."),
+  );
+}
+
+/** What it learned from. */
+export function data({ data: from }) {
+  return section(
+    "data",
+    "What it was trained on",
+    facts([
+      ["Data", from.name],
+      ["Source", link(from.home)],
+      ["Licence", from.licence],
+      ["Citation", from.citation],
+      ["Content", from.published ? "the published data set, verified" : "not the published content"],
+      ["Split", from.split],
+      ["Rows", Object.entries(from.rows).map(([part, rows]) => `${part} ${rows.toLocaleString("en")}`).join(", ")],
+      ["Fingerprint", h("code", {}, from.fingerprint)],
+    ], "facts words"),
+  );
+}
+
+/** How it was fitted. */
+export function training(card) {
+  const { training: how, created, opset } = card;
+  const libraries = Object.entries(how.libraries).map(([name, version]) => `${name} ${version}`);
+  return section(
+    "training",
+    "How it was fitted",
+    facts([
+      ["Recipe", how.recipe],
+      ["Parameters", how.parameters.toLocaleString("en")],
+      ["Epochs", how.epochs.toLocaleString("en")],
+      ["Took", `${figures(how.seconds, 1)} s`],
+      ["On", how.device],
+      ["Seed", how.seed],
+      ["One row, when exported", microseconds(how.latency_us)],
+      ["Created", created.replace("T", " ").replace("Z", " UTC")],
+      ["ONNX opset", opset],
+    ]),
+    h("p", { class: "quiet" }, `With ${how.backend}: ${libraries.join(", ")}.`),
+    h("div", { class: "columns figures" }, histories(card)),
+  );
+}
+
+/** What goes in and what comes out. */
+export function contract({ contract: { input, outputs, features, labels }, confidence: said, contract_hash: hash }) {
+  const seen = Object.fromEntries((said?.seen ?? []).map((field) => [field.name, field]));
+  const some = features.some(({ name }) => name in seen);
+  const shapes = [input, ...outputs].map(({ name, dtype, shape }) => [
+    name,
+    `${dtype}[${shape.map((size) => size ?? "N").join(", ")}]`,
+  ]);
+  return section(
+    "contract",
+    "What goes in, what comes out",
+    features.length > 0 && tableOf({
+      name: "wide",
+      caption: `Inputs of a row, in the order of the network`,
+      columns: ["field", "values", "required", ...(some ? ["seen in training"] : [])],
+      rows: features.map((field) => [
+        field.name,
+        field.kind === "code"
+          ? Object.entries(field.codes).map(([code, words]) => `${code} ${words}`).join(", ")
+          : `${plain(field.low)} to ${plain(field.high)} ${field.unit}${field.zero_is_missing ? "; 0 is not recorded" : ""}`,
+        field.required ? "yes" : "no",
+        ...(some ? [sawOf(seen[field.name])] : []),
+      ]),
+      numbers: false,
+    }),
+    labels.length > 0 && h("p", {}, `Classes: ${labels.join(", ")}.`),
+    tableOf({ caption: "Tensors of the graph, the input first", columns: ["name", "type"], rows: shapes, numbers: false }),
+    h("p", { class: "quiet" }, "Hash of the contract ", h("code", {}, hash)),
+  );
+}
+
+function sawOf(field) {
+  if (!field) return "";
+  return field.codes.length ? field.codes.join(", ") : `${plain(field.low)} to ${plain(field.high)}`;
+}
+
+function plain(number) {
+  return number.toLocaleString("en");
+}
+
+/** Every version there is, what became of it, and why. */
+export function versions(model, shown) {
+  return section(
+    "versions",
+    "Versions",
+    tableOf({
+      caption: `Served: ${model.rule}. Calls that name none get ${model.version ?? "none"}.`,
+      columns: ["version", "state", "labels", "why"],
+      rows: model.states.map(({ version, state, labels, reason }) => [
+        version === shown
+          ? h("span", { "aria-current": "page" }, `${version} (this page)`)
+          : h("a", { href: pageOf(model.name, version) }, version),
+        badge(state),
+        labels.join(", "),
+        reason ?? "",
+      ]),
+      numbers: false,
+    }),
+  );
+}
+
+/** The files, by content, and the card itself to keep. */
+export function files(card) {
+  const text = `${JSON.stringify(card, null, 2)}\n`;
+  const { golden } = card;
+  return section(
+    "files",
+    "Files",
+    tableOf({
+      caption: "sha256 of each file; the service compares them before it serves a version",
+      columns: ["file", "sha256"],
+      rows: Object.entries(card.files).map(([name, hash]) => [name, h("code", {}, hash)]),
+      numbers: false,
+    }),
+    h("p", { class: "quiet" }, `${golden.rows} golden answers of Keras are repeated to within ${golden.tolerance}: ${golden.reason}.`),
+    h("p", {}, saving(new Blob([text], { type: "application/json" }), "card.json")),
+  );
+}

@@ -1,0 +1,96 @@
+/** Which task, which of its models, which file. */
+
+import { h, replace, unique } from "../../dom.js";
+import { count } from "../../format.js";
+import { saving } from "./download.js";
+import { ROWS, exampleTable } from "./example.js";
+import { SUFFIXES } from "./formats.js";
+
+/** An element; `onFile` takes a File, `onChange` is called when task or model are others. */
+export function chooser({ tables, first, api, onFile, onChange }) {
+  const task = h(
+    "select",
+    { id: unique("task"), onchange: changed },
+    tables.map(({ name, title }) => h("option", { value: name, selected: name === first }, title)),
+  );
+  const model = h("select", { id: unique("model"), onchange: onChange });
+  const example = h("div", { class: "row" });
+  const element = h(
+    "section",
+    { class: "card", "aria-label": "The table" },
+    h(
+      "div",
+      { class: "columns" },
+      h("div", { class: "field" }, h("label", { for: task.id }, "What the rows are"), task),
+      h("div", { class: "field" }, h("label", { for: model.id }, "Model"), model),
+    ),
+    dropZone(onFile),
+    h("p", { class: "quiet" }, "The first line of CSV names the columns, in any order; others, such as an account number, come back with the answers. Rows that cannot be scored are listed with the reason."),
+    example,
+  );
+
+  function chosen() {
+    return tables.find(({ name }) => name === task.value);
+  }
+
+  function showOwn() {
+    const own = chosen();
+    replace(model, h("option", { value: own.name }, own.name));
+    const file = new File([exampleTable(own.payload)], `${own.name}-example.csv`);
+    replace(
+      example,
+      h("button", { type: "button", onclick: () => onFile(file) }, `Try ${count(ROWS, "made-up row")}`),
+      saving(file, file.name, { title: "Download them as CSV" }),
+    );
+  }
+
+  async function changed() {
+    showOwn();
+    onChange();
+    const own = chosen();
+    const models = await api.get("v1/models").catch(() => []); // the task's own still answers
+    if (own !== chosen()) return;
+    const names = models.filter((one) => one.task === own.name && one.ready).map(({ name }) => name);
+    const others = names.filter((name) => name !== own.name);
+    replace(model, [own.name, ...others].map((name) => h("option", { value: name }, name)));
+  }
+
+  return { element, task: chosen, model: () => model.value, start: changed };
+}
+
+/** A file by click, by keyboard (it is a file input with a large label), or dropped. */
+function dropZone(onFile) {
+  const input = h("input", {
+    type: "file",
+    id: unique("file"),
+    class: "visually-hidden",
+    accept: SUFFIXES.join(","),
+    onchange: () => {
+      const [file] = input.files;
+      input.value = ""; // so that the same file can be chosen again
+      if (file) onFile(file);
+    },
+  });
+  const zone = h(
+    "div",
+    { class: "drop" },
+    input,
+    h("label", { for: input.id }, h("strong", {}, "Choose a file"), " or drop it here"),
+    h("p", { class: "quiet" }, "CSV, Parquet, NDJSON, JSON or an Arrow stream"),
+  );
+  for (const type of ["dragenter", "dragover"]) {
+    zone.addEventListener(type, (event) => {
+      event.preventDefault();
+      zone.classList.add("over");
+    });
+  }
+  for (const type of ["dragleave", "drop"]) {
+    zone.addEventListener(type, () => zone.classList.remove("over"));
+  }
+  zone.addEventListener("drop", (event) => {
+    event.preventDefault();
+    const [file] = event.dataTransfer.files;
+    if (file) onFile(file);
+  });
+  return zone;
+}

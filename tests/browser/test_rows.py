@@ -1,0 +1,357 @@
+"""The panel "Many rows": a file in, its scores at a glance, the scored file out."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+import pytest
+
+from tests.browser.conftest import Scheme, Visit
+from tests.browser.looks import check_accessibility, check_width, picture
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+BATCH = "v1/heart/predict/batch?on_error=report"
+CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
+
+
+def patients(rows: int, bad: tuple[int, ...] = ()) -> pa.Table:
+    """Patients with an account each; those in the rows `bad`, counted from 1, are 570 years old."""
+    rng = np.random.default_rng(0)
+    age = rng.integers(30, 80, rows)
+    age[[row - 1 for row in bad]] = 570
+    return pa.table(
+        {
+            "account": [f"{row:07}" for row in range(rows)],
+            "age": age,
+            "sex": rng.integers(0, 2, rows),
+            "chol": rng.integers(150, 400, rows),
+            "thalach": rng.integers(90, 190, rows),
+        }
+    )
+
+
+def csv(table: pa.Table) -> bytes:
+    """As CSV."""
+    columns = [table[name].to_pylist() for name in table.column_names]
+    lines = [",".join(table.column_names)]
+    lines += [",".join(map(str, row)) for row in zip(*columns, strict=True)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def parquet(table: pa.Table) -> bytes:
+    """As Parquet."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink)
+    return sink.getvalue()
+
+
+def choose(page: "Page", name: str, content: bytes, media: str = "") -> None:
+    """As the browser's own dialog gives a file to the page."""
+    page.get_by_label("Choose a file").set_input_files(
+        {"name": name, "mimeType": media, "buffer": content}
+    )
+
+
+def finished(page: "Page", name: str, rows: int) -> None:
+    """Waits until a file is scored."""
+    page.get_by_role("heading", name=f"{name}: {rows:,} rows").wait_for()
+
+
+def fact(page: "Page", term: str) -> str:
+    """What is said of a file beside a term."""
+    return page.locator(f".facts div:has(dt:text-is('{term}')) dd").inner_text()
+
+
+def cells(page: "Page", caption: str) -> list[list[str]]:
+    """A table's body."""
+    found: list[list[str]] = page.locator(f"table:has(caption:text('{caption}')) tbody").evaluate(
+        "body => [...body.rows].map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    return found
+
+
+def histogram(page: "Page") -> int:
+    """The rows in all bars."""
+    return sum(int(rows.replace(",", "")) for _, rows in cells(page, "Scored rows by probability"))
+
+
+def downloaded(page: "Page", name: str) -> bytes:
+    """What the button that names a file saves."""
+    with page.expect_download() as saving:
+        page.get_by_role("button", name=f"Download {name}").click()
+    assert saving.value.suggested_filename == name
+    return Path(saving.value.path()).read_bytes()
+
+
+def answered(playground: str, content: bytes, media: str) -> bytes:
+    """What the service answers to the same body without a browser."""
+    answer = httpx.post(f"{playground}/{BATCH}", content=content, headers={"content-type": media})
+    assert answer.status_code == 200
+    return answer.content
+
+
+def test_a_csv_is_scored_and_its_bad_rows_say_why(visit: Visit, playground: str) -> None:
+    """Counts, histogram, reasons and first rows are those of the file that is downloaded."""
+    page = visit("#rows/heart")
+    content = csv(patients(300, bad=(7, 150)))
+    choose(page, "book.csv", content)
+    finished(page, "book.csv", 300)
+    saved = downloaded(page, "book-scored.csv")
+    assert saved == answered(playground, content, CSV)
+    rows = [line.split(",") for line in saved.decode().splitlines()[1:]]
+    flagged = sum(row[2] == "true" for row in rows)
+    assert (fact(page, "Scored"), fact(page, "Bad rows"), fact(page, "By")) == (
+        "298", "2", "heart/1",
+    )  # fmt: skip
+    assert fact(page, "disease, from 0.5").startswith(f"{flagged} (")
+    assert histogram(page) == 298
+    reason = ["age", "a number from 18 to 120 (years)", "570"]
+    assert cells(page, "Rows that could not be scored") == [["7", *reason], ["150", *reason]]
+    shown = cells(page, "20 rows of 300")
+    assert [row[1:3] for row in shown[:6]] == [
+        [account, f"{float(probability):.4f}"] for account, probability, *_ in rows[:6]
+    ]
+    assert shown[6][2:] == ["", "", "age: expected a number from 18 to 120 (years), got 570"]
+    assert page.get_by_role("status").get_by_text("300 rows are scored").is_visible()
+
+
+def test_a_file_can_be_dropped(visit: Visit) -> None:
+    """As well as chosen."""
+    page = visit("#rows/heart")
+    page.locator(".drop").evaluate(
+        """(zone, content) => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([content], "dropped.csv"));
+            for (const type of ["dragenter", "dragover", "drop"])
+                zone.dispatchEvent(new DragEvent(type, { dataTransfer, cancelable: true }));
+        }""",
+        csv(patients(25)).decode(),
+    )
+    finished(page, "dropped.csv", 25)
+    assert histogram(page) == 25
+
+
+def test_parquet_comes_back_as_parquet(visit: Visit, playground: str) -> None:
+    """Shown from answers that a browser can read; the file is made when it is asked for."""
+    page = visit("#rows/heart")
+    content = parquet(patients(500, bad=(3,)))
+    choose(page, "book.parquet", content)
+    finished(page, "book.parquet", 500)
+    assert histogram(page) == 499
+    page.get_by_text("A browser cannot read Parquet").wait_for()
+    saved = pq.read_table(io.BytesIO(downloaded(page, "book-scored.parquet")))
+    assert saved.equals(pq.read_table(io.BytesIO(answered(playground, content, PARQUET))))
+    page.get_by_text("Made:").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("book.ndjson", b'{"id": {"a": "\\n, \\""}, "age": 57, "sex": 1}\n{"id": 2, "age": "x"}\n'),
+        ("book.json", b'[{"id": {"a": "\\n, \\""}, "age": 57, "sex": 1}, {"id": 2, "age": "x"}]'),
+    ],
+)
+def test_objects_come_back_as_objects(
+    visit: Visit, playground: str, name: str, content: bytes
+) -> None:
+    """With what nests in them, and every fault of a row on a line of its own."""
+    page = visit("#rows/heart")
+    choose(page, name, content)
+    finished(page, name, 2)
+    assert cells(page, "2 rows of 2")[0][1] == '{"a":"\\n, \\""}'
+    assert [row[:2] + row[3:] for row in cells(page, "Rows that could not be scored")] == [
+        ["2", "age", '"x"'],
+        ["2", "sex", "nothing"],
+    ]
+    media = "application/json" if name.endswith(".json") else "application/x-ndjson"
+    saved = downloaded(page, name.replace(".", "-scored."))
+    assert saved == answered(playground, content, media)
+
+
+def arrow_file() -> bytes:
+    """An Arrow IPC file, which is no stream."""
+    sink = io.BytesIO()
+    table = patients(3)
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("book.csv", b"Age,sex\n57,1\n", "age: expected a column of this name (required)"),
+        ("book.csv", b"age,sex\n57,1,2\n", "row 1: expected 2 cells as in the line of names"),
+        ("book.csv", b"", "expected a line with the names of columns, got nothing"),
+        ("book.csv", b"age,sex\n\xff\xfe,1\n", "expected text in UTF-8"),
+        ("book.csv", bytes(range(256)) * 8, "a column of this name (required)"),
+        ("book.json", b'{"age": 57}', "expected a JSON array of objects, got an object"),
+        ("book.parquet", b"age,sex\n57,1\n", "not Parquet"),
+        ("book.xlsx", b"PK", "expected a file that ends in .csv"),
+        ("book.csv.gz", b"\x1f\x8b", "book.csv.gz is compressed: unpack it first"),
+        ("book.arrow", arrow_file(), "over HTTP the service reads Arrow streams"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_such_table_is_refused(
+    visit: Visit, name: str, content: bytes, reason: str
+) -> None:
+    """In the service's words, at once and as an alert; a good file after it is scored."""
+    page = visit("#rows/heart")
+    choose(page, name, content)
+    page.get_by_role("heading", name=f"{name} was refused").wait_for()
+    assert reason in page.get_by_role("alert").inner_text()
+    choose(page, "good.csv", csv(patients(5)))
+    finished(page, "good.csv", 5)
+    assert page.get_by_role("alert").count() == 0
+
+
+def test_a_table_that_breaks_far_down_says_where(visit: Visit) -> None:
+    """Answers have begun by then and are cut; the page asks again so that it has the reason."""
+    page = visit("#rows/heart")
+    table = csv(patients(150_000))
+    choose(page, "book.csv", table + b"1,2,3\n")
+    page.get_by_role("heading", name="book.csv was refused").wait_for()
+    assert "row 150001: expected 5 cells" in page.get_by_role("alert").inner_text()
+
+
+def test_a_large_file_leaves_the_page_alive(visit: Visit) -> None:
+    """Answers are counted by a worker: the page's own thread goes on meanwhile."""
+    page = visit("#rows/heart")
+    page.evaluate(
+        "window.longest = 0; window.before = performance.now();"
+        "setInterval(() => { const now = performance.now();"
+        "longest = Math.max(longest, now - before); before = now; }, 10)"
+    )
+    choose(page, "large.csv", csv(patients(200_000, bad=(123_456,))))
+    page.evaluate("window.before = performance.now(); window.longest = 0")
+    finished(page, "large.csv", 200_000)
+    assert histogram(page) == 199_999
+    assert cells(page, "Rows that could not be scored")[0][0] == "123,456"
+    # Counting them on the page's own thread would take longer than all of the rest.
+    seconds = float(fact(page, "In").removesuffix(" s"))
+    assert page.evaluate("longest") / 1000 < seconds / 2
+
+
+def test_cancelling_gives_the_place_back(visit: Visit) -> None:
+    """The service scores two tables at once: had it not noticed, a third would be refused."""
+    page = visit("#rows/heart")
+    rows = [{"age": 57, "sex": 1, "id": row} for row in range(150_000)]
+    content = "\n".join(map(json.dumps, rows)).encode()
+    for _ in range(3):
+        choose(page, "long.ndjson", content)
+        page.get_by_role("button", name="Cancel").click()
+        page.get_by_text("Cancelled: nothing was kept.").wait_for()
+        assert page.get_by_role("progressbar").count() == 0
+    choose(page, "book.csv", csv(patients(5)))
+    finished(page, "book.csv", 5)
+
+
+def test_another_model_of_the_task_can_be_asked(visit: Visit) -> None:
+    """It answers, and the calls to take away name it."""
+    page = visit("#rows")
+    page.get_by_label("What the rows are").select_option("Heart disease")
+    page.get_by_label("Model").select_option("heart-mlp16")
+    choose(page, "book.csv", csv(patients(5)))
+    finished(page, "book.csv", 5)
+    assert fact(page, "By") == "heart-mlp16/1"
+    assert "&model=heart-mlp16" in page.get_by_label("The call as curl").inner_text()
+    assert "--model heart-mlp16" in page.get_by_label("The command").inner_text()
+
+
+def test_the_example_has_the_right_columns(visit: Visit) -> None:
+    """Of each task: scored at a click, or kept and handed in; a few rows are bad on purpose."""
+    page = visit("#rows")
+    for task in ("Credit card default", "Heart disease"):
+        page.get_by_label("What the rows are").select_option(task)
+        page.get_by_role("button", name="Try 200 made-up rows").click()
+        name = f"{'credit' if 'Credit' in task else 'heart'}-example.csv"
+        finished(page, name, 200)
+        assert (fact(page, "Scored"), fact(page, "Bad rows")) == ("195", "5")
+        with page.expect_download() as saving:
+            page.get_by_role("button", name="Download them as CSV").click()
+        choose(page, "kept.csv", Path(saving.value.path()).read_bytes())
+        finished(page, "kept.csv", 200)
+        assert fact(page, "Bad rows") == "5"
+
+
+def test_calls_to_take_away_do_what_the_page_did(
+    visit: Visit, playground: str, tmp_path: Path
+) -> None:
+    """curl, Python and the command, run in a folder with the file, write the same scored file."""
+    page = visit("#rows/heart")
+    content = csv(patients(50, bad=(9,)))
+    (tmp_path / "my book.csv").write_bytes(content)
+    choose(page, "my book.csv", content)
+    finished(page, "my book.csv", 50)
+    expected = answered(playground, content, CSV)
+    scored = tmp_path / "my book-scored.csv"
+
+    def ran(command: list[str]) -> bytes:
+        scored.unlink(missing_ok=True)
+        subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+        return scored.read_bytes()
+
+    assert ran(["bash", "-c", page.get_by_label("The call as curl").inner_text()]) == expected
+    page.get_by_role("tab", name="Python").click()
+    assert ran([sys.executable, "-c", page.get_by_label("The call as Python").inner_text()]) == (
+        expected
+    )
+    command = page.get_by_label("The command").inner_text()
+    assert command.endswith("'my book.csv' -o 'my book-scored.csv' --on-error report")
+
+
+def test_a_name_of_a_column_never_becomes_markup(visit: Visit) -> None:
+    """Nor does a value or the name of a file; row numbers and the rest stay in place."""
+    page = visit("#rows/heart")
+    evil = "<img src=x onerror=alert(1)>"
+    choose(page, f"{evil}.csv", f"{evil},age,sex\n{evil},57,1\n".encode())
+    page.get_by_role("heading", name=f"{evil}.csv: 1 row").wait_for()
+    assert cells(page, "1 row of 1")[0][1] == evil
+
+
+def test_by_keyboard_alone(visit: Visit) -> None:
+    """The file is chosen with Enter; the results take the focus; Tab leads on to the download."""
+    page = visit("#rows/heart")
+    choosing: list[Any] = []
+    # Not `expect_file_chooser`, which may begin to listen only after the key.
+    page.on("filechooser", lambda chooser: choosing.append(chooser))
+    page.get_by_label("Model").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    while not choosing:
+        page.wait_for_timeout(20)
+    choosing[0].set_files({"name": "book.csv", "mimeType": "", "buffer": csv(patients(30))})
+    finished(page, "book.csv", 30)
+    assert page.evaluate("document.activeElement.id") == "scored"
+    focused: list[Any] = []
+    for _ in range(4):
+        page.keyboard.press("Tab")
+        focused.append(page.evaluate("document.activeElement.textContent"))
+    assert "Download book-scored.csv" in focused
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_results_are_accessible(visit: Visit, width: int, scheme: Scheme) -> None:
+    """On a desktop and on a small phone, light and dark, with every part of them there."""
+    page = visit("#rows/heart", width=width, scheme=scheme)
+    page.get_by_role("button", name="Try 200 made-up rows").click()
+    finished(page, "heart-example.csv", 200)
+    page.get_by_text("As a table").click()
+    check_accessibility(page)
+    check_width(page)
+    picture(page, f"rows-scored-{width}-{scheme}")
+    choose(page, "book.csv", b"sex\n1\n")
+    page.get_by_role("alert").wait_for()
+    check_accessibility(page)
+    picture(page, f"rows-refused-{width}-{scheme}")
