@@ -291,34 +291,26 @@ def test_the_latest_row_wins(visit: Visit, playground: str) -> None:
     assert shown(page) == right
 
 
-def answered_with(page: "Page", path: str, **more: object) -> None:
-    """Lets answers say more than this service's models do."""
-
-    def answer(route: "Route") -> None:
-        given = route.fetch()
-        route.fulfill(response=given, body=json.dumps(given.json() | more))
-
-    page.route(f"**/v1/{path}", answer)
-
-
-def test_doubts_are_shown(visit: Visit) -> None:
+def test_doubts_are_shown(visit: Visit, playground: str) -> None:
     """Uncertain, unlike the training rows; a warning stands beside the field that it names."""
-    page = visit("#heart")
+    page = visit("#credit")
     shown(page)
-    warnings = ["chol: 560 mg/dl is outside the range of the training rows, 126 to 417", "Odd"]
-    answered_with(
-        page, "heart/predict", certainty="uncertain", in_distribution=False, warnings=warnings
-    )
-    type_into(page, "Serum cholesterol", "560")
+    type_into(page, "Age", "95")
     shown(page)
-    beside = page.get_by_text("560 mg/dl is outside the range of the training rows, 126 to 417.")
-    described = field(page, "Serum cholesterol").get_attribute("aria-describedby") or ""
+    answer = asked(playground, "credit/predict", CLIENT | {"age": 95})
+    assert answer["in_distribution"] is False
+    (warning,) = answer["warnings"]
+    beside = page.get_by_text(f"{warning.removeprefix('age: ')}.")
+    described = field(page, "Age").get_attribute("aria-describedby") or ""
     assert beside.locator("xpath=..").get_attribute("id") in described.split()
-    answer = page.locator(".answer").inner_text()
-    assert "Uncertain" in answer
-    assert "Unlike the rows" in answer
-    assert "Odd" in answer
+    remarks = page.locator(".answer .remarks li").all_inner_texts()
+    assert remarks[0].lower().startswith(answer["certainty"])
+    assert remarks[1:] == ["Unlike the rows it learned from"]
     check_accessibility(page)
+    type_into(page, "Age", "37")
+    shown(page)
+    assert beside.count() == 0
+    assert page.locator(".answer .strange").count() == 0
 
 
 def test_an_answer_without_explanation(visit: Visit) -> None:
