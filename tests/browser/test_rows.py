@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from csv import DictReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +109,8 @@ def test_a_csv_is_scored_and_its_bad_rows_say_why(visit: Visit, playground: str)
     finished(page, "book.csv", 300)
     saved = downloaded(page, "book-scored.csv")
     assert saved == answered(playground, content, CSV)
-    rows = [line.split(",") for line in saved.decode().splitlines()[1:]]
-    flagged = sum(row[2] == "true" for row in rows)
+    rows = list(DictReader(saved.decode().splitlines()))
+    flagged = sum(row["disease"] == "true" for row in rows)
     assert (fact(page, "Scored"), fact(page, "Bad rows"), fact(page, "By")) == (
         "298", "2", "heart/1",
     )  # fmt: skip
@@ -119,9 +120,10 @@ def test_a_csv_is_scored_and_its_bad_rows_say_why(visit: Visit, playground: str)
     assert cells(page, "Rows that could not be scored") == [["7", *reason], ["150", *reason]]
     shown = cells(page, "20 rows of 300")
     assert [row[1:3] for row in shown[:6]] == [
-        [account, f"{float(probability):.4f}"] for account, probability, *_ in rows[:6]
+        [row["account"], f"{float(row['probability']):.4f}"] for row in rows[:6]
     ]
-    assert shown[6][2:] == ["", "", "age: expected a number from 18 to 120 (years), got 570"]
+    assert shown[6][2] == ""
+    assert shown[6][-1] == "age: expected a number from 18 to 120 (years), got 570"
     assert page.get_by_role("status").get_by_text("300 rows are scored").is_visible()
 
 
@@ -240,6 +242,18 @@ def test_a_large_file_leaves_the_page_alive(visit: Visit) -> None:
     # Counting them on the page's own thread would take longer than all of the rest.
     seconds = float(fact(page, "In").removesuffix(" s"))
     assert page.evaluate("longest") / 1000 < seconds / 2
+
+
+def test_a_service_that_is_gone_says_so(visit: Visit) -> None:
+    """In words, and the page can be used again once it is back."""
+    page = visit("#rows/heart")
+    page.context.route("**/predict/batch*", lambda route: route.abort())
+    choose(page, "book.csv", csv(patients(5)))
+    page.get_by_role("heading", name="book.csv was refused").wait_for()
+    assert "Is the service running?" in page.get_by_role("alert").inner_text()
+    page.context.unroute_all()
+    choose(page, "book.csv", csv(patients(5)))
+    finished(page, "book.csv", 5)
 
 
 def test_cancelling_gives_the_place_back(visit: Visit) -> None:

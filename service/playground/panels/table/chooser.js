@@ -25,7 +25,12 @@ export function chooser({ tables, first, api, onFile, onChange }) {
       h("div", { class: "field" }, h("label", { for: model.id }, "Model"), model),
     ),
     dropZone(onFile),
-    h("p", { class: "quiet" }, "The first line of CSV names the columns, in any order; others, such as an account number, come back with the answers. Rows that cannot be scored are listed with the reason."),
+    h(
+      "p",
+      { class: "quiet" },
+      "The first line of CSV names the columns, in any order; others, such as an account number, come " +
+        "back with the answers. Rows that cannot be scored are listed with the reason.",
+    ),
     example,
   );
 
