@@ -25,6 +25,12 @@ export function replace(element, ...children) {
   return element;
 }
 
+/** Scrolls up to an element. Unlike scrollIntoView, Tab goes on from where it was. */
+export function bringIntoView(element) {
+  const { top } = element.getBoundingClientRect();
+  if (top < 0) scrollBy({ top: top - 16, behavior: "smooth" });
+}
+
 /** An id that no other element has, for labels. */
 export const unique = (
   (count) => (name) =>

@@ -7,6 +7,11 @@ export function percent(share) {
   return `${(share * 100).toFixed(share > 0.1 && share < 0.9 ? 0 : 1)} %`;
 }
 
+/** A message of the service's as a sentence. */
+export function sentence(text) {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+}
+
 export function count(number, one, many = `${one}s`) {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 }

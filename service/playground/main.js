@@ -24,6 +24,12 @@ function placesOf(tasks) {
   ].filter(Boolean);
 }
 
+/** On a phone, navigation is wider than the screen. (scrollIntoView would move where Tab goes on.) */
+function centre(link) {
+  const list = navigation.firstElementChild;
+  list.scrollLeft = link.offsetLeft - list.offsetLeft - (list.clientWidth - link.offsetWidth) / 2;
+}
+
 function decoded(text) {
   try {
     return decodeURIComponent(text);
@@ -63,7 +69,7 @@ async function start() {
     links.forEach((link, at) => {
       if (places[at] === place) {
         link.setAttribute("aria-current", "page");
-        link.scrollIntoView({ block: "nearest", inline: "nearest" });
+        centre(link);
       } else link.removeAttribute("aria-current");
     });
     document.title = place ? `${place.title} · Foretell` : "Foretell";

@@ -1,7 +1,9 @@
 """Drawing as a person does: with real pointer events, on the way from point to point."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -32,6 +34,21 @@ def draw(page: "Page", points: Points) -> None:
     page.mouse.up()
 
 
+def draw_with_pen(page: "Page", points: Points) -> None:
+    """One stroke with a stylus, as the browser gets it from one."""
+    tablet = page.context.new_cdp_session(page)
+    first, *others = on_screen(page, points)
+
+    def pen(kind: str, at: tuple[float, float], **more: Any) -> None:
+        place = {"type": kind, "x": at[0], "y": at[1], "pointerType": "pen"}
+        tablet.send("Input.dispatchMouseEvent", {**place, "button": "left", "buttons": 1, **more})
+
+    pen("mousePressed", first, clickCount=1)
+    for at in between(first, others):
+        pen("mouseMoved", at)
+    pen("mouseReleased", others[-1], buttons=0)
+
+
 def draw_with_finger(page: "Page", points: Points) -> None:
     """One stroke on a touch screen, as the browser gets it from one."""
     screen = page.context.new_cdp_session(page)
@@ -42,10 +59,15 @@ def draw_with_finger(page: "Page", points: Points) -> None:
 
     first, *others = on_screen(page, points)
     touch("touchStart", first)
-    at = first
-    for to in others:
-        for step in range(1, 9):
-            share = step / 8
-            touch("touchMove", (at[0] + (to[0] - at[0]) * share, at[1] + (to[1] - at[1]) * share))
-        at = to
+    for at in between(first, others):
+        touch("touchMove", at)
     touch("touchEnd")
+
+
+def between(first: tuple[float, float], others: Points) -> Iterator[tuple[float, float]]:
+    """On the way from point to point."""
+    x, y = first
+    for to_x, to_y in others:
+        for share in np.linspace(0, 1, 9)[1:].tolist():
+            yield x + (to_x - x) * share, y + (to_y - y) * share
+        x, y = to_x, to_y

@@ -6,6 +6,7 @@ import pytest
 
 from tests.browser.conftest import Scheme, Visit
 from tests.browser.looks import check_accessibility, check_width, picture
+from tests.browser.strokes import SEVEN, draw
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -23,6 +24,32 @@ def test_every_task_of_the_schema_has_its_panel(page: "Page") -> None:
         page.wait_for_function("title => document.title.startsWith(title)", arg=title)
         page.get_by_role("heading", level=1).wait_for()
         assert link.get_attribute("aria-current") == "page"
+
+
+def test_under_a_root_path(page: "Page", playground: str) -> None:
+    """Behind a proxy that takes a prefix off: every file and call is asked for under it."""
+    page.route(
+        "**/foretell/**",
+        lambda route: route.fulfill(
+            response=route.fetch(url=route.request.url.replace("/foretell/", "/"))
+        ),
+    )
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{playground}/foretell/#digits")
+    page.locator("canvas.sheet").wait_for()
+    draw(page, SEVEN)
+    page.locator(".headline strong").get_by_text("7").wait_for()
+    assert f"{playground}/foretell/v1/digits/predict" in asked
+    assert all(url.startswith(f"{playground}/foretell/") for url in asked)
+
+
+def test_the_skip_link_leads_to_the_panel(page: "Page") -> None:
+    """Who comes by keyboard need not pass the navigation, and stays in the same panel."""
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "panel"
+    page.get_by_role("heading", name="Handwritten digits").wait_for()
 
 
 def test_an_unknown_place_says_so(visit: Visit) -> None:

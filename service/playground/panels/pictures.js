@@ -1,7 +1,7 @@
 /** Pictures: drawn and answered as one draws, or handed in. */
 
 import { download } from "../csv.js";
-import { h } from "../dom.js";
+import { bringIntoView, h } from "../dom.js";
 import { percent } from "../format.js";
 import { latest } from "../latest.js";
 import { snippet } from "../snippet.js";
@@ -78,8 +78,10 @@ export function mount(root, { task, schema, api }) {
     answer.about(file.name);
     answer.show(its);
     explainSoon(() => file);
-    call.show({ path: predict, file: file.name, type: file.type });
-    answer.element.scrollIntoView({ block: "nearest" });
+    // Not every file says what it is; the service looks inside.
+    const type = file.type in task.predict.requestBody.content ? file.type : "image/png";
+    call.show({ path: predict, file: file.name, type });
+    bringIntoView(answer.element);
   }
 
   async function save() {

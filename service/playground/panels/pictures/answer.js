@@ -2,7 +2,7 @@
 
 import { bars } from "../../bars.js";
 import { h, replace } from "../../dom.js";
-import { percent } from "../../format.js";
+import { percent, sentence } from "../../format.js";
 import { failure } from "../../notices.js";
 import { inWords, warningsOf } from "./labels.js";
 
@@ -51,6 +51,7 @@ export function answerCard({ field, labels }) {
       const sure = percent(answer.probability);
       const warnings = warningsOf(answer);
       headline.className = words.length > 6 ? "headline long" : "headline";
+      headline.classList.toggle("strange", answer.in_distribution === false);
       replace(headline, h("strong", {}, words), " ", h("span", {}, sure));
       replace(
         remarks,
@@ -66,9 +67,4 @@ export function answerCard({ field, labels }) {
       replace(remarks, failure(error));
     },
   };
-}
-
-/** A message of the service's as a sentence. */
-export function sentence(text) {
-  return `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 }

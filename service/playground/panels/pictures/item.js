@@ -1,12 +1,9 @@
 /** One picture of a gallery: what it shows, what is to be said of it, what a person says. */
 
 import { h, unique } from "../../dom.js";
-import { percent } from "../../format.js";
-import { sentence } from "./answer.js";
-import { inWords, warningsOf } from "./labels.js";
+import { percent, sentence } from "../../format.js";
+import { doubtful, inWords } from "./labels.js";
 import { thumbnail } from "./thumbnail.js";
-
-const SURE = 0.9;
 
 /** A picture whose answer is still to come. */
 export function waitingItem(name) {
@@ -53,17 +50,12 @@ export function item({ picture, name, answer, error, field, labels, oncorrect, o
   return element;
 }
 
-function doubtful(answer) {
-  return (
-    answer.probability < SURE || answer.prediction_set?.length > 1 || warningsOf(answer).length > 0
-  );
-}
-
 function verdict(answer, field) {
   const [words, sure] = [inWords(answer, field), percent(answer.probability)];
   return [
     h("p", { class: "verdict" }, h("strong", {}, words), " ", h("span", {}, sure)),
-    warningsOf(answer).map((text) => h("p", { class: "doubt" }, text)),
+    answer.in_distribution === false &&
+      h("p", { class: "doubt", title: answer.warnings?.join("\n") }, "Unlike what it learned from"),
   ];
 }
 

@@ -1,6 +1,9 @@
 /** What a network that reads pictures can answer. */
 
+import { sentence } from "../../format.js";
 import { answersOf, resolved } from "../../schema.js";
+
+const SURE = 0.9;
 
 /**
  * The field of an answer that carries the class, and the classes in the order of `probabilities`:
@@ -30,10 +33,17 @@ export function inWords(answer, field) {
   return `${set.slice(0, -1).join(", ")} or ${set.at(-1)}`;
 }
 
-/** What there is to warn of, in the service's words where it has some. */
+/** What there is to warn of, in the service's words. */
 export function warningsOf(answer) {
-  if (answer.warnings?.length) return answer.warnings;
-  return answer.in_distribution === false
-    ? ["This does not look like what the network was trained on."]
-    : [];
+  return (answer.warnings ?? []).map(sentence);
+}
+
+/** Whether it is worth a second look. */
+export function doubtful(answer) {
+  return (
+    answer.probability < SURE ||
+    answer.prediction_set?.length > 1 ||
+    answer.in_distribution === false ||
+    warningsOf(answer).length > 0
+  );
 }
