@@ -127,20 +127,37 @@ def test_a_csv_is_scored_and_its_bad_rows_say_why(visit: Visit, playground: str)
     assert page.get_by_role("status").get_by_text("300 rows are scored").is_visible()
 
 
-def test_a_file_can_be_dropped(visit: Visit) -> None:
-    """As well as chosen."""
-    page = visit("#rows/heart")
-    page.locator(".drop").evaluate(
-        """(zone, content) => {
+def drop(page: "Page", files: dict[str, str]) -> None:
+    """Lets files fall on the page, beside everything that looks as if it took them."""
+    page.locator("footer").evaluate(
+        """(footer, files) => {
             const dataTransfer = new DataTransfer();
-            dataTransfer.items.add(new File([content], "dropped.csv"));
-            for (const type of ["dragenter", "dragover", "drop"])
-                zone.dispatchEvent(new DragEvent(type, { dataTransfer, cancelable: true }));
+            for (const [name, content] of Object.entries(files))
+                dataTransfer.items.add(new File([content], name));
+            const how = { dataTransfer, bubbles: true, cancelable: true };
+            for (const type of ["dragover", "drop"])
+                footer.dispatchEvent(new DragEvent(type, how));
         }""",
-        csv(patients(25)).decode(),
+        files,
     )
+
+
+def test_a_file_can_be_dropped(visit: Visit) -> None:
+    """Anywhere on the page; several at once are refused."""
+    page = visit("#rows/heart")
+    drop(page, {"dropped.csv": csv(patients(25)).decode()})
     finished(page, "dropped.csv", 25)
     assert histogram(page) == 25
+    drop(page, {"a.csv": "age,sex\n", "b.csv": "age,sex\n"})
+    page.get_by_text("expected one file, got 2").wait_for()
+
+
+def test_a_table_without_rows_is_one(visit: Visit, playground: str) -> None:
+    """As for the service: names and no rows are a table."""
+    page = visit("#rows/heart")
+    choose(page, "empty.csv", b"account,age,sex\n")
+    finished(page, "empty.csv", 0)
+    assert downloaded(page, "empty-scored.csv") == answered(playground, b"account,age,sex\n", CSV)
 
 
 def test_parquet_comes_back_as_parquet(visit: Visit, playground: str) -> None:

@@ -29,7 +29,7 @@ function figures({ summary, model, threshold, seconds }) {
   const share = summary.scored ? ` (${percent(summary.flagged / summary.scored)})` : "";
   const facts = [
     ["Scored", summary.scored.toLocaleString("en")],
-    [`${summary.decision}, from ${threshold}`, `${summary.flagged.toLocaleString("en")}${share}`],
+    [`${summary.decision ?? "yes"}, from ${threshold}`, `${summary.flagged.toLocaleString("en")}${share}`],
     ["Bad rows", bad.toLocaleString("en")],
     ["By", model],
     ["In", `${seconds.toFixed(1)} s`],
