@@ -35,7 +35,7 @@ class Number:
     @property
     def expected(self) -> str:
         """What a caller should have sent, in words."""
-        text = f"a number from {self.low:g} to {self.high:g} ({self.unit})"
+        text = f"a number from {self.low:.10g} to {self.high:.10g} ({self.unit})"
         return text + (", or 0 for not recorded" if self.zero_is_missing else "")
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:

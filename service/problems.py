@@ -183,7 +183,7 @@ def echo(value: object) -> str:
         case bytes():
             text = f"{len(value)} bytes"
         case int() | float():
-            text = f"{value:g}" if isinstance(value, float) else _digits(value)
+            text = f"{value:.10g}" if isinstance(value, float) else _digits(value)
         case _:
             text = repr(value)
     return text if len(text) <= LONGEST_ECHO else text[: LONGEST_ECHO - 1] + "…"

@@ -36,6 +36,11 @@ Status = Annotated[int, STATUS]
 Bill = Annotated[float, BILL]
 Payment = Annotated[float, PAYMENT]
 
+MONTHS = ("September", "August", "July", "June", "May", "April")
+STATUSES = ("pay_0", "pay_2", "pay_3", "pay_4", "pay_5", "pay_6")
+BILLS = tuple(f"bill_amt{number}" for number in range(1, 7))
+PAYMENTS = tuple(f"pay_amt{number}" for number in range(1, 7))
+
 
 class Client(Payload):
     """One client, in the terms of September 2005.
@@ -70,7 +75,22 @@ class Client(Payload):
                 "pay_amt4": 1100,
                 "pay_amt5": 1000,
                 "pay_amt6": 1000,
-            }
+            },
+            "x-groups": [
+                {
+                    "title": "Client",
+                    "fields": ["limit_bal", "sex", "education", "marriage", "age"],
+                },
+                {
+                    "title": "The last six months",
+                    "rows": [*MONTHS],
+                    "columns": [
+                        {"title": "Repayment status", "fields": [*STATUSES]},
+                        {"title": "Bill statement", "fields": [*BILLS]},
+                        {"title": "Amount paid", "fields": [*PAYMENTS]},
+                    ],
+                },
+            ],
         }
     )
 
@@ -119,13 +139,12 @@ class Client(Payload):
 class CreditPrediction(TabularPrediction):
     """Not a credit decision by itself: a probability for a person who decides and explains."""
 
-    default: bool = Field(description="Default next month is at least as likely as the threshold")
-
-
-MONTHS = ("September", "August", "July", "June", "May", "April")
-STATUSES = ("pay_0", "pay_2", "pay_3", "pay_4", "pay_5", "pay_6")
-BILLS = tuple(f"bill_amt{number}" for number in range(1, 7))
-PAYMENTS = tuple(f"pay_amt{number}" for number in range(1, 7))
+    default: bool = Field(
+        description="Default next month is at least as likely as the threshold",
+        json_schema_extra={
+            "x-meanings": {"true": "default next month", "false": "no default next month"}
+        },
+    )
 
 
 def status_phrases(month: str) -> dict[int, str]:

@@ -34,7 +34,13 @@ class Patient(Payload):
                 "slope": 2,
                 "ca": 0,
                 "thal": 7,
-            }
+            },
+            "x-groups": [
+                {"title": "Patient", "fields": ["age", "sex", "cp"]},
+                {"title": "At rest", "fields": ["trestbps", "chol", "fbs", "restecg"]},
+                {"title": "Exercise test", "fields": ["thalach", "exang", "oldpeak", "slope"]},
+                {"title": "Imaging", "fields": ["ca", "thal"]},
+            ],
         }
     )
 
@@ -93,7 +99,8 @@ class HeartPrediction(TabularPrediction):
     """Not a medical device: a probability to discuss, learned from 303 patients of one clinic."""
 
     disease: bool = Field(
-        description="A major vessel is narrowed by more than half: yes, at this threshold"
+        description="A major vessel is narrowed by more than half: yes, at this threshold",
+        json_schema_extra={"x-meanings": {"true": "disease", "false": "no disease"}},
     )
 
 

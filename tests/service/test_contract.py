@@ -122,3 +122,32 @@ def test_every_task_is_found_and_named_after_its_module() -> None:
     names = "age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal"
     assert " ".join(f.name for f in TASKS["heart"].contract.features) == names
     assert len(TASKS["credit"].contract.features) == 23
+
+
+TABLES = [task for task in TASKS.values() if isinstance(task, TabularTask)]
+
+
+@pytest.mark.parametrize("task", TABLES, ids=lambda task: task.name)
+def test_a_form_can_be_made_from_the_schema_alone(task: TabularTask) -> None:
+    """Every field has a title, is in one group, and an example; the decision has words."""
+    schema = task.payload.model_json_schema()
+    grouped = [
+        name
+        for group in schema["x-groups"]
+        for part in group.get("columns", [group])
+        for name in part["fields"]
+    ]
+    assert sorted(grouped) == sorted(task.payload.model_fields)
+    for group in schema["x-groups"]:
+        for column in group.get("columns", []):
+            assert len(column["fields"]) == len(group["rows"])
+    assert all(field.description for field in task.payload.model_fields.values())
+    task.payload.model_validate(schema["example"])
+    assert schema["example"].keys() == task.payload.model_fields.keys()
+    decision = task.prediction.model_json_schema()["properties"][task.decision]
+    assert decision["x-meanings"].keys() == {"true", "false"}
+
+
+def test_bounds_are_told_in_full() -> None:
+    """Not as 1e+07, which few people read."""
+    assert Number("NT$", -10_000_000, 0.5).expected == "a number from -10000000 to 0.5 (NT$)"

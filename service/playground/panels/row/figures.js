@@ -1,0 +1,35 @@
+/** Probabilities and contributions as figures. */
+
+/** A probability as a percentage, cut where rounding would put it on the threshold's other side. */
+export function percentOf(probability, threshold = 0) {
+  if (probability > 0 && probability < 0.001) return "< 0.1 %";
+  if (probability < 1 && probability > 0.999) return "> 99.9 %";
+  const rounded = Math.round(probability * 1000);
+  const crossed = probability < threshold && rounded >= threshold * 1000;
+  return `${((crossed ? Math.floor(probability * 1000) : rounded) / 10).toFixed(1)} %`;
+}
+
+/** A threshold as a percentage: as it was chosen, so not rounded. */
+export function thresholdOf(threshold) {
+  return `${Number((threshold * 100).toFixed(6))} %`;
+}
+
+/** A contribution in points, hundredths of the probability, with its sign. */
+export function pointsOf(contribution) {
+  const text = Math.abs(contribution * 100).toFixed(1);
+  if (Number(text) === 0) return text;
+  return (contribution > 0 ? "+" : "−") + text;
+}
+
+/**
+ * The waterfall of contributions, each {probability, …}: each with {from, to}, the way from the
+ * base, or from what those before it add up to.
+ */
+export function waterfallOf(base, contributions) {
+  let sum = base;
+  return contributions.map((contribution) => {
+    const from = sum;
+    sum += contribution.probability;
+    return { ...contribution, from, to: sum };
+  });
+}

@@ -1,0 +1,44 @@
+/** A card whose content is about one row, and says so when it is no longer the row in the form. */
+
+import { h, replace } from "../../dom.js";
+
+/**
+ * {element, wait, show, refuse}. The content is hidden until `show`; from `wait` on (the row has
+ * changed) it is marked as being answered anew, from `refuse` on (there is no answer) as outdated.
+ * What `refuse` is given, if anything, is shown above it and read out.
+ */
+export function stated(title, content) {
+  const mark = h("span", { class: "mark" });
+  const problem = h("div", { role: "status" });
+  const given = h("div", { class: "given" }, content);
+  const element = h(
+    "section",
+    { class: "card stated", "aria-label": title },
+    h("div", { class: "head" }, h("h2", {}, title), mark),
+    problem,
+    given,
+  );
+
+  function state(now, text = "") {
+    element.dataset.state = now;
+    mark.textContent = text;
+    given.hidden = now === "none";
+    given.inert = now !== "current"; // nobody applies a change meant for another row
+  }
+
+  state("none");
+  return {
+    element,
+    wait() {
+      if (element.dataset.state === "current") state("waiting", "answering …");
+    },
+    show() {
+      replace(problem);
+      state("current");
+    },
+    refuse(why) {
+      replace(problem, why);
+      if (element.dataset.state !== "none") state("outdated", "outdated");
+    },
+  };
+}
