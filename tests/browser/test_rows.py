@@ -359,8 +359,9 @@ def test_by_keyboard_alone(visit: Visit) -> None:
     page.get_by_label("Model").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    while not choosing:
-        page.wait_for_timeout(20)
+    for _ in range(200):
+        if not choosing:
+            page.wait_for_timeout(50)
     choosing[0].set_files({"name": "book.csv", "mimeType": "", "buffer": csv(patients(30))})
     finished(page, "book.csv", 30)
     assert page.evaluate("document.activeElement.id") == "scored"

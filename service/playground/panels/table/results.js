@@ -31,7 +31,7 @@ function figures({ summary, model, threshold, seconds }) {
     ["Scored", summary.scored.toLocaleString("en")],
     [`${summary.decision ?? "yes"}, from ${threshold}`, `${summary.flagged.toLocaleString("en")}${share}`],
     ["Bad rows", bad.toLocaleString("en")],
-    ["By", model],
+    ["By", h("a", { href: `#models/${model}` }, model)],
     ["In", `${seconds.toFixed(1)} s`],
     ...[...summary.kinds].map(([column, seen]) => [
       column.replaceAll("_", " "),
