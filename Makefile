@@ -47,9 +47,9 @@ endef
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header pyproject.toml --group build
 lock:
-	$(COMPILE) --output-file requirements/service.txt
-	$(COMPILE) --override requirements/cpu.in requirements/cpu.in --output-file requirements/service-cpu.txt
-	$(COMPILE) --extra cuda --output-file requirements/service-cuda.txt
+	$(COMPILE) --extra grpc --output-file requirements/service.txt
+	$(COMPILE) --extra grpc --override requirements/cpu.in requirements/cpu.in --output-file requirements/service-cpu.txt
+	$(COMPILE) --extra grpc --extra cuda --output-file requirements/service-cuda.txt
 	$(COMPILE) --extra training --output-file requirements/training.txt
 	$(COMPILE) --extra training-gpu --output-file requirements/training-gpu.txt
 	$(COMPILE) --extra training --extra dev --output-file requirements/dev.txt

@@ -28,8 +28,9 @@ os.environ |= {"FORETELL_LOG_LEVEL": "error", "FORETELL_DEVICE": "cpu"}
 import bare
 import plain
 
-from service.app import create_app
+from service.app import Foretell, create_app
 from service.logs import configure_logs
+from service.protocol import Protocol
 from service.settings import Settings
 from service.tasks.heart import Patient
 
@@ -57,8 +58,8 @@ class Nowhere(asyncio.Transport):
 
 
 def connections(app: Any, count: int) -> list[Any]:
-    """Protocols of uvicorn for an application, connected to nowhere."""
-    http = "httptools"
+    """What speaks HTTP for an application, connected to nowhere: as each is served elsewhere."""
+    http: Any = Protocol if isinstance(app, Foretell) else "httptools"
     config = Config(app, http=http, log_config=None, access_log=False, server_header=False)
     config.load()
     state = ServerState()
@@ -86,7 +87,7 @@ async def measure(rounds: int, count: int) -> None:
     settings = Settings()
     configure_logs(settings)
     foretell = create_app(settings)
-    foretell.state.repository.load_all()
+    foretell.state.repository.refresh()
     extra: Any = Patient.model_config["json_schema_extra"]
     body = json.dumps(extra["example"]).encode()
     head = f"POST /v1/heart/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"

@@ -14,10 +14,12 @@ RUN pip --python /opt/foretell install --no-cache-dir --only-binary :all: \
 # A third of PyArrow is clients of other services, and tests.
 RUN cd /opt/foretell/lib/python3.11/site-packages/pyarrow && \
     rm -rf include tests *flight* _s3fs* libarrow_s3* _pyarrow_cpp_tests*
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY service service
 COPY training training
-RUN pip --python /opt/foretell install --no-cache-dir --no-deps --no-build-isolation .
+# What only the build needs does not go along.
+RUN pip --python /opt/foretell install --no-cache-dir --no-deps --no-build-isolation . && \
+    pip --python /opt/foretell uninstall --yes grpcio-tools setuptools hatchling editables
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/foretell /opt/foretell

@@ -11,7 +11,7 @@ COPY ${REQUIREMENTS} requirements.txt
 # Wheels only: the base image has no compiler, and should need none.
 RUN pip --python /opt/foretell install --no-cache-dir --only-binary :all: \
     --require-hashes --requirement requirements.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY service service
 COPY training training
 RUN pip --python /opt/foretell install --no-cache-dir --no-deps --no-build-isolation .

@@ -6,10 +6,10 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from types import ModuleType
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
@@ -19,16 +19,19 @@ from starlette.types import Receive, Scope, Send
 from service import errors
 from service.direct import DirectCalls, direct_answers
 from service.explanation.desk import Desk
+from service.metrics.board import Board
+from service.metrics.models import note
+from service.metrics.requests import Requests
 from service.middleware import BodyLimit, RequestContext
 from service.problems import (
     MEDIA_TYPE,
     Problem,
     problem,
-    problem_of,
     problem_response,
+    refusal,
 )
 from service.repository import Repository
-from service.routes import control, health, models
+from service.routes import control, health, metrics, models
 from service.routes.batch import Places, batch_path, batch_router
 from service.routes.explain import explain_router
 from service.routes.playground import playground_router
@@ -77,13 +80,15 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
 
     Its lifespan loads the models in a thread, so that /livez answers at once.
     """
-    repository = Repository(settings.models_dir, TASKS, settings.device, settings.policy)
-    rpc = None if settings.grpc_port is None else _grpc()
-
+    board = Board(place.counted, place.number) if place and place.counted else Board()
+    repository = Repository(
+        settings.models_dir, TASKS, settings.device, settings.policy, board, settings.queue
+    )
     told = False
 
     def looked() -> None:
         nonlocal told
+        note(board, repository)
         if place and not told and not repository.not_ready():
             told = True
             place.taken()
@@ -97,51 +102,53 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         if place and place.replaces:
             await asyncio.to_thread(watcher.wait)  # other workers answer meanwhile
         app.state.explanations = explanations = Desk()
-        grpc_server = None if rpc is None else await rpc.start(app.state, settings)
         yield
-        if grpc_server is not None:
-            await grpc_server.stop(settings.shutdown_seconds)
         await asyncio.to_thread(watcher.stop)
         await asyncio.to_thread(explanations.close)
         repository.close()
 
     tables = [task for task in TASKS.values() if isinstance(task, TabularTask)]
+    predict = [predict_router(task) for task in TASKS.values()]
+    batch = [batch_router(task) for task in tables]
+    explain = [explain_router(task) for task in TASKS.values()]
+    # Of these, some calls are answered, or refused, before any route is looked for.
+    known = {
+        route.path
+        for router in [*predict, *batch, *explain]
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    }
+    context = Middleware(RequestContext, requests=Requests(board, known))
+    elsewhere = frozenset(batch_path(task) for task in tables)
+    limit = Middleware(BodyLimit, limit=settings.max_body_bytes, elsewhere=elsewhere)
     # FastAPI's own docs load their scripts from elsewhere: a blank page in a closed network.
     app = FastAPIOffline(
         title="Foretell",
         version=version("foretell"),
         description=DESCRIPTION,
         lifespan=lifespan,
-        middleware=[
-            Middleware(RequestContext),
-            Middleware(OpenInference),
-            Middleware(
-                BodyLimit,
-                limit=settings.max_body_bytes,
-                elsewhere=frozenset(batch_path(task) for task in tables),
-            ),
-        ],
+        middleware=[context, Middleware(OpenInference), limit],
     )
+    app.state.board = board
     app.state.repository = repository
     app.state.settings = settings
     app.state.draining = False
     app.state.place = place
-    app.state.statistics = Statistics()
-    app.state.places = Places(settings.max_portfolios)
-    predict = [predict_router(task) for task in TASKS.values()]
+    app.state.statistics = Statistics(board)
+    app.state.places = Places(settings.max_portfolios, board)
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
-    for task in tables:
-        responses = _documented(404, 406, 408, 413, 415, 422, 503)
-        app.include_router(batch_router(task), responses=responses)
-    for explained in TASKS.values():
-        answers = _documented(400, 404, 409, 413, 415, 422, 503)
-        app.include_router(explain_router(explained), responses=answers)
+    for router in batch:
+        app.include_router(router, responses=_documented(404, 406, 408, 413, 415, 422, 503))
+    for router in explain:
+        app.include_router(router, responses=_documented(400, 404, 409, 413, 415, 422, 503))
     app.include_router(models.router, responses=_documented(404, 503))
     if settings.admin_key:
         app.include_router(control.router, responses=_documented(403, 404, 409, 503))
     app.include_router(declared_router())
     app.include_router(health.router)
+    if settings.metrics:
+        app.include_router(metrics.router)
     app.include_router(playground_router())
     app.add_exception_handler(errors.ForetellError, _foretell_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -149,23 +156,14 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         # FastAPIOffline is a function: there is no class to inherit from.
         app.__class__ = Foretell
         assert isinstance(app, Foretell)
-        app.direct_calls = DirectCalls(direct_answers(predict), app.user_middleware)
+        app.direct_calls = DirectCalls(direct_answers(predict), [context, limit])
     _add_problem_schema(app)
     return app
 
 
-def _grpc() -> ModuleType:
-    try:
-        from service.v2 import rpc  # takes time, and is an extra
-    except ImportError as error:
-        needs = "pip install 'foretell[grpc]'"
-        raise errors.SettingsError(f"FORETELL_GRPC_PORT needs {needs} ({error})") from error
-    return rpc
-
-
 async def _foretell_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.ForetellError)
-    return problem_response(problem_of(error, request.state.request_id))
+    return refusal(error, request.state.request_id)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

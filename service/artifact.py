@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from service.confidence import Confidence
 from service.contract import Contract
 from service.errors import ArtifactError, UnknownModel
 
@@ -127,6 +128,8 @@ class Card(BaseModel):
     curves: Curves
     threshold: float
     """Probability from which a decision is true."""
+    confidence: Confidence | None = None
+    """How far its answers are to be trusted; older versions do not know."""
     contract: Contract
     contract_hash: str
     opset: int
@@ -205,6 +208,15 @@ class Artifact:
 
     def verify(self, contract: Contract) -> None:
         """Raises ArtifactError unless files and contract are the ones the card was written for."""
+        self.verify_files()
+        if self.card.contract_hash != contract.hash:
+            raise ArtifactError(
+                f"trained for another contract of task {self.card.task!r}: expected "
+                f"{contract.hash[:12]}…, got {self.card.contract_hash[:12]}…; train it anew"
+            )
+
+    def verify_files(self) -> None:
+        """Raises ArtifactError unless the files are the ones the card was written for."""
         for file, expected in self.card.files.items():
             if (found := sha256(self.folder / file)) != expected:
                 raise ArtifactError(
@@ -213,11 +225,6 @@ class Artifact:
                 )
         if missing := {MODEL, GOLDEN} - self.card.files.keys():
             raise ArtifactError(f"the card gives no sha256 for {', '.join(sorted(missing))}")
-        if self.card.contract_hash != contract.hash:
-            raise ArtifactError(
-                f"trained for another contract of task {self.card.task!r}: expected "
-                f"{contract.hash[:12]}…, got {self.card.contract_hash[:12]}…; train it anew"
-            )
 
 
 def sha256(file: Path) -> str:

@@ -23,6 +23,7 @@ def differences(one: Artifact, other: Artifact) -> Iterator[str]:
     names = [f"{a.card.name}/{a.card.version}" for a in (one, other)]
     yield from _metrics(one.card, other.card, names)
     yield from _section("training and data", _facts(one.card), _facts(other.card))
+    yield from _section("confidence", _confidence(one.card), _confidence(other.card))
     yield from _section("contract", _contract(one.card), _contract(other.card))
     graph, changed = _graph(one), _graph(other)
     yield from _section("nodes of the graph", _nodes(graph), _nodes(changed))
@@ -53,6 +54,15 @@ def _facts(card: Card) -> dict[str, Any]:
     )
     data = {f"data {name}": value for name, value in card.data.model_dump().items()}
     return training | data | {"opset": card.opset, "threshold": card.threshold}
+
+
+def _confidence(card: Card) -> dict[str, Any]:
+    if (confidence := card.confidence) is None:
+        return {}
+    familiar = {} if confidence.familiar is None else confidence.familiar.model_dump()
+    seen = {f"range of {s.name}": s.codes or (s.low, s.high) for s in confidence.seen}
+    sets = {f"sets {name}": value for name, value in confidence.sets.model_dump().items()}
+    return sets | {f"familiarity {name}": value for name, value in familiar.items()} | seen
 
 
 def _contract(card: Card) -> dict[str, Any]:

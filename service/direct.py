@@ -6,8 +6,9 @@ are answered by its own `answer`: bytes in, bytes out. All else that happens to 
 limits, errors) is done by the same middleware as ever.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
@@ -16,8 +17,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import ForetellError
-from service.problems import problem_of, problem_response
+from service.problems import refusal
 
+T = TypeVar("T")
 Answer = Callable[[Request], Awaitable[bytes]]
 """Answers one request with JSON. Raises ForetellError."""
 
@@ -52,14 +54,32 @@ def direct_answers(routers: Iterable[APIRouter]) -> dict[str, Answer]:
 class DirectCalls:
     """`app` answers POSTs to the paths of direct routes, behind `middleware`, and nothing else.
 
-    The middleware is to be the framework's, so that the same happens to every request.
+    The middleware is to be the framework's, so that the same happens to every request; but for what
+    only looks at other paths.
     """
 
     def __init__(self, answers: Mapping[str, Answer], middleware: Sequence[Middleware]) -> None:
         self.answers = answers
+        self.paths = {path.encode(): path for path in answers}
+        self._begun: list[Callable[[], None]] = []
         self.app: ASGIApp = self._answer
         for each in reversed(middleware):
             self.app = each.cls(self.app, *each.args, **each.kwargs)
+
+    def begin_soon(self, call: Callable[[], None]) -> None:
+        """Call it, and all others that came meanwhile, once what has arrived is read.
+
+        One after the other they are a tenth quicker than each in its turn with reading: what a
+        processor's caches hold is code, too.
+        """
+        if not self._begun:
+            asyncio.get_running_loop().call_soon(self._begin)
+        self._begun.append(call)
+
+    def _begin(self) -> None:
+        begun, self._begun = self._begun, []
+        for call in begun:
+            call()
 
     def include(self, scope: Scope) -> bool:
         """Whether a request is such a call."""
@@ -71,12 +91,28 @@ class DirectCalls:
         try:
             body = await self.answers[scope["path"]](Request(scope, receive))
         except ForetellError as error:
-            refusal = problem_response(problem_of(error, scope["state"]["request_id"]))
-            await refusal(scope, receive, send)
+            await refusal(error, scope["state"]["request_id"])(scope, receive, send)
             return
         headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+async def unless_gone(receive: Receive, answer: Coroutine[Any, Any, T]) -> T:
+    """What `answer` gives, for calls that wait; cancelled once the caller has gone away.
+
+    The body is to have been read. Raises ClientDisconnect.
+    """
+    wanted = asyncio.ensure_future(answer)
+    leaving = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((wanted, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not wanted.done():
+            raise ClientDisconnect
+        return wanted.result()
+    finally:
+        wanted.cancel()
+        leaving.cancel()
 
 
 async def body_of(request: Request) -> bytes:

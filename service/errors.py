@@ -14,6 +14,7 @@ ForetellError
 │   ├── PayloadStalled          nothing came, or nothing was taken, for too long
 │   ├── NotAllowed              an operator's call without the operator's key
 │   ├── Unsupported             a feature of a protocol that this service does not offer
+│   ├── UnknownService          no service of gRPC that this one has
 │   └── PictureError
 │       ├── UnreadableImage     not a picture, or a damaged one
 │       ├── ImageTooLarge       more pixels than the service decodes
@@ -27,7 +28,10 @@ ForetellError
 │   ├── DeviceUnavailable       the device asked for does not work here
 │   ├── InvalidOutput           the model answered something that is no probability
 │   ├── NotExplainable          the version has no reference rows to compare with
-│   └── ExplanationsBusy        too many explanations wait already
+│   ├── ExplanationsBusy        too many explanations wait already
+│   └── QueueError
+│       ├── QueueFull           too many rows wait for the model already
+│       └── QueuedTooLong       the call's turn did not come in time
 ├── UnwritableTable             answers that cannot be put where they were asked for
 └── SettingsError               the service is configured wrongly
 """
@@ -154,6 +158,13 @@ class Unsupported(RequestError):
     """The request asks for a feature of a protocol that this service does not offer."""
 
 
+class UnknownService(RequestError):
+    """The health of something else was asked for; `known` can be."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"no service {name!r:.80}; there are: {', '.join(map(repr, known))}")
+
+
 class PictureError(RequestError):
     """An uploaded picture that no digit can be read from."""
 
@@ -242,6 +253,36 @@ class ExplanationsBusy(ModelError):
     def __init__(self, limit: int) -> None:
         super().__init__(
             f"{limit} calls for explanations are waiting already, the limit of each process"
+        )
+
+
+class QueueError(ModelError):
+    """No run of the model had room for the call; `retry_seconds` from now it may have."""
+
+    def __init__(self, reason: str, retry_seconds: float) -> None:
+        self.retry_seconds = retry_seconds
+        super().__init__(reason)
+
+
+class QueueFull(QueueError):
+    """As many rows as may wait are waiting."""
+
+    def __init__(self, model: str, limit: int, retry_seconds: float) -> None:
+        super().__init__(
+            f"no room for the call: of the rows that wait for {model!r} in each process, "
+            f"FORETELL_QUEUE_ROWS allows {limit:,}; try again later",
+            retry_seconds,
+        )
+
+
+class QueuedTooLong(QueueError):
+    """The call waited for its turn for `seconds`, and no longer."""
+
+    def __init__(self, model: str, seconds: float, retry_seconds: float) -> None:
+        super().__init__(
+            f"the call waited {seconds:g} s for {model!r}, as long as FORETELL_QUEUE_SECONDS "
+            "allows; try again later",
+            retry_seconds,
         )
 
 

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import PayloadTooLarge
 from service.logs import current_request_id
+from service.metrics.requests import Requests
 from service.problems import problem, problem_of, problem_response
 
 log = structlog.get_logger("foretell.http")
@@ -23,14 +24,14 @@ ids = Random()
 
 
 class RequestContext:
-    """Gives each request an id (the caller's own, if it sends one), logs it, and answers crashes.
+    """Gives each request an id (the caller's own, if any), logs and counts it, and answers crashes.
 
     While the service drains, every answer also closes its connection, so that clients with open
     connections move on before the service goes away.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, requests: Requests) -> None:
+        self.app, self.requests = app, requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -66,6 +67,8 @@ class RequestContext:
             detail = "an error in the service, not in your request; the log has it by request_id"
             await problem_response(problem(500, detail, request_id))(scope, receive, send_with_id)
         finally:
+            seconds = time.perf_counter() - start
+            self.requests.count(scope, status, seconds)
             # structlog finds out that a line is not wanted only after it has begun to make it.
             if lines.isEnabledFor(logging.INFO):
                 log.info(
@@ -73,7 +76,7 @@ class RequestContext:
                     method=scope["method"],
                     path=scope["path"],
                     status=status,
-                    ms=round((time.perf_counter() - start) * 1000, 2),
+                    ms=round(seconds * 1000, 2),
                 )
             current_request_id.reset(token)
 

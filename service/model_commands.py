@@ -78,7 +78,7 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def run_show(arguments: argparse.Namespace) -> int:
-    """The card of a version, without its curves and the course of its training."""
+    """The card of a version, without curves, ranges of fields, and the course of its training."""
     from service.artifact import read_artifact
     from service.versions.labels import read_labels
 
@@ -87,7 +87,13 @@ def run_show(arguments: argparse.Namespace) -> int:
     card = read_artifact(models_dir, arguments.name, version).card
     facts = card.model_dump(
         mode="json",
-        exclude={"curves": True, "training": {"history"}, "contract": True, "files": True},
+        exclude={
+            "curves": True,
+            "training": {"history"},
+            "confidence": {"seen"},
+            "contract": True,
+            "files": True,
+        },
     )
     facts["labels"] = read_labels(models_dir / card.name).of(card.version)
     for name, value in facts.items():

@@ -2,10 +2,10 @@
 
 import ctypes
 import statistics
-import time
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from service.contract import Contract, Tensor
 from service.errors import ArtifactError, DeviceUnavailable
+from service.metrics.board import Kind, Row
 
 log = structlog.get_logger("foretell")
 
@@ -24,6 +25,13 @@ CUDA_OPTIONS = {"use_tf32": "0"}
 NUMPY_NAMES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
 
 Device = Literal["auto", "cpu", "cuda"]
+
+COMPUTED = Kind(
+    "computed", ("model", "version"), ("runs", "rows", "seconds", "singles", "single_seconds")
+)
+"""What sessions have computed, whoever asked: predictions, explanations, a shadow. Single rows, of
+which there are most, are counted apart from runs of many."""
+SINGLES, SINGLE_SECONDS = 3, 4
 
 
 class Predictor:
@@ -56,16 +64,25 @@ class Predictor:
         self.outputs = tuple(_tensor(output) for output in self._session.get_outputs())
         # Attributes of pydantic models cost more than a small graph's nodes.
         self._input, self._names = self.input.name, [output.name for output in self.outputs]
+        self.computed = Row.alone(COMPUTED)
 
     @property
     def provider(self) -> str:
         """The execution provider in use, not the one asked for."""
         return str(self._session.get_providers()[0])
 
-    def predict(self, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        """Run the graph on N rows; every output by its name."""
+    def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
+        """Run the graph on N rows; every output by its name.
+
+        On CUDA as `bucket` rows, if that is more: each new shape costs it a search for kernels.
+        """
+        start = perf_counter()
+        rows = len(batch)
+        if rows < bucket and self.provider == CUDA:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], bucket - rows, axis=0)])
         results = self._session.run(self._names, {self._input: batch})
-        return dict(zip(self._names, results, strict=True))
+        self.computed.add(1, rows, perf_counter() - start)
+        return {name: array[:rows] for name, array in zip(self._names, results, strict=True)}
 
     def predict_row(self, values: ArrayLike | Sequence[float | None]) -> dict[str, NDArray[Any]]:
         """Run the graph on one row, without making a single array: every output by its name.
@@ -74,7 +91,11 @@ class Predictor:
         """
         bound = self._bound_row
         bound.input[0] = values
+        start = perf_counter()
         self._session.run_with_iobinding(bound.binding)
+        single = self.computed.values  # one thread's alone, as this method is: no lock
+        single[SINGLE_SECONDS] += perf_counter() - start
+        single[SINGLES] += 1
         return bound.outputs
 
     @cached_property
@@ -116,12 +137,12 @@ class Predictor:
 
     def row_us(self, row: NDArray[Any]) -> float:
         """Median microseconds of one row, of a few dozen runs."""
-        times = []
-        for _ in range(30):
-            start = time.perf_counter()
-            self.predict_row(row)
-            times.append(time.perf_counter() - start)
-        return statistics.median(times) * 1e6
+        return _median_us(partial(self.predict_row, row), 30)
+
+    def batch_us(self, batch: NDArray[Any]) -> float:
+        """Median microseconds of a batch, of a few runs after the one that warms it up."""
+        self.predict(batch)
+        return _median_us(partial(self.predict, batch), 7)
 
 
 class BoundRow:
@@ -134,6 +155,15 @@ class BoundRow:
         binding.bind_ortvalue_input(row.name, ort.OrtValue.ortvalue_from_numpy(self.input))
         for name, array in self.outputs.items():
             binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
+
+
+def _median_us(run: Callable[[], object], times: int) -> float:
+    taken = []
+    for _ in range(times):
+        start = perf_counter()
+        run()
+        taken.append(perf_counter() - start)
+    return statistics.median(taken) * 1e6
 
 
 def _one(tensor: Tensor) -> NDArray[Any]:

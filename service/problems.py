@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 from fastapi import Response
 from pydantic import BaseModel, Field
 
 from service import errors
-from service.errors import FieldProblem, ForetellError, InvalidPayload, InvalidRows
+from service.errors import FieldProblem, ForetellError, InvalidPayload, InvalidRows, QueueError
 
 MEDIA_TYPE = "application/problem+json"
 # RFC 9110's names, which Python has from 3.13 on.
@@ -29,6 +30,7 @@ STATUS: dict[type[ForetellError], int] = {
     errors.PayloadTooLarge: 413,
     errors.NotAllowed: 403,
     errors.Unsupported: 501,
+    errors.UnknownService: 404,
     errors.PayloadStalled: 408,
     errors.UnreadableImage: 422,
     errors.ImageTooLarge: 413,
@@ -43,6 +45,8 @@ STATUS: dict[type[ForetellError], int] = {
     errors.UnwritableTable: 500,
     errors.NotExplainable: 409,
     errors.ExplanationsBusy: 503,
+    errors.QueueFull: 503,
+    errors.QueuedTooLong: 503,
     errors.SettingsError: 500,
 }
 
@@ -116,6 +120,17 @@ def rows_problem(error: InvalidRows, request_id: str) -> RowsProblem:
     facts = problem(STATUS[InvalidRows], detail, request_id).model_dump(exclude={"errors"})
     rows = [RowError(row=p.row, field=p.field, expected=p.expected, got=p.got) for p in listed]
     return RowsProblem(**facts, errors=rows, count=error.count)
+
+
+def refusal(error: ForetellError, request_id: str) -> Response:
+    """A domain error as an HTTP answer."""
+    headers = {"Retry-After": retry_after(error)} if isinstance(error, QueueError) else None
+    return problem_response(problem_of(error, request_id), headers)
+
+
+def retry_after(error: ForetellError) -> str:
+    """Whole seconds after which it is worth trying again, for a header."""
+    return str(max(1, ceil(error.retry_seconds)) if isinstance(error, QueueError) else 1)
 
 
 def problem_response(body: Problem, headers: Mapping[str, str] | None = None) -> Response:

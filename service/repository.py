@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from service.artifact import Background, Card, names, read_artifact
+from service.batcher import Batcher
+from service.batching import Batching, Queue, measured
 from service.errors import ArtifactError, UnknownModel
-from service.predictor import Device, Predictor
-from service.task import ModelRef, Outputs, TabularTask, Task
+from service.metrics.board import Board
+from service.predictor import COMPUTED, Device, Predictor
+from service.task import ModelRef, Outputs, TabularTask, Task, Values
 from service.versions.labels import read_labels
 from service.versions.line import Line
 from service.versions.policy import Policy
@@ -51,6 +54,10 @@ class Served:
     load_ms: float
     row_us: float
     """Median time of one row, measured when it was loaded."""
+    batching: Batching
+    """Whether callers share runs."""
+    queue: Queue
+    """What may wait, if they do."""
     background: Background | None = None
     """What explanations compare with."""
 
@@ -58,6 +65,11 @@ class Served:
     def inline(self) -> bool:
         """Whether it answers on the event loop: sooner than a thread could be woken."""
         return self.row_us <= INLINE_US
+
+    @cached_property
+    def waits(self) -> bool:
+        """Whether calls wait for a thread, and not for a turn of the event loop at most."""
+        return not (self.batching.on_loop if self.batching.on else self.inline)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -68,6 +80,11 @@ class Served:
             "load_ms": round(self.load_ms, 1),
             "row_us": round(self.row_us, 1),
             "inline": self.inline,
+            "batching": {
+                "on": self.batching.on,
+                "buckets": list(self.batching.buckets),
+                "pays": round(self.batching.pays, 2),
+            },
         }
 
     @cached_property
@@ -75,30 +92,56 @@ class Served:
         """Its name and version, as answers carry them."""
         return ModelRef(name=self.card.name, version=self.card.version)
 
+    @cached_property
+    def batcher(self) -> Batcher | None:
+        """Where its callers share runs, if they do; their place is freed with this."""
+        if not self.batching.on:
+            return None
+        return Batcher(self.card.name, self.predictor, self.batching, self.queue)
+
+    def shares(self, rows: int) -> bool:
+        """Whether a call of so many rows is to share a run with others."""
+        return self.batcher is not None and rows <= self.batcher.most
+
     async def outputs_of(self, row: Sequence[float | None]) -> Outputs:
         """What the graph makes of one row, its values in declared order; None becomes NaN.
 
-        On the event loop or off it, as suits this model. To be used before anything is awaited.
+        On the event loop or off it, with other callers' rows or alone, as suits this model. To be
+        used before anything is awaited. Raises QueueError.
         """
-        if self.inline:
+        batcher = self.batcher
+        if self.inline and (batcher is None or batcher.alone()):
             return self.predictor.predict_row(row)
         batch = np.array([row], self.predictor.input.dtype)
+        if batcher is not None:
+            return (await batcher.ask(batch))[0]
         return await asyncio.to_thread(self.predictor.predict, batch)
 
     @cached_property
-    def write(self) -> Callable[[Outputs], bytes]:
+    def write(self) -> Callable[[Outputs, Values], bytes]:
         """As TabularTask.writer."""
         assert isinstance(self.task, TabularTask)
-        return self.task.writer(self.ref, self.card.threshold)
+        return self.task.writer(self.ref, self.card.threshold, self.card.confidence)
 
     async def answers(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
-        """As `predict`, on the event loop or off it, whichever suits this model."""
+        """As `predict`, where `outputs_of` would; a batch too long to share a run has its own.
+
+        Raises QueueError.
+        """
+        if self.batcher is not None and self.shares(len(batch)):
+            outputs, _ = await self.batcher.ask(batch)
+            return self._worded(outputs, batch)
         return self.predict(batch) if self.inline else await asyncio.to_thread(self.predict, batch)
 
     def predict(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
         """One answer for each row of a batch, as the task words it."""
-        outputs = self.predictor.predict(batch)
-        return self.task.answers(outputs, self.ref, self.card.threshold)
+        return self._worded(self.predictor.predict(batch), batch)
+
+    def _worded(self, outputs: Outputs, batch: NDArray[Any]) -> Sequence[BaseModel]:
+        card = self.card
+        if isinstance(self.task, TabularTask):
+            return self.task.answers(outputs, batch, self.ref, card.threshold, card.confidence)
+        return self.task.answers(outputs, self.ref, card.confidence)
 
 
 @dataclass
@@ -114,6 +157,11 @@ class Repository:
     tasks: Mapping[str, Task]
     device: Device = "auto"
     policy: Policy = field(default_factory=Policy)
+    board: Board = field(default_factory=Board)
+    """Where it is counted what models compute and what becomes of them."""
+    queue: Queue | None = None
+    """What may wait for a version; None, where there are no callers: it is not measured whether
+    they would share runs."""
     _lines: dict[str, Line] = field(default_factory=dict)
     _answering: dict[str, Served] = field(default_factory=dict)
     """What a call gets that names no version, of models without canaries: one look into this is all
@@ -236,9 +284,11 @@ class Repository:
         batch, answers = artifact.golden()
         predictor.check_golden(batch, answers, tolerance=card.golden.tolerance)
         row_us = predictor.row_us(batch[0])
-        background = artifact.background()
+        background, queue = artifact.background(), self.queue or Queue(mode="off")
+        batching = measured(predictor, batch[0], row_us, INLINE_US, queue.mode)
+        predictor.computed = self.board.row(COMPUTED, card.name, card.version)  # from here on
         load_ms = (time.perf_counter() - start) * 1000
-        return Served(task, card, predictor, load_ms, row_us, background)
+        return Served(task, card, predictor, load_ms, row_us, batching, queue, background)
 
     def load_for(self, task: str, model: str | None = None) -> Served:
         """Load what calls to a task get that name no version; `model`: another of its models.
@@ -253,5 +303,5 @@ class Repository:
 
     def _line(self, name: str, required: bool) -> Line:
         folder = self.models_dir / name
-        trials = Trials(name, folder, self.load)
-        return Line(name, folder, self.policy.of(name), trials, required)
+        trials = Trials(name, folder, self.load, self.board)
+        return Line(name, folder, self.policy.of(name), trials, self.board, required)

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.batching import Mode, Queue
 from service.errors import FieldProblem, SettingsError
 from service.versions.policy import Policy, parse_policy
 
@@ -55,6 +56,9 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = None
     """Key of operators, at least 16 characters; without one, there are no control calls."""
 
+    metrics: bool = True
+    """Whether /metrics is there, for a Prometheus server to read."""
+
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
     """Longest request body but portfolios, also when decompressed or unpacked; more: 413."""
 
@@ -72,6 +76,18 @@ class Settings(BaseSettings):
 
     max_pictures: int = Field(256, ge=1)
     """Most pictures in one upload, zip files included; more is refused with 400."""
+
+    batching: Mode = "auto"
+    """Whether callers of a model share its runs. `auto`: where that was measured to pay."""
+
+    batch_delay_ms: float = Field(0.0, ge=0, le=50)
+    """How long the first call of a shared run waits for others; 0: a run takes what has come."""
+
+    queue_rows: int = Field(1024, ge=1)
+    """Most rows that wait for a version of such a model, in each process; more get a 503."""
+
+    queue_seconds: float = Field(1.0, ge=0.1, le=300)
+    """Longest that a call waits there; then it is refused with 503 rather than answered late."""
 
     drain_seconds: float = Field(0.0, ge=0, le=300)
     """After SIGTERM: how long to go on answering, as not ready, before connections are closed."""
@@ -100,6 +116,12 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise PydanticCustomError("policy", "{reason}", {"reason": str(error)}) from error
         return text
+
+    @cached_property
+    def queue(self) -> Queue:
+        """What may wait for a model."""
+        delay = self.batch_delay_ms / 1000
+        return Queue(self.queue_rows, self.queue_seconds, delay, self.batching)
 
     @cached_property
     def policy(self) -> Policy:

@@ -7,18 +7,61 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
+from service.confidence import FAMILIARITY, Confidence, Ranges
 from service.contract import Contract, Feature, Payload, Tensor
 from service.errors import InvalidOutput
 from service.explanation.wording import Factor, Wording, factors_of, parts_of
 
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Outputs = dict[str, NDArray[np.generic]]
+Values = Sequence[float | None]
+"""One row in declared order; None is not recorded."""
+Certainty = Literal["decided", "uncertain"]
+CERTAINTIES: tuple[Certainty, Certainty] = ("uncertain", "decided")
+
+RowCertainty = Annotated[
+    Certainty | None,
+    Field(
+        description="`decided` where the conformal set, at the coverage on the model's card, holds "
+        "exactly one of yes and no, else `uncertain`; null where the card has no such figures",
+        examples=["decided"],
+    ),
+]
+RowFamiliar = Annotated[
+    bool | None,
+    Field(
+        description="Whether every field that was sent lies in the range of the training rows; "
+        "null where the card does not know it",
+        examples=[True],
+    ),
+]
+RowWarnings = Annotated[
+    list[str], Field(description="Fields outside that range: each with its value and the range")
+]
+PredictionSet = Annotated[
+    list[int | str] | None,
+    Field(
+        description="The classes that hold the truth as often as the coverage on the model's card "
+        "says, the likeliest first; null where the card has no such figures",
+        examples=[[4, 9]],
+    ),
+]
+PictureFamiliar = Annotated[
+    bool | None,
+    Field(
+        description="Whether it looks like the pictures that the model learned from; where it does "
+        "not, the answer means nothing. Null where the card does not know it",
+        examples=[True],
+    ),
+]
+PictureWarnings = Annotated[list[str], Field(description="Why it does not look like them")]
 
 
 class ModelRef(BaseModel):
@@ -40,6 +83,9 @@ class TabularPrediction(BaseModel):
         description="The decision is true from this probability upwards", examples=[0.5]
     )
     model: ModelRef
+    certainty: RowCertainty = None
+    in_distribution: RowFamiliar = None
+    warnings: RowWarnings = []
 
 
 class ImagePrediction(BaseModel):
@@ -50,6 +96,9 @@ class ImagePrediction(BaseModel):
     probability: Probability = Field(description="Of the answer given", examples=[0.998])
     probabilities: list[Probability] = Field(description="Of every class, in order; they sum to 1")
     model: ModelRef
+    prediction_set: PredictionSet = None
+    in_distribution: PictureFamiliar = None
+    warnings: PictureWarnings = []
 
 
 @dataclass(frozen=True)
@@ -114,33 +163,73 @@ class TabularTask:
         return [place for place, feature in enumerate(self.features) if feature.zero_is_missing]
 
     def answers(
-        self, outputs: Outputs, model: ModelRef, threshold: float
+        self,
+        outputs: Outputs,
+        rows: NDArray[np.float32],
+        model: ModelRef,
+        threshold: float,
+        confidence: Confidence | None = None,
     ) -> Sequence[TabularPrediction]:
-        """One prediction a row. Raises InvalidOutput unless every probability is in 0..1."""
+        """One prediction for each of `rows`, float32[N, F], of which the graph made `outputs`.
+
+        `confidence` is that of the model's card. Raises InvalidOutput unless every probability is
+        in 0..1.
+        """
+        write = self.writer(model, threshold, confidence)
         return [
-            self.prediction.model_validate(
-                {
-                    "probability": probability,
-                    self.decision: probability >= threshold,
-                    "threshold": threshold,
-                    "model": model,
-                }
+            self.prediction.model_validate_json(
+                write({"probability": outputs["probability"][place : place + 1]}, values)
             )
-            for probability in _checked(outputs["probability"].tolist())
+            for place, values in enumerate(_recorded(rows))
         ]
 
-    def writer(self, model: ModelRef, threshold: float) -> Callable[[Outputs], bytes]:
-        """A function from the outputs of one row to the JSON of its prediction.
+    def ranges(self, confidence: Confidence) -> Ranges:
+        """What tells fields that lie outside what training saw."""
+        return Ranges(self.features, confidence.seen)
 
-        Two values change from one row to the next; the rest is written once. The function raises
-        InvalidOutput as `answers` does.
+    def writer(
+        self, model: ModelRef, threshold: float, confidence: Confidence | None = None
+    ) -> Callable[[Outputs, Values], bytes]:
+        """A function from the outputs of one row, and its values, to the JSON of its prediction.
+
+        Two values change from one row to the next, and what is said of confidence; the rest is
+        written once. The function raises InvalidOutput as `answers` does.
         """
-        rest = f',"threshold":{threshold!r},"model":{model.model_dump_json()},"{self.decision}":'
-        yes, no = (f"{rest}{word}}}".encode() for word in ("true", "false"))
+        rest = f',"threshold":{threshold!r},"model":{model.model_dump_json()}'
 
-        def write(outputs: Outputs) -> bytes:
+        def ending(certainty: str, familiar: str, warnings: bytes, yes: bool) -> bytes:
+            text = f'{rest},"certainty":{certainty},"in_distribution":{familiar},"warnings":'
+            return text.encode() + warnings + b',"%b":%b}' % (decision, YES if yes else NO)
+
+        decision = self.decision.encode()
+        if confidence is None:
+            no, yes = (ending("null", "null", b"[]", each) for each in (False, True))
+
+            def write_plain(outputs: Outputs, _: Values) -> bytes:
+                (probability,) = _checked(outputs["probability"].tolist())
+                return b'{"probability":%a%b' % (
+                    probability,
+                    yes if probability >= threshold else no,
+                )
+
+            return write_plain
+
+        ranges, cutoff = self.ranges(confidence), confidence.sets.cutoff
+        usual = [
+            [ending(f'"{certainty}"', "true", b"[]", each) for certainty in CERTAINTIES]
+            for each in (False, True)
+        ]
+
+        def write(outputs: Outputs, values: Values) -> bytes:
             (probability,) = _checked(outputs["probability"].tolist())
-            return b'{"probability":%a%b' % (probability, yes if probability >= threshold else no)
+            yes = probability >= threshold
+            # As `Sets.decided`, which for one number costs fifty times as much.
+            decided = (probability >= cutoff) is not (1 - probability >= cutoff)
+            if strange := ranges.strange(values):
+                warnings = [ranges.warning(place, values[place] or 0.0) for place in strange]
+                end = ending(f'"{CERTAINTIES[decided]}"', "false", to_json(warnings), yes)
+                return b'{"probability":%a%b' % (probability, end)
+            return b'{"probability":%a%b' % (probability, usual[yes][decided])
 
         return write
 
@@ -170,26 +259,33 @@ class ImageTask:
 
     @cached_property
     def contract(self) -> Contract:
-        """`image` uint8[N, 28, 28] in; `probabilities` float32[N, K] and the class int64[N] out."""
+        """`image` uint8[N, 28, 28] in; three tensors out.
+
+        `probabilities` float32[N, K], the class int64[N], and `familiarity` float32[N] from 0 to 1:
+        how much a picture looks like what the model learned from.
+        """
         return Contract(
             task=self.name,
             input=Tensor(name="image", dtype="uint8", shape=(None, 28, 28)),
             outputs=(
                 Tensor(name="probabilities", dtype="float32", shape=(None, len(self.labels))),
                 Tensor(name=self.answer, dtype="int64", shape=(None,)),
+                Tensor(name=FAMILIARITY, dtype="float32", shape=(None,)),
             ),
             labels=self.labels,
         )
 
     def answers(
-        self, outputs: Outputs, model: ModelRef, threshold: float
+        self, outputs: Outputs, model: ModelRef, confidence: Confidence | None = None
     ) -> Sequence[ImagePrediction]:
-        """One prediction a picture, the likeliest class whatever the threshold.
+        """One prediction a picture: the likeliest class, however likely it is.
 
-        Raises InvalidOutput unless every probability is in 0..1.
+        `confidence` is that of the model's card. Raises InvalidOutput unless every probability and
+        familiarity is in 0..1.
         """
         table = [_checked(probabilities) for probabilities in outputs["probabilities"].tolist()]
         chosen = outputs[self.answer].tolist()
+        familiarity = _checked(outputs[FAMILIARITY].tolist())
         return [
             self.prediction.model_validate(
                 {
@@ -197,15 +293,34 @@ class ImageTask:
                     "probability": probabilities[index],
                     "probabilities": probabilities,
                     "model": model,
+                    **self._judged(probabilities, familiar, confidence),
                 }
             )
-            for probabilities, index in zip(table, chosen, strict=True)
+            for probabilities, index, familiar in zip(table, chosen, familiarity, strict=True)
         ]
+
+    def _judged(
+        self, probabilities: list[float], familiarity: float, confidence: Confidence | None
+    ) -> dict[str, object]:
+        if confidence is None:
+            return {}
+        judged: dict[str, object] = {
+            "prediction_set": [self.to_label(k) for k in confidence.sets.classes(probabilities)]
+        }
+        if (known := confidence.familiar) is not None:
+            judged["in_distribution"] = familiarity >= known.cutoff
+            if familiarity < known.cutoff:
+                judged["warnings"] = [
+                    "it does not look like the pictures that the model learned from: familiarity "
+                    f"{familiarity:.3g}, expected at least {known.cutoff:.3g}"
+                ]
+        return judged
 
 
 Task = TabularTask | ImageTask
 
 
+YES, NO = b"true", b"false"
 ROUNDING = 1e-6
 """By how much a softmax in float32 may exceed 1."""
 
@@ -217,3 +332,8 @@ def _checked(probabilities: list[float]) -> list[float]:
         if not 0 <= value <= 1 + ROUNDING:
             raise InvalidOutput("the model answered a value that is not a probability in 0..1")
     return [min(value, 1.0) for value in probabilities]
+
+
+def _recorded(rows: NDArray[np.float32]) -> list[list[float | None]]:
+    # The shortest text of a float32 is the number that was sent: 0.2, not 0.20000000298.
+    return [[None if value != value else float(str(value)) for value in row] for row in rows]

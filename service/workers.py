@@ -10,8 +10,8 @@ before all are. A worker that dies is replaced, and its successor takes no conne
 answer. (uvicorn's own supervisor knows neither of these, cannot be hurried by a second signal, and
 leaves its workers behind when it is killed.)
 
-There are no metrics yet. When there are, they belong where `Place.loaded` is: in memory that the
-parent makes and workers write to, each in its own place, so that any worker can add them up.
+What they count is in memory that the parent makes, each in its own place, so that any worker can
+add it up: `metrics/board.py`.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import MutableSequence
+from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
@@ -31,6 +31,8 @@ from typing import Any
 import structlog
 from uvicorn.config import STARTUP_FAILURE, Config
 
+from service.errors import ForetellError
+from service.metrics.board import SIZE
 from service.settings import Settings
 
 log = structlog.get_logger("foretell")
@@ -49,6 +51,8 @@ class Place:
     number: int
     loaded: MutableSequence[int]
     """Shared by all: for each place, 1 once a worker there has loaded every model."""
+    counted: Sequence[Any] = ()
+    """Shared by all: for each place, the memory in which a worker there counts."""
     replaces: bool = False
     """Whether another worker had the place before."""
 
@@ -85,6 +89,7 @@ class Workers:
         self._settings, self._listening = settings, listening
         self._context = multiprocessing.get_context("spawn")
         self._loaded = self._context.RawArray("B", settings.workers)
+        self._counted = [self._context.RawArray("B", SIZE) for _ in range(settings.workers)]
         self._workers: list[Worker] = []
         self._signals: list[int] = []
         self._woken, self._wake = self._context.Pipe(duplex=False)
@@ -94,7 +99,8 @@ class Workers:
         """Until a signal came and every worker has ended. 1 if workers cannot start at all."""
         before = {sig: signal.signal(sig, self._hear) for sig in SIGNALS}
         self._workers = [
-            self._start(Place(number, self._loaded)) for number in range(self._settings.workers)
+            self._start(Place(number, self._loaded, self._counted))
+            for number in range(self._settings.workers)
         ]
         while alive := [w.process.sentinel for w in self._workers if w.process.exitcode is None]:
             wait([self._woken, *alive])
@@ -144,7 +150,7 @@ class Workers:
         log.error("worker died", worker=number, worker_pid=pid, exit=code)
         # Returns at once when there is a signal, which is heard soon after.
         wait([self._woken], timeout=max(0.0, worker.started + SHORTEST_LIFE - time.monotonic()))
-        return self._start(Place(number, self._loaded, replaces=True))
+        return self._start(Place(number, self._loaded, self._counted, replaces=True))
 
 
 def run_workers(settings: Settings) -> int:
@@ -187,7 +193,11 @@ def work(settings: Settings, listening: socket.socket, place: Place) -> None:
     configure_logs(settings)
     if SHARED_OUT:
         listening = _sharing(listening.family, listening.getsockname())
-    Server(create_app(settings, place), settings).run([listening])
+    try:
+        Server(create_app(settings, place), settings).run([listening])
+    except ForetellError as error:
+        log.error("worker cannot start", reason=str(error))
+        sys.exit(STARTUP_FAILURE)
 
 
 def end_with_parent() -> None:

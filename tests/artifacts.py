@@ -148,7 +148,7 @@ def _tabular(task: TabularTask, bias: float) -> tuple[list[Any], dict[str, NDArr
 
 
 def _images(task: Task, bias: float) -> tuple[list[Any], dict[str, NDArray[Any]]]:
-    # softmax of the mean brightness of ten bands of rows
+    # softmax of the mean brightness of ten bands of rows; familiarity is the brightness of it all
     weights = np.zeros((784, 10), np.float32)
     for band in range(10):
         weights[band * 78 : band * 78 + 78, band] = 1 / 78 / 25
@@ -160,7 +160,10 @@ def _images(task: Task, bias: float) -> tuple[list[Any], dict[str, NDArray[Any]]
         helper.make_node("Add", ["scores", "bias"], ["shifted"]),
         helper.make_node("Softmax", ["shifted"], ["probabilities"], axis=1),
         helper.make_node("ArgMax", ["probabilities"], [label], axis=1, keepdims=0),
+        helper.make_node("ReduceMean", ["rows"], ["brightness"], axes=[1], keepdims=0),
+        helper.make_node("Div", ["brightness", "white"], ["familiarity"]),
     ]
     tilt = np.zeros(10, np.float32)
     tilt[0] = bias
-    return nodes, {"flat": np.array([-1, 784], np.int64), "weights": weights, "bias": tilt}
+    flat, white = np.array([-1, 784], np.int64), np.array(255, np.float32)
+    return nodes, {"flat": flat, "weights": weights, "bias": tilt, "white": white}

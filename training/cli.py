@@ -57,6 +57,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     mode.add_argument(
         "--fairness", action="store_true", help="figures by sex, education, marriage and age"
     )
+    mode.add_argument(
+        "--confidence",
+        action="store_true",
+        help="of the exported model: the coverage of its sets, and what it calls strange",
+    )
     _add_data_dir(evaluate)
     evaluate.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
     _add_reports(evaluate)
@@ -82,6 +87,15 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--reports", type=Path, default=REPORTS_DIR, help="folder of reports to add to"
     )
     tune.set_defaults(run=run_tune, parser=tune)
+
+    confidence = commands.add_parser(
+        "confidence",
+        help="compute anew what models on disk know of their own confidence; no weight changes",
+    )
+    confidence.add_argument("names", nargs="*", metavar="name", help="of models (default: all)")
+    _add_data_dir(confidence)
+    confidence.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
+    confidence.set_defaults(run=run_confidence, parser=confidence)
 
     results = commands.add_parser("results", help="tabulate the cards of all models, as Markdown")
     results.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
@@ -132,6 +146,14 @@ def run_tune(arguments: argparse.Namespace) -> int:
     from training.tune import tune
 
     return tune(arguments)
+
+
+def run_confidence(arguments: argparse.Namespace) -> int:
+    """`foretell confidence`: the newest version of each model, in place."""
+    _require_training()
+    from training.commands import confidence
+
+    return confidence(arguments)
 
 
 def run_results(arguments: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from tempfile import TemporaryFile
 
 import keras
 
-from service.artifact import Artifact, Card, names, read_artifact
+from service.artifact import Artifact, Card, names, read_artifact, some_names
 from service.errors import ArtifactError, ModelError
 from service.task import TabularTask
 from training.checkpoint import (
@@ -21,7 +21,9 @@ from training.checkpoint import (
     forget,
     keep_exported,
 )
-from training.evaluate import differences, measure_again, measured
+from training.confidence import in_words
+from training.confidence_page import confidence_page, repeated
+from training.evaluate import check_data, differences, measure_again, measured
 from training.fairness import GROUPED, fairness_page, groups_of
 from training.fit import fit, keep_freed_memory
 from training.handover import export
@@ -29,6 +31,7 @@ from training.lecture import lecture_page
 from training.protocol import measure_splits, metrics_table, removed_table
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
+from training.renewal import renew
 from training.report import write_report
 from training.results import table
 
@@ -199,11 +202,26 @@ def _exported(models_dir: Path, name: str, checkpoint: Path) -> Artifact | None:
         return None
 
 
+def confidence(arguments: argparse.Namespace) -> int:
+    """Compute the confidence of models' newest versions anew, from the data of their recipes."""
+    prepared: dict[str, Prepared] = {}
+    for name in arguments.names or some_names(arguments.models):
+        artifact = read_artifact(arguments.models, name)
+        course = COURSES[artifact.card.task]
+        if course.task.name not in prepared:
+            prepared[course.task.name] = course.prepare(course.load(arguments.data_dir))
+        data = prepared[course.task.name]
+        check_data(artifact.card, data)
+        card = renew(artifact, course, data)
+        print(f"{card.name}/{card.version}: {in_words(card)}", flush=True)
+    return 0
+
+
 def evaluate(arguments: argparse.Namespace) -> int:
     """Figures by a task's protocol, or of every model's newest version against its card."""
     if arguments.task is not None:
         return _by_protocol(arguments)
-    for option in ("recipe", "epochs", "missing", "fairness"):
+    for option in ("recipe", "epochs", "missing", "fairness", "confidence"):
         if getattr(arguments, option):
             arguments.parser.error(f"--{option} goes with a task")
     return _by_cards(arguments)
@@ -226,6 +244,8 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
         for section in fairness_page(course, arguments.data_dir, recipes):
             print(section, flush=True)
         return 0
+    if arguments.confidence:
+        return _confidence(arguments, course)
     print(f"{course.protocol.words}\n", flush=True)
     removed = range(optional) if arguments.missing else (0,)
     start = time.perf_counter()
@@ -243,6 +263,18 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
         for recipe, figures in measured.items():
             print(f"\n{recipe}, optional fields removed at random:\n\n{removed_table(figures)}")
     print(f"\n{time.perf_counter() - start:.0f} s", flush=True)
+    return 0
+
+
+def _confidence(arguments: argparse.Namespace, course: Course) -> int:
+    """What an exported model's confidence is worth; of few rows, that of others like it too."""
+    recipe = arguments.recipe or course.default
+    artifact = read_artifact(arguments.models, course.model_name(recipe))
+    data = course.prepare(course.load(arguments.data_dir))
+    for section in confidence_page(course, artifact, data, arguments.data_dir):
+        print(f"{section}\n", flush=True)
+    if course.folds:
+        print(repeated(course, recipe, arguments.data_dir, arguments.epochs), flush=True)
     return 0
 
 

@@ -1,5 +1,6 @@
 """Metrics of an exported model on labelled rows: what the card says, and what CI measures again."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from service.artifact import Artifact, Card, read_artifact, some_names
 from service.predictor import Predictor
 from training.calibration import of_log_odds
 from training.datasets import DataDiffers
-from training.recipe import Part
+from training.recipe import Part, Prepared
 from training.recipes import COURSES
 
 BATCH = 1024
@@ -116,6 +117,17 @@ def bins_of(probability: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.minimum((probability * 15).astype(np.int64), 14)
 
 
+def latency_us(predictor: Predictor, row: NDArray[Any]) -> float:
+    """Microseconds for one row on one thread: the median of single runs for a quarter second."""
+    times: list[int] = []
+    end = time.perf_counter() + 0.25
+    while time.perf_counter() < end:
+        start = time.perf_counter_ns()
+        predictor.predict(row)
+        times.append(time.perf_counter_ns() - start)
+    return round(float(np.median(times)) / 1000, 1)
+
+
 def measure_again(models_dir: Path, data_dir: Path | None) -> Iterator[Measured]:
     """Each model's newest version, measured anew on the test part.
 
@@ -130,12 +142,17 @@ def measure_again(models_dir: Path, data_dir: Path | None) -> Iterator[Measured]
         if card.task not in prepared:
             prepared[card.task] = course.prepare(course.load(data_dir))
         data = prepared[card.task]
-        if data.fingerprint != card.data.fingerprint:
-            raise DataDiffers(
-                f"{name}/{card.version} was trained on other data: expected fingerprint "
-                f"{card.data.fingerprint[:12]}…, got {data.fingerprint[:12]}…"
-            )
+        check_data(card, data)
         yield measured(artifact, data.test)
+
+
+def check_data(card: Card, data: Prepared) -> None:
+    """Raises DataDiffers unless a model was trained on this data."""
+    if data.fingerprint != card.data.fingerprint:
+        raise DataDiffers(
+            f"{card.name}/{card.version} was trained on other data: expected fingerprint "
+            f"{card.data.fingerprint[:12]}…, got {data.fingerprint[:12]}…"
+        )
 
 
 def differences(card: Card, metrics: dict[str, float]) -> list[str]:

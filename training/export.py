@@ -5,7 +5,6 @@ The only caller of tf2onnx, and the only code of training that needs TensorFlow 
 
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,23 +32,21 @@ from service.artifact import (
     sha256,
     versions,
 )
+from service.confidence import FAMILIARITY
 from service.predictor import Predictor
-from service.task import TabularTask, Task
+from service.task import ImageTask, TabularTask, Task
 from training.background import background_of, write_background
+from training.confidence import confidence_of
 from training.curves import curves_of
-from training.evaluate import metrics_of, probabilities_of
+from training.evaluate import latency_us, metrics_of, probabilities_of
+from training.familiarity import familiar_of, head_of
 from training.fit import ENSEMBLE, Fitted
-from training.golden import golden_inputs
+from training.golden import TOLERANCE, TOLERANCE_REASON, golden_inputs, write_golden
+from training.graph import features_by_numpy, with_familiarity, write_graph
 from training.recipe import Course, Prepared
 
 OPSET = 17
 THRESHOLD = 0.5
-TOLERANCE = 1e-5
-TOLERANCE_REASON = (
-    "float32 has 24 bits of mantissa (6e-8); sums over up to 3,136 products in another order "
-    "differ by a few 1e-7 in a probability, so 1e-5 leaves room for every processor and still "
-    "catches any change of preprocessing or weights"
-)
 LIBRARIES = {module.__name__: module.__version__ for module in (tf, keras, tf2onnx, onnx, ort, np)}
 
 
@@ -63,9 +60,16 @@ def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_d
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".incoming-", dir=parent))
     try:
-        _write_graph(condensed(fitted.model), course.task, folder)
+        proto = _graph_of(condensed(fitted.model), course.task)
         golden = golden_inputs(course.task, course.synthetic())
-        _write_golden(fitted.model, course.task, golden, folder)
+        answers, familiar = _keras_answers(fitted.model, course.task, golden), None
+        if isinstance(course.task, ImageTask):
+            head = head_of(proto, course, course.recipes[recipe], data.train)
+            familiar = familiar_of(proto, head, course, course.recipes[recipe], data)
+            answers[FAMILIARITY] = head.familiarity(features_by_numpy(proto, golden))
+            proto = with_familiarity(proto, head)
+        write_graph(proto, folder)
+        write_golden(course.task, golden, answers, folder)
         files = [MODEL, GOLDEN, SIGNATURE]
         if isinstance(course.task, TabularTask):
             write_background(background_of(data.train.inputs, course.task.features), folder)
@@ -82,6 +86,15 @@ def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_d
             "metrics": metrics_of(answered, data.test.labels, THRESHOLD),
             "curves": curves_of(answered, data.test.labels, THRESHOLD),
             "threshold": THRESHOLD,
+            "confidence": confidence_of(
+                course,
+                recipe,
+                predictor,
+                data,
+                familiar,
+                seed=fitted.seed,
+                epochs=fitted.asked,
+            ),
             "contract": course.task.contract,
             "contract_hash": course.task.contract.hash,
             "opset": OPSET,
@@ -110,7 +123,7 @@ def _publish(folder: Path, parent: Path, facts: dict[str, Any]) -> Path:
                 raise
 
 
-def _write_graph(model: keras.Model, task: Task, folder: Path) -> None:
+def _graph_of(model: keras.Model, task: Task) -> onnx.ModelProto:
     contract = task.contract
     dtype, shape = contract.input.dtype, contract.input.shape
     names = [output.name for output in contract.outputs]
@@ -132,9 +145,7 @@ def _write_graph(model: keras.Model, task: Task, folder: Path) -> None:
     )
     # TensorFlow sorts outputs by name; the contract's order is the one that clients see.
     proto.graph.output.sort(key=lambda output: names.index(output.name))
-    onnx.checker.check_model(proto, full_check=True)
-    onnx.save(proto, folder / MODEL)
-    (folder / SIGNATURE).write_text(onnx.printer.to_text(_without_weights(proto)) + "\n")
+    return proto
 
 
 def condensed(model: keras.Model) -> keras.Model:
@@ -178,30 +189,13 @@ def _weights(layers: Sequence[keras.Layer]) -> tuple[Sequence[NDArray[np.float32
     return tuple(zip(*(layer.get_weights() for layer in layers), strict=True))
 
 
-def _without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with every large constant cut to its shape, so that its text can be read."""
-    short = onnx.ModelProto()
-    short.CopyFrom(proto)
-    for tensor in short.graph.initializer:
-        if np.prod(tensor.dims, dtype=np.int64) > 16:
-            dims, kind, label = list(tensor.dims), tensor.data_type, tensor.name
-            tensor.Clear()
-            tensor.CopyFrom(onnx.TensorProto(name=label, data_type=kind, dims=dims))
-    return short
-
-
-def _write_golden(model: keras.Model, task: Task, inputs: NDArray[Any], folder: Path) -> None:
-    """Keras' answers, compared with ONNX Runtime's at once, in bulk, singly and at odd sizes."""
-    probabilities = np.asarray(model(inputs, training=False))
+def _keras_answers(model: keras.Model, task: Task, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    # A GPU's TensorFlow rounds the inputs of matrix products to ten bits (TF32).
+    with tf.device("CPU:0"):
+        probabilities = np.asarray(model(inputs, training=False))
     if isinstance(task, TabularTask):
-        answers: dict[str, NDArray[Any]] = {"probability": probabilities.reshape(-1)}
-    else:
-        answers = {"probabilities": probabilities, task.answer: probabilities.argmax(axis=1)}
-    arrays: dict[str, Any] = {"input": inputs, **answers}
-    np.savez_compressed(folder / GOLDEN, **arrays)
-    predictor = Predictor(folder / MODEL, "cpu")
-    predictor.check_signature(task.contract)
-    predictor.check_golden(inputs, answers, TOLERANCE)
+        return {"probability": probabilities.reshape(-1)}
+    return {"probabilities": probabilities, task.answer: probabilities.argmax(axis=1)}
 
 
 def _data_facts(data: Prepared) -> DataFacts:
@@ -216,17 +210,6 @@ def _data_facts(data: Prepared) -> DataFacts:
         split=data.split,
         rows={name: len(part.labels) for name, part in parts.items()},
     )
-
-
-def latency_us(predictor: Predictor, row: NDArray[Any]) -> float:
-    """Microseconds for one row on one thread: the median of single runs for a quarter second."""
-    times: list[int] = []
-    end = time.perf_counter() + 0.25
-    while time.perf_counter() < end:
-        start = time.perf_counter_ns()
-        predictor.predict(row)
-        times.append(time.perf_counter_ns() - start)
-    return round(float(np.median(times)) / 1000, 1)
 
 
 def _training_facts(recipe: str, fitted: Fitted, latency: float) -> TrainingFacts:

@@ -17,7 +17,7 @@ from service.errors import ForetellError
 from service.task import TabularTask
 from training.calibration import Calibration
 from training.checkpoint import Checkpoint, backend_version, device
-from training.recipe import Course, Part, Prepared, Recipe
+from training.recipe import Course, Part, Prepared, Recipe, joined
 
 ENSEMBLE = "ensemble"
 """The name of the layer that averages several networks."""
@@ -42,6 +42,8 @@ class Fitted:
     """Loss and accuracy of each epoch; with `val_` before them, those of the validation part, if it
     was kept apart. Of several networks, their means."""
     seed: int
+    asked: int
+    """How many epochs were asked for; early stopping may end sooner."""
     seconds: float
     device: str
     backend: str
@@ -133,6 +135,7 @@ def fit(
         parameters=network.count_params(),
         history=history.history,
         seed=seed,
+        asked=epochs,
         seconds=seconds,
         device=device(),
         backend=keras.backend.backend(),
@@ -158,13 +161,6 @@ def whole(
     if recipe.calibrates or recipe.slope != 1:
         answer = Calibration(recipe.slope)(answer)
     return keras.Model(raw, answer)
-
-
-def joined(one: Part, other: Part) -> Part:
-    """The rows of both."""
-    return Part(
-        np.concatenate([one.inputs, other.inputs]), np.concatenate([one.labels, other.labels])
-    )
 
 
 def side_by_side(members: Sequence[keras.Model]) -> keras.Model:

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from training.fit import joined
-from training.recipe import Part, Prepared
+from training.recipe import Part, Prepared, joined
 
 Rows = NDArray[np.int64]
 

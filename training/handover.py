@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from service.errors import ArtifactError
 from training.fit import Fitted, untrained, whole
-from training.golden import golden_inputs
+from training.golden import TOLERANCE, golden_inputs
 from training.processes import worker_pool
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
@@ -66,7 +66,6 @@ def learned(preprocessing: keras.Layer) -> tuple[str, ...]:
 
 
 def _take_over(handed: Handover, data: Prepared, models_dir: Path) -> Path:
-    from training.export import TOLERANCE
     from training.export import export as export_here
 
     course = COURSES[handed.task]

@@ -47,6 +47,32 @@ def measure_splits(
     `epochs` instead of the recipe's own is for trying it out. The course is `COURSE` of `module`,
     by default of its task's own.
     """
+    measured = fold_answers(
+        course,
+        recipe,
+        data_dir,
+        removed=removed,
+        processes=processes,
+        epochs=epochs,
+        module=module,
+    )
+    return {count: _figures(measured, count) for count in removed}
+
+
+def fold_answers(
+    course: Course,
+    recipe: str,
+    data_dir: Path | None,
+    *,
+    removed: Sequence[int] = (0,),
+    processes: int | None = None,
+    epochs: int | None = None,
+    module: str | None = None,
+) -> list[list[Fold]]:
+    """What networks fitted on each split answer on its test part, by repeat and fold.
+
+    Options are those of `measure_splits`.
+    """
     repeats = course.protocol.repeats(course.load(data_dir))
     jobs = [
         (module or f"{RECIPES}.{course.task.name}", recipe, fold, seed, tuple(removed), epochs)
@@ -55,8 +81,7 @@ def measure_splits(
     ]
     with worker_pool(len(jobs), processes) as pool:
         answered = pool.map(_fold, *zip(*jobs, strict=True))
-        measured = [[next(answered) for _ in folds] for folds in repeats]
-    return {count: _figures(measured, count) for count in removed}
+        return [[next(answered) for _ in folds] for folds in repeats]
 
 
 def _fold(
@@ -74,11 +99,12 @@ def _fold(
         rows = data.test.inputs
         if count:
             rows = without(course.task, rows, count, np.random.default_rng(seed))
-        answers[count] = _answers(model, rows)
+        answers[count] = answers_of(model, rows)
     return Fold(data.test.labels, answers)
 
 
-def _answers(model: keras.Model, rows: NDArray[Any]) -> NDArray[np.float64]:
+def answers_of(model: keras.Model, rows: NDArray[Any]) -> NDArray[np.float64]:
+    """What a fitted network answers: probabilities of yes [N], or of each class [N, K]."""
     batches = (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
     answers = np.concatenate(
         [keras.ops.convert_to_numpy(model(batch, training=False)) for batch in batches]

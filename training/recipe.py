@@ -1,7 +1,7 @@
 """What a recipe is: data prepared by a fixed protocol, and networks by name."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,13 @@ class Part:
 
     inputs: NDArray[Any]
     labels: NDArray[np.int64]
+
+
+def joined(one: Part, other: Part) -> Part:
+    """The rows of both."""
+    return Part(
+        np.concatenate([one.inputs, other.inputs]), np.concatenate([one.labels, other.labels])
+    )
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,13 @@ class Course:
     intended_use: str
     limits: str
     protocol: Protocol
+    coverage: float = 0.95
+    """Of conformal sets: how often they are to hold the truth."""
+    folds: int | None = None
+    """For rows too few to keep any apart: into how many folds all that are not for testing are
+    split, to choose the cutoff of conformal sets on answers by networks fitted to the others."""
+    ways: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """How a picture of each class can be turned to be none of any (training/strangers.py)."""
 
     def model_name(self, recipe: str) -> str:
         """The default recipe takes the task's name and is served; others lie beside it."""

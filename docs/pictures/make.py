@@ -18,13 +18,15 @@ sys.path.insert(0, str(HERE.parent.parent))
 from service.pixels import read_digit  # noqa: E402  run as a file, from anywhere
 from service.pixels.decode import decode, opaque  # noqa: E402
 from service.pixels.frame import boxed, centred, enlarged, framed, thickened  # noqa: E402
-from service.pixels.ink import find_ink, resized, separated  # noqa: E402
+from service.pixels.ink import find_ink, reduced, resized, separated  # noqa: E402
 from service.pixels.paper import above_paper, best_channel, one_channel, paper, shrunk  # noqa: E402
+from service.pixels.plain import plain_paper  # noqa: E402
+from service.pixels.plain import risen as risen_on_plain  # noqa: E402
 from service.pixels.strokes import (  # noqa: E402
     hysteresis,
+    limits_of,
     only_digit,
     strokes,
-    thresholds,
     without_rules,
 )
 
@@ -91,8 +93,8 @@ def png(picture: Picture) -> bytes:
 
 def all_ink(risen: NDArray[np.float32]) -> Picture:
     """What the thresholds leave of a picture."""
-    low, high = thresholds(risen)
-    return hysteresis((risen > low).astype(np.uint8), risen > high)
+    low, high = limits_of(risen)
+    return hysteresis((risen > low).astype(np.uint8), risen, high)
 
 
 def main() -> None:
@@ -125,6 +127,12 @@ def main() -> None:
         "one_channel", green_on_red, np.asarray(grey, np.uint8), one_channel(green_on_red, channel)
     )
 
+    drawing = sheet(TWO, pen=14, on=(255, 255, 255))
+    plain = plain_paper(drawing)
+    assert plain is not None
+    there = reduced(drawing[plain.place])
+    strip("plain", drawing, drawing[plain.place], there, risen_on_plain(there, plain))
+
     small = shrunk(photo)
     channel = best_channel(small)
     below = paper(one_channel(small, channel), 25)
@@ -134,7 +142,7 @@ def main() -> None:
     cv2.polylines(faint, [np.array(TWO[:4], np.int32)], False, (70, 70, 90), 9, cv2.LINE_AA)
     rough = np.clip(faint + rng.normal(0, 34, faint.shape), 0, 255).astype(np.uint8)
     risen = above_paper(rough)
-    low, high = thresholds(risen)
+    low, high = limits_of(risen)
     strip("hysteresis", rough, risen > high, risen > low, all_ink(risen))
 
     ruled = sheet(TWO)
@@ -155,7 +163,8 @@ def main() -> None:
 
     wide = np.full((960, 960, 3), (228, 224, 214), np.uint8)
     wide[560:800, 120:360] = sheet(TWO)
-    _, far = separated(resized(wide))
+    wide = np.asarray(np.clip(wide + rng.normal(0, 3, wide.shape), 0, 255), np.uint8)
+    _, far = separated(above_paper(resized(wide)))
     strip("find_ink", wide, far, find_ink(wide))
 
     thin = find_ink(sheet(TWO, pen=2))
@@ -163,7 +172,8 @@ def main() -> None:
     thick = thickened(fine)
     strip("framed", thin, fine, thick, boxed(thick), centred(boxed(thick)))
     assert np.array_equal(framed(thin), centred(boxed(thick)))
-    assert strokes(above_paper(photo))[1].any()
+    risen_above = above_paper(photo)
+    assert strokes(risen_above, limits_of(risen_above))[1].any()
 
 
 if __name__ == "__main__":

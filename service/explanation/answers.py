@@ -2,7 +2,16 @@
 
 from pydantic import BaseModel, Field
 
-from service.task import ModelRef, Probability
+from service.task import (
+    ModelRef,
+    PictureFamiliar,
+    PictureWarnings,
+    PredictionSet,
+    Probability,
+    RowCertainty,
+    RowFamiliar,
+    RowWarnings,
+)
 
 
 class Amount(BaseModel):
@@ -56,6 +65,9 @@ class Explanation(BaseModel):
     log_odds: float = Field(description="ln(p / (1 - p)), with p kept 1e-7 from 0 and 1")
     threshold: Probability
     decision: bool = Field(description="The probability reaches the threshold")
+    certainty: RowCertainty = None
+    in_distribution: RowFamiliar = None
+    warnings: RowWarnings = []
     base: Amount = Field(description="The mean answer to the rows compared with")
     contributions: list[Contribution] = Field(
         description="Exact Shapley values, the largest first; base + contributions = the answer, "
@@ -79,6 +91,9 @@ class HeatMap(BaseModel):
 
     answer: int | str = Field(description="The class that was answered", examples=[7])
     probability: Probability = Field(description="Of that class", examples=[0.998])
+    prediction_set: PredictionSet = None
+    in_distribution: PictureFamiliar = None
+    warnings: PictureWarnings = []
     heat: list[list[float]] = Field(
         description="28 rows of 28: by how much the probability falls, on average, when a square "
         "of 4x4 pixels that covers this one is painted black; negative where it rises"

@@ -50,7 +50,9 @@ def explain(served: Served, row: NDArray[np.float32], split: str | None = None) 
         return served.predictor.predict(rows)["probability"]
 
     shares = shapley_values(predict, row, background, groups)
-    probability = min(float(predict(row[None])[0]), 1.0)
+    outputs = served.predictor.predict(row[None])
+    (answered,) = task.answers(outputs, row[None], served.ref, card.threshold, card.confidence)
+    probability = answered.probability
     adverse = probability >= card.threshold
     contributions = _contributions(task, row, task.factors, shares)
     turned = _turned(task, predict, row, card.threshold) if adverse else []
@@ -59,6 +61,9 @@ def explain(served: Served, row: NDArray[np.float32], split: str | None = None) 
         log_odds=float(to_log_odds(np.array([probability]))[0]),
         threshold=card.threshold,
         decision=adverse,
+        certainty=answered.certainty,
+        in_distribution=answered.in_distribution,
+        warnings=answered.warnings,
         base=Amount(probability=shares.base[0], log_odds=shares.base[1]),
         contributions=contributions,
         reasons=[c.text for c in contributions if c.probability >= LEAST] if adverse else [],
@@ -85,7 +90,7 @@ def heat_map(served: Served, picture: NDArray[np.uint8]) -> HeatMap:
     task = served.task
     assert isinstance(task, ImageTask)
     outputs = served.predictor.predict(picture[None])
-    (answered,) = task.answers(outputs, served.ref, served.card.threshold)
+    (answered,) = task.answers(outputs, served.ref, served.card.confidence)
     chosen = int(outputs[task.answer][0])
 
     def predict(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -95,6 +100,9 @@ def heat_map(served: Served, picture: NDArray[np.uint8]) -> HeatMap:
         {
             "answer": task.to_label(chosen),
             "probability": answered.probability,
+            "prediction_set": answered.prediction_set,
+            "in_distribution": answered.in_distribution,
+            "warnings": answered.warnings,
             "heat": occlusion(predict, picture).round(6).tolist(),
             "pixels": picture.tolist(),
             "model": served.ref,

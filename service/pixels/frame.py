@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 SIDE, BOX = 28, 20
 FINE = 8  # the digit is worked on at 8 times the box, where strokes have round edges
 THINNEST = 2.0  # pixels of 28; a pen thinner than nearly all of MNIST's is thickened to this
+TOO_WIDE = 1.9  # pixels by which `stroke_width` errs, as it counts from the middle of a pixel
 LEAST_INK = 1e-3
 
 
 def framed(ink: NDArray[np.float32]) -> NDArray[np.uint8]:
     """float32[h, w], 0 = paper, 1 = ink, cropped to the ink -> uint8[28, 28] in MNIST's form."""
-    return centred(boxed(thickened(enlarged(ink))))
+    return centred(boxed(ink if surely_thick(ink) else thickened(enlarged(ink))))
+
+
+def surely_thick(ink: NDArray[np.float32]) -> bool:
+    """Whether `thickened` would leave this ink as it is, told without enlarging it."""
+    scale: float = FINE * BOX / max(ink.shape)
+    return (stroke_width(ink) - TOO_WIDE) * scale + TOO_WIDE > THINNEST * FINE - 0.5
 
 
 def enlarged(ink: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -35,10 +42,9 @@ def stroke_width(ink: NDArray[np.float32]) -> float:
 
     On a long bar of width w that distance runs evenly from 0 to w/2, so its mean is w/4.
     """
-    mask = cv2.copyMakeBorder((ink > 0.5).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    mask = cv2.copyMakeBorder((ink > 0.5).view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
-    inside = depth[mask > 0]
-    return 4 * float(inside.mean()) if inside.size else 0.0
+    return 4 * cv2.mean(depth, mask)[0]
 
 
 def thickened(fine: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -83,14 +89,15 @@ def already_mnist(colours: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     times, left_over = divmod(colours.shape[0], SIDE)
     if left_over or not 1 <= times <= 10:
         return None
-    for image in (colours, ~colours):
-        if 2 * cv2.countNonZero(image) < image.size and image.max() > 200:
-            small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-            solid = small > (0 if times == 1 else 24)
-            _, _, width, height = cv2.boundingRect(solid.astype(np.uint8))
-            moments = cv2.moments(small)
-            off = max(abs(moments[m] / moments["m00"] - 14) for m in ("m10", "m01"))
-            blur = 2 if times > 1 else 0  # whatever enlarged it moved the ink's faint rim
-            if BOX - 1 - blur <= max(width, height) <= BOX + blur and off < 0.6:
-                return np.asarray(small, dtype=np.uint8)
-    return None
+    image = colours if 2 * cv2.countNonZero(colours) < colours.size else ~colours
+    if 2 * cv2.countNonZero(image) >= image.size or cv2.minMaxLoc(image)[1] <= 200:
+        return None
+    small = np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    solid = small > (0 if times == 1 else 24)
+    _, _, width, height = cv2.boundingRect(solid.view(np.uint8))
+    blur = 2 if times > 1 else 0  # whatever enlarged it moved the ink's faint rim
+    if not BOX - 1 - blur <= max(width, height) <= BOX + blur:
+        return None
+    moments = cv2.moments(small)
+    off = max(abs(moments[m] / moments["m00"] - 14) for m in ("m10", "m01"))
+    return small if off < 0.6 else None

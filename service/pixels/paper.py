@@ -10,6 +10,7 @@ Grey = NDArray[np.float32]
 
 SMALL = 64  # longest side in pixels at which paper is estimated: it has no detail
 WIDE, NARROW = 25, 11  # of SMALL: strokes up to this width are told from paper
+SQUARE = np.ones((3, 3), np.uint8)  # a pixel and its neighbours
 
 
 def above_paper(colours: NDArray[np.uint8]) -> Grey:
@@ -32,12 +33,18 @@ def above_paper(colours: NDArray[np.uint8]) -> Grey:
 
 
 def best_channel(small: Grey) -> Grey:
-    """The direction in colours, float32[1] or float32[3], in which ink stands out most, upwards.
+    """The direction in colours, float32[1] or float32[3], in which ink stands out most, upwards."""
+    return pen_colour(small - surroundings(small))
 
-    It is the mean colour of what differs most from the median around it: that chooses the channel
-    (blue pen on grey paper shows in red) and the sign (dark on light or light on dark) together.
+
+def pen_colour(difference: Grey) -> Grey:
+    """The direction in colours, float32[1] or float32[3], of what differs most from the paper.
+
+    It is the mean colour of that: it chooses the channel (blue pen on grey paper shows in red) and
+    the sign (dark on light or light on dark) together.
     """
-    difference = np.atleast_3d(small - surroundings(small))
+    if difference.ndim == 2:
+        return as_grey([1 if difference.max() >= -difference.min() else -1])
     strength = np.einsum("ijk,ijk->ij", difference, difference)  # squared
     direction = difference[strength >= 0.25 * strength.max()].mean(axis=0)
     length = float(np.linalg.norm(direction))
@@ -65,7 +72,7 @@ def paper(small: Grey, widest: int) -> Grey:
         cv2.medianBlur(small, 3), cv2.MORPH_OPEN, np.ones((widest, widest), np.uint8)
     )
     # One pixel further, so that the rim of a shadow, blurred by the change of size, is not ink.
-    return as_grey(cv2.dilate(opened, np.ones((3, 3), np.uint8)))
+    return as_grey(cv2.dilate(opened, SQUARE))
 
 
 def resized_to(tone: Grey, small: Grey) -> Grey:
@@ -95,25 +102,36 @@ def surroundings(small: Grey) -> Grey:
     return as_grey(cv2.resize(median, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
-def steepness(tone: Grey, at: NDArray[np.bool_]) -> Grey:
-    """How much a picture changes from one pixel to the next (Sobel's gradient), at some pixels."""
+def steepness(tone: Grey, at: cv2.typing.MatLike) -> float:
+    """How much a picture changes from one pixel to the next, on the average where `at` is not 0.
+
+    By Sobel's gradient.
+    """
+    return cv2.mean(gradient(tone), at)[0]
+
+
+def gradient(tone: Grey) -> Grey:
+    """How much a picture changes from each pixel to the next (Sobel's)."""
     across = cv2.Sobel(tone, cv2.CV_32F, 1, 0, scale=1 / 8)
     down = cv2.Sobel(tone, cv2.CV_32F, 0, 1, scale=1 / 8)
-    return as_grey(np.hypot(across[at], down[at]))
+    return as_grey(cv2.magnitude(across, down))
 
 
 def outline_steepness(ink: Grey, tone: Grey) -> float:
     """How steep the picture is where this idea of ink has its outline."""
-    mask = (ink > otsu(ink)).astype(np.uint8)
-    outline = cv2.dilate(mask, np.ones((3, 3), np.uint8)) > mask
-    return float(steepness(tone, outline).mean()) if outline.any() else 0.0
+    mask = (ink > otsu(ink, ink.size)).view(np.uint8)
+    return steepness(tone, cv2.subtract(cv2.dilate(mask, SQUARE), mask))
 
 
-def otsu(ink: Grey) -> float:
-    """The threshold that splits ink from paper with the least variance in both (Otsu 1979)."""
-    step = max(float(ink.max()), 1e-6) / 255
+def otsu(ink: Grey, pixels: int) -> float:
+    """The threshold that splits ink from paper with the least variance in both (Otsu 1979).
+
+    `pixels` is how many there are in all; those that `ink` has not are paper.
+    """
+    step = max(cv2.minMaxLoc(ink)[1], 1e-6) / 255
+    scaled = np.zeros(max(pixels, ink.size), np.uint8)
     _, raised = cv2.threshold(ink, 0, 0, cv2.THRESH_TOZERO)
-    scaled = cv2.convertScaleAbs(raised, alpha=1 / step)
+    scaled[: ink.size] = cv2.convertScaleAbs(raised, alpha=1 / step).ravel()
     return float(cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[0]) * step
 
 

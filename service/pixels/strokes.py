@@ -5,10 +5,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import BlankImage
-from service.pixels.paper import Grey, otsu, steepness
+from service.pixels.paper import SQUARE, Grey, gradient, otsu
 
 Mask = NDArray[np.uint8]  # 0 or 1
 Place = tuple[slice, slice]  # rows and columns
+
+Limits = tuple[float, float]
+"""Where ink may end, and from where on it surely is ink."""
 
 FAINTEST = 5.0  # of 255: ink that differs less from its paper cannot be told from the paper
 CLEAR = 4.5  # ink stands this many times out of the paper's unevenness; noise reaches 4, pens 6
@@ -16,21 +19,34 @@ CUT_OFF = np.array([1, 0.3, 0.15, 0.04, 0.04])  # trust in a part that touches 0
 MOSTLY_SPECKS = 0.1  # a digit has at least this share of all that looks like ink
 
 
-def strokes(ink: Grey) -> tuple[Place, Mask, float]:
-    """Find the digit: where it is, its mask there, and the value of its full ink.
+def strokes(
+    ink: Grey, limits: Limits, at: tuple[int, int] = (0, 0), sheet: tuple[int, ...] | None = None
+) -> tuple[Place, Mask, float]:
+    """Find the digit: where it is in `ink`, its mask there, and the value of its full ink.
 
-    Raises BlankImage where nothing stands out.
+    `ink` is all that there is on a sheet of the size `sheet`, and lies there at the row and column
+    `at`; by default it is the sheet. Raises BlankImage where there are but specks.
     """
-    low, high = thresholds(ink)
+    low, high = limits
     mask = (ink > low).view(np.uint8)
     place = around(mask)
     there = ink[place]
-    everything = without_rules(hysteresis(mask[place], there > high), place, ink.shape)
-    mask = only_digit(everything, there, place, ink.shape)
+    on_sheet = moved(place, *at)
+    everything = without_rules(hysteresis(mask[place], there, high), on_sheet, sheet or ink.shape)
+    mask = only_digit(everything, there, on_sheet, sheet or ink.shape)
     if cv2.countNonZero(mask) < MOSTLY_SPECKS * cv2.countNonZero(everything):
         raise BlankImage("there are specks, but no stroke among them")
-    pen = there[mask > 0]
+    pen = there[mask.view(np.bool_)]
     return place, mask, float(np.partition(pen, pen.size // 2)[pen.size // 2])  # the median
+
+
+def moved(place: Place, down: int, right: int) -> Place:
+    """The same rectangle, counted from further up and left."""
+    rows, columns = place
+    return (
+        slice(rows.start + down, rows.stop + down),
+        slice(columns.start + right, columns.stop + right),
+    )
 
 
 def around(mask: Mask) -> Place:
@@ -39,11 +55,9 @@ def around(mask: Mask) -> Place:
     return slice(max(0, top - 1), top + height + 1), slice(max(0, left - 1), left + width + 1)
 
 
-def thresholds(ink: Grey) -> tuple[float, float]:
-    """Where ink may end and where it surely is: Otsu's threshold, and a share of it."""
-    if ink.max() < FAINTEST:
-        raise BlankImage("nothing stands out from the background")
-    high = otsu(ink)
+def limits_of(ink: Grey) -> Limits:
+    """Otsu's threshold, and a share of it. Raises BlankImage where no ink stands out."""
+    low, high = limits_on_plain(ink, ink.size)
     pen = ink[ink > high]
     # The paper's sums are the whole's less the pen's: a mask would take four times as long.
     count = ink.size - pen.size
@@ -54,16 +68,27 @@ def thresholds(ink: Grey) -> tuple[float, float]:
     unevenness = max(0.0, squares - paper**2) ** 0.5
     if float(pen.mean()) - paper < CLEAR * unevenness:
         raise BlankImage("there is texture or noise, but no stroke in it")
+    return low, high
+
+
+def limits_on_plain(ink: Grey, pixels: int) -> Limits:
+    """The same on paper without any unevenness; of all its `pixels`, those in `ink` may have ink.
+
+    Raises BlankImage where it is too faint.
+    """
+    if cv2.minMaxLoc(ink)[1] < FAINTEST:
+        raise BlankImage("nothing stands out from the background")
+    high = otsu(ink, pixels)
     return 0.6 * high, high
 
 
-def hysteresis(mask: Mask, sure: NDArray[np.bool_]) -> Mask:
-    """All of the mask, what may be ink, that hangs together with what is `sure` (Canny 1986)."""
+def hysteresis(mask: Mask, ink: Grey, high: float) -> Mask:
+    """All of the mask, what may be ink, that hangs together with ink above `high` (Canny 1986)."""
     count, parts = cv2.connectedComponents(mask, connectivity=8)
     if count == 2:  # one part only, and so the one with the strongest ink
         return mask
     labels = np.asarray(parts, dtype=np.int32)
-    keep = np.bincount(labels[sure], minlength=count) > 0
+    keep = np.bincount(labels[ink > high], minlength=count) > 0
     keep[0] = False
     return keep.astype(np.uint8).take(labels)
 
@@ -136,10 +161,10 @@ def only_digit(mask: Mask, ink: Grey, place: Place, sheet: tuple[int, ...]) -> M
 
 def sharpness(mask: Mask, labels: NDArray[np.int32], ink: Grey) -> NDArray[np.float64]:
     """Of every connected part, how steep its outline is on the average."""
-    rim = mask > cv2.erode(mask, np.ones((3, 3), np.uint8))
+    rim = mask > cv2.erode(mask, SQUARE)
     parts = labels[rim]
     count = np.bincount(parts, minlength=int(labels.max()) + 1)
-    total = np.bincount(parts, weights=steepness(ink, rim), minlength=len(count))
+    total = np.bincount(parts, weights=gradient(ink)[rim], minlength=len(count))
     return np.asarray(total / np.maximum(count, 1), dtype=np.float64)
 
 

@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 from pydantic_core import to_json
 
 from service.portfolio.rows import Extras, Names, Scored
+from service.task import CERTAINTIES
 
 
 def as_objects(extras: Extras) -> list[dict[str, Any]]:
@@ -51,12 +52,15 @@ def _answers(scored: Scored, names: Names) -> Iterator[bytes]:
     decided = f'"{names.decision}"'
     extras = as_objects(scored.extras)
     errors = scored.errors or [None] * len(scored.probability)
-    values = zip(scored.probability.tolist(), scored.decision.tolist(), errors, strict=True)
-    for place, (probability, decision, error) in enumerate(values):
+    values = zip(
+        scored.probability.tolist(), scored.decision.tolist(), _judged(scored), errors, strict=True
+    )
+    for place, (probability, decision, judged, error) in enumerate(values):
         bad = probability != probability  # NaN
         text = (
             f'"probability":{"null" if bad else repr(probability)},'
             f"{decided}:{'null' if bad else 'true' if decision else 'false'}"
+            f"{NOT_JUDGED if bad and judged else judged}"
         ).encode()
         if names.errors:
             text += b',"error":' + to_json(error)
@@ -65,3 +69,18 @@ def _answers(scored: Scored, names: Names) -> Iterator[bytes]:
             yield to_json(carried, inf_nan_mode="null")[:-1] + b"," + text + b"}"
         else:
             yield b"{" + text + b"}"
+
+
+NOT_JUDGED = ',"certainty":null,"in_distribution":null'
+
+
+def _judged(scored: Scored) -> list[str]:
+    """What is said of confidence in each row; nothing where the card does not."""
+    if scored.decided is None or scored.familiar is None:
+        return [""] * len(scored.probability)
+    texts = [
+        f',"certainty":"{certainty}","in_distribution":{familiar}'
+        for certainty in CERTAINTIES
+        for familiar in ("false", "true")
+    ]
+    return [texts[place] for place in (2 * scored.decided + scored.familiar).tolist()]

@@ -56,13 +56,16 @@ class Rows:
 class Scored:
     """The answers to some rows: `probability` is NaN and `errors` says why where a row is bad.
 
-    `errors` is None where bad rows refuse the whole portfolio.
+    `errors` is None where bad rows refuse the whole portfolio. `decided` and `familiar` are None
+    where the model's card says nothing of confidence.
     """
 
     extras: Extras
     probability: NDArray[np.float64]
     decision: NDArray[np.bool_]
     errors: Sequence[str | None] | None
+    decided: NDArray[np.bool_] | None = None
+    familiar: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,13 @@ class Names:
 
     decision: str
     errors: bool
+    confidence: bool = False
 
     @property
     def all(self) -> tuple[str, ...]:
         """In their order."""
-        return ("probability", self.decision, *(("error",) if self.errors else ()))
+        judged = ("certainty", "in_distribution") if self.confidence else ()
+        return ("probability", self.decision, *judged, *(("error",) if self.errors else ()))
 
 
 def row_problem(row: int, field: str, expected: str, got: str | None) -> RowProblem:

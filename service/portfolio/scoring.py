@@ -3,12 +3,14 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.confidence import Ranges
 from service.errors import InvalidOutput, InvalidRows, RowProblem
 from service.portfolio.rows import Names, Rows, Scored
 from service.portfolio.validation import check
@@ -35,7 +37,17 @@ class Portfolio:
     @property
     def names(self) -> Names:
         """The columns that its answers have."""
-        return Names(self.task.decision, errors=self.on_error == "report")
+        return Names(
+            self.task.decision,
+            errors=self.on_error == "report",
+            confidence=self.served.card.confidence is not None,
+        )
+
+    @cached_property
+    def ranges(self) -> Ranges | None:
+        """What tells rows unlike those of training, if the model's card knows."""
+        confidence = self.served.card.confidence
+        return None if confidence is None else self.task.ranges(confidence)
 
 
 @dataclass(frozen=True)
@@ -114,17 +126,31 @@ def score_rows(portfolio: Portfolio, rows: Rows, first: int) -> _Part:
     if portfolio.on_error == "refuse":
         listed = [p for p, _ in zip(checked.problems(first), range(MOST_PROBLEMS), strict=False)]
         return _Part(rows.count, None, listed, checked.count)
-    scored = _scored(portfolio, rows, checked.array[~checked.bad])
+    good = ~checked.bad
+    scored = _scored(portfolio, rows, checked.array[good])
     probability = np.full(rows.count, np.nan)
-    probability[~checked.bad] = scored.probability
-    decision = np.zeros(rows.count, np.bool_)
-    decision[~checked.bad] = scored.decision
+    probability[good] = scored.probability
     errors: list[str | None] = [None] * rows.count
     for problem in checked.problems(first):
         text = f"{problem.field}: expected {problem.expected}, got {problem.got}"
         so_far = errors[problem.row - first]
         errors[problem.row - first] = f"{so_far}; {text}" if so_far else text
-    return _Part(rows.count, Scored(rows.extras, probability, decision, errors), [], 0)
+    spread = replace(
+        scored,
+        probability=probability,
+        decision=_spread(scored.decision, good),
+        errors=errors,
+        decided=None if scored.decided is None else _spread(scored.decided, good),
+        familiar=None if scored.familiar is None else _spread(scored.familiar, good),
+    )
+    return _Part(rows.count, spread, [], 0)
+
+
+def _spread(values: NDArray[np.bool_], good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Among all rows what was found of the good ones."""
+    everywhere = np.zeros(len(good), np.bool_)
+    everywhere[good] = values
+    return everywhere
 
 
 def _scored(portfolio: Portfolio, rows: Rows, array: NDArray[np.float32]) -> Scored:
@@ -134,7 +160,11 @@ def _scored(portfolio: Portfolio, rows: Rows, array: NDArray[np.float32]) -> Sco
         probability = np.empty(0, np.float64)
     decision = probability >= portfolio.served.card.threshold
     errors = [None] * len(array) if portfolio.names.errors else None
-    return Scored(rows.extras, probability, decision, errors)
+    confidence, ranges = portfolio.served.card.confidence, portfolio.ranges
+    if confidence is None or ranges is None:
+        return Scored(rows.extras, probability, decision, errors)
+    decided, familiar = confidence.sets.decided(probability), ~ranges.outside(array)
+    return Scored(rows.extras, probability, decision, errors, decided, familiar)
 
 
 def _checked(probability: NDArray[np.float32]) -> NDArray[np.float64]:

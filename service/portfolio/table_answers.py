@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from service.errors import FieldProblem, InvalidPayload
 from service.portfolio.rows import Extras, Names, Scored
 from service.portfolio.tables import is_number
+from service.task import CERTAINTIES
 
 
 def answer_table(scored: Scored, names: Names) -> Any:
@@ -21,6 +22,10 @@ def answer_table(scored: Scored, names: Names) -> Any:
         pa.array(scored.probability, pa.float64(), mask=bad),
         pa.array(scored.decision, pa.bool_(), mask=bad),
     ]
+    if scored.decided is not None:
+        decided = pa.array(scored.decided, pa.bool_(), mask=bad)
+        columns.append(pc.if_else(decided, *reversed(CERTAINTIES)))
+        columns.append(pa.array(scored.familiar, pa.bool_(), mask=bad))
     if names.errors:
         columns.append(pa.array(scored.errors, pa.string()))
     fields = [*extras.schema, *answer_fields(names)]
@@ -29,8 +34,8 @@ def answer_table(scored: Scored, names: Names) -> Any:
 
 def answer_fields(names: Names) -> list[Any]:
     """The columns that an answer has besides the extras."""
-    kinds = (pa.float64(), pa.bool_(), pa.string())
-    return [pa.field(name, kind) for name, kind in zip(names.all, kinds, strict=False)]
+    kinds = {"probability": pa.float64(), "certainty": pa.string(), "error": pa.string()}
+    return [pa.field(name, kinds.get(name, pa.bool_())) for name in names.all]
 
 
 def as_batch(extras: Extras) -> Any:

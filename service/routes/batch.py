@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryFile
 from typing import Annotated, Any, BinaryIO, cast, get_args
 
+import numpy as np
 import structlog
 from fastapi import APIRouter, Query, Request, Response
 from starlette.types import Receive, Scope, Send
@@ -21,6 +22,8 @@ from service.errors import (
     NoPlace,
     PayloadTooLarge,
 )
+from service.metrics.board import Board
+from service.portfolio.counts import PORTFOLIO_ROWS, PORTFOLIOS
 from service.portfolio.formats import BY_MEDIA, JSON, Format
 from service.portfolio.rows import Rows
 from service.portfolio.scoring import OnError, Portfolio, score
@@ -45,24 +48,30 @@ class Places:
     """The portfolios that one process scores at once, each in a thread."""
 
     limit: int
+    board: Board
     _taken: int = 0
     _threads: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
         self._threads = ThreadPoolExecutor(self.limit, "portfolio")
+        self._change(0)  # a worker here before may have died with some under way
 
     def start(self, exchange: "Exchange", inflow: Inflow, spool: Spool) -> "asyncio.Future[None]":
         """Work on a portfolio. Raises NoPlace if there are as many already."""
         if self._taken >= self.limit:
             raise NoPlace(self.limit)
-        self._taken += 1
+        self._change(1)
         loop = asyncio.get_running_loop()
         working = loop.run_in_executor(self._threads, exchange.work, inflow, spool)
         working.add_done_callback(self._done)
         return working
 
     def _done(self, _: object) -> None:
-        self._taken -= 1
+        self._change(-1)
+
+    def _change(self, by: int) -> None:
+        self._taken += by
+        self.board.row(PORTFOLIOS).values[0] = self._taken
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,7 @@ class Exchange:
     given: Format
     wanted: Format
     settings: Settings
+    board: Board
 
     def work(self, body: io.RawIOBase, answer: Spool) -> None:
         """Read, score and write it all; in a thread."""
@@ -90,11 +100,16 @@ class Exchange:
         sink = io.BufferedWriter(answer, 2**20)
         writer = self.wanted.write(cast(BinaryIO, sink), names)
         tables = self.given.read(source, self.portfolio.task.features, names)
+        good = bad = 0
         for scored in score(self.portfolio, _while_wanted(tables, answer)):
             writer.write(scored)
             sink.flush()
+            unscored = int(np.isnan(scored.probability).sum())
+            good, bad = good + len(scored.probability) - unscored, bad + unscored
         writer.close()
         sink.flush()
+        card = self.portfolio.served.card
+        self.board.row(PORTFOLIO_ROWS, card.name, card.version).add(good, bad)
 
 
 def _while_wanted(tables: Iterator[Rows], answer: Spool) -> Iterator[Rows]:
@@ -238,7 +253,7 @@ def batch_router(task: TabularTask) -> APIRouter:
             repository.choose(task.name, chosen_model(request), request_id(request)),
             cast(OnError, on_error),
         )
-        exchange = Exchange(portfolio, given, wanted, settings)
+        exchange = Exchange(portfolio, given, wanted, settings, request.app.state.board)
         return PortfolioResponse(exchange, request.app.state.places)
 
     router = APIRouter(tags=[task.name])

@@ -3,8 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from service.repository import Repository
-from service.workers import Place
+from service.readiness import obstacles
 
 
 class Live(BaseModel):
@@ -36,13 +35,7 @@ async def live() -> Live:
 @router.get("/readyz", responses={503: {"model": Readiness}})
 async def ready(request: Request, response: Response) -> Readiness:
     """200 once every model is loaded and repeats its golden answers, in every worker; else 503."""
-    repository: Repository = request.app.state.repository
-    reasons = repository.not_ready()
-    place: Place | None = request.app.state.place
-    if place and place.missing:
-        reasons = {"workers": place.missing} | reasons
-    if request.app.state.draining:
-        reasons = {"service": "it is shutting down"} | reasons
+    reasons = obstacles(request.app.state)
     if reasons:
         response.status_code = 503
     return Readiness(ready=not reasons, reasons=reasons)

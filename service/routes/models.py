@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from service.artifact import Card
 from service.repository import Repository
 from service.versions.line import Line, State
+from service.versions.shadow import COMPARED, Comparison
 
 
 class VersionSummary(BaseModel):
@@ -24,7 +25,7 @@ class VersionSummary(BaseModel):
 
 
 class ShadowSummary(BaseModel):
-    """A version that scores some calls unheard, and how it compares, in this process so far."""
+    """A version that scores some calls unheard, and how it compares, since the service started."""
 
     version: str
     share: float = Field(description="Of the calls that are answered by default")
@@ -35,6 +36,17 @@ class ShadowSummary(BaseModel):
     )
     dropped: int = Field(description="Calls left out because too many were waiting")
     failed: int = Field(description="Calls that it could not score")
+
+
+class BatchingSummary(BaseModel):
+    """Rows of several callers in one run."""
+
+    on: bool
+    buckets: list[int] = Field(
+        description="Rows that runs are warmed up with; the last is the most of one run",
+        examples=[[1, 2, 4, 8, 16, 32, 64]],
+    )
+    pays: float = Field(description="How many times cheaper a row is in a shared run")
 
 
 class ModelSummary(BaseModel):
@@ -63,6 +75,9 @@ class ModelSummary(BaseModel):
     row_us: float | None = Field(None, description="Time of one row in microseconds, then")
     inline: bool | None = Field(
         None, description="Whether it answers on the event loop (small models) or in a thread"
+    )
+    batching: BatchingSummary | None = Field(
+        None, description="Whether callers share runs of the model, as measured when it was loaded"
     )
 
 
@@ -110,15 +125,16 @@ async def show_model(
 def _shadow_of(line: Line) -> ShadowSummary | None:
     if (shadow := line.traffic.shadow) is None:
         return None
-    seen = shadow.seen
+    versions = shadow.first.card.version, shadow.second.card.version
+    seen = Comparison(*line.board.total(COMPARED, line.name, *versions))
     return ShadowSummary(
         version=shadow.second.card.version,
         share=shadow.share,
-        rows=seen.rows,
+        rows=int(seen.rows),
         agreement=seen.agreed / seen.rows if seen.rows else None,
         mean_absolute_difference=seen.difference / seen.rows if seen.rows else None,
-        dropped=seen.dropped,
-        failed=seen.failed,
+        dropped=int(seen.dropped),
+        failed=int(seen.failed),
     )
 
 
@@ -138,6 +154,7 @@ def detail_of(line: Line) -> ModelDetail:
     )
     if served is None:
         return detail
-    card = served.card
-    named = {"title": card.title, "task": card.task}
-    return detail.model_copy(update={**named, **served.facts, "card": card})
+    card, facts = served.card, served.facts
+    facts["batching"] = BatchingSummary.model_validate(facts["batching"])
+    facts |= {"title": card.title, "task": card.task, "card": card}
+    return detail.model_copy(update=facts)

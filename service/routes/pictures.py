@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from service.contract import Payload
 from service.cores import cores
-from service.direct import answered_by
+from service.direct import answered_by, unless_gone
 from service.errors import (
     BlankImage,
     FieldProblem,
@@ -105,7 +105,10 @@ def picture_router(task: ImageTask) -> APIRouter:
         results: list[Read] = []
         for at in range(0, len(upload.pictures), AT_A_TIME):
             some = upload.pictures[at : at + AT_A_TIME]
-            results += await _answers(served, some, settings.max_pixels)
+            answering = _answers(served, some, settings.max_pixels)
+            if served.waits:
+                answering = unless_gone(request.receive, answering)
+            results += await answering
         if not upload.many:
             if isinstance(results[0], PictureError):
                 raise results[0]
@@ -166,7 +169,9 @@ async def _on_a_thread(function: Callable[P, T], *args: P.args, **options: P.kwa
 
 async def _answers(served: Served, pictures: list[Picture], max_pixels: int) -> list[Read]:
     """The answer to each picture, or what is wrong with it."""
-    if served.inline:  # too little to be handed on: it answers on the thread that reads
+    if served.inline and not served.shares(
+        len(pictures)
+    ):  # too little to be handed on: it answers on the thread that reads
         return await _on_a_thread(_read_and_answer, served, pictures, max_pixels)
     images = await _on_a_thread(_read, served, pictures, max_pixels)
     good = [image for image in images if not isinstance(image, PictureError)]

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from pydantic import TypeAdapter, ValidationError
 
 from service.contract import Payload
-from service.direct import answered_by, body_of
+from service.direct import answered_by, body_of, unless_gone
 from service.errors import UnsupportedMediaType
 from service.middleware import header
 from service.problems import invalid_payload
@@ -38,7 +38,11 @@ def tabular_router(task: TabularTask) -> APIRouter:
             raise invalid_payload(error.errors(include_url=False), known) from error
         repository: Repository = request.app.state.repository
         served = repository.choose(task.name, chosen_model(request), request_id(request))
-        return served.write(await served.outputs_of(task.values(payload)))
+        values = task.values(payload)
+        outputs = served.outputs_of(values)
+        if served.waits:
+            outputs = unless_gone(request.receive, outputs)
+        return served.write(await outputs, values)
 
     def predict(
         payload: Payload,

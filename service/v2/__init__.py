@@ -12,6 +12,10 @@ compression.py  gzip and deflate, both ways
 replies.py      an HTTP answer, and errors as the protocol words them
 calls.py        what is asked by HTTP, one function a question
 routes.py       paths to calls, errors to replies
+operator.py     loading and unloading
+proto/          the published definitions of the messages of gRPC
+definitions.py  those messages, from what the build compiles of the definitions
 messages.py     inference by gRPC: messages to arrays and back
-rpc.py          the gRPC server; this and messages.py are imported only where it is wanted
+rpc.py          the methods of gRPC
+listener.py     the gRPC server; it and the three before are imported only where it is wanted
 """

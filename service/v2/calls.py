@@ -2,21 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from math import inf
 from typing import Any
 
+from numpy.typing import NDArray
 from pydantic_core import from_json
 from starlette.datastructures import State
 from starlette.types import Receive, Scope
 
-from service.errors import ModelNotReady, Unsupported
+from service.direct import unless_gone
+from service.errors import ModelNotReady
 from service.problems import echo
-from service.repository import INLINE_US, Repository, Served
+from service.readiness import obstacles
+from service.repository import Repository, Served
 from service.v2 import metadata
 from service.v2.compression import SHORTEST, accepted, compress, decompress
-from service.v2.infer import Timing, decode, encode, infer, quick
+from service.v2.infer import decode, encode, infer
+from service.v2.operator import ACTIONS, authorise, check_parameters
 from service.v2.replies import (
     JSON,
     Header,
@@ -27,9 +31,9 @@ from service.v2.replies import (
     read_body,
     size_header,
 )
+from service.v2.request import InferRequest
 from service.v2.statistics import Statistics
 from service.v2.tensors import refuse
-from service.versions import control
 from service.versions.line import Line
 
 JSON_SIZE = b"inference-header-content-length"
@@ -111,9 +115,7 @@ async def live(_: Call) -> Reply:
 
 async def ready(call: Call) -> Reply:
     """Whether every model is ready, as /readyz."""
-    if call.state.draining:
-        return failure(503, "the service is shutting down")
-    if reasons := call.repository.not_ready():
+    if reasons := obstacles(call.state):
         return failure(503, "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
     return json_reply({"live": True, "ready": True})
 
@@ -128,25 +130,19 @@ async def index(call: Call) -> Reply:
 
 async def load(call: Call) -> Reply:
     """Take up what lies in a model's folder; an operator's call."""
-    return await _controlled(call, control.load)
+    return await _controlled(call, "load")
 
 
 async def unload(call: Call) -> Reply:
     """Answer no more calls to a model; an operator's call."""
-    return await _controlled(call, control.unload)
+    return await _controlled(call, "unload")
 
 
-async def _controlled(call: Call, act: Callable[[Repository, str], None]) -> Reply:
-    key = call.state.settings.admin_key
-    if key is None:
-        raise Unsupported("loading and unloading are off: the service has no FORETELL_ADMIN_KEY")
-    scheme, _, sent = (header(call.scope, b"authorization") or "").partition(" ")
-    control.authorise(key, sent if scheme.lower() == "bearer" else None)
-    body = await call.small_body()
-    parameters = body.get("parameters") or {}
-    if parameters.keys() - {"unload_dependents"} if isinstance(parameters, dict) else True:
-        raise Unsupported("a model is loaded as it lies in its folder: no parameters")
-    await asyncio.to_thread(act, call.repository, call.name)
+async def _controlled(call: Call, action: str) -> Reply:
+    authorise(call.state.settings, header(call.scope, b"authorization"))
+    parameters = (await call.small_body()).get("parameters") or {}
+    check_parameters(parameters if isinstance(parameters, dict) else [echo(parameters)])
+    await asyncio.to_thread(ACTIONS[action], call.repository, call.name)
     return json_reply({})
 
 
@@ -182,10 +178,7 @@ async def all_statistics(call: Call) -> Reply:
 
 
 async def model_infer(call: Call) -> Reply:
-    """Inference, with JSON or binary tensors.
-
-    On the event loop if it is quick, else in a thread.
-    """
+    """Inference, with JSON or binary tensors."""
     served = call.served()
     counts = call.statistics.of(served)
     body = await call.body()
@@ -195,16 +188,16 @@ async def model_infer(call: Call) -> Reply:
         packed = header(call.scope, b"content-encoding")
         json_size = size_header(call.scope, JSON_SIZE)
 
-        def answer() -> tuple[Reply, Timing]:
+        def read() -> tuple[InferRequest, NDArray[Any]]:
             plain = body if packed is None else decompress(body, packed, call.limit)
-            read = partial(decode, served.predictor, plain, json_size)
-            (json, data), timing = infer(served, read, partial(encode, served))
-            return _reply(json, data, coding), timing
+            return decode(served.predictor, plain, json_size)
 
-        if packed is None and quick(served, len(body), INLINE_US):
-            reply, timing = answer()
-        else:
-            reply, timing = await asyncio.to_thread(answer)
+        def word(*answer: Any) -> Reply:
+            return _reply(*encode(served, *answer), coding)
+
+        # How much a packed body holds is not known beforehand.
+        work = infer(served, len(body) if packed is None else inf, read, word)
+        reply, timing = await (unless_gone(call.receive, work) if served.waits else work)
     except Exception:
         counts.failed(time.perf_counter_ns() - start)
         raise

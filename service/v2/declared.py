@@ -5,9 +5,8 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from service.v2.routes import CONTROL_PATHS, MODEL_PATHS, PATHS
+from service.v2.routes import CONTROL_PATHS, MODEL_PATHS, PATHS, VERSION, control_path, model_path
 
-VERSION = "/versions/{version}"
 REQUEST = {
     "id": "42",
     "inputs": [
@@ -48,11 +47,10 @@ def declared_router() -> APIRouter:
     for path, (method, answer) in PATHS.items():
         declare(path, method, answer)
     for action, (method, answer) in MODEL_PATHS.items():
-        for version in ("", VERSION):
-            suffix = "" if action is None else f"/{action}"
-            declare(f"/v2/models/{{name}}{version}{suffix}", method, answer)
+        for versioned in (False, True):
+            declare(model_path(action, versioned=versioned), method, answer)
     for control, (method, answer) in CONTROL_PATHS.items():
-        declare(f"/v2/repository/models/{{name}}/{control}", method, answer)
+        declare(control_path(control), method, answer)
     return router
 
 

@@ -1,8 +1,10 @@
 """An inference: the request's bytes to an array, through the session, and to the answer's bytes."""
 
+import asyncio
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter_ns
 from typing import Any, TypeVar
 
@@ -10,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import to_json
 
+from service.batcher import Batcher
 from service.contract import Tensor
 from service.errors import InvalidOutput
 from service.predictor import Predictor
 from service.problems import echo
-from service.repository import Served
+from service.repository import INLINE_US, Served
 from service.v2.request import InferRequest, InputTensor, RequestedOutput, read_request
 from service.v2.tensors import (
     DATATYPES,
@@ -27,6 +30,9 @@ from service.v2.tensors import (
     row_bytes,
 )
 
+SHORT = 16 * 1024
+"""Bytes of a request that is read sooner than a thread could be woken."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -36,6 +42,8 @@ class Timing:
     input: int
     infer: int
     output: int
+    executed: int
+    """Rows of the run that this inference is to count; 0: another that shared it has done so."""
 
 
 Answer = TypeVar("Answer")
@@ -43,21 +51,52 @@ Decode = Callable[[], tuple[InferRequest, NDArray[Any]]]
 Encode = Callable[[InferRequest, Sequence[RequestedOutput], dict[str, NDArray[Any]]], Answer]
 
 
-def infer(served: Served, decode: Decode, encode: Encode[Answer]) -> tuple[Answer, Timing]:
-    """Answer one request, whatever it came in: `decode` reads it, `encode` words the answer.
+async def infer(
+    served: Served, length: float, decode: Decode, encode: Encode[Answer]
+) -> tuple[Answer, Timing]:
+    """Answer one request of `length` bytes: `decode` reads it, `encode` words the answer.
 
-    Raises InvalidPayload, Unsupported or InvalidOutput.
+    On the event loop if it is quick, else in a thread; in a run that calls share, if the model has
+    such and the rows are few. Raises InvalidPayload, Unsupported, InvalidOutput or QueueError.
     """
+    on_loop = quick(served, length, INLINE_US)
+    batcher = served.batcher
+    if batcher is not None and length <= SHORT and not (on_loop and batcher.alone()):
+        return await _in_company(served, batcher, decode, encode)
+    work = partial(_by_itself, served, decode, encode)
+    return work() if on_loop else await asyncio.to_thread(work)
+
+
+def _by_itself(served: Served, decode: Decode, encode: Encode[Answer]) -> tuple[Answer, Timing]:
     start = perf_counter_ns()
     request, batch = decode()
     wanted = chosen(request, served.predictor.outputs)
     decoded = perf_counter_ns()
-    outputs = run(served, batch)
+    outputs = served.predictor.predict(batch)
+    check(served, batch, outputs)
     computed = perf_counter_ns()
     answer = encode(request, wanted, outputs)
     done = perf_counter_ns()
-    timing = Timing(len(batch), decoded - start, computed - decoded, done - computed)
-    return answer, timing
+    rows = len(batch)
+    return answer, Timing(rows, decoded - start, computed - decoded, done - computed, rows)
+
+
+async def _in_company(
+    served: Served, batcher: Batcher, decode: Decode, encode: Encode[Answer]
+) -> tuple[Answer, Timing]:
+    start = perf_counter_ns()
+    request, batch = decode()
+    wanted = chosen(request, served.predictor.outputs)
+    decoded = perf_counter_ns()
+    if len(batch) > batcher.most:
+        return await asyncio.to_thread(_by_itself, served, lambda: (request, batch), encode)
+    outputs, run = await batcher.ask(batch)
+    check(served, batch, outputs)
+    computed = perf_counter_ns()
+    answer = encode(request, wanted, outputs)
+    done = perf_counter_ns()
+    executed, run.counted = 0 if run.counted else run.rows, True
+    return answer, Timing(len(batch), decoded - start, run.ns, done - computed, executed)
 
 
 def decode(
@@ -129,15 +168,13 @@ def chosen(request: InferRequest, outputs: Iterable[Tensor]) -> Sequence[Request
     return request.outputs or [RequestedOutput(name, request.binary) for name in known]
 
 
-def run(served: Served, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Every output by its name. Raises InvalidOutput or InvalidPayload, as `blame` decides."""
-    outputs = served.predictor.predict(batch)
+def check(served: Served, batch: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
+    """Raises InvalidOutput or InvalidPayload, as `blame` decides, of what is no probability."""
     for name, array in outputs.items():
         # Float outputs are probabilities, by contract; NaN fails both comparisons.
         if array.dtype.kind == "f" and not (array.min() >= 0 and array.max() <= 1 + 1e-6):
             row = int(np.argwhere(~((array >= 0) & (array <= 1 + 1e-6)))[0, 0])
             raise blame(served, name, row, batch[row])
-    return outputs
 
 
 def blame(served: Served, output: str, row: int, values: NDArray[Any]) -> Exception:
@@ -182,6 +219,6 @@ def encode(
     return to_json(names | given | {"outputs": described}), data
 
 
-def quick(served: Served, length: int, limit_us: float) -> bool:
+def quick(served: Served, length: float, limit_us: float) -> bool:
     """Whether so many bytes, with as many rows as they may hold, are done in `limit_us`."""
     return length * served.row_us <= limit_us * row_bytes(served.predictor.input)

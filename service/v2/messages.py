@@ -4,10 +4,10 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from tritonclient.grpc import service_pb2
 
 from service.contract import Tensor
 from service.repository import Served
+from service.v2.definitions import message
 from service.v2.infer import batch_of
 from service.v2.request import InferRequest, InputTensor, RequestedOutput, check_offered
 from service.v2.tensors import DATATYPES, refuse
@@ -28,6 +28,8 @@ CONTENTS = {
 MOST_FIELDS = 1000
 """Of a message itself: tensors, parameters and so on. Millions fit into one, and parsed they take
 forty times its size."""
+
+Response = message("inference.ModelInferResponse")
 
 
 def parse(kind: Any, data: bytes) -> Any:
@@ -113,7 +115,7 @@ def encode(
     outputs: dict[str, NDArray[Any]],
 ) -> Any:
     """A ModelInferResponse with raw contents: one copy, because messages own their bytes."""
-    answer = service_pb2.ModelInferResponse(
+    answer = Response(
         model_name=served.card.name, model_version=served.card.version, id=request.id or ""
     )
     for output in wanted:

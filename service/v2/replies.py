@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from service.errors import ForetellError, InvalidPayload, PayloadTooLarge
-from service.problems import STATUS
+from service.problems import STATUS, retry_after
 from service.v2.tensors import refuse
 
 BAD_ARGUMENT = (415, 422)
@@ -40,16 +40,17 @@ def json_reply(value: object) -> Reply:
     return Reply([to_json(value)])
 
 
-def failure(status: int, message: str, *headers: Header) -> Reply:
+def failure(status: int, message: str, *headers: Header, retry: str = "1") -> Reply:
     """An error; 503 says when to come back."""
-    retry = [(b"retry-after", b"1")] if status == 503 else []
-    return Reply([to_json({"error": message})], status, [JSON, *retry, *headers])
+    retry_after = [(b"retry-after", retry.encode())] if status == 503 else []
+    return Reply([to_json({"error": message})], status, [JSON, *retry_after, *headers])
 
 
 def refusal(error: ForetellError) -> Reply:
     """A domain error, by the one table of statuses, in the protocol's words."""
     status = STATUS[type(error)]
-    return failure(400 if status in BAD_ARGUMENT else status, str(error))
+    status = 400 if status in BAD_ARGUMENT else status
+    return failure(status, str(error), retry=retry_after(error))
 
 
 def header(scope: Scope, name: bytes) -> str | None:

@@ -23,6 +23,8 @@ PREFIX = "/v2"
 OF_MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/([a-z]+))?")
 OF_CONTROL = re.compile(r"/v2/repository/models/([^/]+)/([a-z]+)")
 
+VERSION = "/versions/{version}"
+
 Handler = Callable[[Call], Awaitable[Reply]]
 PATHS: dict[str, tuple[str, Handler]] = {
     "/v2": ("GET", calls.server),
@@ -42,6 +44,17 @@ CONTROL_PATHS: dict[str, tuple[str, Handler]] = {
     "load": ("POST", calls.load),
     "unload": ("POST", calls.unload),
 }
+
+
+def model_path(action: str | None, *, versioned: bool) -> str:
+    """The template of a model's path."""
+    version = VERSION if versioned else ""
+    return f"/v2/models/{{name}}{version}" + ("" if action is None else f"/{action}")
+
+
+def control_path(action: str) -> str:
+    """The template of a control call's path."""
+    return f"/v2/repository/models/{{name}}/{action}"
 
 
 class OpenInference:
@@ -76,15 +89,17 @@ class OpenInference:
         if path == PREFIX + "/":  # as the protocol's OpenAPI file has it
             path = PREFIX
         if path in PATHS:
-            method, handler = PATHS[path]
+            (method, handler), template = PATHS[path], path
         elif (found := OF_MODEL.fullmatch(path)) and found[3] in MODEL_PATHS:
             name, version = found[1], found[2]
             method, handler = MODEL_PATHS[found[3]]
+            template = model_path(found[3], versioned=version is not None)
         elif (found := OF_CONTROL.fullmatch(path)) and found[2] in CONTROL_PATHS:
             name = found[1]
-            method, handler = CONTROL_PATHS[found[2]]
+            (method, handler), template = CONTROL_PATHS[found[2]], control_path(found[2])
         else:
             return failure(404, f"there is nothing at {echo(path)}")
+        scope["template"] = template  # by which it is counted
         if scope["method"] != method:
             message = f"{echo(path)} does not answer {scope['method']}"
             return failure(405, message, (b"allow", method.encode()))

@@ -1,12 +1,12 @@
-"""The Open Inference Protocol over gRPC, from the same sessions as everything else.
+"""What is asked of the protocol by gRPC, from the same sessions as everything else.
 
-The protocol's messages are the published ones, as `tritonclient` brings them, compiled: nothing is
-declared anew here. Imported only where `grpc_port` is set: needs the extra `foretell[grpc]`.
+Imported only where `grpc_port` is set: needs the extra `foretell[grpc]`.
 """
 
 import asyncio
+import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,23 +14,27 @@ import grpc
 import structlog
 from google.protobuf.json_format import ParseDict
 from starlette.datastructures import State
-from tritonclient.grpc import model_config_pb2, service_pb2
 
-from service.errors import ForetellError, ModelNotReady, SettingsError, Unsupported
+from service.errors import ForetellError, ModelNotReady, UnknownService
+from service.metrics.requests import Calls
 from service.problems import STATUS
-from service.repository import INLINE_US, Repository, Served
-from service.settings import Settings
+from service.readiness import obstacles
+from service.repository import Repository, Served
 from service.v2 import metadata
-from service.v2.infer import Timing, infer, quick
+from service.v2.definitions import methods
+from service.v2.infer import infer
 from service.v2.messages import decode, encode, parse
+from service.v2.operator import ACTIONS, authorise, check_parameters
 from service.v2.statistics import Statistics
 
 log = structlog.get_logger("foretell.grpc")
 
-SERVICE = "inference.GRPCInferenceService"
+SERVICE, HEALTH = "inference.GRPCInferenceService", "grpc.health.v1.Health"
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
+    409: grpc.StatusCode.FAILED_PRECONDITION,
     415: grpc.StatusCode.INVALID_ARGUMENT,
     422: grpc.StatusCode.INVALID_ARGUMENT,
     501: grpc.StatusCode.UNIMPLEMENTED,
@@ -38,148 +42,150 @@ CODES = {
 }
 """gRPC's word for each HTTP status of a domain error; INTERNAL for any other."""
 
+Answer = Callable[[Any, Mapping[str, Any]], Awaitable[Any]]
+"""From a request and the call's metadata to what fills the answer: a message, or a dictionary."""
 
-BY_HTTP = "models are loaded and unloaded by HTTP: POST /v2/repository/models/{name}/load"
 
+class Inference:
+    """One coroutine for each method of the protocol that is offered, by the protocol's name.
 
-class Methods:
-    """One coroutine for each method of the protocol that is offered, by the protocol's name."""
+    Each takes a request and the call's metadata; it answers with a message or the fields of one.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._repository: Repository = state.repository
         self._statistics: Statistics = state.statistics
 
-    async def ServerLive(self, _: Any) -> Any:  # noqa: N802  # the protocol's names
+    async def ServerLive(self, *_: Any) -> Any:  # noqa: N802  # the protocol's names
         """Whether the process answers."""
-        return service_pb2.ServerLiveResponse(live=True)
+        return {"live": True}
 
-    async def ServerReady(self, _: Any) -> Any:  # noqa: N802
+    async def ServerReady(self, *_: Any) -> Any:  # noqa: N802
         """As /readyz."""
-        ready = not self._state.draining and not self._repository.not_ready()
-        return service_pb2.ServerReadyResponse(ready=ready)
+        return {"ready": not obstacles(self._state)}
 
-    async def ModelReady(self, request: Any) -> Any:  # noqa: N802
+    async def ModelReady(self, request: Any, _: Any) -> Any:  # noqa: N802
         """Whether a model answers; one that there is not is an error."""
         try:
             self._find(request)
         except ModelNotReady:
-            return service_pb2.ModelReadyResponse(ready=False)
-        return service_pb2.ModelReadyResponse(ready=True)
+            return {"ready": False}
+        return {"ready": True}
 
-    async def ServerMetadata(self, _: Any) -> Any:  # noqa: N802
+    async def ServerMetadata(self, *_: Any) -> Any:  # noqa: N802
         """Name, version and extensions, as by HTTP."""
-        return ParseDict(metadata.server(), service_pb2.ServerMetadataResponse())
+        return metadata.server()
 
-    async def ModelMetadata(self, request: Any) -> Any:  # noqa: N802
+    async def ModelMetadata(self, request: Any, _: Any) -> Any:  # noqa: N802
         """A model's tensors."""
-        described = metadata.model(self._repository.line(request.name), self._find(request))
-        return ParseDict(described, service_pb2.ModelMetadataResponse())
+        return metadata.model(self._repository.line(request.name), self._find(request))
 
-    async def ModelConfig(self, request: Any) -> Any:  # noqa: N802
+    async def ModelConfig(self, request: Any, _: Any) -> Any:  # noqa: N802
         """Triton's ModelConfig."""
-        config = metadata.config(self._repository.line(request.name), self._find(request))
-        message = ParseDict(config, model_config_pb2.ModelConfig())
-        return service_pb2.ModelConfigResponse(config=message)
+        return {"config": metadata.config(self._repository.line(request.name), self._find(request))}
 
-    async def ModelStatistics(self, request: Any) -> Any:  # noqa: N802
+    async def ModelStatistics(self, request: Any, _: Any) -> Any:  # noqa: N802
         """Of one model, or of all that are ready."""
         ready = [n for n in self._repository.expected if n not in self._repository.not_ready()]
         served = [self._find(request)] if request.name else map(self._repository.get, ready)
-        shown = {"model_stats": [self._statistics.shown(one) for one in served]}
-        return ParseDict(shown, service_pb2.ModelStatisticsResponse())
+        return {"model_stats": [self._statistics.shown(one) for one in served]}
 
-    async def RepositoryIndex(self, request: Any) -> Any:  # noqa: N802
+    async def RepositoryIndex(self, request: Any, _: Any) -> Any:  # noqa: N802
         """Every version on disk, and which of them answers."""
-        listed = {"models": metadata.index(self._repository, request.ready)}
-        return ParseDict(listed, service_pb2.RepositoryIndexResponse())
+        return {"models": metadata.index(self._repository, request.ready)}
 
-    async def RepositoryModelLoad(self, _: Any) -> Any:  # noqa: N802
-        """Not offered here."""
-        raise Unsupported(BY_HTTP)
+    async def RepositoryModelLoad(self, request: Any, sent: Mapping[str, Any]) -> Any:  # noqa: N802
+        """Take up what lies in a model's folder; an operator's call."""
+        return await self._controlled("load", request, sent)
 
-    async def RepositoryModelUnload(self, _: Any) -> Any:  # noqa: N802
-        """Not offered here."""
-        raise Unsupported(BY_HTTP)
+    async def RepositoryModelUnload(self, request: Any, sent: Mapping[str, Any]) -> Any:  # noqa: N802
+        """Answer no more calls to a model; an operator's call."""
+        return await self._controlled("unload", request, sent)
 
-    async def ModelInfer(self, request: Any) -> Any:  # noqa: N802
+    async def ModelInfer(self, request: Any, _: Any) -> Any:  # noqa: N802
         """Inference, with raw contents or typed ones; answers are raw."""
+        # A call without an id may be a canary's as any other.
         served = self._repository.resolve(
-            request.model_name, request.model_version or None, request.id or None
+            request.model_name, request.model_version or None, request.id or random.random().hex()
         )
         counts, start = self._statistics.of(served), time.perf_counter_ns()
         read = partial(decode, request, served.predictor.input)
-        work = partial(infer, served, read, partial(encode, served))
         try:
-            answer: tuple[Any, Timing]
-            if quick(served, request.ByteSize(), INLINE_US):
-                answer = work()
-            else:
-                answer = await asyncio.to_thread(work)
+            answer, timing = await infer(served, request.ByteSize(), read, partial(encode, served))
         except Exception:
             counts.failed(time.perf_counter_ns() - start)
             raise
-        counts.succeeded(answer[1], time.perf_counter_ns() - start)
-        return answer[0]
+        counts.succeeded(timing, time.perf_counter_ns() - start)
+        return answer
+
+    async def _controlled(self, action: str, request: Any, sent: Mapping[str, Any]) -> Any:
+        authorise(self._state.settings, sent.get("authorization"))
+        check_parameters(request.parameters)
+        await asyncio.to_thread(ACTIONS[action], self._repository, request.model_name)
+        return {}
 
     def _find(self, request: Any) -> Served:
         return self._repository.resolve(request.name, request.version or None)
 
 
-def _method(name: str, answer: Callable[[Any], Awaitable[Any]]) -> Any:
-    word = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name[name]
-    asked = getattr(service_pb2, word.input_type.name)
-    answered = getattr(service_pb2, word.output_type.name)
+class Health:
+    """What Kubernetes and load balancers ask of a gRPC server.
 
+    https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+    """
+
+    LIVE, READY = frozenset({"liveness"}), frozenset({"", "readiness", SERVICE})
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def Check(self, request: Any, _: Any) -> Any:  # noqa: N802
+        """Whether the service is ready; asked for `liveness`, only that it answers."""
+        if request.service not in self.LIVE | self.READY:
+            raise UnknownService(request.service, sorted(self.LIVE | self.READY))
+        serving = request.service in self.LIVE or not obstacles(self._state)
+        return {"status": "SERVING" if serving else "NOT_SERVING"}
+
+
+def handlers(state: State) -> list[Any]:
+    """What a server needs to answer both services."""
+    calls = Calls(state.board)
+    return [
+        grpc.method_handlers_generic_handler(
+            service,
+            {
+                name: _handler(name, asked, answered, getattr(answers, name), calls)
+                for name, (asked, answered) in methods(service).items()
+                if hasattr(answers, name)
+            },
+        )
+        for service, answers in ((SERVICE, Inference(state)), (HEALTH, Health(state)))
+    ]
+
+
+def _handler(name: str, asked: Any, answered: Any, answer: Answer, calls: Calls) -> Any:
     async def respond(data: bytes, context: Any) -> Any:
         start = time.perf_counter()
-        code, message = grpc.StatusCode.OK, ""
-        result = answered()
+        code, details, result = grpc.StatusCode.OK, "", answered()
         try:
-            result = await answer(parse(asked, data))
+            found = await answer(parse(asked, data), dict(context.invocation_metadata()))
+            result = ParseDict(found, result) if isinstance(found, dict) else found
         except ForetellError as error:
             code = CODES.get(STATUS[type(error)], grpc.StatusCode.INTERNAL)
-            message = str(error)
+            details = str(error)
         except Exception:
             log.exception("call crashed", method=name)
             code = grpc.StatusCode.INTERNAL
-            message = "an error in the service, not in your request; the log has it"
+            details = "an error in the service, not in your request; the log has it"
         # Not `abort`: what that raises keeps the call's data until garbage is collected.
         context.set_code(code)
-        context.set_details(message)
-        ms = round((time.perf_counter() - start) * 1000, 2)
-        log.info("call", method=name, status=code.name, ms=ms)
+        context.set_details(details)
+        seconds = time.perf_counter() - start
+        calls.count(name, code.name, seconds)
+        log.info("call", method=name, status=code.name, ms=round(seconds * 1000, 2))
         return result
 
     return grpc.unary_unary_rpc_method_handler(
         respond, response_serializer=answered.SerializeToString
     )
-
-
-async def start(state: State, settings: Settings) -> Any:
-    """A server that listens on `grpc_port`. Raises SettingsError if it cannot.
-
-    Messages of more than `max_body_bytes` are refused, as bodies are.
-    """
-    if settings.workers > 1 and not settings.grpc_port:
-        raise SettingsError("FORETELL_GRPC_PORT: expected a port that workers can share, got 0")
-    methods = Methods(state)
-    handlers = {
-        name: _method(name, getattr(methods, name)) for name in vars(Methods) if name[0].isupper()
-    }
-    options = [
-        ("grpc.max_receive_message_length", settings.max_body_bytes),
-        ("grpc.max_send_message_length", -1),
-        # A port that another process has is an error, as for HTTP; but workers share theirs.
-        ("grpc.so_reuseport", int(settings.workers > 1)),
-    ]
-    server = grpc.aio.server(options=options)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    try:
-        port = server.add_insecure_port(f"{host}:{settings.grpc_port}")
-    except RuntimeError as error:
-        raise SettingsError(f"FORETELL_GRPC_PORT: {error}") from error
-    await server.start()
-    log.info("listening for gRPC", address=f"{host}:{port}")
-    return server

@@ -14,9 +14,10 @@ import structlog
 
 from service.artifact import Card, read_artifact, versions
 from service.errors import ArtifactError, ModelNotReady, UnknownModel
+from service.metrics.board import Board
 from service.versions.labels import Labels, read_labels
 from service.versions.policy import Rule
-from service.versions.traffic import Traffic, shared_out
+from service.versions.traffic import SHARED, Traffic, shared_out
 from service.versions.trials import Trials
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Line:
     folder: Path
     rule: Rule
     trials: Trials
+    board: Board
     required: bool
     """Whether the service is not ready without it."""
     answering: "Served | None" = None
@@ -103,6 +105,8 @@ class Line:
     def get(self, request_id: str | None = None) -> "Served":
         """What calls get that name no version, by their id. Raises ModelNotReady."""
         if served := self.traffic.pick(request_id):
+            if self.traffic.canaries:
+                self.board.row(SHARED, self.name, served.card.version).add(1)
             return served
         raise ModelNotReady(self.name, self.problem or "it is being loaded")
 
@@ -216,7 +220,7 @@ class Line:
         self.loaded, self.answering, self.problem = chosen, answering, problem
         before, self.traffic = (
             self.traffic,
-            shared_out(self.labels, chosen, answering, self.traffic),
+            shared_out(self.labels, chosen, answering, self.traffic, self.board),
         )
         if before.shadow and before.shadow is not self.traffic.shadow:
             before.shadow.close()

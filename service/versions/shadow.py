@@ -5,7 +5,7 @@ dropped, and counted, while the queue is full.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from queue import Full, Queue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from service.metrics.board import Kind, Row
 from service.predictor import Predictor
 from service.task import Outputs, TabularTask
 
@@ -27,37 +28,49 @@ MOST_ROWS = 4096
 """Of one call: of more, the first are compared, so that what waits stays some dozen MB."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Comparison:
-    """How a shadow's answers differ from those that were given, in this process, so far."""
+    """How a shadow's answers differ from those that were given."""
 
-    rows: int = 0
-    agreed: int = 0
+    rows: float
+    agreed: float
     """Rows with the same decision, or the same class."""
-    difference: float = 0.0
+    difference: float
     """Sum over rows of the absolute difference of their probabilities, averaged over classes."""
-    dropped: int = 0
+    dropped: float
     """Calls that were not compared, because too many were waiting."""
-    failed: int = 0
+    failed: float
     """Calls that the shadow could not score."""
+
+
+COMPARED = Kind(
+    "compared", ("model", "version", "shadow"), tuple(f.name for f in fields(Comparison))
+)
 
 
 class Shadow:
     """Compares `second` with `first` on a `share` (0..1) of the calls that `first` answers."""
 
-    def __init__(self, first: "Served", second: "Served", share: float) -> None:
+    def __init__(self, first: "Served", second: "Served", share: float, counts: Row) -> None:
+        """What it sees is added to `counts`, a row of COMPARED."""
         self.first, self.second, self.share = first, second, share
-        self.seen = Comparison()
+        self._counts = counts
         self._waiting: Queue[tuple[NDArray[Any], Outputs] | None] = Queue(MOST_CALLS)
         self._thread = Thread(target=self._run, name="shadow", daemon=True)
         self._thread.start()
+
+    @property
+    def seen(self) -> Comparison:
+        """What this process has compared, of these two versions."""
+        with self._counts.lock:
+            return Comparison(*self._counts.values)
 
     def offer(self, batch: NDArray[Any] | list[Any], outputs: Outputs) -> None:
         """One call's inputs, N rows, and what was answered: compared, left out or dropped."""
         if random.random() >= self.share:
             return
         if self._waiting.full():
-            self.seen.dropped += 1
+            self._counts.add(0, 0, 0, 1)
             return
         # Copied, because a single row is computed in memory that the next one overwrites.
         rows = np.array(batch[:MOST_ROWS], self.first.predictor.input.dtype)
@@ -65,7 +78,7 @@ class Shadow:
         try:
             self._waiting.put_nowait((rows, answered))
         except Full:
-            self.seen.dropped += 1
+            self._counts.add(0, 0, 0, 1)
 
     def compares(self, first: "Served", second: "Served", share: float) -> bool:
         """Whether it is these that it compares, and so often."""
@@ -81,7 +94,7 @@ class Shadow:
             try:
                 self._compare(*call)
             except Exception:
-                self.seen.failed += 1
+                self._counts.add(0, 0, 0, 0, 1)
                 if self.seen.failed == 1:
                     log.exception("shadow failed", **self.second.facts)
 
@@ -90,9 +103,8 @@ class Shadow:
         probability = self.first.task.contract.outputs[0].name
         gaps = np.abs(scored[probability] - answered[probability]).reshape(len(batch), -1)
         same = decided(self.second, scored) == decided(self.first, answered)
-        self.seen.rows += len(batch)
-        self.seen.agreed += int(same.sum())
-        self.seen.difference += float(gaps.mean(axis=1, dtype=np.float64).sum())
+        difference = float(gaps.mean(axis=1, dtype=np.float64).sum())
+        self._counts.add(len(batch), int(same.sum()), difference)
 
 
 def decided(served: "Served", outputs: Outputs) -> NDArray[Any]:
@@ -110,9 +122,9 @@ class Shadowed(Predictor):
         vars(self).update(vars(shadow.first.predictor))
         self._shadow = shadow
 
-    def predict(self, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
         """As Predictor."""
-        outputs = super().predict(batch)
+        outputs = super().predict(batch, bucket)
         self._shadow.offer(batch, outputs)
         return outputs
 

@@ -5,11 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from service.metrics.board import Board, Kind
 from service.versions.labels import Labels
-from service.versions.shadow import Shadow, Shadowed
+from service.versions.shadow import COMPARED, Shadow, Shadowed
 
 if TYPE_CHECKING:
     from service.repository import Served
+
+SHARED = Kind("shared", ("model", "version"), ("calls",))
+"""Calls that named no version, while a canary had a share of them."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,11 @@ class Traffic:
 
 
 def shared_out(
-    labels: Labels, loaded: Mapping[str, "Served"], answering: "Served | None", before: Traffic
+    labels: Labels,
+    loaded: Mapping[str, "Served"],
+    answering: "Served | None",
+    before: Traffic,
+    board: Board,
 ) -> Traffic:
     """The traffic that labels ask for, among the versions that are loaded.
 
@@ -58,7 +66,9 @@ def shared_out(
         return Traffic(answering, tuple(canaries))
     if before.shadow and before.shadow.compares(answering, second, wanted.shadow):
         return replace(before, canaries=tuple(canaries))
-    shadow = Shadow(answering, second, wanted.shadow)
+    versions = answering.card.version, second.card.version
+    counts = board.row(COMPARED, answering.card.name, *versions)
+    shadow = Shadow(answering, second, wanted.shadow, counts)
     default = replace(answering, predictor=Shadowed(shadow))
     return Traffic(default, tuple(canaries), shadow)
 

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 from service.errors import ForetellError
+from service.metrics.board import Board, Kind
 
 if TYPE_CHECKING:
     from service.repository import Served
 
 log = structlog.get_logger("foretell")
+
+TRIED = Kind("tried", ("model", "version"), ("loaded", "refused"))
 
 Fingerprint = tuple[tuple[str | int, ...], ...]
 
@@ -34,6 +37,7 @@ class Trials:
     folder: Path
     load: Callable[[str, str], "Served"]
     """Makes a version ready to answer, or raises ForetellError."""
+    board: Board
     loading: str | None = None
     _files: dict[str, Fingerprint] = field(default_factory=dict)
     _refused: dict[str, Refusal] = field(default_factory=dict)
@@ -54,11 +58,11 @@ class Trials:
         try:
             served = self.load(self.name, version)
         except ForetellError as error:
-            self._refused[version] = Refusal(str(error), files)
+            self._refuse(version, Refusal(str(error), files))
             log.error("model refused", model=self.name, version=version, reason=str(error))
             return before
         except Exception as error:  # one broken model must not keep the others from loading
-            self._refused[version] = Refusal(f"{type(error).__name__}: {error}", files)
+            self._refuse(version, Refusal(f"{type(error).__name__}: {error}", files))
             log.exception("model refused", model=self.name, version=version)
             return before
         finally:
@@ -67,8 +71,13 @@ class Trials:
             return before  # still being written: the next refresh sees to it
         self._files[version] = files
         self._refused.pop(version, None)
+        self.board.row(TRIED, self.name, version).add(1, 0)
         log.info("model loaded", model=self.name, **served.facts)
         return served
+
+    def _refuse(self, version: str, refusal: Refusal) -> None:
+        self._refused[version] = refusal
+        self.board.row(TRIED, self.name, version).add(0, 1)
 
     def reason(self, version: str) -> str | None:
         """Why the files that a version has now are refused, if they are."""

@@ -187,7 +187,7 @@ def test_a_factor_is_split_into_its_fields(visit: Visit) -> None:
     """On demand; the parts add up to the factor, and the button stays where it was."""
     page = visit("#credit")
     shown(page)
-    button = page.get_by_role("button", name="Repayment status, April to September: its 6 fields")
+    button = page.get_by_role("button", name="Its 6 fields: Repayment status")
     button.focus()
     page.keyboard.press("Enter")
     page.wait_for_selector(".waterfall .part")
@@ -392,7 +392,7 @@ def test_every_state_is_accessible(visit: Visit, width: int, scheme: Scheme) -> 
     """Answered, split, refused: no violation, no scrolling sideways."""
     page = visit("#credit", width=width, scheme=scheme)
     shown(page)
-    page.get_by_role("button", name="Repayment status, April to September: its 6 fields").click()
+    page.get_by_role("button", name="Its 6 fields: Repayment status").click()
     page.wait_for_selector(".waterfall .part")
     check_accessibility(page)
     check_width(page)

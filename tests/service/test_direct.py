@@ -79,8 +79,9 @@ def test_a_direct_answer_is_what_the_declared_model_would_write(
         ModelRef(name='a "quoted" name', version="1"),
         np.array([probability], np.float32),
     )
-    written = task.writer(model, 0.5)({"probability": outputs})
-    (declared,) = task.answers({"probability": outputs}, model, 0.5)
+    row = np.full((1, len(task.features)), np.nan, np.float32)
+    written = task.writer(model, 0.5)({"probability": outputs}, [None] * len(task.features))
+    (declared,) = task.answers({"probability": outputs}, row, model, 0.5)
     assert json.loads(written) == json.loads(declared.model_dump_json())
     assert list(json.loads(written)) == list(type(declared).model_fields)
     assert json.loads(written)[task.decision] is (probability >= 0.5)
@@ -93,7 +94,7 @@ def test_what_is_no_probability_is_not_written(probability: float) -> None:
     assert isinstance(task, TabularTask)
     write = task.writer(ModelRef(name="heart", version="1"), 0.5)
     with pytest.raises(InvalidOutput):
-        write({"probability": np.array([probability], np.float32)})
+        write({"probability": np.array([probability], np.float32)}, [None] * len(task.features))
 
 
 def test_one_row_is_computed_as_a_batch_of_one(models_dir: Path) -> None:

@@ -1,14 +1,24 @@
-"""How answers leave: head and body together, and neither ever late."""
+"""How requests come in and answers leave: nothing lost, mixed up or late."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("uvloop", reason="uvloop is not for this platform")
 
-from service.protocol import LONGEST_JOINED, JoiningTransport
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from service.app import create_app
+from service.protocol import LONGEST_JOINED, JoiningTransport, Protocol, begin
+from service.settings import Settings
+
+HEART = "/v1/heart/predict"
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", b"true"
 
@@ -29,6 +39,15 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         """No more."""
         self.closed = True
+
+    def is_closing(self) -> bool:
+        """After that."""
+        return self.closed
+
+    def pause_reading(self) -> None:
+        """Whoever sends to the protocol decides when."""
+
+    resume_reading = pause_reading
 
 
 def packets(use: Callable[[JoiningTransport], Awaitable[None]]) -> Wire:
@@ -106,3 +125,207 @@ def wire_of(transport: JoiningTransport) -> Wire:
     wire = transport._transport
     assert isinstance(wire, Wire)
     return wire
+
+
+def test_a_call_that_need_not_wait_is_over_at_once() -> None:
+    """No task is made for it."""
+    done: list[bool] = []
+
+    async def call() -> None:
+        await asyncio.sleep(0) if done else done.append(True)
+
+    async def run() -> None:
+        assert begin(call(), asyncio.get_running_loop()) is None
+
+    asyncio.run(run())
+    assert done
+
+
+def test_a_call_that_waits_goes_on_as_a_task_in_its_own_context() -> None:
+    """Results, errors and cancellation of what it waits for reach it; a variable stays set."""
+    who = ContextVar("who", default="nobody")
+    seen: list[object] = []
+
+    async def call() -> None:
+        token = who.set("me")
+        loop = asyncio.get_running_loop()
+        for outcome in (1, ValueError("no"), 2):
+            future = loop.create_future()
+            if isinstance(outcome, int):
+                loop.call_soon(future.set_result, outcome)
+            else:
+                loop.call_soon(future.set_exception, outcome)
+            try:
+                seen.append(await future)
+            except ValueError as error:
+                seen.append(str(error))
+        seen.append(who.get())
+        who.reset(token)  # fails in another context than it was set in
+        async with asyncio.timeout(1):
+            await asyncio.sleep(0)
+        try:
+            await loop.create_future()
+        finally:
+            seen.append("cancelled")
+
+    async def run() -> None:
+        task = begin(call(), asyncio.get_running_loop())
+        assert task is not None
+        while len(seen) < 4:
+            await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert seen == [1, "no", 2, "me", "cancelled"]
+    assert who.get() == "nobody"
+
+
+class Connection:
+    """A connection to the service, in memory, by uvicorn's rules."""
+
+    def __init__(self, models_dir: Path, keep_alive: float = 5) -> None:
+        app = create_app(Settings(models_dir=models_dir, device="cpu"))
+        app.state.repository.refresh()
+        config = Config(app, http=Protocol, log_config=None, timeout_keep_alive=keep_alive)  # type: ignore[arg-type]
+        config.load()
+        self.wire = Wire()
+        self.protocol = Protocol(config, ServerState(), {}, asyncio.get_running_loop())
+        self.protocol.connection_made(self.wire)
+
+    def send(self, data: bytes) -> None:
+        """What a client sends."""
+        self.protocol.data_received(data)
+
+    async def answers(self, count: int) -> list[bytes]:
+        """The packets, once there are so many. Fails after a second."""
+        async with asyncio.timeout(1):
+            while len(self.wire.packets) < count:
+                await asyncio.sleep(0)
+        return self.wire.packets
+
+
+def request(age: object, *, version: str = "1.1", headers: str = "", target: str = HEART) -> bytes:
+    """A call for one patient."""
+    body = json.dumps({"age": age, "sex": 1}).encode()
+    head = f"POST {target} HTTP/{version}\r\nContent-Type: application/json\r\n{headers}"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def of(answer: bytes) -> tuple[int, dict[str, str], Any]:
+    """Status, headers and content of a whole answer."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    line, *lines = head.decode().split("\r\n")
+    headers = dict(each.lower().split(": ", 1) for each in lines)
+    assert int(headers["content-length"]) == len(body)
+    return int(line.split()[1]), headers, json.loads(body)
+
+
+def test_direct_calls_are_answered_in_one_packet_and_in_order(models_dir: Path) -> None:
+    """Several at once on one connection, good and bad ones, each with its own id."""
+
+    async def run() -> None:
+        connection = Connection(models_dir)
+        ids = [f"X-Request-Id: call-{n}\r\n" for n in range(4)]
+        ages = [60, "old", 30, 60]
+        calls = [request(age, headers=sent) for age, sent in zip(ages, ids, strict=True)]
+        connection.send(b"".join(calls))
+        found = [of(each) for each in await connection.answers(4)]
+        assert [status for status, _, _ in found] == [200, 422, 200, 200]
+        assert [headers["x-request-id"] for _, headers, _ in found] == [
+            f"call-{n}" for n in range(4)
+        ]
+        first, _, other, again = (content for _, _, content in found)
+        assert first == again != other
+        assert not connection.wire.closed
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("cut", [10, 60, 90, 107])
+def test_a_direct_call_may_come_in_pieces(models_dir: Path, cut: int) -> None:
+    """However it is cut, it is answered once it is whole."""
+
+    async def run() -> None:
+        connection = Connection(models_dir)
+        whole = request(60)
+        connection.send(whole[:cut])
+        await asyncio.sleep(0.01)
+        assert connection.wire.packets == []
+        connection.send(whole[cut:])
+        assert of((await connection.answers(1))[0])[0] == 200
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "call", [request(60, version="1.0"), request(60, headers="Connection: close\r\n")]
+)
+def test_a_connection_that_is_to_end_ends_with_the_answer(models_dir: Path, call: bytes) -> None:
+    """As HTTP/1.0 does by itself; the answer says so, once."""
+
+    async def run() -> None:
+        connection = Connection(models_dir)
+        connection.send(call)
+        (answer,) = await connection.answers(1)
+        assert of(answer)[1]["connection"] == "close"
+        assert answer.count(b"onnection") == 1
+        assert connection.wire.closed
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "target", [f"http://x{HEART}", f"{HEART}#part", "/v1/he%61rt/predict", f"{HEART}?model=heart"]
+)
+def test_other_spellings_of_a_path_are_answered_alike(models_dir: Path, target: str) -> None:
+    """What the table of paths does not know, uvicorn takes apart."""
+
+    async def run() -> None:
+        connection = Connection(models_dir)
+        connection.send(request(60))
+        connection.send(request(60, target=target))
+        first, second = map(of, await connection.answers(2))
+        assert (first[0], first[2]) == (second[0], second[2])
+
+    asyncio.run(run())
+
+
+def test_a_client_that_asks_first_is_told_to_go_on(models_dir: Path) -> None:
+    """Expect: 100-continue, as curl sends it for long bodies."""
+
+    async def run() -> None:
+        connection = Connection(models_dir)
+        head, _, body = request(60, headers="Expect: 100-continue\r\n").partition(b"\r\n\r\n")
+        connection.send(head + b"\r\n\r\n")
+        (first,) = await connection.answers(1)
+        assert first == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.send(body)
+        assert of((await connection.answers(2))[1])[0] == 200
+
+    asyncio.run(run())
+
+
+def test_idle_connections_are_closed_and_others_are_not(models_dir: Path) -> None:
+    """Idle since the latest answer; a request that comes in slowly is not idleness."""
+
+    async def run() -> None:
+        connection = Connection(models_dir, keep_alive=0.2)
+        for _ in range(3):
+            connection.send(request(60))
+            await asyncio.sleep(0.12)
+        assert not connection.wire.closed
+        whole = request(60)
+        connection.send(whole[:-1])
+        await asyncio.sleep(0.3)
+        assert not connection.wire.closed
+        connection.send(whole[-1:])
+        assert len(await connection.answers(4)) == 4
+        async with asyncio.timeout(5):
+            while not connection.wire.closed:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(run())

@@ -13,11 +13,12 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
 from service.app import create_app
+from service.metrics.board import Row
 from service.predictor import Predictor
 from service.repository import Repository
 from service.settings import Settings
 from service.tasks import TASKS
-from service.versions.shadow import MOST_CALLS, MOST_ROWS, Shadow, Shadowed
+from service.versions.shadow import COMPARED, MOST_CALLS, MOST_ROWS, Shadow, Shadowed
 from tests.artifacts import graph_of, write_artifact
 from tests.service.test_versions import HEART, answering, label, publish
 from tests.waiting import wait_until
@@ -186,7 +187,7 @@ class Stuck(Predictor):
         vars(self).update(vars(predictor))
         self._may = may
 
-    def predict(self, batch: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
         """As Predictor, late."""
         assert self._may.wait(timeout=30)
         return super().predict(batch)
@@ -196,7 +197,8 @@ def test_what_a_busy_shadow_cannot_take_is_dropped_and_counted(opened: Open) -> 
     """The queue is bounded, in calls and in rows of each; no answer waits."""
     served = opened().get("heart")
     may = Event()
-    shadow = Shadow(served, replace(served, predictor=Stuck(served.predictor, may)), 1.0)
+    second = replace(served, predictor=Stuck(served.predictor, may))
+    shadow = Shadow(served, second, 1.0, Row.alone(COMPARED))
     predictor = Shadowed(shadow)
     for _ in range(MOST_CALLS + 10):
         predictor.predict(rows(1))
@@ -213,7 +215,7 @@ def test_what_a_busy_shadow_cannot_take_is_dropped_and_counted(opened: Open) -> 
 def test_a_shadow_that_fails_harms_nobody(opened: Open) -> None:
     """It is counted, and what comes after is compared."""
     served = opened().get("heart")
-    shadow = Shadow(served, served, 1.0)
+    shadow = Shadow(served, served, 1.0, Row.alone(COMPARED))
     outputs = served.predictor.predict(rows(2))
     shadow.offer(rows(2)[:, :5], outputs)
     shadow.offer(rows(2), outputs)

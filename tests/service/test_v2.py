@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from service.app import create_app
 from service.contract import Tensor
 from service.errors import InvalidPayload, PayloadTooLarge, Unsupported
+from service.metrics.board import Board
 from service.predictor import Predictor
 from service.settings import Settings
 from service.tasks import TASKS
 from service.v2.compression import accepted, decompress
-from service.v2.infer import Timing, encode, run
+from service.v2.infer import Timing, encode
 from service.v2.request import MOST_PARTS, InferRequest, RequestedOutput
 from service.v2.routes import CONTROL_PATHS, MODEL_PATHS, PATHS
-from service.v2.statistics import MOST_BATCH_SIZES, ModelStatistics
+from service.v2.statistics import BATCHES, INFERRED, MOST_BATCH_SIZES, ModelStatistics
 from service.v2.tensors import cast, check_shape, from_bytes, from_json
 from tests.artifacts import write_artifact
 from tests.service.test_service import overflowing_graph
@@ -179,7 +180,7 @@ def test_the_docs_list_every_path(client: TestClient) -> None:
 def test_data_go_out_without_a_copy(client: TestClient) -> None:
     """What is sent behind the JSON are the bytes that the session answered with."""
     served = client.app.state.repository.get("heart")  # type: ignore[attr-defined]
-    outputs = run(served, np.zeros((3, FEATURES), np.float32))
+    outputs = served.predictor.predict(np.zeros((3, FEATURES), np.float32))
     wanted = [RequestedOutput("probability", binary=True)]
     _, (data,) = encode(served, InferRequest(None, (), (), binary=True), wanted, outputs)
     assert np.shares_memory(np.frombuffer(data, np.uint8), outputs["probability"])
@@ -326,9 +327,11 @@ def test_decompression_stops_at_the_limit() -> None:
 
 def test_statistics_of_batch_sizes_do_not_grow_without_end() -> None:
     """A caller chooses the size; beyond so many, only the sums count it."""
-    counts = ModelStatistics()
+    board = Board()
+    counts = ModelStatistics(board, "heart", "1")
     for rows in range(1, MOST_BATCH_SIZES + 100):
-        counts.succeeded(Timing(rows, 1, 1, 1), 5)
-    assert len(counts.batches) == MOST_BATCH_SIZES
-    assert counts.success.count == MOST_BATCH_SIZES + 99
-    assert counts.queue.ns == 2 * counts.success.count
+        counts.succeeded(Timing(rows, 1, 1, 1, rows), 5)
+    assert len(board.totals(BATCHES)) == MOST_BATCH_SIZES
+    total = dict(zip(INFERRED.columns, board.total(INFERRED, "heart", "1"), strict=True))
+    assert total["executions"] == total["success_count"] == MOST_BATCH_SIZES + 99
+    assert total["queue_ns"] == 2 * total["success_count"]

@@ -155,9 +155,11 @@ COURSE = Course(
         ),
     },
     default="cnn",
+    ways=dict.fromkeys(range(10), ("left", "right")),
     intended_use="Telling ten kinds of garment apart in a shop's pictures, for teaching.",
     limits="One garment, from the front (shoes from the side), on a plain background, in the ten "
-    "kinds that Zalando sold in 2017; it calls everything one of them. Photographs of people who "
-    "wear clothes, or of clothes on a bed, are something else. Shirts, T-shirts, pullovers and "
-    "coats are taken for each other most often; people disagree on them too.",
+    "kinds that Zalando sold in 2017. It answers everything with one of them, and flags what looks "
+    "like none (in_distribution), though not always. Photographs of people who wear clothes, or of "
+    "clothes on a bed, are something else. Shirts, T-shirts, pullovers and coats are taken for "
+    "each other most often; people disagree on them too.",
 )

@@ -140,6 +140,7 @@ COURSE = Course(
         ),
     },
     default="mlp16-ensemble",
+    folds=5,
     protocol=Protocol(
         "5 folds, stratified, 10 times (StratifiedKFold, random_state 0 to 9); 20 % of each "
         "training part for validation, which only networks that stop early keep apart. AUC is the "

@@ -38,9 +38,11 @@ export function answerOf({ name, meanings }) {
   }
 
   function refuse(reasons) {
-    const items = reasons.slice(0, MOST).map(({ text, go }) =>
-      h("li", {}, go ? h("button", { type: "button", class: "link", onclick: go }, text) : text),
-    );
+    const items = reasons
+      .slice(0, MOST)
+      .map(({ text, go }) =>
+        h("li", {}, go ? h("button", { type: "button", class: "link", onclick: go }, text) : text),
+      );
     const more = reasons.length > MOST && h("p", {}, `and ${reasons.length - MOST} more`);
     card.refuse(
       h("div", { class: "error" }, h("p", {}, "No answer to this row"), h("ul", {}, items), more),
@@ -58,9 +60,20 @@ function scaleOf({ probability, threshold }, decision) {
     "svg",
     { role: "img", "aria-label": words, width: "100%", height: "58" },
     svg("rect", { class: "track", x: 0, y: 22, width: "100%", height: 14, rx: 7 }),
-    svg("rect", { class: decision ? "raised" : "lowered", x: 0, y: 22, width: at(probability), height: 14, rx: 7 }),
+    svg("rect", {
+      class: decision ? "raised" : "lowered",
+      x: 0,
+      y: 22,
+      width: at(probability),
+      height: 14,
+      rx: 7,
+    }),
     svg("line", { class: "threshold", x1: at(threshold), x2: at(threshold), y1: 17, y2: 41 }),
-    svg("text", { x: at(threshold), y: 12, "text-anchor": anchor }, `threshold ${thresholdOf(threshold)}`),
+    svg(
+      "text",
+      { x: at(threshold), y: 12, "text-anchor": anchor },
+      `threshold ${thresholdOf(threshold)}`,
+    ),
     svg("text", { x: 0, y: 54 }, "0 %"),
     svg("text", { x: "100%", y: 54, "text-anchor": "end" }, "100 %"),
   );

@@ -117,7 +117,12 @@ function radios(field, changed, described) {
   const options = inputs.map(({ input, text }) => h("label", {}, input, h("span", {}, text)));
   const element = h(
     "div",
-    { class: "field", role: "radiogroup", "aria-labelledby": label.id, "aria-describedby": described },
+    {
+      class: "field",
+      role: "radiogroup",
+      "aria-labelledby": label.id,
+      "aria-describedby": described,
+    },
     label,
     h("div", { class: "options" }, options),
   );

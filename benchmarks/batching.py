@@ -1,0 +1,191 @@
+"""What sharing runs among callers brings, without HTTP and with it, model by model.
+
+    python -m benchmarks.batching [MODEL ...] [--connections 1 4 16 64] [--seconds 2] [--rounds 5]
+
+First in this process: what a row costs alone, and in company on the event loop; handing it over is
+what that costs more than the run and a call's own task. Then two services, one with
+FORETELL_BATCHING=on and one with `off`, both alive and loaded by turns, so that whatever else the
+machine does meets both: medians of the rounds, and of each round's own ratio. The processor time of
+a request is the service's own; it is disturbed least.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import uvloop
+from numpy.typing import NDArray
+
+from benchmarks.canvas import canvas
+from benchmarks.load import Load, drive, require_wrk
+from benchmarks.servers import Running, running
+from service.artifact import names, read_artifact
+from service.batcher import Batcher
+from service.batching import HANDOVER_US, PAYS, USUAL, Queue, measured
+from service.repository import INLINE_US, Repository, Served
+from service.settings import Settings
+from service.task import TabularTask
+from service.tasks import TASKS
+from training.tables import markdown
+
+SERVE = [sys.executable, "-m", "service.cli", "serve", "--device", "cpu", "--port", "{port}"]
+MODES = ("off", "on")
+TURNS = 200
+COLUMNS = ("requests/s", "p50 ms", "p99 ms", "CPU us")
+
+
+async def turn(call: Callable[[NDArray[Any]], Awaitable[Any]], rows: int, row: Any) -> float:
+    """Microseconds of a row, of so many callers in one turn of the event loop."""
+    start = time.perf_counter()
+    for task in [asyncio.create_task(call(row)) for _ in range(rows)]:  # type: ignore[arg-type, var-annotated]
+        await task
+    return (time.perf_counter() - start) / rows * 1e6
+
+
+async def in_process(served: Served, row: NDArray[Any]) -> list[str]:
+    """A line of the first table: USUAL callers at once, each alone, then sharing runs."""
+
+    async def alone(row: NDArray[Any]) -> Any:
+        return served.predictor.predict_row(row[0])
+
+    queue = Queue(mode="on")
+    batching = measured(served.predictor, row[0], served.row_us, INLINE_US, "on")
+    batcher = Batcher(served.card.name, served.predictor, batching, queue)
+    one, many = np.ascontiguousarray(row), min(USUAL, batcher.most)
+    times: dict[str, list[float]] = {"alone": [], "shared": []}
+    for _ in range(TURNS):
+        times["alone"].append(await turn(alone, many, one))
+        times["shared"].append(await turn(batcher.ask, many, one))
+    bare = served.predictor.batch_us(np.concatenate([one] * many)) / many
+    by_itself, shared = (statistics.median(found) for found in times.values())
+    decided = measured(served.predictor, row[0], served.row_us, INLINE_US, "auto")
+    return [
+        served.card.name,
+        f"{served.row_us:.1f}",
+        str(many),
+        f"{bare:.1f}",
+        f"{by_itself:.1f}",
+        f"{shared:.1f}",
+        f"{(shared - bare) - (by_itself - served.row_us):.1f}",
+        f"{decided.pays:.2f}",
+        "on" if decided.on else "off",
+    ]
+
+
+def question(served: Served) -> tuple[bytes, str]:
+    """A request's body, and its content type."""
+    if isinstance(served.task, TabularTask):
+        example: Any = served.task.payload.model_config["json_schema_extra"]
+        return json.dumps(example["example"]).encode(), "application/json"
+    return canvas(), "image/png"
+
+
+def by_http(
+    served: Served, services: dict[str, Running], connections: int, seconds: int, rounds: int
+) -> list[str]:
+    """A line of the second table."""
+    body, kind = question(served)
+    path = f"/v1/{served.task.name}/predict?model={served.card.name}"
+    loads: dict[str, list[Load]] = {mode: [] for mode in MODES}
+    spent: dict[str, list[float]] = {mode: [] for mode in MODES}
+    for _ in range(rounds):
+        for mode, service in services.items():
+            url, before = f"http://127.0.0.1:{service.port}{path}", cpu_seconds(service.pid)
+            load = drive(url, body, kind, connections=connections, seconds=seconds)
+            loads[mode].append(load)
+            spent[mode].append((cpu_seconds(service.pid) - before) / load.requests * 1e6)
+    ratios = [on.rate / off.rate for off, on in zip(*loads.values(), strict=True)]
+    cells = [served.card.name, str(connections)]
+    for mode in MODES:
+        rate = statistics.median(load.rate for load in loads[mode])
+        p50, p99 = (
+            statistics.median(getattr(load, name) for load in loads[mode])
+            for name in ("p50_ms", "p99_ms")
+        )
+        cells += [
+            f"{rate:,.0f}",
+            f"{p50:.2f}",
+            f"{p99:.2f}",
+            f"{statistics.median(spent[mode]):.0f}",
+        ]
+    return [*cells, f"{statistics.median(ratios):.2f}"]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has had, on Linux."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def ready(port: int) -> bool:
+    """Whether a service has loaded its models."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def main() -> None:
+    """Measure and print."""
+    models_dir = Settings().models_dir
+    known = names(models_dir)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(known))
+    parser.add_argument("--connections", nargs="+", type=int, default=[1, 4, 16, 64])
+    parser.add_argument("--seconds", type=int, default=2, help="of each load")
+    parser.add_argument("--rounds", type=int, default=5)
+    chosen = parser.parse_args()
+    if unknown := set(chosen.models) - set(known):
+        parser.error(f"expected models of {', '.join(known)}, got {', '.join(sorted(unknown))}")
+    if min(*chosen.connections, chosen.seconds, chosen.rounds) < 1:
+        parser.error("--connections, --seconds and --rounds: expected at least 1")
+    require_wrk()
+    repository = Repository(models_dir, TASKS, "cpu")
+    served = {name: repository.load(name) for name in chosen.models or known}
+
+    async def first_table() -> list[list[str]]:
+        return [await in_process(one, golden_row(models_dir, one)) for one in served.values()]
+
+    print(
+        f"A row in microseconds, {TURNS} turns; runs are shared where a row gets {PAYS} times "
+        f"cheaper, with {HANDOVER_US:g} us for handing it over.\n"
+    )
+    head = ["model", "row_us", "callers", "run / row", "each alone", "shared", "handing over"]
+    print(markdown([*head, "pays", "by the rule"], uvloop.run(first_table())), flush=True)
+
+    quiet = {"FORETELL_LOG_LEVEL": "error"}
+    with ExitStack() as both:
+        services = {
+            mode: both.enter_context(
+                running(SERVE, ready, variables=quiet | {"FORETELL_BATCHING": mode})
+            )
+            for mode in MODES
+        }
+        lines = [
+            by_http(one, services, connections, chosen.seconds, chosen.rounds)
+            for one in served.values()
+            for connections in chosen.connections
+        ]
+    head = ["model", "connections"]
+    head += [f"{word}, {mode}" for mode in MODES for word in COLUMNS]
+    print(f"\n{markdown([*head, 'on / off'], lines)}")
+
+
+def golden_row(models_dir: Path, served: Served) -> NDArray[Any]:
+    """One row that the model was proved with, [1, …]."""
+    rows, _ = read_artifact(models_dir, served.card.name).golden()
+    return rows[:1]
+
+
+if __name__ == "__main__":
+    main()
