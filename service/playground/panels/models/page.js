@@ -61,8 +61,13 @@ function served(model) {
       ["One row, here", answers ? microseconds(model.row_us) : null],
       ["Loaded in", answers ? `${model.load_ms.toLocaleString("en")} ms` : null],
       ["Runs", answers ? (model.inline ? "on the event loop" : "in a thread") : null],
+      ["Rows of several callers", answers ? batched(model.batching) : null],
       ["Labels", labelsOf(model)],
       ["Shadow", shadowOf(model.shadow)],
     ]),
   );
+}
+
+function batched({ on, buckets }) {
+  return on ? `together, up to ${buckets.at(-1)} in a run` : "each by itself";
 }
