@@ -224,4 +224,4 @@ def photograph(rng: np.random.Generator) -> Pictures:
 
 
 def _bytes(pictures: Sequence[NDArray[Any]]) -> Pictures:
-    return np.clip(np.stack(pictures), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.stack(pictures), 0, 255), np.uint8)
