@@ -11,9 +11,10 @@ COPY ${REQUIREMENTS} requirements.txt
 # Wheels only: the base image has no compiler, and should need none.
 RUN pip --python /opt/foretell install --no-cache-dir --only-binary :all: \
     --require-hashes --requirement requirements.txt
-# A third of PyArrow is clients of other services, and tests.
+# A third of PyArrow is clients of other services, and tests; NumPy has 18 MB of tests.
 RUN cd /opt/foretell/lib/python3.11/site-packages/pyarrow && \
-    rm -rf include tests *flight* _s3fs* libarrow_s3* _pyarrow_cpp_tests*
+    rm -rf include tests *flight* _s3fs* libarrow_s3* _pyarrow_cpp_tests* && \
+    find ../numpy -name tests -type d -prune -exec rm -rf {} +
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY service service
 COPY training training

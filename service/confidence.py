@@ -101,10 +101,7 @@ class Ranges:
             for place, low, high in self._numbers
             if (value := values[place]) is not None and not low <= value <= high
         ]
-        for place, codes in self._codes:
-            if (code := values[place]) is not None and code not in codes:
-                places.append(place)
-        return places
+        return places + [place for place, unseen in self._codes if values[place] in unseen]
 
     def outside(self, rows: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Whether any field of each row float32[N, F] is; NaN is not recorded."""
@@ -113,9 +110,9 @@ class Ranges:
         found = np.zeros(len(rows), np.bool_)
         # Few are: to look for those costs a tenth of `any` over every row.
         found[np.flatnonzero(beyond) // rows.shape[1]] = True
-        for place, codes in self._codes:
-            column = rows[:, place]
-            found |= ~np.isin(column, np.array(sorted(codes), np.float32)) & ~np.isnan(column)
+        for place, unseen in self._codes:
+            for code in unseen:
+                found |= rows[:, place] == code
         return found
 
     def warning(self, place: int, value: float) -> str:
@@ -158,10 +155,11 @@ class Ranges:
 
     @cached_property
     def _codes(self) -> list[tuple[int, frozenset[int]]]:
+        # A request holds codes of the contract only: those of them that were not seen.
         return [
-            (place, frozenset(seen.codes))
+            (place, unseen)
             for place, feature, seen in self._places
-            if feature.kind == "code" and set(seen.codes) != set(feature.codes)
+            if (unseen := frozenset(feature.codes) - frozenset(seen.codes))
         ]
 
     @cached_property

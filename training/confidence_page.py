@@ -24,7 +24,9 @@ from training.tables import markdown
 
 COUNT = 1000
 """Made-up pictures of each kind."""
-SEED = 7
+SEED = 2026
+REPEATS = 2
+"""Of a protocol of few rows: more would judge the same rows again."""
 
 
 def confidence_page(
@@ -169,7 +171,7 @@ def repeated(course: Course, recipe: str, data_dir: Path | None, epochs: int | N
     For tasks of few rows: one test part of 61 says nothing of a point of coverage.
     """
     covered, ambiguous = [], []
-    for folds in fold_answers(course, recipe, data_dir, epochs=epochs):
+    for folds in fold_answers(course, recipe, data_dir, repeats=REPEATS, epochs=epochs):
         shares = []
         for place, fold in enumerate(folds):
             others = [f for n, f in enumerate(folds) if n != place]

@@ -64,7 +64,7 @@ def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_d
         golden = golden_inputs(course.task, course.synthetic())
         answers, familiar = _keras_answers(fitted.model, course.task, golden), None
         if isinstance(course.task, ImageTask):
-            head = head_of(proto, course, course.recipes[recipe], data.train)
+            head = head_of(proto, course, course.recipes[recipe], data)
             familiar = familiar_of(proto, head, course, course.recipes[recipe], data)
             answers[FAMILIARITY] = head.familiarity(features_by_numpy(proto, golden))
             proto = with_familiarity(proto, head)

@@ -224,5 +224,4 @@ def photograph(rng: np.random.Generator) -> Pictures:
 
 
 def _bytes(pictures: Sequence[NDArray[Any]]) -> Pictures:
-    clipped: Pictures = np.clip(np.stack(pictures), 0, 255).astype(np.uint8)
-    return clipped
+    return np.asarray(np.clip(np.stack(pictures), 0, 255), np.uint8)

@@ -65,23 +65,25 @@ def fold_answers(
     data_dir: Path | None,
     *,
     removed: Sequence[int] = (0,),
+    repeats: int | None = None,
     processes: int | None = None,
     epochs: int | None = None,
     module: str | None = None,
 ) -> list[list[Fold]]:
     """What networks fitted on each split answer on its test part, by repeat and fold.
 
-    Options are those of `measure_splits`.
+    `repeats` is how many of the protocol's, by default all; other options are those of
+    `measure_splits`.
     """
-    repeats = course.protocol.repeats(course.load(data_dir))
+    chosen = course.protocol.repeats(course.load(data_dir))[:repeats]
     jobs = [
         (module or f"{RECIPES}.{course.task.name}", recipe, fold, seed, tuple(removed), epochs)
-        for seed, folds in enumerate(repeats)
+        for seed, folds in enumerate(chosen)
         for fold in folds
     ]
     with worker_pool(len(jobs), processes) as pool:
         answered = pool.map(_fold, *zip(*jobs, strict=True))
-        return [[next(answered) for _ in folds] for folds in repeats]
+        return [[next(answered) for _ in folds] for folds in chosen]
 
 
 def _fold(

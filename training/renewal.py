@@ -45,7 +45,7 @@ def renew(artifact: Artifact, course: Course, data: Prepared) -> Card:
             before = Predictor(artifact.model, "cpu")
             bare = without_familiarity(onnx.load(artifact.model))
             golden, answers = artifact.golden()
-            head = head_of(bare, course, recipe, data.train)
+            head = head_of(bare, course, recipe, data)
             familiar = familiar_of(bare, head, course, recipe, data)
             answers[FAMILIARITY] = head.familiarity(features_by_numpy(bare, golden))
             write_graph(with_familiarity(bare, head), work)

@@ -10,7 +10,7 @@ from pathlib import Path
 from service.errors import FieldProblem, InvalidPayload
 from service.task import ImageTask
 
-Value = str | int | float | None
+Value = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Row:
     answer: int | str | None = None
     probability: float | None = None
     probabilities: tuple[float, ...] = ()
+    familiar: bool | None = None
+    """Whether it looks like what the model learned from; None where that is not known."""
     error: str | None = None
 
 
@@ -28,15 +30,15 @@ Write = Callable[[Sequence[Row]], None]
 
 
 def columns(task: ImageTask) -> list[str]:
-    """`file`, the answer, `probability`, that of each label (`p0`, `p_Bag`), `error`."""
+    """`file`, the answer, `probability`, that of each label (`p0`, `p_Bag`), and the last two."""
     labels = [f"p{label}" if label.isdigit() else f"p_{label}" for label in task.labels]
-    return ["file", task.answer, "probability", *labels, "error"]
+    return ["file", task.answer, "probability", *labels, "in_distribution", "error"]
 
 
 def values(row: Row, task: ImageTask) -> list[Value]:
     """A row in the order of the columns; nothing is None."""
     probabilities = row.probabilities or (None,) * len(task.labels)
-    return [row.file, row.answer, row.probability, *probabilities, row.error]
+    return [row.file, row.answer, row.probability, *probabilities, row.familiar, row.error]
 
 
 def check_suffix(path: Path) -> None:
@@ -58,7 +60,12 @@ def _csv(path: Path, task: ImageTask) -> Iterator[Write]:
     with path.open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(columns(task))
-        yield lambda rows: lines.writerows(values(row, task) for row in rows)
+        yield lambda rows: lines.writerows(map(_cell, values(row, task)) for row in rows)
+
+
+def _cell(value: Value) -> Value:
+    # As the tables of portfolios say it, and not as Python does.
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 @contextmanager
@@ -81,7 +88,7 @@ def _parquet(path: Path, task: ImageTask) -> Iterator[Write]:
     import pyarrow.parquet as pq
 
     answer = pa.int64() if isinstance(task.to_label(0), int) else pa.string()
-    kinds = [pa.string(), answer, *[pa.float32()] * (1 + len(task.labels)), pa.string()]
+    kinds = [pa.string(), answer, *[pa.float32()] * (1 + len(task.labels)), pa.bool_(), pa.string()]
     schema = pa.schema(list(zip(columns(task), kinds, strict=True)))
     with pq.ParquetWriter(path, schema) as file:
 

@@ -68,9 +68,9 @@ def score_pictures(
     """Answer every picture of a folder (and the folders in it), a zip file, or one picture.
 
     `output` gets a row a picture, in the order of their names: `file`, the answer, its
-    `probability`, that of every label, and `error`, why there is no answer. Its suffix says how:
-    .csv, .ndjson or .parquet. It appears when it is complete. With `on_error="refuse"` one picture
-    that cannot be read is enough for no output at all.
+    `probability`, that of every label, `in_distribution`, and `error`, why there is no answer. Its
+    suffix says how: .csv, .ndjson or .parquet. It appears when it is complete. With
+    `on_error="refuse"` one picture that cannot be read is enough for no output at all.
 
     `model` is another model of the task than its own. `processes` read and answer, by default one a
     core; `progress` is told as they go. Raises InvalidPayload (no such input, nothing in it, an
@@ -168,7 +168,13 @@ def _read(task: ImageTask, source: Source, max_pixels: int) -> NDArray[np.uint8]
 
 def _row(name: str, task: ImageTask, answer: BaseModel) -> Row:
     facts = answer.model_dump()
-    return Row(name, facts[task.answer], facts["probability"], tuple(facts["probabilities"]))
+    return Row(
+        name,
+        facts[task.answer],
+        facts["probability"],
+        tuple(facts["probabilities"]),
+        facts["in_distribution"],
+    )
 
 
 def _ignore_interrupts() -> None:

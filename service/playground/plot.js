@@ -3,7 +3,7 @@
 import { h, svg } from "./dom.js";
 
 const SIZE = { width: 400, height: 290 };
-const MARGIN = { top: 14, right: 16, bottom: 46, left: 60 };
+const MARGIN = { top: 14, right: 16, bottom: 46, left: 64 };
 
 /**
  * Axes and what is drawn between them, as one SVG image.
@@ -32,7 +32,7 @@ export function plot({ description, x, y, marks, height = SIZE.height }) {
     text((at.left + at.right) / 2, height - 8, x.label, "middle"),
     svg(
       "g",
-      { transform: `translate(13 ${(at.top + at.ground) / 2}) rotate(-90)` },
+      { transform: `translate(12 ${(at.top + at.ground) / 2}) rotate(-90)` },
       text(0, 0, y.label, "middle"),
     ),
     marks(at),

@@ -12,6 +12,8 @@ from service.errors import RowProblem
 CHUNK = 16_384
 """Rows scored at once: fewer cost calls, more take memory; in between the runtime is as quick."""
 
+CERTAINTY = "certainty"
+
 Extras = Any
 """Columns that are no fields: a pyarrow.RecordBatch, or a list of dicts, of the same rows."""
 
@@ -79,7 +81,7 @@ class Names:
     @property
     def all(self) -> tuple[str, ...]:
         """In their order."""
-        judged = ("certainty", "in_distribution") if self.confidence else ()
+        judged = (CERTAINTY, "in_distribution") if self.confidence else ()
         return ("probability", self.decision, *judged, *(("error",) if self.errors else ()))
 
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.errors import FieldProblem, InvalidPayload
-from service.portfolio.rows import Extras, Names, Scored
+from service.portfolio.rows import CERTAINTY, Extras, Names, Scored
 from service.portfolio.tables import is_number
 from service.task import CERTAINTIES
 
@@ -34,7 +34,7 @@ def answer_table(scored: Scored, names: Names) -> Any:
 
 def answer_fields(names: Names) -> list[Any]:
     """The columns that an answer has besides the extras."""
-    kinds = {"probability": pa.float64(), "certainty": pa.string(), "error": pa.string()}
+    kinds = {"probability": pa.float64(), CERTAINTY: pa.string(), "error": pa.string()}
     return [pa.field(name, kinds.get(name, pa.bool_())) for name in names.all]
 
 
@@ -165,6 +165,8 @@ def _content(lines: Any) -> Any:
 
 
 def _as_text(field: Any, column: Any) -> Any:
+    if field.name == CERTAINTY:  # no extra column has this name, and no word of it a comma
+        return column
     if pa.types.is_boolean(column.type) or is_number(column.type):
         return column.cast(pa.string())
     try:

@@ -275,15 +275,18 @@ def _description(task: TabularTask) -> str:
     return (
         f"{task.prediction.__doc__}\n\nThe content type says how the body is read, `Accept` how it "
         "is answered (by default the same). Columns go by name, in any order; those that are no "
-        "fields are carried through to the answer, beside `probability` and "
-        f"`{task.decision}`. The headers `X-Model` and `X-Threshold` say what decided."
+        "fields are carried through to the answer, beside `probability`, "
+        f"`{task.decision}` and, where the model's card knows them, `certainty` and "
+        "`in_distribution`. The headers `X-Model` and `X-Threshold` say what decided."
     )
 
 
 def _contents(task: TabularTask, answer: bool) -> dict[str, Any]:
     example: Any = task.payload.model_config.get("json_schema_extra") or {}
     row: dict[str, Any] = {"account": "0001"}
-    row |= {"probability": 0.83, task.decision: True} if answer else example.get("example", {})
+    answered: dict[str, Any] = {"probability": 0.83, task.decision: True}
+    answered |= {"certainty": "decided", "in_distribution": True}
+    row |= answered if answer else example.get("example", {})
     schema: dict[str, Any] = {"type": "array", "items": {"type": "object"}, "example": [row]}
     binary = {"type": "string", "format": "binary"}
     return {

@@ -23,6 +23,11 @@ PREFIX = "/v2"
 OF_MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/([a-z]+))?")
 OF_CONTROL = re.compile(r"/v2/repository/models/([^/]+)/([a-z]+)")
 
+NOT_OFFERED = re.compile(
+    r"/v2/(?:(?:system|cuda)sharedmemory(?:/.*)?|logging|trace/setting)"
+    r"|/v2/models/[^/]+(?:/versions/[^/]+)?/(?:trace/setting|generate|generate_stream)"
+)
+"""Extensions of Triton's that clients know and this service does not have."""
 VERSION = "/versions/{version}"
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -97,6 +102,8 @@ class OpenInference:
         elif (found := OF_CONTROL.fullmatch(path)) and found[2] in CONTROL_PATHS:
             name = found[1]
             (method, handler), template = CONTROL_PATHS[found[2]], control_path(found[2])
+        elif NOT_OFFERED.fullmatch(path):
+            return failure(501, f"{echo(path)} is of an extension that is not offered here")
         else:
             return failure(404, f"there is nothing at {echo(path)}")
         scope["template"] = template  # by which it is counted

@@ -187,7 +187,7 @@ def test_a_factor_is_split_into_its_fields(visit: Visit) -> None:
     """On demand; the parts add up to the factor, and the button stays where it was."""
     page = visit("#credit")
     shown(page)
-    button = page.get_by_role("button", name="Repayment status, April to September: its 6 fields")
+    button = page.get_by_role("button", name="Its 6 fields: Repayment status")
     button.focus()
     page.keyboard.press("Enter")
     page.wait_for_selector(".waterfall .part")
@@ -291,34 +291,26 @@ def test_the_latest_row_wins(visit: Visit, playground: str) -> None:
     assert shown(page) == right
 
 
-def answered_with(page: "Page", path: str, **more: object) -> None:
-    """Lets answers say more than this service's models do."""
-
-    def answer(route: "Route") -> None:
-        given = route.fetch()
-        route.fulfill(response=given, body=json.dumps(given.json() | more))
-
-    page.route(f"**/v1/{path}", answer)
-
-
-def test_doubts_are_shown(visit: Visit) -> None:
+def test_doubts_are_shown(visit: Visit, playground: str) -> None:
     """Uncertain, unlike the training rows; a warning stands beside the field that it names."""
-    page = visit("#heart")
+    page = visit("#credit")
     shown(page)
-    warnings = ["chol: 560 mg/dl is outside the range of the training rows, 126 to 417", "Odd"]
-    answered_with(
-        page, "heart/predict", certainty="uncertain", in_distribution=False, warnings=warnings
-    )
-    type_into(page, "Serum cholesterol", "560")
+    type_into(page, "Age", "95")
     shown(page)
-    beside = page.get_by_text("560 mg/dl is outside the range of the training rows, 126 to 417.")
-    described = field(page, "Serum cholesterol").get_attribute("aria-describedby") or ""
+    answer = asked(playground, "credit/predict", CLIENT | {"age": 95})
+    assert answer["in_distribution"] is False
+    (warning,) = answer["warnings"]
+    beside = page.get_by_text(f"{warning.removeprefix('age: ')}.")
+    described = field(page, "Age").get_attribute("aria-describedby") or ""
     assert beside.locator("xpath=..").get_attribute("id") in described.split()
-    answer = page.locator(".answer").inner_text()
-    assert "Uncertain" in answer
-    assert "unlike those" in answer
-    assert "Odd" in answer
+    remarks = page.locator(".answer .remarks li").all_inner_texts()
+    assert remarks[0].lower().startswith(answer["certainty"])
+    assert remarks[1:] == ["Unlike the rows it learned from"]
     check_accessibility(page)
+    type_into(page, "Age", "37")
+    shown(page)
+    assert beside.count() == 0
+    assert page.locator(".answer .strange").count() == 0
 
 
 def test_an_answer_without_explanation(visit: Visit) -> None:
@@ -392,7 +384,7 @@ def test_every_state_is_accessible(visit: Visit, width: int, scheme: Scheme) -> 
     """Answered, split, refused: no violation, no scrolling sideways."""
     page = visit("#credit", width=width, scheme=scheme)
     shown(page)
-    page.get_by_role("button", name="Repayment status, April to September: its 6 fields").click()
+    page.get_by_role("button", name="Its 6 fields: Repayment status").click()
     page.wait_for_selector(".waterfall .part")
     check_accessibility(page)
     check_width(page)

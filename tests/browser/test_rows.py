@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from csv import DictReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,8 +109,8 @@ def test_a_csv_is_scored_and_its_bad_rows_say_why(visit: Visit, playground: str)
     finished(page, "book.csv", 300)
     saved = downloaded(page, "book-scored.csv")
     assert saved == answered(playground, content, CSV)
-    rows = [line.split(",") for line in saved.decode().splitlines()[1:]]
-    flagged = sum(row[2] == "true" for row in rows)
+    rows = list(DictReader(saved.decode().splitlines()))
+    flagged = sum(row["disease"] == "true" for row in rows)
     assert (fact(page, "Scored"), fact(page, "Bad rows"), fact(page, "By")) == (
         "298", "2", "heart/1",
     )  # fmt: skip
@@ -119,26 +120,44 @@ def test_a_csv_is_scored_and_its_bad_rows_say_why(visit: Visit, playground: str)
     assert cells(page, "Rows that could not be scored") == [["7", *reason], ["150", *reason]]
     shown = cells(page, "20 rows of 300")
     assert [row[1:3] for row in shown[:6]] == [
-        [account, f"{float(probability):.4f}"] for account, probability, *_ in rows[:6]
+        [row["account"], f"{float(row['probability']):.4f}"] for row in rows[:6]
     ]
-    assert shown[6][2:] == ["", "", "age: expected a number from 18 to 120 (years), got 570"]
+    assert shown[6][2] == ""
+    assert shown[6][-1] == "age: expected a number from 18 to 120 (years), got 570"
     assert page.get_by_role("status").get_by_text("300 rows are scored").is_visible()
 
 
-def test_a_file_can_be_dropped(visit: Visit) -> None:
-    """As well as chosen."""
-    page = visit("#rows/heart")
-    page.locator(".drop").evaluate(
-        """(zone, content) => {
+def drop(page: "Page", files: dict[str, str]) -> None:
+    """Lets files fall on the page, beside everything that looks as if it took them."""
+    page.locator("footer").evaluate(
+        """(footer, files) => {
             const dataTransfer = new DataTransfer();
-            dataTransfer.items.add(new File([content], "dropped.csv"));
-            for (const type of ["dragenter", "dragover", "drop"])
-                zone.dispatchEvent(new DragEvent(type, { dataTransfer, cancelable: true }));
+            for (const [name, content] of Object.entries(files))
+                dataTransfer.items.add(new File([content], name));
+            const how = { dataTransfer, bubbles: true, cancelable: true };
+            for (const type of ["dragover", "drop"])
+                footer.dispatchEvent(new DragEvent(type, how));
         }""",
-        csv(patients(25)).decode(),
+        files,
     )
+
+
+def test_a_file_can_be_dropped(visit: Visit) -> None:
+    """Anywhere on the page; several at once are refused."""
+    page = visit("#rows/heart")
+    drop(page, {"dropped.csv": csv(patients(25)).decode()})
     finished(page, "dropped.csv", 25)
     assert histogram(page) == 25
+    drop(page, {"a.csv": "age,sex\n", "b.csv": "age,sex\n"})
+    page.get_by_text("expected one file, got 2").wait_for()
+
+
+def test_a_table_without_rows_is_one(visit: Visit, playground: str) -> None:
+    """As for the service: names and no rows are a table."""
+    page = visit("#rows/heart")
+    choose(page, "empty.csv", b"account,age,sex\n")
+    finished(page, "empty.csv", 0)
+    assert downloaded(page, "empty-scored.csv") == answered(playground, b"account,age,sex\n", CSV)
 
 
 def test_parquet_comes_back_as_parquet(visit: Visit, playground: str) -> None:
@@ -242,6 +261,18 @@ def test_a_large_file_leaves_the_page_alive(visit: Visit) -> None:
     assert page.evaluate("longest") / 1000 < seconds / 2
 
 
+def test_a_service_that_is_gone_says_so(visit: Visit) -> None:
+    """In words, and the page can be used again once it is back."""
+    page = visit("#rows/heart")
+    page.context.route("**/predict/batch*", lambda route: route.abort())
+    choose(page, "book.csv", csv(patients(5)))
+    page.get_by_role("heading", name="book.csv was refused").wait_for()
+    assert "Is the service running?" in page.get_by_role("alert").inner_text()
+    page.context.unroute_all()
+    choose(page, "book.csv", csv(patients(5)))
+    finished(page, "book.csv", 5)
+
+
 def test_cancelling_gives_the_place_back(visit: Visit) -> None:
     """The service scores two tables at once: had it not noticed, a third would be refused."""
     page = visit("#rows/heart")
@@ -328,8 +359,9 @@ def test_by_keyboard_alone(visit: Visit) -> None:
     page.get_by_label("Model").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    while not choosing:
-        page.wait_for_timeout(20)
+    for _ in range(200):
+        if not choosing:
+            page.wait_for_timeout(50)
     choosing[0].set_files({"name": "book.csv", "mimeType": "", "buffer": csv(patients(30))})
     finished(page, "book.csv", 30)
     assert page.evaluate("document.activeElement.id") == "scored"

@@ -159,7 +159,7 @@ def test_the_image_holds_what_serving_needs_and_no_more(
 ) -> None:
     """No root, no TensorFlow, no pip, nothing writable but /tmp; below 800 MB in all."""
     assert service.python("import os; assert os.getuid() == os.getgid() == 10001").returncode == 0
-    for absent in ("tensorflow", "keras", "pip"):
+    for absent in ("tensorflow", "keras", "pip", "grpc_tools"):
         assert "ModuleNotFoundError" in service.python(f"import {absent}").stderr
     for folder in ("/models", "/opt/foretell", "/"):
         refused = service.python(f"open('{folder}/file', 'w')").stderr
@@ -169,6 +169,17 @@ def test_the_image_holds_what_serving_needs_and_no_more(
     with capsys.disabled():
         print(f"\nservice image: {size / MB:.0f} MB")
     assert size < 800 * MB  # CUDA's libraries or TensorFlow alone would be more
+
+
+def test_metrics_and_grpc_are_in_the_image(service: Deployment) -> None:
+    """The first at its path; the second not before a port is set."""
+    metrics = service.http.get(f"http://127.0.0.1:{service.port}/metrics", timeout=30)
+    assert "\nforetell_ready 1.0\n" in metrics.text
+    refused = "import socket; assert socket.socket().connect_ex(('127.0.0.1', 8001))"
+    assert service.python(refused).returncode == 0
+    listens = "import asyncio, grpc\nfrom service.v2.definitions import methods\n"
+    listens += "assert methods('grpc.health.v1.Health')\nimport service.v2.listener"
+    assert service.python(listens).stderr == ""
 
 
 def test_stopping_fails_no_request(service: Deployment) -> None:

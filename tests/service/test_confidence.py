@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from service.app import create_app
 from service.artifact import read_artifact
+from service.cli import main
 from service.confidence import Confidence, Familiar, Ranges, Seen, Sets
 from service.errors import InvalidOutput
 from service.settings import Settings
@@ -272,3 +273,25 @@ def test_a_card_keeps_the_section(tmp_path: Path) -> None:
     assert read_artifact(tmp_path, "heart").card.confidence is None
     write_card(folder, HEART, confidence=ROWS)
     assert read_artifact(tmp_path, "heart").card.confidence == ROWS
+
+
+def test_the_command_shows_and_compares_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In brief: the ranges of fields only where they differ."""
+    other = ROWS.model_copy(
+        update={"sets": sets(0.3), "seen": (Seen(name="age", low=18, high=77),)}
+    )
+    for version, confidence in (("1", ROWS), ("2", other)):
+        folder = write_artifact(tmp_path, HEART, version=version)
+        write_card(folder, HEART, confidence=confidence)
+    where = ["--models-dir", str(tmp_path)]
+    assert main(["models", *where, "show", "heart", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "'cutoff': 0.2" in shown
+    assert "oldpeak" not in shown
+    assert main(["models", *where, "diff", "heart", "1", "2"]) == 0
+    text = capsys.readouterr().out
+    assert "  sets cutoff: 0.2 -> 0.3\n" in text
+    assert "  range of age: (29.0, 77.0) -> (18.0, 77.0)\n" in text
+    assert "  range of sex: (0, 1) -> nothing\n" in text

@@ -201,6 +201,7 @@ def test_the_same_twice_differs_in_nothing(
     assert run(models, "diff", "heart", "1", "1") == 0
     assert capsys.readouterr().out.splitlines()[2:] == [
         "training and data: the same",
+        "confidence: the same",
         "contract: the same",
         "nodes of the graph: the same",
         "graph: the same",

@@ -59,7 +59,14 @@ def test_a_folder_becomes_a_table_with_a_row_a_picture(
     assert score_pictures(DIGITS, folder, output, settings=settings) == Scored(2, 2)
     rows = rows_of(output)
     probabilities = [f"p{digit}" for digit in range(10)]
-    assert list(rows[0]) == ["file", "digit", "probability", *probabilities, "error"]
+    assert list(rows[0]) == [
+        "file",
+        "digit",
+        "probability",
+        *probabilities,
+        "in_distribution",
+        "error",
+    ]
     assert [row["file"] for row in rows] == NAMES
     answer = client.post("/v1/digits/predict", files={"file": ("b.png", SEVEN)}).json()
     assert int(rows[0]["digit"]) == answer["digit"]

@@ -1,6 +1,7 @@
 """What Foretell promises of /v2 beyond the protocol: see tests/conformance for that."""
 
 import logging
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from service.app import create_app
 from service.contract import Tensor
 from service.errors import InvalidPayload, PayloadTooLarge, Unsupported
-from service.metrics.board import Board
+from service.metrics import board
 from service.predictor import Predictor
 from service.settings import Settings
 from service.tasks import TASKS
@@ -21,7 +22,13 @@ from service.v2.compression import accepted, decompress
 from service.v2.infer import Timing, encode
 from service.v2.request import MOST_PARTS, InferRequest, RequestedOutput
 from service.v2.routes import CONTROL_PATHS, MODEL_PATHS, PATHS
-from service.v2.statistics import BATCHES, INFERRED, MOST_BATCH_SIZES, ModelStatistics
+from service.v2.statistics import (
+    BATCHES,
+    INFERRED,
+    MOST_BATCH_SIZES,
+    ModelStatistics,
+    Statistics,
+)
 from service.v2.tensors import cast, check_shape, from_bytes, from_json
 from tests.artifacts import write_artifact
 from tests.service.test_service import overflowing_graph
@@ -327,11 +334,50 @@ def test_decompression_stops_at_the_limit() -> None:
 
 def test_statistics_of_batch_sizes_do_not_grow_without_end() -> None:
     """A caller chooses the size; beyond so many, only the sums count it."""
-    board = Board()
-    counts = ModelStatistics(board, "heart", "1")
+    counted = board.Board()
+    counts = ModelStatistics(counted, "heart", "1")
     for rows in range(1, MOST_BATCH_SIZES + 100):
         counts.succeeded(Timing(rows, 1, 1, 1, rows), 5)
-    assert len(board.totals(BATCHES)) == MOST_BATCH_SIZES
-    total = dict(zip(INFERRED.columns, board.total(INFERRED, "heart", "1"), strict=True))
+    assert len(counted.totals(BATCHES)) == MOST_BATCH_SIZES
+    total = dict(zip(INFERRED.columns, counted.total(INFERRED, "heart", "1"), strict=True))
     assert total["executions"] == total["success_count"] == MOST_BATCH_SIZES + 99
     assert total["queue_ns"] == 2 * total["success_count"]
+
+
+def test_statistics_are_those_of_all_workers(client: TestClient) -> None:
+    """Whichever is asked: sums, the latest time, and batches of the same size together."""
+    places = [bytearray(board.SIZE), bytearray(board.SIZE)]
+    boards = [board.Board(places, number) for number in range(2)]
+    app: Any = client.app
+    served = app.state.repository.get("heart")
+    for each in boards:
+        Statistics(each).of(served).succeeded(Timing(3, 10, 20, 30, 3), 100)
+    Statistics(boards[1]).of(served).failed(7)
+    for each in boards:
+        shown = Statistics(each).shown(served)
+        assert (shown["inference_count"], shown["execution_count"]) == (6, 2)
+        assert shown["inference_stats"]["success"] == {"count": 2, "ns": 200}
+        assert shown["inference_stats"]["queue"] == {"count": 2, "ns": 80}
+        assert shown["inference_stats"]["fail"] == {"count": 1, "ns": 7}
+        (batch,) = shown["batch_stats"]
+        assert (batch["batch_size"], batch["compute_infer"]) == (3, {"count": 2, "ns": 40})
+        assert abs(shown["last_inference"] / 1000 - time.time()) < 60
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "systemsharedmemory/status",
+        "cudasharedmemory/region/x/register",
+        "logging",
+        "trace/setting",
+        "models/heart/trace/setting",
+        "models/heart/versions/1/generate_stream",
+    ],
+)
+def test_extensions_that_are_not_offered_are_501(client: TestClient, path: str) -> None:
+    """Clients of Triton know them; what nobody knows is 404."""
+    for method in ("GET", "POST"):
+        answer = client.request(method, f"/v2/{path}")
+        assert (answer.status_code, list(answer.json())) == (501, ["error"])
+    assert client.get(f"/v2/un{path}").status_code == 404

@@ -1,6 +1,7 @@
 """Confidence as training computes it: coverage, the score in the graph, what it flags."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from service.tasks.digits import TASK as DIGITS
 from service.tasks.heart import TASK as HEART
 from tests.artifacts import golden_of
 from training.cli import MODELS_DIR
-from training.confidence import Judged, cutoff_of, halves, held, seen, sets_of
+from training.confidence import Judged, cutoff_of, halves, held, judged, seen, sets_of
 from training.datasets import load_mnist
 from training.export import export
 from training.fit import fit
@@ -31,6 +32,7 @@ from training.graph import (
     without_familiarity,
 )
 from training.outsiders import LOOKALIKES, letters, outsiders
+from training.protocol import answers_of
 from training.recipe import Part
 from training.recipes import COURSES
 from training.renewal import renew
@@ -265,6 +267,30 @@ def test_the_confidence_of_a_version_is_computed_anew_in_place(tmp_path: Path) -
     shutil.copy(folder / MODEL, folder / GOLDEN)
     with pytest.raises(ArtifactError, match=GOLDEN):
         renew(after, course, data)
+
+
+def test_few_rows_are_judged_by_networks_that_did_not_learn_from_them() -> None:
+    """Heart's: five fits, each answering a fifth of what is not for testing."""
+    course = COURSES["heart"]
+    data = replace(course.prepare(course.synthetic()), published=True)
+    fitted = fit(course, course.recipes["mlp16"], data, epochs=1, quiet=True)
+
+    class Same:
+        """The network itself in place of its graph."""
+
+        outputs = HEART.contract.outputs
+
+        def predict(self, rows: Any) -> Any:
+            return {"probability": answers_of(fitted.model, rows)}
+
+    predictor: Any = Same()
+    calibrating, reporting = judged(course, "mlp16", predictor, data, seed=0, epochs=1)
+    assert len(calibrating.labels) == len(data.train.labels) + len(data.validation.labels)
+    assert np.array_equal(reporting.labels, data.test.labels)
+    everybody = np.concatenate([data.train.inputs, data.validation.inputs])
+    own = np.sort(answers_of(fitted.model, everybody))
+    assert np.abs(np.sort(calibrating.probabilities) - own).max() > 1e-3
+    assert "networks fitted without it" in calibrating.words
 
 
 def test_models_of_other_data_are_left_alone(

@@ -105,7 +105,11 @@ export function mount(root, { task, schema, api, argument }) {
     const before = form.read();
     fill(Object.fromEntries(Object.entries(changes).map(([name, to]) => [name, textOf(to)])));
     const back = () => (fill(before), answer.element.focus());
-    replace(applied, "Applied.", h("button", { type: "button", class: "small", onclick: back }, "Take it back"));
+    replace(
+      applied,
+      "Applied.",
+      h("button", { type: "button", class: "small", onclick: back }, "Take it back"),
+    );
     answer.element.focus();
   }
 
@@ -128,7 +132,12 @@ export function mount(root, { task, schema, api, argument }) {
       h("div", { class: "side" }, answer.element, explained.why),
     ),
     calls.element,
-    h("p", { class: "quiet stays" }, "What stands in the form is kept in this tab until it is closed, and sent to this service for its answer."),
+    h(
+      "p",
+      { class: "quiet" },
+      "What stands in the form is kept in this tab until it is closed, ",
+      "and sent to this service for its answer.",
+    ),
   );
   fill({ ...example, ...memory.read() });
   return ask.cancel;

@@ -16,7 +16,15 @@ export function mount(root, { tasks, schema, api, argument }) {
   const tables = tasks
     .filter(({ batch }) => batch)
     .map((task) => ({ ...task, payload: payloadOf(schema, task) }));
-  const chosen = chooser({ tables, first: argument, api, onFile: run, onChange: showCalls });
+  const mounted = new AbortController();
+  const chosen = chooser({
+    tables,
+    first: argument,
+    api,
+    onFiles: take,
+    onChange: showCalls,
+    signal: mounted.signal,
+  });
   const way = progress(() => stop());
   const found = h("div", { class: "panel" });
   const calls = h("div", { class: "panel" });
@@ -31,10 +39,18 @@ export function mount(root, { tasks, schema, api, argument }) {
     calls,
   );
   chosen.start();
-  return stop;
+  return () => {
+    mounted.abort();
+    stop();
+  };
 
   function stop() {
     under.abort();
+  }
+
+  function take(files) {
+    if (files.length === 1) run(files[0]);
+    else if (files.length) replace(found, failure({ detail: `expected one file, got ${files.length}` }));
   }
 
   async function run(file) {

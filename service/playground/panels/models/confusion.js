@@ -18,7 +18,14 @@ export function confusion({ curves, contract, threshold }, names) {
       "figcaption",
       {},
       h("h3", {}, "Confusion matrix"),
-      h("p", { class: "quiet" }, `${many ? "Test pictures" : `Test rows at the threshold ${threshold}`}, a line for each true class. The darker, the larger its share of the line${many ? "; stretched so that rare mistakes show" : ""}.`),
+      h(
+        "p",
+        { class: "quiet" },
+        many ? "Test pictures" : `Test rows at the threshold ${threshold}`,
+        ", a line for each true class. The stronger the colour, the larger its share of the line",
+        many && "; stretched so that rare mistakes show",
+        ".",
+      ),
     ),
     h(
       "div",
@@ -39,7 +46,11 @@ export function confusion({ curves, contract, threshold }, names) {
           "tr",
           {},
           h("th", { scope: "row" }, names[truth]),
-          counts.map((count) => h("td", { class: "number cell", style: shade(count / rows, many) }, count ? count.toLocaleString("en") : h("span", { class: "none" }, "0"))),
+          counts.map((count) => h(
+            "td",
+            { class: "number cell", style: shade(count / rows, many) },
+            h("span", { class: count ? null : "none" }, count.toLocaleString("en")),
+          )),
           h("td", { class: "number" }, figures(right)),
           many && h("td", { class: "number interval" }, wilson(right, rows).map((end) => figures(end, 3)).join(" to ")),
         ))),

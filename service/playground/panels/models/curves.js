@@ -18,7 +18,9 @@ export function histories({ training: { history } }) {
     const last = series.map(([key, , words]) => `${words} ${figures(history[key].at(-1))}`).join(", ");
     return figure({
       title: name === "loss" ? "Loss by epoch" : "Accuracy by epoch",
-      words: `After ${epochs} epochs: ${last}. Training figures are means over an epoch, with dropout and augmentation at work${series.length > 1 ? "" : "; no validation part was kept apart"}.`,
+      words:
+        `After ${epochs} epochs: ${last}. Training figures are means over an epoch, with dropout and ` +
+        `augmentation at work${series.length > 1 ? "" : "; no validation part was kept apart"}.`,
       picture: plot({
         description: `Line chart of ${name} over ${epochs} epochs. At the end: ${last}.`,
         x: { low: 1, high: Math.max(epochs, 2), label: "epoch" },
@@ -84,9 +86,13 @@ export function calibration({ curves, contract }) {
   const bins = curves.calibration.map((bin) => ({ ...bin, interval: wilson(bin.share, bin.rows) }));
   return figure({
     title: "Calibration",
-    words: "Of the rows that were answered about so, how many are so, with 95 % intervals (Wilson); on the dotted line, probabilities are right on average.",
+    words:
+      "Of the rows that were answered about so, how many are so, with 95 % intervals (Wilson); on the " +
+      "dotted line, probabilities are right on average.",
     picture: plot({
-      description: `Calibration of ${bins.length} groups of rows by the probability answered, each with the share found. The numbers follow as a table.`,
+      description:
+        `Calibration of ${bins.length} groups of rows by the probability answered, each with the share ` +
+        "found. The numbers follow as a table.",
       x: { ...UNIT, label: said },
       y: { ...UNIT, label: found },
       marks: (at) => [
@@ -118,7 +124,9 @@ export function scores({ curves, threshold }, names) {
     title: "Scores by class",
     words: `What test rows of each class are answered; the line is the threshold, ${threshold}.`,
     picture: plot({
-      description: `Two histograms, one over the other: the probabilities of ${names[0]} and of ${names[1]}. The numbers follow as a table.`,
+      description:
+        `Two histograms, one over the other: the probabilities of ${names[0]} and of ${names[1]}. ` +
+        "The numbers follow as a table.",
       x: { ...UNIT, label: "probability" },
       y: { low: 0, high, label: "share of the class", format: (share) => `${Math.round(share * 100)} %` },
       marks: (at) => [

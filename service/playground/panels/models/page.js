@@ -3,6 +3,7 @@
 import { h } from "../../dom.js";
 import { snippet } from "../../snippet.js";
 import { labelsOf, shadowOf } from "./overview.js";
+import * as quality from "./quality.js";
 import * as sections from "./sections.js";
 import { badge, facts, microseconds, pageOf } from "./words.js";
 
@@ -25,15 +26,16 @@ export function page(model, names, wanted) {
     card && card.version !== model.version && h(
       "p",
       { class: "notice" },
-      `This is version ${card.version}. Calls that name none are answered by ${model.version ? "version " : "none: the model is not ready"}`,
+      `This is version ${card.version}. Calls that name none are answered by `,
+      model.version ? "version " : "none: the model is not ready",
       model.version && h("a", { href: pageOf(model.name) }, model.version),
       ".",
     ),
     served(model),
     card && [
       sections.purpose(card),
-      sections.performance(card, names),
-      sections.confidence(card),
+      quality.performance(card, names),
+      quality.confidence(card),
       sections.data(card),
       sections.training(card),
       sections.contract(card),
@@ -59,8 +61,13 @@ function served(model) {
       ["One row, here", answers ? microseconds(model.row_us) : null],
       ["Loaded in", answers ? `${model.load_ms.toLocaleString("en")} ms` : null],
       ["Runs", answers ? (model.inline ? "on the event loop" : "in a thread") : null],
+      ["Rows of several callers", answers ? batched(model.batching) : null],
       ["Labels", labelsOf(model)],
       ["Shadow", shadowOf(model.shadow)],
     ]),
   );
+}
+
+function batched({ on, buckets }) {
+  return on ? `together, up to ${buckets.at(-1)} in a run` : "each by itself";
 }

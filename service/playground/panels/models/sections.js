@@ -1,13 +1,10 @@
 /** The parts of a card, each as a section of its page. */
 
 import { h } from "../../dom.js";
-import { percent } from "../../format.js";
 import { tableOf } from "../../plot.js";
 import { saving } from "../table/download.js";
-import { calibration, histories, precisionRecall, roc, scores } from "./curves.js";
-import { confusion } from "./confusion.js";
-import { thresholds } from "./thresholds.js";
-import { METRICS, badge, facts, figures, link, microseconds, pageOf, section } from "./words.js";
+import { histories } from "./curves.js";
+import { badge, facts, figures, link, microseconds, pageOf, plain, section } from "./words.js";
 
 /** What it is for and what it is not, ahead of any figure. */
 export function purpose({ intended_use: use, limits, licence }) {
@@ -17,63 +14,6 @@ export function purpose({ intended_use: use, limits, licence }) {
     h("p", {}, use),
     h("p", { class: "warning" }, h("strong", {}, "Limits: "), limits),
     h("p", { class: "quiet" }, `Licence: ${licence}`),
-  );
-}
-
-/** How good it was on the test part, in numbers and pictures. */
-export function performance(card, names) {
-  const { curves, data, metrics, threshold, contract } = card;
-  const rows = Object.entries(metrics).map(([name, value]) => {
-    const [title, words] = METRICS[name] ?? [name, ""];
-    return [title, figures(value), words];
-  });
-  return section(
-    "performance",
-    "How good it is",
-    h("p", { class: "quiet" }, `Measured once on the exported graph, on ${data.rows.test?.toLocaleString("en") ?? "the"} test rows that it did not learn from.${contract.labels.length ? "" : ` Its answer is yes from a probability of ${threshold}.`}`),
-    h("div", { class: "metrics" }, tableOf({ caption: "Metrics on the test part", columns: ["metric", "value", "what it says"], rows, numbers: false })),
-    h(
-      "div",
-      { class: "columns figures" },
-      curves.roc.length > 0 && roc(card),
-      curves.precision_recall.length > 0 && precisionRecall(card),
-      curves.calibration.length > 0 && calibration(card),
-      curves.scores.length > 0 && scores(card, names),
-    ),
-    curves.confusion.length > 0 && confusion(card, names),
-    curves.scores.length > 0 && h(
-      "details",
-      {},
-      h("summary", {}, "What other thresholds would do"),
-      thresholds(curves.scores),
-    ),
-  );
-}
-
-/** How far single answers are to be trusted, where the card says so. */
-export function confidence({ confidence: said, contract }) {
-  if (!said) return null;
-  const { sets, familiar, seen } = said;
-  const pictures = contract.labels.length > 0;
-  return section(
-    "confidence",
-    "How far one answer is to be trusted",
-    h("p", {}, pictures
-      ? `A picture's set of classes is made to hold the truth in ${percent(sets.coverage)} of cases: every class with a probability of at least ${figures(sets.cutoff, 3)}.`
-      : `A row is decided if exactly one of yes and no has a probability of at least ${figures(sets.cutoff, 3)}: chosen so that ${percent(sets.coverage)} of sets hold the truth.`),
-    facts([
-      ["Coverage asked for", percent(sets.coverage)],
-      ["Coverage measured", `${percent(sets.measured)} of ${sets.measured_rows.toLocaleString("en")}: ${sets.measured_on}`],
-      [pictures ? "More than one class" : "Uncertain", percent(sets.ambiguous)],
-      ["Cutoff chosen on", `${sets.calibrated_rows.toLocaleString("en")} rows: ${sets.calibrated_on}`],
-    ], "facts words"),
-    familiar && tableOf({
-      caption: `Called unlike what it learned from, with a score below ${figures(familiar.cutoff, 3)} (${familiar.chosen_on})`,
-      columns: ["pictures", "flagged"],
-      rows: Object.entries(familiar.flagged).map(([what, share]) => [what, percent(share)]),
-    }),
-    familiar && h("p", { class: "quiet" }, `The score was taught: ${familiar.learned_from}.`),
-    seen.length > 0 && h("p", { class: "quiet" }, "What training saw of each field is in the table of inputs below; answers warn of what lies outside."),
   );
 }
 
@@ -136,7 +76,7 @@ export function contract({ contract: { input, outputs, features, labels }, confi
       rows: features.map((field) => [
         field.name,
         field.kind === "code"
-          ? Object.entries(field.codes).map(([code, words]) => `${code} ${words}`).join(", ")
+          ? codesOf(field).map(([code, words]) => `${code} = ${words}`).join(", ")
           : `${plain(field.low)} to ${plain(field.high)} ${field.unit}${field.zero_is_missing ? "; 0 is not recorded" : ""}`,
         field.required ? "yes" : "no",
         ...(some ? [sawOf(seen[field.name])] : []),
@@ -149,13 +89,14 @@ export function contract({ contract: { input, outputs, features, labels }, confi
   );
 }
 
+/** In the order of the numbers, which an object's own is not where some are negative. */
+function codesOf({ codes }) {
+  return Object.entries(codes).sort(([one], [other]) => one - other);
+}
+
 function sawOf(field) {
   if (!field) return "";
   return field.codes.length ? field.codes.join(", ") : `${plain(field.low)} to ${plain(field.high)}`;
-}
-
-function plain(number) {
-  return number.toLocaleString("en");
 }
 
 /** Every version there is, what became of it, and why. */
@@ -192,7 +133,11 @@ export function files(card) {
       rows: Object.entries(card.files).map(([name, hash]) => [name, h("code", {}, hash)]),
       numbers: false,
     }),
-    h("p", { class: "quiet" }, `${golden.rows} golden answers of Keras are repeated to within ${golden.tolerance}: ${golden.reason}.`),
+    h(
+      "p",
+      { class: "quiet" },
+      `${golden.rows} golden answers of Keras are repeated to within ${golden.tolerance}: ${golden.reason}.`,
+    ),
     h("p", {}, saving(new Blob([text], { type: "application/json" }), "card.json")),
   );
 }

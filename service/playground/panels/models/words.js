@@ -52,3 +52,7 @@ export function link(address) {
 export function microseconds(value) {
   return `${figures(value, 1)} µs`;
 }
+
+export function plain(number) {
+  return number.toLocaleString("en");
+}

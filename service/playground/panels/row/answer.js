@@ -14,9 +14,9 @@ const MOST = 3;
 export function answerOf({ name, meanings }) {
   const said = h("p", { class: "said", role: "status" });
   const scale = h("div", { class: "scale" });
-  const remarks = h("div", { class: "remarks" });
+  const remarks = h("ul", { class: "remarks" });
   const model = h("p", { class: "quiet" });
-  const card = stated("Answer", [said, scale, remarks, model]);
+  const card = stated("Answer", [said, remarks, scale, model]);
   const { element, wait } = card;
   element.classList.add("answer");
   element.tabIndex = -1; // the focus goes there when what it was on is gone
@@ -38,9 +38,11 @@ export function answerOf({ name, meanings }) {
   }
 
   function refuse(reasons) {
-    const items = reasons.slice(0, MOST).map(({ text, go }) =>
-      h("li", {}, go ? h("button", { type: "button", class: "link", onclick: go }, text) : text),
-    );
+    const items = reasons
+      .slice(0, MOST)
+      .map(({ text, go }) =>
+        h("li", {}, go ? h("button", { type: "button", class: "link", onclick: go }, text) : text),
+      );
     const more = reasons.length > MOST && h("p", {}, `and ${reasons.length - MOST} more`);
     card.refuse(
       h("div", { class: "error" }, h("p", {}, "No answer to this row"), h("ul", {}, items), more),
@@ -58,22 +60,33 @@ function scaleOf({ probability, threshold }, decision) {
     "svg",
     { role: "img", "aria-label": words, width: "100%", height: "58" },
     svg("rect", { class: "track", x: 0, y: 22, width: "100%", height: 14, rx: 7 }),
-    svg("rect", { class: decision ? "raised" : "lowered", x: 0, y: 22, width: at(probability), height: 14, rx: 7 }),
+    svg("rect", {
+      class: decision ? "raised" : "lowered",
+      x: 0,
+      y: 22,
+      width: at(probability),
+      height: 14,
+      rx: 7,
+    }),
     svg("line", { class: "threshold", x1: at(threshold), x2: at(threshold), y1: 17, y2: 41 }),
-    svg("text", { x: at(threshold), y: 12, "text-anchor": anchor }, `threshold ${thresholdOf(threshold)}`),
+    svg(
+      "text",
+      { x: at(threshold), y: 12, "text-anchor": anchor },
+      `threshold ${thresholdOf(threshold)}`,
+    ),
     svg("text", { x: 0, y: 54 }, "0 %"),
     svg("text", { x: "100%", y: 54, "text-anchor": "end" }, "100 %"),
   );
 }
 
-function remarksOf(answer, warnings) {
+function remarksOf({ certainty, in_distribution: familiar }, warnings) {
+  const told = {
+    decided: "Decided, at the card's coverage",
+    uncertain: "Uncertain, at the card's coverage",
+  };
   return [
-    answer.certainty === "uncertain" &&
-      h("p", { class: "notice" }, "Uncertain: at the coverage that the model's card states, it does not tell the two apart."),
-    answer.certainty === "decided" &&
-      h("p", { class: "quiet" }, "Decided, at the coverage that the model's card states."),
-    answer.in_distribution === false &&
-      h("p", { class: "warning" }, "This row is unlike those that the model learned from."),
-    warnings.map((warning) => h("p", { class: "warning" }, warning)),
+    certainty && h("li", { class: certainty }, told[certainty]),
+    familiar === false && h("li", { class: "strange" }, "Unlike the rows it learned from"),
+    warnings.map((warning) => h("li", { class: "strange" }, warning)),
   ];
 }

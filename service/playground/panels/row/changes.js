@@ -13,7 +13,11 @@ export function changesOf(apply) {
       reasons,
       explanation.reasons.length > 0 && [
         h("h3", {}, "Reasons for it"),
-        h("ol", {}, explanation.reasons.map((reason) => h("li", {}, reason))),
+        h(
+          "ol",
+          {},
+          explanation.reasons.map((reason) => h("li", {}, reason)),
+        ),
       ],
     );
     replace(
@@ -25,7 +29,16 @@ export function changesOf(apply) {
   }
 
   function wayOf({ text, changes }) {
-    const button = h("button", { type: "button", class: "small", "aria-label": `Apply: ${text}`, onclick: () => apply(changes) }, "Apply");
+    const button = h(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        "aria-label": `Apply: ${text}`,
+        onclick: () => apply(changes),
+      },
+      "Apply",
+    );
     return h("li", {}, h("span", {}, text), button);
   }
 

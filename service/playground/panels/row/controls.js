@@ -16,11 +16,11 @@ const MOST_RADIOS = 3;
 export function controlOf(field, changed, column) {
   const make = !field.options ? number : isShort(field) && !column ? radios : list;
   const notes = h("div", { class: "notes", id: unique("notes") });
-  const hint = h("p", { class: "hint", id: unique("hint") }, boundsOf(field));
-  const described = `${column?.hint ?? hint.id} ${notes.id}`;
+  const bounds = column ? "" : boundsOf(field);
+  const hint = bounds && h("p", { class: "hint", id: unique("hint") }, bounds);
+  const described = [column?.hint ?? hint.id, notes.id].filter(Boolean).join(" ");
   const { element, marked, ...control } = make(field, changed, described, column);
-  if (!column && hint.textContent) element.append(hint);
-  element.append(notes);
+  element.append(...[hint, notes].filter(Boolean));
 
   function show(problem, warning) {
     if (problem) marked.setAttribute("aria-invalid", "true");
@@ -117,7 +117,12 @@ function radios(field, changed, described) {
   const options = inputs.map(({ input, text }) => h("label", {}, input, h("span", {}, text)));
   const element = h(
     "div",
-    { class: "field", role: "radiogroup", "aria-labelledby": label.id, "aria-describedby": described },
+    {
+      class: "field",
+      role: "radiogroup",
+      "aria-labelledby": label.id,
+      "aria-describedby": described,
+    },
     label,
     h("div", { class: "options" }, options),
   );

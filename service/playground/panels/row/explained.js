@@ -12,7 +12,10 @@ import { waterfall } from "./waterfall.js";
 export function explainedOf(fields, { split, apply }) {
   const steps = waterfall(fields, split);
   const ways = changesOf(apply);
-  const [why, changes] = [stated("Why", steps.element), stated("What would change the decision", ways.element)];
+  const [why, changes] = [
+    stated("Why", steps.element),
+    stated("What would change the decision", ways.element),
+  ];
 
   return {
     why: why.element,

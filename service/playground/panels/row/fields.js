@@ -29,7 +29,8 @@ export function decisionOf(schema, task) {
   const found = Object.entries(answer.properties).find(
     ([, property]) => property.type === "boolean" && property["x-meanings"],
   );
-  if (!found) return { meanings: { true: "at or above the threshold", false: "below the threshold" } };
+  if (!found)
+    return { meanings: { true: "at or above the threshold", false: "below the threshold" } };
   return { name: found[0], meanings: found[1]["x-meanings"] };
 }
 
@@ -51,7 +52,10 @@ export function boundsOf({ options, unit, low, high, zeroIsMissing, optional }) 
 
 function fieldOf(name, property, optional) {
   const field = { name, title: property.description ?? property.title ?? name, optional };
-  const parts = [property, ...(property.anyOf ?? [])].flatMap((part) => [part, ...(part.anyOf ?? [])]);
+  const parts = [property, ...(property.anyOf ?? [])].flatMap((part) => [
+    part,
+    ...(part.anyOf ?? []),
+  ]);
   const choice = parts.find((part) => part.enum);
   if (choice) return { ...field, options: optionsOf(choice) };
   const number = parts.find((part) => part.type === "number" || part.type === "integer");
@@ -69,7 +73,10 @@ function optionsOf({ enum: values, "x-meanings": meanings = {} }) {
   // Several codes may mean the same: then they need telling apart.
   return values.map((value, place) => {
     const text = texts[place];
-    return { value, text: texts.filter((t) => t === text).length > 1 ? `${text} (${value})` : text };
+    return {
+      value,
+      text: texts.filter((t) => t === text).length > 1 ? `${text} (${value})` : text,
+    };
   });
 }
 

@@ -20,13 +20,24 @@ export function formOf({ fields, groups }, changed) {
 
   const element = h(
     "form",
-    { class: "card fields", autocomplete: "off", "aria-label": "Row", onsubmit: (event) => event.preventDefault() },
+    {
+      class: "card fields",
+      autocomplete: "off",
+      "aria-label": "Row",
+      onsubmit: (event) => event.preventDefault(),
+    },
     groups.map((group) =>
       h(
         "fieldset",
         { class: "group" },
         h("legend", {}, group.title),
-        group.rows ? tableOf(group, control) : h("div", { class: "grid" }, group.fields.map((field) => control(field))),
+        group.rows
+          ? tableOf(group, control)
+          : h(
+              "div",
+              { class: "grid" },
+              group.fields.map((field) => control(field)),
+            ),
       ),
     ),
   );
@@ -34,7 +45,8 @@ export function formOf({ fields, groups }, changed) {
   return {
     element,
     read: () => Object.fromEntries([...controls].map(([name, one]) => [name, one.read()])),
-    write: (texts) => Object.entries(texts).forEach(([name, text]) => controls.get(name)?.write(text)),
+    write: (texts) =>
+      Object.entries(texts).forEach(([name, text]) => controls.get(name)?.write(text)),
     show: (problems, warnings) =>
       controls.forEach((one, name) => one.show(problems.get(name), warnings.get(name))),
     focus: (name) => controls.get(name).focus(),
@@ -42,7 +54,11 @@ export function formOf({ fields, groups }, changed) {
 }
 
 function tableOf({ title, rows, columns }, control) {
-  const told = columns.map(({ title: of, fields }) => ({ title: of, fields, hint: unique("hint") }));
+  const told = columns.map(({ title: of, fields }) => ({
+    title: of,
+    fields,
+    hint: unique("hint"),
+  }));
   const head = told.map(({ title: of, fields, hint }) =>
     h("th", { scope: "col" }, of, h("span", { class: "hint", id: hint }, boundsOf(fields[0]))),
   );

@@ -12,14 +12,22 @@ import { h, replace, unique } from "../../dom.js";
  */
 export function modelsOf(api, task, wanted, changed) {
   const select = h("select", { id: unique("model"), onchange: choose });
-  const element = h("div", { class: "model", hidden: true }, h("label", { for: select.id }, "Model"), select);
+  const element = h(
+    "div",
+    { class: "model", hidden: true },
+    h("label", { for: select.id }, "Model"),
+    select,
+  );
   const intent = h("p", { class: "intent" }, task.predict.description);
   offer([...new Set([task.name, wanted || task.name])]);
   select.value = wanted || task.name;
 
   function offer(names) {
     const chosen = select.value;
-    replace(select, names.map((name) => h("option", { value: name }, name)));
+    replace(
+      select,
+      names.map((name) => h("option", { value: name }, name)),
+    );
     if (names.includes(chosen)) select.value = chosen;
     element.hidden = names.length < 2;
   }

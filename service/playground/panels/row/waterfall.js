@@ -14,8 +14,21 @@ export function waterfall(fields, split) {
   const element = h(
     "table",
     { class: "waterfall" },
-    h("caption", {}, "Each factor's part of the probability, in points of a hundredth: exact Shapley values. The dashed line is the threshold."),
-    h("thead", {}, h("tr", {}, ["Factor", "From 0 to 100 %", "Points"].map((title) => h("th", { scope: "col" }, title)))),
+    h(
+      "caption",
+      {},
+      "Each factor's part of the probability, in points of a hundredth: exact Shapley values. ",
+      "The dashed line is the threshold.",
+    ),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        ["Factor", "From 0 to 100 %", "Points"].map((title) => h("th", { scope: "col" }, title)),
+      ),
+    ),
     body,
   );
 
@@ -26,16 +39,30 @@ export function waterfall(fields, split) {
     const ground = `mean answer to ${background.rows} reference rows`;
     replace(
       body,
-      h("tr", { class: "total" }, headOf("Base", ground), bar(0, base.probability, "total"), figureOf(percentOf(base.probability), base.probability)),
+      h(
+        "tr",
+        { class: "total" },
+        headOf("Base", ground),
+        bar(0, base.probability, "total"),
+        figureOf(percentOf(base.probability), base.probability),
+      ),
       waterfallOf(base.probability, contributions).map((step) => [
         stepOf(step, bar, toggleOf(step, explanation.split)),
         explanation.split?.factor === step.factor &&
-          waterfallOf(step.from, explanation.split.contributions).map((part) => stepOf(part, bar, null, "part")),
+          waterfallOf(step.from, explanation.split.contributions).map((part) =>
+            stepOf(part, bar, null, "part"),
+          ),
       ]),
-      h("tr", { class: "total" }, headOf("Answer"), bar(0, probability, "total"), figureOf(percentOf(probability, threshold), probability)),
+      h(
+        "tr",
+        { class: "total" },
+        headOf("Answer"),
+        bar(0, probability, "total"),
+        figureOf(percentOf(probability, threshold), probability),
+      ),
     );
     // The rows are new, and may have another order: who pressed a button is still on it.
-    if (focused) body.querySelector(`[data-factor="${focused}"]`)?.focus();
+    if (focused) body.querySelector(`[data-factor="${CSS.escape(focused)}"]`)?.focus();
   }
 
   function stepOf({ title, values, probability, from, to }, bar, toggle, kind = "step") {
@@ -61,10 +88,10 @@ export function waterfall(fields, split) {
         class: "link",
         "data-factor": factor,
         "aria-expanded": String(open),
-        "aria-label": `${title}: its ${count} fields`,
+        "aria-label": `Its ${count} fields: ${title}`,
         onclick: () => split(open ? null : factor),
       },
-      `${open ? "Hide" : "Show"} its ${count} fields`,
+      `Its ${count} fields`,
     );
   }
 
@@ -81,8 +108,9 @@ function figureOf(text, exact) {
 
 function barOf(from, to, kind, threshold) {
   // Sums on the way may leave 0..1; a bar does not.
-  const [start, end] = [Math.min(from, to), Math.max(from, to)].map((x) => Math.min(1, Math.max(0, x)));
-  const at = (share) => `${share * 100}%`;
+  const within = (share) => Math.min(1, Math.max(0, share));
+  const at = (share) => `${within(share) * 100}%`;
+  const [start, end] = [Math.min(from, to), Math.max(from, to)];
   return h(
     "td",
     { class: "drawn" },
@@ -90,8 +118,15 @@ function barOf(from, to, kind, threshold) {
       "svg",
       { "aria-hidden": "true", width: "100%", height: "100%" },
       svg("line", { class: "threshold", x1: at(threshold), x2: at(threshold), y1: 0, y2: "100%" }),
-      svg("rect", { class: kind, x: at(start), width: at(end - start), y: "22%", height: "56%", rx: 2 }),
-      svg("line", { class: "reached", x1: at(Math.min(1, Math.max(0, to))), x2: at(Math.min(1, Math.max(0, to))), y1: "22%", y2: "100%" }),
+      svg("rect", {
+        class: kind,
+        x: at(start),
+        width: at(within(end) - within(start)),
+        y: "22%",
+        height: "56%",
+        rx: 2,
+      }),
+      svg("line", { class: "reached", x1: at(to), x2: at(to), y1: "22%", y2: "100%" }),
     ),
   );
 }

@@ -6,8 +6,11 @@ import { saving } from "./download.js";
 import { ROWS, exampleTable } from "./example.js";
 import { SUFFIXES } from "./formats.js";
 
-/** An element; `onFile` takes a File, `onChange` is called when task or model are others. */
-export function chooser({ tables, first, api, onFile, onChange }) {
+/**
+ * An element; `onFiles` takes what was chosen or dropped, `onChange` is called when task or model are
+ * others, and `signal` ends it.
+ */
+export function chooser({ tables, first, api, onFiles, onChange, signal }) {
   const task = h(
     "select",
     { id: unique("task"), onchange: changed },
@@ -15,6 +18,8 @@ export function chooser({ tables, first, api, onFile, onChange }) {
   );
   const model = h("select", { id: unique("model"), onchange: onChange });
   const example = h("div", { class: "row" });
+  const zone = dropZone(onFiles);
+  dropped(zone, onFiles, signal);
   const element = h(
     "section",
     { class: "card", "aria-label": "The table" },
@@ -24,8 +29,13 @@ export function chooser({ tables, first, api, onFile, onChange }) {
       h("div", { class: "field" }, h("label", { for: task.id }, "What the rows are"), task),
       h("div", { class: "field" }, h("label", { for: model.id }, "Model"), model),
     ),
-    dropZone(onFile),
-    h("p", { class: "quiet" }, "The first line of CSV names the columns, in any order; others, such as an account number, come back with the answers. Rows that cannot be scored are listed with the reason."),
+    zone,
+    h(
+      "p",
+      { class: "quiet" },
+      "The first line of CSV names the columns, in any order; others, such as an account number, come " +
+        "back with the answers. Rows that cannot be scored are listed with the reason.",
+    ),
     example,
   );
 
@@ -39,7 +49,7 @@ export function chooser({ tables, first, api, onFile, onChange }) {
     const file = new File([exampleTable(own.payload)], `${own.name}-example.csv`);
     replace(
       example,
-      h("button", { type: "button", onclick: () => onFile(file) }, `Try ${count(ROWS, "made-up row")}`),
+      h("button", { type: "button", onclick: () => onFiles([file]) }, `Try ${count(ROWS, "made-up row")}`),
       saving(file, file.name, { title: "Download them as CSV" }),
     );
   }
@@ -58,39 +68,40 @@ export function chooser({ tables, first, api, onFile, onChange }) {
   return { element, task: chosen, model: () => model.value, start: changed };
 }
 
-/** A file by click, by keyboard (it is a file input with a large label), or dropped. */
-function dropZone(onFile) {
+/** A file by click, or by keyboard: it is a file input with a large label. */
+function dropZone(onFiles) {
   const input = h("input", {
     type: "file",
     id: unique("file"),
     class: "visually-hidden",
     accept: SUFFIXES.join(","),
     onchange: () => {
-      const [file] = input.files;
+      const files = [...input.files];
       input.value = ""; // so that the same file can be chosen again
-      if (file) onFile(file);
+      onFiles(files);
     },
   });
-  const zone = h(
+  return h(
     "div",
     { class: "drop" },
     input,
     h("label", { for: input.id }, h("strong", {}, "Choose a file"), " or drop it here"),
     h("p", { class: "quiet" }, "CSV, Parquet, NDJSON, JSON or an Arrow stream"),
   );
-  for (const type of ["dragenter", "dragover"]) {
-    zone.addEventListener(type, (event) => {
-      event.preventDefault();
-      zone.classList.add("over");
-    });
-  }
-  for (const type of ["dragleave", "drop"]) {
-    zone.addEventListener(type, () => zone.classList.remove("over"));
-  }
-  zone.addEventListener("drop", (event) => {
+}
+
+/** Files that are dropped anywhere on the page, until `signal` ends it. */
+function dropped(zone, onFiles, signal) {
+  const on = (event, act) => document.addEventListener(event, act, { signal });
+  on("dragover", (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();
-    const [file] = event.dataTransfer.files;
-    if (file) onFile(file);
+    zone.classList.add("over");
   });
-  return zone;
+  on("dragleave", ({ relatedTarget }) => zone.classList.toggle("over", relatedTarget !== null));
+  on("drop", (event) => {
+    event.preventDefault(); // or the browser leaves the page to show the file
+    zone.classList.remove("over");
+    onFiles([...event.dataTransfer.files]);
+  });
 }

@@ -21,7 +21,8 @@ export function scoredFile({ file, blob, call, signal }) {
   const given = formatOf(file.name);
   const name = scoredName(file.name);
   if (shownAs(given) === given) {
-    return h("p", { class: "row" }, saving(blob, name, { class: "primary" }), h("span", { class: "quiet" }, megabytes(blob.size)));
+    const size = h("span", { class: "quiet" }, megabytes(blob.size));
+    return h("p", { class: "row" }, saving(blob, name, { class: "primary" }), size);
   }
   const button = h("button", { type: "button", class: "primary", onclick: make }, `Download ${name}`);
   const said = h("p", { class: "quiet", role: "status" });
@@ -30,7 +31,12 @@ export function scoredFile({ file, blob, call, signal }) {
     "div",
     { class: "download" },
     h("p", { class: "row" }, button, said),
-    h("p", { class: "quiet" }, `A browser cannot read ${given.name}, so what you see came as ${shownAs(given).name}. For the file in ${given.name} the table is sent and scored a second time.`),
+    h(
+      "p",
+      { class: "quiet" },
+      `A browser cannot read ${given.name}, so what you see came as ${shownAs(given).name}. ` +
+        `For the file in ${given.name} the table is sent and scored a second time.`,
+    ),
     wrong,
   );
 

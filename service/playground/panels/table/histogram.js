@@ -21,7 +21,7 @@ export function histogram({ bins, scored, flagged, decision }, threshold) {
         `${count(flagged, "row")} at or above it. The numbers follow as a table.`,
       height: 240,
       x: { low: 0, high: 1, label: "probability" },
-      y: { low: 0, high, label: "rows", ticks: ticks(0, high, 4).filter(Number.isInteger) },
+      y: { low: 0, high, label: "rows", ticks: ticks(0, high, 4).filter(Number.isInteger), format: short },
       marks: (at) => [
         bins.map((rows, place) => {
           const [low, up] = edges[place];
@@ -40,4 +40,9 @@ export function histogram({ bins, scored, flagged, decision }, threshold) {
       ]),
     },
   });
+}
+
+/** 150000 as 150K, which has room beside an axis. */
+function short(rows) {
+  return rows.toLocaleString("en", { notation: "compact" });
 }

@@ -29,9 +29,9 @@ function figures({ summary, model, threshold, seconds }) {
   const share = summary.scored ? ` (${percent(summary.flagged / summary.scored)})` : "";
   const facts = [
     ["Scored", summary.scored.toLocaleString("en")],
-    [`${summary.decision}, from ${threshold}`, `${summary.flagged.toLocaleString("en")}${share}`],
+    [`${summary.decision ?? "yes"}, from ${threshold}`, `${summary.flagged.toLocaleString("en")}${share}`],
     ["Bad rows", bad.toLocaleString("en")],
-    ["By", model],
+    ["By", h("a", { href: `#models/${model}` }, model)],
     ["In", `${seconds.toFixed(1)} s`],
     ...[...summary.kinds].map(([column, seen]) => [
       column.replaceAll("_", " "),
@@ -55,7 +55,12 @@ function badRows({ bad, rows, scored }) {
     "section",
     { class: "card", "aria-labelledby": "bad-rows" },
     h("h2", { id: "bad-rows" }, `${count(all, "row")} could not be scored`),
-    h("p", { class: "quiet" }, "They are in the scored file too, without a probability and with this reason in the column error. Row 1 is the first after the names."),
+    h(
+      "p",
+      { class: "quiet" },
+      "They are in the scored file too, without a probability and with this reason in the column error. " +
+        "Row 1 is the first after the names.",
+    ),
     tableOf({
       name: "wide",
       caption: `Rows that could not be scored${listed}`,
@@ -72,7 +77,12 @@ function firstRows({ first, rows }) {
     "section",
     { class: "card", "aria-labelledby": "first-rows" },
     h("h2", { id: "first-rows" }, "The first rows"),
-    h("p", { class: "quiet" }, "As they are in the scored file: columns that are no fields came back as they were; the fields do not."),
+    h(
+      "p",
+      { class: "quiet" },
+      "As they are in the scored file: columns that are no fields came back as they were; the fields " +
+        "do not come back.",
+    ),
     tableOf({
       caption: `${count(first.length, "row")} of ${rows.toLocaleString("en")}, scored`,
       columns: ["row", ...names],
