@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import httpx
 import numpy as np
 import pytest
@@ -202,6 +203,34 @@ def test_many_callers_get_their_own_answers_from_shared_runs(
     assert sum(batch["count"] for batch in batches.values()) == stats["execution_count"]
     assert 3 < max(batches) <= shown["buckets"][-1]
     assert not service.of("request crashed")
+
+
+def test_pictures_share_runs_too(service: Service) -> None:
+    """As pixels, alone or several in a form: each answer is what its picture gets by itself."""
+
+    def pixels(at: int) -> NDArray[np.uint8]:
+        picture = np.zeros((28, 28), np.uint8)
+        picture[at : at + 6, 9:18] = 255
+        return picture
+
+    def png(at: int) -> bytes:
+        return bytes(cv2.imencode(".png", np.kron(pixels(at), np.ones((5, 5), np.uint8)))[1])
+
+    url = f"{service.url}/v1/digits/predict"
+
+    def call(caller: int) -> list[list[float]]:
+        at = caller % 20
+        if caller % 2:
+            answers = [httpx.post(url, json={"pixels": pixels(at).tolist()}, timeout=30).json()]
+        else:
+            files = [("file", (f"{n}.png", png(n), "image/png")) for n in (at, at + 2)]
+            answers = httpx.post(url, files=files, timeout=30).json()
+        return [answer["probabilities"] for answer in answers]
+
+    alone = [call(caller) for caller in range(20)]
+    for caller, got in enumerate(at_once(40, call)):
+        assert got == pytest.approx(np.array(alone[caller % 20]), abs=1e-5)
+    assert httpx.get(f"{service.url}/v1/models/digits").json()["batching"]["on"]
 
 
 def test_more_than_may_wait_are_refused_in_so_many_words(wide: Path) -> None:
