@@ -67,7 +67,7 @@ export function confidence({ confidence: said, contract }) {
     "How far one answer is to be trusted",
     h("p", {}, pictures
       ? `A picture's set of classes is made to hold the truth in ${percent(sets.coverage)} of cases: ` +
-        `every class with a probability of at least ${figures(sets.cutoff, 3)}.`
+        `every class with a probability of at least ${figures(sets.cutoff, 3)}, the likeliest always.`
       : "A row is decided if exactly one of yes and no has a probability of at least " +
         `${figures(sets.cutoff, 3)}: chosen so that ${percent(sets.coverage)} of sets hold the truth.`),
     facts([
