@@ -89,7 +89,7 @@ def _own_kind(
 
 
 def drawn_digits(course: Course, data_dir: Path) -> dict[str, Pictures]:
-    """Digits drawn by people, where copies of them lie beside the data: see docs/data.md."""
+    """Digits drawn by people, where copies of them (drawn, hwd-1000) lie beside the data."""
     assert isinstance(course.task, ImageTask)
     found, sets = {}, {"drawn": "drawn/*.csv", "HwD-1000": "hwd-1000/*.png"}
     for name, pattern in sets.items():

@@ -105,7 +105,7 @@ def card_of(trained: Path, name: str) -> Card:
 
 
 def test_a_report_of_rows_has_every_part(trained: Path) -> None:
-    """Pictures, figures with their intervals, thresholds, and the recipes there were by then."""
+    """Pictures, figures and intervals, ranges, thresholds, and the recipes there were by then."""
     page = read(trained / "reports", "heart")
     assert check_pictures(page, trained / "reports" / "heart" / "1") == {
         "history.png",
@@ -116,7 +116,10 @@ def test_a_report_of_rows_has_every_part(trained: Path) -> None:
         "confusion.png",
     }
     card = card_of(trained, "heart")
-    facts, figures, thresholds, comparison = page.tables
+    facts, figures, seen, thresholds, comparison = page.tables
+    assert card.confidence is not None
+    assert [line[0] for line in seen[1:]] == [field.name for field in card.confidence.seen]
+    assert f"{100 * card.confidence.sets.measured:.2f} %" in " ".join(page.text.split())
     parts = ", ".join(f"{count:,} {part}" for part, count in card.data.rows.items())
     assert ["rows", parts] in facts
     values = {line[0]: float(line[1]) for line in figures[1:]}
