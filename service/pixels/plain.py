@@ -15,6 +15,7 @@ from service.pixels.strokes import Place, around
 
 MOSTLY_PAPER = 0.5  # of all pixels have the paper's very colour, or it is no plain paper
 MOSTLY_INK = 0.5  # of the others are nearer to full ink than to paper, or they may be shadows
+AT_BORDER = 0.2  # as much of a height and a width may be ink at the border
 ASKED = 32  # rows and columns of pixels that say which colour the paper has
 
 
@@ -37,7 +38,7 @@ def plain_paper(colours: NDArray[np.uint8]) -> Plain | None:
     paper = commonest(colours)
     other = differing(colours, paper)
     count = cv2.countNonZero(other)
-    if not 0 < count <= (1 - MOSTLY_PAPER) * other.size:
+    if not 0 < count <= (1 - MOSTLY_PAPER) * other.size or framed_by_ink(other):
         return None
     place = even(around(other), other.shape)
     some = as_grey(colours[place][::2, ::2])
@@ -46,6 +47,12 @@ def plain_paper(colours: NDArray[np.uint8]) -> Plain | None:
     ink = risen(some, plain)
     strong = np.count_nonzero(ink > 0.5 * ink.max())
     return plain if strong > MOSTLY_INK * np.count_nonzero(ink) else None
+
+
+def framed_by_ink(other: NDArray[np.uint8]) -> bool:
+    """Whether there is more than a stroke or two at the border: a table beside the paper, say."""
+    ends = np.concatenate([other[0], other[-1], other[:, 0], other[:, -1]])
+    return cv2.countNonZero(ends) > AT_BORDER * sum(other.shape)
 
 
 def even(place: Place, shape: tuple[int, ...]) -> Place:
