@@ -26,7 +26,7 @@ def canvas() -> bytes:
     """A 3 in black ink of 18 pixels on a transparent canvas of 280×280, as Chromium 150 saved it.
 
     canvas.html draws it. The encoder matters: OpenCV's, by which this was made before, packs paper
-    in a way that takes zlib four times as long to unpack as browsers' do.
+    in a way that takes zlib several times as long to unpack.
     """
     return (Path(__file__).parent / "canvas.png").read_bytes()
 
