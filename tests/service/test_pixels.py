@@ -341,6 +341,15 @@ def test_a_soft_shadow_on_plain_paper_is_blank() -> None:
         read_digit(encoded(picture))
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_a_few_pixels_on_plain_paper_are_a_speck(size: int) -> None:
+    """Enlarged they would be a digit's size, and a blot."""
+    picture = np.full((280, 280), 255, np.uint8)
+    picture[100 : 100 + size, 100 : 100 + size] = 0
+    with pytest.raises(BlankImage, match="specks"):
+        read_digit(encoded(picture))
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(SHAPES)), st.integers(1, 40), st.integers(60, 400))
 def test_a_pen_that_is_not_measured_finely_needs_no_thickening(
