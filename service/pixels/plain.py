@@ -36,6 +36,8 @@ def plain_paper(colours: NDArray[np.uint8]) -> Plain | None:
     `colours` is uint8[height, width] or uint8[height, width, 3], dark on light or light on dark.
     """
     paper = commonest(colours)
+    if paper is None:
+        return None
     other = differing(colours, paper)
     count = cv2.countNonZero(other)
     if not 0 < count <= (1 - MOSTLY_PAPER) * other.size or framed_by_ink(other):
@@ -64,12 +66,18 @@ def even(place: Place, shape: tuple[int, ...]) -> Place:
     return rows, columns
 
 
-def commonest(colours: NDArray[np.uint8]) -> Grey:
-    """The value that most pixels have, float32[1] or float32[3]; of plain paper, the paper's."""
+def commonest(colours: NDArray[np.uint8]) -> Grey | None:
+    """The value that most pixels have, float32[1] or float32[3]; of plain paper, the paper's.
+
+    None where too few have one that it could be, as in any photo: told from some of them only.
+    """
     rows, columns = (max(1, side // ASKED) for side in colours.shape[:2])
     some = colours[::rows, ::columns]
     channels = [some] if some.ndim == 2 else [some[..., 0], some[..., 1], some[..., 2]]
-    return as_grey([np.bincount(channel.ravel()).argmax() for channel in channels])
+    counts = [np.bincount(channel.ravel()) for channel in channels]
+    if min(int(count.max()) for count in counts) < 0.5 * MOSTLY_PAPER * channels[0].size:
+        return None
+    return as_grey([count.argmax() for count in counts])
 
 
 def differing(colours: NDArray[np.uint8], paper: Grey) -> NDArray[np.uint8]:
