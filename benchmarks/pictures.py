@@ -214,13 +214,14 @@ def canvas(height: int, width: int, pen: int, noise: float) -> NDArray[np.uint8]
 
 
 def timed_pictures() -> dict[str, bytes]:
-    """What time is taken with: a canvas as browsers send it, grey and RGBA, and a phone's photo."""
+    """What time is taken with: a canvas as a browser sent it, others, and a phone's photo."""
     photo = BytesIO()
     Image.fromarray(canvas(4000, 3000, 60, 4)).save(photo, "JPEG", quality=85)
     grey = canvas(280, 280, 14, 0)[..., 0]
     opaque = np.full_like(grey, 255)
     return {
         "28x28 MNIST PNG": png(read_digit(png(grey))),
+        "280x280 canvas PNG, a browser's": (ROOT / "benchmarks/canvas.png").read_bytes(),
         "280x280 canvas PNG, grey": png(grey),
         "280x280 canvas PNG, RGBA": png(np.dstack([grey, grey, grey, opaque])),
         "280x280 canvas PNG, transparent": png(np.dstack([grey, grey, grey, 228 - grey])),

@@ -10,9 +10,6 @@
 `docs/pictures.md` shows every step.
 """
 
-import sys
-from ctypes import CDLL
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +22,6 @@ __all__ = ["read_digit"]
 
 # One thread a picture: the service reads many at once, and scales by processes.
 cv2.setNumThreads(1)
-
-# glibc gives freed memory back to the system from 128 kB on, and every picture would have it mapped
-# anew, page by page: a third of the time of a canvas. From malloc.h:
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-if sys.platform == "linux" and hasattr(libc := CDLL(None), "mallopt"):
-    libc.mallopt(M_MMAP_THRESHOLD, 4 << 20)
-    libc.mallopt(M_TRIM_THRESHOLD, 8 << 20)
 
 
 def read_digit(encoded: bytes, *, max_pixels: int = 50_000_000) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 SIDE, BOX = 28, 20
 FINE = 8  # the digit is worked on at 8 times the box, where strokes have round edges
 THINNEST = 2.0  # pixels of 28; a pen thinner than nearly all of MNIST's is thickened to this
+PRECISE = 90  # longest side in pixels from which on ink can be averaged down as it is
 TOO_WIDE = 1.9  # pixels by which `stroke_width` errs, as it counts from the middle of a pixel
 LEAST_INK = 1e-3
 
@@ -24,6 +25,8 @@ def framed(ink: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def surely_thick(ink: NDArray[np.float32]) -> bool:
     """Whether `thickened` would leave this ink as it is, told without enlarging it."""
+    if max(ink.shape) < PRECISE:
+        return False
     scale: float = FINE * BOX / max(ink.shape)
     return (stroke_width(ink) - TOO_WIDE) * scale + TOO_WIDE > THINNEST * FINE - 0.5
 

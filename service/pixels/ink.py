@@ -14,7 +14,7 @@ LOOK_AT = 320  # longest side in pixels that is enough to find and separate a di
 AT_LEAST = 112  # a smaller picture is enlarged, so that a step of one pixel is not a whole stroke
 INK_AT_LEAST = 80  # the same of ink without its paper; from twice that on it is halved
 CLOSER = 0.45  # a digit smaller than this share of the picture gets a second, closer look
-SOFTEST = 0.13  # of the digit's size: an edge wider than that is a shadow's, not a pen's
+SOFTEST = 0.13  # of the digit's size: a wider edge is a shadow's, or a few pixels' enlarged
 
 
 def find_ink(colours: NDArray[np.uint8]) -> Grey:
@@ -25,7 +25,10 @@ def find_ink(colours: NDArray[np.uint8]) -> Grey:
     Raises BlankImage where nothing stands out.
     """
     plain = plain_paper(colours)
-    return on_any_paper(colours) if plain is None else on_plain_paper(colours, plain)
+    digit = on_any_paper(colours) if plain is None else on_plain_paper(colours, plain)
+    if edge_width(digit) > SOFTEST * max(digit.shape):
+        raise BlankImage("there are soft shadows or specks, but no stroke")
+    return digit
 
 
 def on_any_paper(colours: NDArray[np.uint8]) -> Grey:
@@ -35,16 +38,11 @@ def on_any_paper(colours: NDArray[np.uint8]) -> Grey:
     if max(digit.shape) < CLOSER * max(seen.shape[:2]):
         scale = max(colours.shape[:2]) / max(seen.shape[:2])
         _, digit = separated(above_paper(resized(colours[closer(place, scale, colours.shape)])))
-    if edge_width(digit) > SOFTEST * max(digit.shape):
-        raise BlankImage("there are soft shadows, but no stroke")
     return digit
 
 
 def on_plain_paper(colours: NDArray[np.uint8], plain: Plain) -> Grey:
-    """The digit's ink, where the paper is known: only the rectangle with ink is looked at.
-
-    There are no shadows: `plain_paper` made sure of that.
-    """
+    """The digit's ink, where the paper is known: only the rectangle with ink is looked at."""
     there = colours[plain.place]
     seen = reduced(there)
     scale = max(there.shape[:2]) / max(seen.shape[:2])

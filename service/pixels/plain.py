@@ -15,6 +15,7 @@ from service.pixels.strokes import Place, around
 
 MOSTLY_PAPER = 0.5  # of all pixels have the paper's very colour, or it is no plain paper
 MOSTLY_INK = 0.5  # of the others are nearer to full ink than to paper, or they may be shadows
+AT_BORDER = 0.2  # as much of a height and a width may be ink at the border
 ASKED = 32  # rows and columns of pixels that say which colour the paper has
 
 
@@ -35,9 +36,11 @@ def plain_paper(colours: NDArray[np.uint8]) -> Plain | None:
     `colours` is uint8[height, width] or uint8[height, width, 3], dark on light or light on dark.
     """
     paper = commonest(colours)
+    if paper is None:
+        return None
     other = differing(colours, paper)
     count = cv2.countNonZero(other)
-    if not 0 < count <= (1 - MOSTLY_PAPER) * other.size:
+    if not 0 < count <= (1 - MOSTLY_PAPER) * other.size or framed_by_ink(other):
         return None
     place = even(around(other), other.shape)
     some = as_grey(colours[place][::2, ::2])
@@ -46,6 +49,12 @@ def plain_paper(colours: NDArray[np.uint8]) -> Plain | None:
     ink = risen(some, plain)
     strong = np.count_nonzero(ink > 0.5 * ink.max())
     return plain if strong > MOSTLY_INK * np.count_nonzero(ink) else None
+
+
+def framed_by_ink(other: NDArray[np.uint8]) -> bool:
+    """Whether there is more than a stroke or two at the border: a table beside the paper, say."""
+    ends = np.concatenate([other[0], other[-1], other[:, 0], other[:, -1]])
+    return cv2.countNonZero(ends) > AT_BORDER * sum(other.shape)
 
 
 def even(place: Place, shape: tuple[int, ...]) -> Place:
@@ -57,12 +66,18 @@ def even(place: Place, shape: tuple[int, ...]) -> Place:
     return rows, columns
 
 
-def commonest(colours: NDArray[np.uint8]) -> Grey:
-    """The value that most pixels have, float32[1] or float32[3]; of plain paper, the paper's."""
+def commonest(colours: NDArray[np.uint8]) -> Grey | None:
+    """The value that most pixels have, float32[1] or float32[3]; of plain paper, the paper's.
+
+    None where too few have one that it could be, as in any photo: told from some of them only.
+    """
     rows, columns = (max(1, side // ASKED) for side in colours.shape[:2])
     some = colours[::rows, ::columns]
     channels = [some] if some.ndim == 2 else [some[..., 0], some[..., 1], some[..., 2]]
-    return as_grey([np.bincount(channel.ravel()).argmax() for channel in channels])
+    counts = [np.bincount(channel.ravel()) for channel in channels]
+    if min(int(count.max()) for count in counts) < 0.5 * MOSTLY_PAPER * channels[0].size:
+        return None
+    return as_grey([count.argmax() for count in counts])
 
 
 def differing(colours: NDArray[np.uint8], paper: Grey) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from service.contract import Payload
 from service.cores import cores
-from service.direct import answered_by, unless_gone
+from service.direct import answered_by, body_of, unless_gone
 from service.errors import (
     BlankImage,
     FieldProblem,
@@ -92,13 +92,13 @@ def picture_router(task: ImageTask) -> APIRouter:
         repository: Repository = request.app.state.repository
         served = repository.choose(task.name, chosen_model(request), request_id(request))
         declared, media = _declared(request)
-        body = await request.body()
+        body = await body_of(request)
         if media == "application/json":
             answers = await served.answers(_pixels(body))
             return answers[0].model_dump_json().encode()
         settings: Settings = request.app.state.settings
         limits = Limits(settings.max_pictures, settings.max_body_bytes)
-        if len(body) <= AT_ONCE:
+        if len(body) <= AT_ONCE or media in PICTURE_TYPES:
             upload = unpacked(body, declared, limits)
         else:
             upload = await _on_a_thread(unpacked, body, declared, limits)
@@ -207,7 +207,7 @@ async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:
     """
     settings: Settings = request.app.state.settings
     declared, media = _declared(request)
-    body = await request.body()
+    body = await body_of(request)
     if media == "application/json":
         return np.asarray(_pixels(body)[0])
     limits = Limits(settings.max_pictures, settings.max_body_bytes)

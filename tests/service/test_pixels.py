@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,6 +19,10 @@ from PIL import Image
 from service.errors import BlankImage, ImageTooLarge, PictureError, UnreadableImage
 from service.pixels import read_digit
 from service.pixels.decode import decode, opaque
+from service.pixels.frame import enlarged, surely_thick, thickened
+from service.pixels.frame import framed as as_mnist
+from service.pixels.ink import on_any_paper, on_plain_paper
+from service.pixels.plain import plain_paper
 
 Picture = NDArray[np.uint8]
 
@@ -277,6 +281,86 @@ def test_a_photo_with_round_corners_is_a_photo() -> None:
     alpha = np.zeros((240, 240), np.uint8)
     cv2.circle(alpha, (120, 120), 135, 255, -1)
     assert alike(read_digit(encoded(np.dstack([drawn(), alpha]))), PLAIN) > SAME
+
+
+# ---- plain paper ---------------------------------------------------------------------------------
+
+POINTS = st.tuples(st.integers(20, 219), st.integers(20, 219))
+COLOURS = st.tuples(*[st.integers(0, 255)] * 3)
+ALIKE = 0.8  # a straight line's ends move by a part of a pixel, which costs .15; see SAME
+ROUNDED = 0.9  # the box's shorter side is a whole number of pixels, now and then another one
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    stroke=st.lists(POINTS, min_size=2, max_size=6),
+    pen=st.integers(4, 30),
+    ink=COLOURS,
+    paper=COLOURS,
+)
+def test_plain_paper_reads_as_paper_that_has_to_be_estimated(
+    stroke: list[tuple[int, int]], pen: int, ink: tuple[int, ...], paper: tuple[int, ...]
+) -> None:
+    """Whatever is drawn, in whatever colours: the quick way and the way of photos agree."""
+    assume(np.linalg.norm(np.subtract(ink, paper)) > 60)
+    assume(np.ptp(stroke, axis=0).max() > 100)
+    picture = drawn([stroke], ink=ink, paper=paper, pen=pen)
+    plain = plain_paper(picture)
+    assert plain is not None
+    quick, careful = on_plain_paper(picture, plain), on_any_paper(picture)
+    assert alike(as_mnist(quick), as_mnist(careful)) > ALIKE
+
+
+@pytest.mark.parametrize("scale", [0.5, 2, 6])
+def test_the_size_of_a_drawing_on_plain_paper_changes_nothing(scale: float) -> None:
+    """Halved, enlarged, or so small on its sheet that it is looked at twice."""
+    resized = np.asarray(cv2.resize(drawn(), None, fx=scale, fy=scale), np.uint8)
+    assert alike(read_digit(encoded(resized)), PLAIN) > ROUNDED
+    sheet = np.full((1500, 1500, 3), 255, np.uint8)
+    sheet[: len(resized), : len(resized)] = resized
+    sheet[1480:1483, 1480:1483] = 0  # a speck, far away
+    assert alike(read_digit(encoded(sheet)), PLAIN) > ROUNDED
+
+
+@pytest.mark.parametrize("hardship", [under_a_gradient, under_a_shadow, noisy, on_a_dark_table])
+def test_paper_of_more_than_one_colour_is_not_plain(
+    hardship: Callable[[Picture, np.random.Generator], Picture],
+) -> None:
+    """Light and noise are in every photo; what is not surely plain goes the careful way."""
+    spoilt = hardship(drawn(paper=(225, 222, 215)), np.random.default_rng(0))
+    assert plain_paper(spoilt) is None
+
+
+def test_a_soft_shadow_on_plain_paper_is_blank() -> None:
+    """Fading into paper of exactly one colour, it is no stroke either."""
+    rows, columns = np.mgrid[:240, :240] - 120
+    shadow = 255 - 120 * np.exp(-(rows**2 + columns**2) / 800)
+    picture = np.rint(shadow).astype(np.uint8)
+    assert np.count_nonzero(picture == 255) > picture.size / 2
+    with pytest.raises(BlankImage, match="soft shadows"):
+        read_digit(encoded(picture))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_a_few_pixels_on_plain_paper_are_a_speck(size: int) -> None:
+    """Enlarged they would be a digit's size, and a blot."""
+    picture = np.full((280, 280), 255, np.uint8)
+    picture[100 : 100 + size, 100 : 100 + size] = 0
+    with pytest.raises(BlankImage, match="specks"):
+        read_digit(encoded(picture))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(sorted(SHAPES)), st.integers(1, 40), st.integers(60, 400))
+def test_a_pen_that_is_not_measured_finely_needs_no_thickening(
+    shape: str, pen: int, size: int
+) -> None:
+    """What is called thick at a glance is left as it is by the exact measure, too."""
+    digit = on_any_paper(drawn(SHAPES[shape], pen=pen))
+    ink = np.asarray(cv2.resize(digit, None, fx=size / 240, fy=size / 240), np.float32)
+    if surely_thick(ink):
+        fine = enlarged(ink)
+        assert thickened(fine) is fine
 
 
 # ---- already MNIST -------------------------------------------------------------------------------
