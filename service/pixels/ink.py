@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from service.errors import BlankImage
 from service.pixels.decode import averaged
-from service.pixels.paper import SQUARE, Grey, above_paper, steepness
+from service.pixels.paper import SQUARE, Grey, above_paper, as_grey, steepness
 from service.pixels.plain import Plain, plain_paper, risen
 from service.pixels.strokes import Mask, Place, limits_of, limits_on_plain, strokes
 
@@ -120,6 +120,8 @@ def span(start: float, stop: float, scale: float, size: int) -> slice:
 
 def edge_width(ink: Grey) -> float:
     """Pixels over which ink fades into paper, on the average along the outline."""
+    # Around the digit's box is paper; an upright bar drawn by a program fills its own.
+    ink = as_grey(cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT))
     solid = (ink > 0.5).view(np.uint8)
     outline = cv2.subtract(cv2.dilate(solid, SQUARE), cv2.erode(solid, SQUARE, borderValue=0))
     return 1 / max(steepness(ink, outline), 1e-6)

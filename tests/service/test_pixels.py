@@ -543,3 +543,13 @@ def test_no_drawing_by_a_person_is_taken_for_blank(copies: Path) -> None:
     for file in pictures:
         digit = read_digit(file.read_bytes())
         assert digit.max() > 150, file.name
+
+
+@pytest.mark.parametrize("upright", [True, False])
+def test_a_straight_bar_that_fills_its_box_is_a_stroke(upright: bool) -> None:
+    """A 1 drawn by a program has no soft edge and no paper in its bounding box."""
+    image = np.full((200, 200), 255, np.uint8)
+    image[40:160, 92:109] = 0
+    read = read_digit(encoded(image if upright else image.T))
+    rows, columns = (read.sum(axis=axis) > 0 for axis in (1, 0))
+    assert sorted([int(rows.sum()), int(columns.sum())])[1] == 20
