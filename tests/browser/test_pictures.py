@@ -165,6 +165,8 @@ def test_the_keyboard_draws_too(page: "Page") -> None:
 
 def test_pictures_by_keyboard_alone(page: "Page", pictures: list[Path]) -> None:
     """Choose, look closer, correct, save: nothing needs a pointer."""
+    # From now on the browser reports choosers; told only when the key is pressed, it may be late.
+    page.on("filechooser", lambda _: None)
     page.locator("canvas.sheet").focus()
     press_until(page, "Tab", "Choose pictures")
     with page.expect_file_chooser() as chooser:
