@@ -102,13 +102,18 @@ class Workers:
             self._start(Place(number, self._loaded, self._counted))
             for number in range(self._settings.workers)
         ]
-        while alive := [w.process.sentinel for w in self._workers if w.process.exitcode is None]:
-            wait([self._woken, *alive])
+        while waited := [w.process for w in self._workers if not self._stopping or _lives(w)]:
+            # Also for one that has just died: what is not waited for is not replaced.
+            ended = wait([self._woken, *(process.sentinel for process in waited)])
             while self._woken.poll():
                 self._woken.recv_bytes()
                 self._stop()
-            if not self._stopping:
-                self._workers = [self._living(worker) for worker in self._workers]
+            self._workers = [
+                self._successor(worker)
+                if worker.process.sentinel in ended and not self._stopping
+                else worker
+                for worker in self._workers
+            ]
         for sig, handler in before.items():
             signal.signal(sig, handler)
         if self._signals and not self._failed:
@@ -137,11 +142,10 @@ class Workers:
         log.info("worker started", worker=place.number, worker_pid=process.pid)
         return Worker(place, process, time.monotonic())
 
-    def _living(self, worker: Worker) -> Worker:
-        """The same, or its successor."""
+    def _successor(self, worker: Worker) -> Worker:
+        """In place of one that has ended; the same where no worker can start at all."""
+        worker.process.join()  # its end is seen a moment before its exit status is there
         code = worker.process.exitcode
-        if code is None or self._stopping:
-            return worker
         if code == STARTUP_FAILURE:
             self._failed = True
             self._stop()
@@ -151,6 +155,10 @@ class Workers:
         # Returns at once when there is a signal, which is heard soon after.
         wait([self._woken], timeout=max(0.0, worker.started + SHORTEST_LIFE - time.monotonic()))
         return self._start(Place(number, self._loaded, self._counted, replaces=True))
+
+
+def _lives(worker: Worker) -> bool:
+    return worker.process.exitcode is None
 
 
 def run_workers(settings: Settings) -> int:

@@ -3,11 +3,14 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,7 +20,7 @@ from uvicorn.config import STARTUP_FAILURE
 from service.app import create_app
 from service.settings import Settings
 from service.tasks import TASKS
-from service.workers import Place
+from service.workers import Place, Worker, Workers
 from tests.artifacts import write_artifact
 from tests.service.test_serving import ROW, Service, serving
 from tests.service.test_versions import publish
@@ -241,3 +244,41 @@ def test_all_workers_follow_the_folder_and_the_operator(tmp_path: Path) -> None:
         wait_until(lambda: answers() == {"2"})
         assert httpx.post(f"{control}/rollback", headers=operator).status_code == 200
         wait_until(lambda: answers() == {"1"})
+
+
+class Ended:
+    """A process that has ended, as its sentinel says; its exit status comes a moment later."""
+
+    pid = 1
+
+    def __init__(self) -> None:
+        self.sentinel, other = os.pipe()
+        os.close(other)
+        self.reads = 0
+
+    def join(self) -> None:
+        """Until it is there."""
+        self.reads = 2
+
+    @property
+    def exitcode(self) -> int | None:
+        """Not yet there for the first two who ask."""
+        self.reads += 1
+        return -signal.SIGKILL if self.reads > 2 else None
+
+
+def test_a_worker_whose_status_is_late_is_replaced_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its end is seen before its status is there; either is enough to know that it has died."""
+    with socket.socket() as listening:
+        workers = Workers(Settings(workers=1), listening)
+        started: list[bool] = []
+
+        def start(place: Place) -> Worker:
+            started.append(place.replaces)
+            workers._stopping = len(started) == 2
+            process: Any = Ended()
+            return Worker(place, process, time.monotonic() - 60)
+
+        monkeypatch.setattr(workers, "_start", start)
+        workers.run()
+    assert started == [False, True]
