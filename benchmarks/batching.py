@@ -32,7 +32,8 @@ from benchmarks.servers import Running, running
 from service.artifact import names, read_artifact
 from service.batcher import Batcher
 from service.batching import HANDOVER_US, PAYS, USUAL, measured
-from service.repository import INLINE_US, Repository, Served
+from service.repository import Repository
+from service.served import INLINE_US, Served
 from service.settings import Settings
 from service.task import TabularTask
 from service.tasks import TASKS

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from service.artifact import Background, read_artifact
 from service.explanation.explain import columns_of, explain, heat_map
 from service.explanation.shapley import AT_ONCE, owen_values, shapley_values
-from service.repository import Repository, Served
+from service.repository import Repository
+from service.served import Served
 from service.task import TabularTask
 from service.tasks import TASKS
 

@@ -23,7 +23,7 @@ from benchmarks.ways import Answers, Batch, Prepare, Run, cpu_ways, cuda_ways
 from service import batching
 from service.artifact import Artifact, names, read_artifact
 from service.predictor import Device, Predictor, cuda_obstacle
-from service.repository import INLINE_US
+from service.served import INLINE_US
 from service.settings import Settings
 from training.tables import markdown
 

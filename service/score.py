@@ -17,7 +17,8 @@ import numpy as np
 from service.errors import InvalidRows, UnreadableTable, UnwritableTable
 from service.portfolio.formats import BY_SUFFIX, Format
 from service.portfolio.scoring import OnError, Portfolio, score
-from service.repository import Repository, Served
+from service.repository import Repository
+from service.served import Served
 from service.settings import Settings
 from service.task import TabularTask
 from service.tasks import TASKS

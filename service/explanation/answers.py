@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, Field
 
-from service.task import (
+from service.predictions import (
     ModelRef,
     PictureFamiliar,
     PictureWarnings,

@@ -28,7 +28,7 @@ from service.explanation.shapley import (
     to_log_odds,
 )
 from service.explanation.wording import Factor, reason
-from service.repository import Served
+from service.served import Served
 from service.task import ImageTask, TabularTask
 
 LEAST = 0.005

@@ -22,7 +22,8 @@ from service.cores import cores
 from service.errors import FieldProblem, InvalidPayload, ModelNotReady, PictureError
 from service.pictures.rows import Row, check_suffix, table
 from service.pictures.sources import Source, content, found
-from service.repository import Repository, Served
+from service.repository import Repository
+from service.served import Served
 from service.settings import Settings
 from service.task import ImageTask
 from service.tasks import TASKS

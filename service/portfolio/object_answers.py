@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 from pydantic_core import to_json
 
 from service.portfolio.rows import Extras, Names, Scored
-from service.task import CERTAINTIES
+from service.predictions import CERTAINTIES
 
 
 def as_objects(extras: Extras) -> list[dict[str, Any]]:

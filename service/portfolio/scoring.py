@@ -14,9 +14,10 @@ from service.confidence import Ranges
 from service.errors import InvalidOutput, InvalidRows, RowProblem
 from service.portfolio.rows import Names, Rows, Scored
 from service.portfolio.validation import check
+from service.predictions import ROUNDING
 from service.problems import MOST_PROBLEMS
-from service.repository import Served
-from service.task import ROUNDING, TabularTask
+from service.served import Served
+from service.task import TabularTask
 
 OnError = Literal["refuse", "report"]
 

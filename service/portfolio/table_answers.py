@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from service.errors import FieldProblem, InvalidPayload
 from service.portfolio.rows import CERTAINTY, Extras, Names, Scored
 from service.portfolio.tables import is_number
-from service.task import CERTAINTIES
+from service.predictions import CERTAINTIES
 
 
 def answer_table(scored: Scored, names: Names) -> Any:

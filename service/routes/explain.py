@@ -14,7 +14,7 @@ from service.explanation.answers import Explanation, HeatMap
 from service.explanation.desk import Desk
 from service.explanation.explain import background_of, explain, heat_map, place_of
 from service.problems import invalid_payload
-from service.repository import Repository, Served
+from service.repository import Repository
 from service.routes.choice import (
     LabelChoice,
     ModelChoice,
@@ -24,6 +24,7 @@ from service.routes.choice import (
 )
 from service.routes.pictures import documented_body, one_picture
 from service.routes.predict import json_only
+from service.served import Served
 from service.task import ImageTask, TabularTask, Task
 
 MOST_ROWS = 16

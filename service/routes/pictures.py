@@ -24,8 +24,9 @@ from service.errors import (
 )
 from service.pictures.archives import ZIP_TYPES
 from service.pictures.uploads import PICTURE_TYPES, UPLOADED, Limits, Picture, unpacked
+from service.predictions import ImagePrediction
 from service.problems import Problem, invalid_payload, problem_of
-from service.repository import Repository, Served
+from service.repository import Repository
 from service.routes.choice import (
     LabelChoice,
     ModelChoice,
@@ -33,8 +34,9 @@ from service.routes.choice import (
     chosen_model,
     request_id,
 )
+from service.served import Served
 from service.settings import Settings
-from service.task import ImagePrediction, ImageTask
+from service.task import ImageTask
 
 T = TypeVar("T")
 P = ParamSpec("P")

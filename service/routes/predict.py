@@ -7,6 +7,7 @@ from service.contract import Payload
 from service.direct import answered_by, body_of, unless_gone
 from service.errors import UnsupportedMediaType
 from service.middleware import header
+from service.predictions import TabularPrediction
 from service.problems import invalid_payload
 from service.repository import Repository
 from service.routes.choice import (
@@ -17,7 +18,7 @@ from service.routes.choice import (
     request_id,
 )
 from service.routes.pictures import picture_router
-from service.task import TabularPrediction, TabularTask, Task
+from service.task import TabularTask, Task
 
 
 def predict_router(task: Task) -> APIRouter:

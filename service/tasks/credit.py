@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field
 
 from service.contract import Code, Number, Payload
 from service.explanation.wording import Change, Factor, Values, Wording
-from service.task import TabularPrediction, TabularTask
+from service.predictions import TabularPrediction
+from service.task import TabularTask
 
 STATUS = Code(
     {

@@ -3,7 +3,8 @@
 from pydantic import Field
 
 from service.pixels import read_digit
-from service.task import ImagePrediction, ImageTask
+from service.predictions import ImagePrediction
+from service.task import ImageTask
 
 
 class DigitPrediction(ImagePrediction):

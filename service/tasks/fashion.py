@@ -9,7 +9,8 @@ from pydantic import Field
 
 from service.errors import BlankImage
 from service.pixels.decode import decode, laid_on
-from service.task import ImagePrediction, ImageTask
+from service.predictions import ImagePrediction
+from service.task import ImageTask
 
 Garment = Literal[
     "T-shirt/top",

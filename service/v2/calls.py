@@ -16,7 +16,8 @@ from service.direct import unless_gone
 from service.errors import ModelNotReady
 from service.problems import echo
 from service.readiness import obstacles
-from service.repository import Repository, Served
+from service.repository import Repository
+from service.served import Served
 from service.v2 import metadata
 from service.v2.compression import SHORTEST, accepted, compress, decompress
 from service.v2.infer import decode, encode, infer

@@ -17,7 +17,7 @@ from service.contract import Tensor
 from service.errors import InvalidOutput
 from service.predictor import Predictor
 from service.problems import echo
-from service.repository import INLINE_US, Served
+from service.served import INLINE_US, Served
 from service.v2.request import InferRequest, InputTensor, RequestedOutput, read_request
 from service.v2.tensors import (
     DATATYPES,

@@ -6,7 +6,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from service.contract import Tensor
-from service.repository import Served
+from service.served import Served
 from service.v2.definitions import message
 from service.v2.infer import batch_of
 from service.v2.request import InferRequest, InputTensor, RequestedOutput, check_offered

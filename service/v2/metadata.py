@@ -5,7 +5,8 @@ from typing import Any
 
 from service.contract import Tensor
 from service.predictor import CPU
-from service.repository import Repository, Served
+from service.repository import Repository
+from service.served import Served
 from service.v2.tensors import DATATYPES, shape_of
 from service.versions.line import Line
 from service.versions.policy import Rule

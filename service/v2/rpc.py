@@ -19,7 +19,8 @@ from service.errors import ForetellError, ModelNotReady, UnknownService
 from service.metrics.requests import Calls
 from service.problems import STATUS
 from service.readiness import obstacles
-from service.repository import Repository, Served
+from service.repository import Repository
+from service.served import Served
 from service.v2 import metadata
 from service.v2.definitions import methods
 from service.v2.infer import infer

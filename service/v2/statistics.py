@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from service.metrics.board import Board, Kind, Row
-from service.repository import Served
+from service.served import Served
 from service.v2.infer import Timing
 
 MOST_BATCH_SIZES = 64

@@ -8,20 +8,18 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import structlog
 
 from service.artifact import Card, read_artifact, versions
 from service.errors import ArtifactError, ModelNotReady, UnknownModel
 from service.metrics.board import Board
+from service.served import Served
 from service.versions.labels import Labels, read_labels
 from service.versions.policy import Rule
 from service.versions.traffic import SHARED, Traffic, shared_out
 from service.versions.trials import Trials
-
-if TYPE_CHECKING:
-    from service.repository import Served
 
 log = structlog.get_logger("foretell")
 
@@ -57,9 +55,9 @@ class Line:
     board: Board
     required: bool
     """Whether the service is not ready without it."""
-    answering: "Served | None" = None
+    answering: Served | None = None
     """The version for calls that name none."""
-    loaded: Mapping[str, "Served"] = field(default_factory=dict)
+    loaded: Mapping[str, Served] = field(default_factory=dict)
     """Versions that answer, by number."""
     labels: Labels = field(default_factory=Labels)
     traffic: Traffic = field(default_factory=Traffic)
@@ -102,7 +100,7 @@ class Line:
                 chosen.setdefault(answering.card.version, answering)
         self._swap(chosen, answering, problem)
 
-    def get(self, request_id: str | None = None) -> "Served":
+    def get(self, request_id: str | None = None) -> Served:
         """What calls get that name no version, by their id. Raises ModelNotReady."""
         if served := self.traffic.pick(request_id):
             if self.traffic.canaries:
@@ -110,7 +108,7 @@ class Line:
             return served
         raise ModelNotReady(self.name, self.problem or "it is being loaded")
 
-    def version(self, wanted: str) -> "Served":
+    def version(self, wanted: str) -> Served:
         """The version of this number or label. Raises UnknownModel or ModelNotReady."""
         number = self.labels.versions.get(wanted, wanted)
         if served := self.loaded.get(number):
@@ -192,7 +190,7 @@ class Line:
             self.labels = labels
         return None
 
-    def _proved(self, version: str) -> "Served | None":
+    def _proved(self, version: str) -> Served | None:
         return self.trials.proved(version, self.loaded.get(version))
 
     def _why_none(self, candidates: list[str]) -> str:
@@ -207,7 +205,7 @@ class Line:
         return self.trials.reason(culprit) or f"version {culprit} is being loaded"
 
     def _swap(
-        self, chosen: Mapping[str, "Served"], answering: "Served | None", problem: str | None
+        self, chosen: Mapping[str, Served], answering: Served | None, problem: str | None
     ) -> None:
         gone = [v for v in self.loaded.values() if v is not chosen.get(v.card.version)]
         if answering is not self.answering and self.answering and answering:

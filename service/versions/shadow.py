@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass, fields
 from queue import Full, Queue
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import structlog
@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 
 from service.metrics.board import Kind, Row
 from service.predictor import Predictor
+from service.served import Served
 from service.task import Outputs, TabularTask
-
-if TYPE_CHECKING:
-    from service.repository import Served
 
 log = structlog.get_logger("foretell")
 
@@ -51,7 +49,7 @@ COMPARED = Kind(
 class Shadow:
     """Compares `second` with `first` on a `share` (0..1) of the calls that `first` answers."""
 
-    def __init__(self, first: "Served", second: "Served", share: float, counts: Row) -> None:
+    def __init__(self, first: Served, second: Served, share: float, counts: Row) -> None:
         """What it sees is added to `counts`, a row of COMPARED."""
         self.first, self.second, self.share = first, second, share
         self._counts = counts
@@ -80,7 +78,7 @@ class Shadow:
         except Full:
             self._counts.add(0, 0, 0, 1)
 
-    def compares(self, first: "Served", second: "Served", share: float) -> bool:
+    def compares(self, first: Served, second: Served, share: float) -> bool:
         """Whether it is these that it compares, and so often."""
         return self.first is first and self.second is second and self.share == share
 
@@ -107,7 +105,7 @@ class Shadow:
         self._counts.add(len(batch), int(same.sum()), difference)
 
 
-def decided(served: "Served", outputs: Outputs) -> NDArray[Any]:
+def decided(served: Served, outputs: Outputs) -> NDArray[Any]:
     """Of each row, what its answer decides: yes or no by the card's threshold, or the class."""
     if isinstance(served.task, TabularTask):
         # As the answers are decided: in Python's floats, to which float32 is widened.

@@ -3,14 +3,11 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from service.metrics.board import Board, Kind
+from service.served import Served
 from service.versions.labels import Labels
 from service.versions.shadow import COMPARED, Shadow, Shadowed
-
-if TYPE_CHECKING:
-    from service.repository import Served
 
 SHARED = Kind("shared", ("model", "version"), ("calls",))
 """Calls that named no version, while a canary had a share of them."""
@@ -20,13 +17,13 @@ SHARED = Kind("shared", ("model", "version"), ("calls",))
 class Traffic:
     """How the calls to one model are shared out."""
 
-    default: "Served | None" = None
+    default: Served | None = None
     """What most of them get; with a shadow, it tells that of each call."""
-    canaries: tuple[tuple[float, "Served"], ...] = ()
+    canaries: tuple[tuple[float, Served], ...] = ()
     """Versions that get a share, each with the end of its part of 0..1."""
     shadow: Shadow | None = None
 
-    def pick(self, request_id: str | None) -> "Served | None":
+    def pick(self, request_id: str | None) -> Served | None:
         """What a call of this id gets; without an id, never a canary.
 
         The same id always goes the same way; one that went to the only canary stays with it when
@@ -42,8 +39,8 @@ class Traffic:
 
 def shared_out(
     labels: Labels,
-    loaded: Mapping[str, "Served"],
-    answering: "Served | None",
+    loaded: Mapping[str, Served],
+    answering: Served | None,
     before: Traffic,
     board: Board,
 ) -> Traffic:

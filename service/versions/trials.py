@@ -4,15 +4,12 @@ import os
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 
 from service.errors import ForetellError
 from service.metrics.board import Board, Kind
-
-if TYPE_CHECKING:
-    from service.repository import Served
+from service.served import Served
 
 log = structlog.get_logger("foretell")
 
@@ -35,14 +32,14 @@ class Trials:
 
     name: str
     folder: Path
-    load: Callable[[str, str], "Served"]
+    load: Callable[[str, str], Served]
     """Makes a version ready to answer, or raises ForetellError."""
     board: Board
     loading: str | None = None
     _files: dict[str, Fingerprint] = field(default_factory=dict)
     _refused: dict[str, Refusal] = field(default_factory=dict)
 
-    def proved(self, version: str, before: "Served | None") -> "Served | None":
+    def proved(self, version: str, before: Served | None) -> Served | None:
         """The version as its files are now.
 
         If they are refused, as it was `before`: what answers goes on answering.

@@ -16,8 +16,9 @@ from service.artifact import read_artifact
 from service.cli import main
 from service.confidence import Confidence, Familiar, Ranges, Seen, Sets
 from service.errors import InvalidOutput
+from service.predictions import ModelRef
 from service.settings import Settings
-from service.task import ModelRef, Outputs, TabularTask
+from service.task import Outputs, TabularTask
 from service.tasks import TASKS
 from service.tasks.digits import TASK as DIGITS
 from service.tasks.heart import TASK as HEART

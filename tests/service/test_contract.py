@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
 from service.contract import Code, Contract, Number, Payload
-from service.task import TabularPrediction, TabularTask
+from service.predictions import TabularPrediction
+from service.task import TabularTask
 from service.tasks import TASKS
 
 YES = Code({0: "no", 1: "yes"})

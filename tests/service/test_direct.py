@@ -9,9 +9,10 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.errors import InvalidOutput
+from service.predictions import ModelRef
 from service.predictor import Predictor
 from service.settings import Settings
-from service.task import ModelRef, TabularTask
+from service.task import TabularTask
 from service.tasks import TASKS
 from tests.waiting import wait_until
 

@@ -86,7 +86,7 @@ def test_a_model_that_is_slow_answers_pictures_as_it_answers_rows(
     models_dir: Path, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Read on one thread, answered on another: in order, and each problem in its place."""
-    monkeypatch.setattr("service.repository.INLINE_US", -1.0)
+    monkeypatch.setattr("service.served.INLINE_US", -1.0)
     pictures = [encoded(seven(60 + i)) for i in range(40)]
     pictures[3] = pictures[20] = b"no picture"
     files: list[tuple[str, Any]] = [("file", (f"{i}.png", p)) for i, p in enumerate(pictures)]

@@ -22,8 +22,9 @@ from service.portfolio import objects
 from service.portfolio.formats import ARROW, CSV, JSON, NDJSON, Format
 from service.portfolio.rows import Names
 from service.portfolio.validation import check
+from service.predictions import TabularPrediction
 from service.problems import invalid_payload
-from service.task import TabularPrediction, TabularTask
+from service.task import TabularTask
 from service.tasks import TASKS
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from service.errors import ModelNotReady, UnknownModel
-from service.repository import Choice, Repository, Served
+from service.repository import Choice, Repository
+from service.served import Served
 from service.tasks import TASKS
 from service.versions.labels import LABELS
 from service.versions.policy import parse_policy

@@ -1,0 +1,99 @@
+"""What an answer says, and how it is documented; a task in `service/tasks/` adds its own field."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.errors import InvalidOutput
+
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Certainty = Literal["decided", "uncertain"]
+CERTAINTIES: tuple[Certainty, Certainty] = ("uncertain", "decided")
+
+RowCertainty = Annotated[
+    Certainty | None,
+    Field(
+        description="`decided` where the conformal set, at the coverage on the model's card, holds "
+        "exactly one of yes and no, else `uncertain`; null where the card has no such figures",
+        examples=["decided"],
+    ),
+]
+RowFamiliar = Annotated[
+    bool | None,
+    Field(
+        description="Whether every field that was sent lies in the range of the training rows; "
+        "null where the card does not know it",
+        examples=[True],
+    ),
+]
+RowWarnings = Annotated[
+    list[str], Field(description="Fields outside that range: each with its value and the range")
+]
+PredictionSet = Annotated[
+    list[int | str] | None,
+    Field(
+        description="The classes that hold the truth as often as the coverage on the model's card "
+        "says, the likeliest first; null where the card has no such figures",
+        examples=[[4, 9]],
+    ),
+]
+PictureFamiliar = Annotated[
+    bool | None,
+    Field(
+        description="Whether it looks like the pictures that the model learned from; where it does "
+        "not, the answer means nothing. Null where the card does not know it",
+        examples=[True],
+    ),
+]
+PictureWarnings = Annotated[list[str], Field(description="Why it does not look like them")]
+
+
+class ModelRef(BaseModel):
+    """Which model gave an answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(examples=["heart"])
+    version: str = Field(examples=["1"])
+
+
+class TabularPrediction(BaseModel):
+    """What every yes-or-no answer about a row says; a task adds the decision under its own name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    probability: Probability = Field(examples=[0.83])
+    threshold: Probability = Field(
+        description="The decision is true from this probability upwards", examples=[0.5]
+    )
+    model: ModelRef
+    certainty: RowCertainty = None
+    in_distribution: RowFamiliar = None
+    warnings: RowWarnings = []
+
+
+class ImagePrediction(BaseModel):
+    """What every answer about a picture says; a task adds the class under its own name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    probability: Probability = Field(description="Of the answer given", examples=[0.998])
+    probabilities: list[Probability] = Field(description="Of every class, in order; they sum to 1")
+    model: ModelRef
+    prediction_set: PredictionSet = None
+    in_distribution: PictureFamiliar = None
+    warnings: PictureWarnings = []
+
+
+ROUNDING = 1e-6
+"""By how much a softmax in float32 may exceed 1."""
+
+
+def checked(probabilities: list[float]) -> list[float]:
+    """The same, none above 1. Raises InvalidOutput unless each is in 0..1, but for rounding."""
+    # NaN fails both comparisons. Plain Python, which for a few numbers is several times quicker
+    # than NumPy.
+    for value in probabilities:
+        if not 0 <= value <= 1 + ROUNDING:
+            raise InvalidOutput("the model answered a value that is not a probability in 0..1")
+    return [min(value, 1.0) for value in probabilities]
