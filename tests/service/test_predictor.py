@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import onnxruntime as ort
 import pytest
 import structlog
@@ -37,6 +38,22 @@ def test_cuda_without_cuda_is_not_ready_and_says_why(tmp_path: Path) -> None:
         assert client.get("/readyz").status_code == 503
         assert client.get("/livez").status_code == 200
         assert client.post("/v1/heart/predict", json={"age": 60, "sex": 1}).status_code == 503
+
+
+@pytest.mark.parametrize("rows", [10, 11, 20, 21])
+def test_long_batches_in_slices_are_answered_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """Every row has its own answer, wherever the slices end; the whole counts as one run."""
+    loaded = Predictor(write_artifact(tmp_path, TASKS["heart"]) / "model.onnx", "cpu")
+    batch = np.random.default_rng(0).uniform(0, 3, (rows, 13)).astype(np.float32)
+    whole = loaded.predict(batch)["probability"]
+    assert len(np.unique(whole)) == rows
+    monkeypatch.setattr(predictor, "AT_A_TIME", 10)
+    sliced = loaded.predict(batch)["probability"]
+    assert sliced.shape == (rows,)
+    np.testing.assert_allclose(sliced, whole, atol=1e-6)
+    assert list(loaded.computed.values[:2]) == [2, 2 * rows]
 
 
 def test_a_silent_fallback_to_the_cpu_is_caught(
