@@ -23,9 +23,10 @@ from service.predictor import Predictor
 from service.task import Outputs
 from service.waiting import Queue
 
-QUEUED = Kind("queued", ("model", "version"), ("full", "late", "left"))
-"""Calls that got no answer from the queue: it was full, they waited too long, the caller left."""
-FULL, LATE, LEFT = range(3)
+QUEUED = Kind("queued", ("model", "version"), ("full", "late", "left", "waiting"))
+"""Calls that got no answer from the queue: it was full, they waited too long, the caller left; and
+the rows that wait there now."""
+FULL, LATE, LEFT, WAITING = range(4)
 
 
 @dataclass
@@ -103,7 +104,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         call = Call(rows, loop.time(), loop.create_future())
         self._calls.append(call)
-        self.waiting += len(rows)
+        self._wait(len(rows))
         self._plan(loop)
         try:
             return await call.answer
@@ -133,8 +134,12 @@ class Batcher:
                 else loop.call_soon(self._run)
             )
 
+    def _wait(self, rows: int) -> None:
+        self.waiting += rows
+        self._counts.values[WAITING] = self.waiting
+
     def _left(self, call: Call) -> None:
-        self.waiting -= len(call.rows)
+        self._wait(-len(call.rows))
         if self._alarm and not self._calls:
             self._alarm.cancel()
             self._alarm = None

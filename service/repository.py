@@ -9,7 +9,7 @@ from threading import Lock
 import structlog
 
 from service.artifact import names, read_artifact
-from service.batcher import QUEUED
+from service.batcher import QUEUED, WAITING
 from service.batching import measured
 from service.errors import ArtifactError, UnknownModel
 from service.metrics.board import Board
@@ -178,6 +178,7 @@ class Repository:
         batching = measured(predictor, batch[0], row_us, INLINE_US, queue.mode)
         predictor.computed = self.board.row(COMPUTED, card.name, card.version)  # from here on
         queued = self.board.row(QUEUED, card.name, card.version)
+        queued.values[WAITING] = 0  # a worker here before may have died with some waiting
         load_ms = (time.perf_counter() - start) * 1000
         return Served(task, card, predictor, load_ms, row_us, batching, queue, queued, background)
 

@@ -16,7 +16,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from starlette.datastructures import State
 
-from service.batcher import QUEUED
+from service.batcher import QUEUED, WAITING
 from service.metrics.board import Board, Key, Kind
 from service.metrics.models import STATES, WORKERS, note
 from service.metrics.requests import BOUNDS, GRPC, HTTP
@@ -148,7 +148,13 @@ class Metrics(Collector):
     def _queued(self) -> Iterator[Metric]:
         text = "Calls that left a model's queue unanswered: it was full, they were late, hung up"
         rows = self._board.totals(QUEUED)
-        yield _by_column("foretell_queue_unanswered_calls", text, QUEUED, rows, "reason")
+        unanswered = {labels: values[:WAITING] for labels, values in rows.items()}
+        yield _by_column("foretell_queue_unanswered_calls", text, QUEUED, unanswered, "reason")
+        text = "Rows that wait for a shared run"
+        waiting = GaugeMetricFamily("foretell_queue_rows", text, labels=MODEL)
+        for labels, values in rows.items():
+            waiting.add_metric(labels, values[WAITING])
+        yield waiting
 
     def _compared(self) -> Iterator[Metric]:
         texts = {
@@ -234,6 +240,6 @@ def _by_column(
     samples = (
         ((*labels, column), value)
         for labels, values in rows.items()
-        for column, value in zip(kind.columns, values, strict=True)
+        for column, value in zip(kind.columns, values, strict=False)
     )
     return _counter(name, text, (*kind.labels, label), samples)

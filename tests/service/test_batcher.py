@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.batcher import QUEUED, Batcher
+from service.batcher import QUEUED, WAITING, Batcher
 from service.batching import Batching
 from service.errors import QueuedTooLong, QueueFull
 from service.metrics.board import Row
@@ -124,7 +124,8 @@ def test_every_caller_gets_his_own_answer_in_time_or_a_reason(
     simulate(all_of_them(), lambda: chance.random() * run_seconds)
     assert len(ends) == callers
     assert batcher.waiting == 0
-    full, late, left = counts.values
+    full, late, left, still_waiting = counts.values
+    assert still_waiting == 0
     assert (full, late) == (ends.count("QueueFull"), ends.count("QueuedTooLong"))
     assert left <= ends.count("left")
     assert max(predictor.sizes, default=0) <= BUCKETS[-1]
@@ -224,18 +225,18 @@ def test_whoever_waits_too_long_is_refused_while_the_run_goes_on() -> None:
 
 def test_a_caller_who_leaves_frees_his_place_at_once() -> None:
     """His rows are never computed, and another's have their room."""
-    predictor = Doubling()
-    batcher = batcher_of(predictor, rows=2)
+    predictor, counts = Doubling(), Row.alone(QUEUED)
+    batcher = batcher_of(predictor, counts=counts, rows=2)
 
     async def come() -> None:
         running = asyncio.create_task(ask(batcher, 1))
         await asyncio.sleep(0.01)
         leaving = asyncio.create_task(ask(batcher, 2, 3))
         await asyncio.sleep(0)
-        assert batcher.waiting == 2
+        assert batcher.waiting == counts.values[WAITING] == 2
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
-        assert batcher.waiting == 0
+        assert batcher.waiting == counts.values[WAITING] == 0
         assert await ask(batcher, 4, 5) == [8.0, 10.0]
         assert await running == [2.0]
 

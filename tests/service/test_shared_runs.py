@@ -248,6 +248,7 @@ def test_more_than_may_wait_are_refused_in_so_many_words(wide: Path) -> None:
     assert set(by_status) == {200, 503}
     counted = f'reason="full",version="1"}} {float(by_status[503])}'
     assert f'foretell_queue_unanswered_calls_total{{model="heart",{counted}' in metrics
+    assert 'foretell_queue_rows{model="heart",version="1"} 0.0' in metrics
     refused = next(answer for answer in answers if answer.status_code == 503)
     assert refused.headers["retry-after"] == "1"
     assert "FORETELL_QUEUE_ROWS allows 1;" in refused.json()["detail"]
