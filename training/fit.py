@@ -96,9 +96,9 @@ def fit(
 
     def encode(part: Part) -> Encoded:
         labels = part.labels if binary else keras.utils.to_categorical(part.labels, classes)
-        if recipe.members > 1:
-            labels = np.stack([labels.reshape(len(labels), -1)] * recipe.members, axis=1)
         return keras.ops.convert_to_numpy(preprocessing(part.inputs)), labels
+
+    validation = encode(data.validation) if recipe.validates else None
 
     history = keras.callbacks.History()
     early = _early_stopping(recipe)
@@ -110,7 +110,7 @@ def fit(
     start = time.perf_counter()
     network.fit(
         Batches(train, recipe, encode, seed, begin),
-        validation_data=encode(data.validation) if recipe.validates else None,
+        validation_data=validation and dealt(validation, recipe.members, everybody=True),
         initial_epoch=epochs if kept and kept.stopped else begin,
         epochs=epochs,
         shuffle=False,  # by the global `random`; Batches draws the order of rows itself
@@ -164,17 +164,32 @@ def whole(
 
 
 def side_by_side(members: Sequence[keras.Model]) -> keras.Model:
-    """Networks that see the same batches and are fitted in one go, each by its own loss alone.
+    """Networks that are fitted in one go, each to rows of its own and by its own loss alone.
 
-    Answers are [N, members, K]. Adam's steps do not depend on the scale of a loss, so that the mean
-    over members fits each as if it were alone; a penalty inside the loss would not be to scale, and
-    recipes of several members use the optimizer's weight decay instead.
+    Inputs are [N, members, D], answers [N, members, K]. Adam's steps do not depend on the scale of
+    a loss, so that the mean over members fits each as if it were alone; a penalty inside the loss
+    would not be to scale, and recipes of several members use the optimizer's weight decay instead.
     """
     if len(members) == 1:
         return members[0]
-    inputs = keras.Input(members[0].input_shape[1:])
-    answers = [keras.ops.expand_dims(member(inputs), 1) for member in members]
+    inputs = keras.Input((len(members), *members[0].input_shape[1:]))
+    answers = [
+        keras.ops.expand_dims(member(inputs[:, place]), 1) for place, member in enumerate(members)
+    ]
     return keras.Model(inputs, keras.layers.Concatenate(axis=1)(answers))
+
+
+def dealt(encoded: Encoded, members: int, *, everybody: bool = False) -> Encoded:
+    """Rows for networks side by side: in turn one for each, or with `everybody` each for all."""
+    if members == 1:
+        return encoded
+    inputs, labels = encoded[0], encoded[1].reshape(len(encoded[1]), -1)
+    if everybody:
+        inputs, labels = np.repeat(inputs, members, axis=0), np.repeat(labels, members, axis=0)
+    return (
+        inputs.reshape(-1, members, *inputs.shape[1:]),
+        labels.reshape(-1, members, labels.shape[1]),
+    )
 
 
 def mean(members: Sequence[keras.Model]) -> keras.Model:
@@ -189,7 +204,9 @@ def mean(members: Sequence[keras.Model]) -> keras.Model:
 class Batches(keras.utils.PyDataset):
     """The training part in batches, in a new order each epoch and, with `augment`, in new variants.
 
-    Without augmentation everything is encoded once, beforehand. `begin` epochs are left out.
+    Each of several members has an order and variants of its own: networks that learn from the same
+    batches err alike, and their mean gains less. Without augmentation everything is encoded once,
+    beforehand. `begin` epochs are left out.
     """
 
     def __init__(
@@ -207,12 +224,16 @@ class Batches(keras.utils.PyDataset):
     def on_epoch_begin(self) -> None:
         """Shuffle."""
         self.epoch += 1
-        self.order = np.random.default_rng((self.seed, self.epoch)).permutation(
-            len(self.part.labels)
-        )
+        rng = np.random.default_rng((self.seed, self.epoch))
+        orders = [rng.permutation(len(self.part.labels)) for _ in range(self.recipe.members)]
+        self.order = np.stack(orders, axis=1)
 
     def __getitem__(self, index: int) -> Encoded:
-        rows = self.order[index * self.recipe.batch_size :][: self.recipe.batch_size]
+        first = index * self.recipe.batch_size
+        rows = self.order[first : first + self.recipe.batch_size].reshape(-1)
+        return dealt(self._encoded(rows, index), self.recipe.members)
+
+    def _encoded(self, rows: NDArray[np.int64], index: int) -> Encoded:
         if self.encoded is not None:
             return self.encoded[0][rows], self.encoded[1][rows]
         assert self.recipe.augment is not None

@@ -9,8 +9,8 @@ import pytest
 
 from service.tasks.heart import TASK
 from training.export import condensed
-from training.fit import fit
-from training.recipe import Recipe
+from training.fit import Batches, Encoded, dealt, fit
+from training.recipe import Augment, Part, Recipe
 from training.recipes import COURSES, heart
 from training.synthetic import synthetic_heart
 
@@ -72,6 +72,38 @@ def test_members_are_fitted_as_if_each_were_alone() -> None:
     first = next(layer for layer in together.layers if layer.weights).get_weights()
     for one, other in zip(alone, first, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)  # sums in another order
+
+
+@pytest.mark.parametrize("augment", [None, ENSEMBLE.augment])
+def test_each_member_has_an_order_of_its_own(augment: Augment | None) -> None:
+    """In an epoch every member sees every row once, with its label; no two in the same order."""
+    recipe = replace(ENSEMBLE, members=3, batch_size=7, augment=augment)
+    rows = np.arange(20 * 13, dtype=np.float32).reshape(20, 13)
+
+    def encode(part: Part) -> Encoded:
+        return part.inputs, part.labels
+
+    batches = Batches(Part(rows, np.arange(20)), recipe, encode, seed=0, begin=0)
+    inputs, labels = (
+        np.concatenate(x) for x in zip(*map(batches.__getitem__, range(3)), strict=True)
+    )
+    assert inputs.shape == (20, 3, 13)
+    assert labels.shape == (20, 3, 1)
+    orders = labels[..., 0].T
+    assert (np.sort(orders) == np.arange(20)).all()
+    assert len({tuple(order) for order in orders}) == 3
+    known = ~np.isnan(inputs)
+    assert (inputs[known] == rows[labels[..., 0]][known]).all()
+    assert known.all() == (augment is None)
+
+
+def test_every_member_answers_for_every_row_of_the_validation_part() -> None:
+    """Rows are repeated, not dealt out."""
+    encoded = np.arange(8, dtype=np.float32).reshape(4, 2), np.arange(4)
+    inputs, labels = dealt(encoded, 3, everybody=True)
+    assert inputs.shape == (4, 3, 2)
+    assert (inputs == inputs[:, :1]).all()
+    assert labels[..., 0].tolist() == [[0] * 3, [1] * 3, [2] * 3, [3] * 3]
 
 
 def test_leaving_out_spares_required_fields_and_half_of_the_patients() -> None:
