@@ -1,6 +1,7 @@
 """Encoded bytes -> colours: uint8[height, width] or uint8[height, width, 3], upright and opaque."""
 
 import re
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 
@@ -37,11 +38,15 @@ def decode(
     """
     image = open_header(encoded, max_pixels)
     try:
-        turn = orientation(image)
         # A JPEG decodes straight to 1/2, 1/4 or 1/8 of its size, which is most of the time saved.
         width, height = (max(1, side * ENOUGH // max(image.size)) for side in image.size)
         image.draft(None, (width, height))
+        if image.format == "PNG":
+            check_sums(encoded)
         image.load()
+        # Not before: of a PNG, what may lie behind the pixels, so that looking for it loads them
+        # too, and damage that shows then would be lost with what is wrong with the metadata.
+        turn = orientation(image)
         pixels = smaller(channels(image))
     except MemoryError:
         raise ImageTooLarge(image.width * image.height, max_pixels) from None
@@ -66,6 +71,21 @@ def open_header(encoded: bytes, max_pixels: int) -> Image.Image:
     if image.width * image.height > max_pixels:
         raise ImageTooLarge(image.width * image.height, max_pixels)
     return image
+
+
+def check_sums(png: bytes) -> None:
+    """Raises OSError unless the pixels of a PNG file are as they were written, by its checksums.
+
+    Pillow does not look at those of the pixels, and takes other pixels for them.
+    """
+    at = 8  # a file is 8 bytes and then chunks: length, type, content, sum (PNG specification, 5.3)
+    while at + 12 <= len(png):
+        end = at + 8 + int.from_bytes(png[at : at + 4])
+        if png[at + 4 : at + 8] == b"IDAT":
+            written = int.from_bytes(png[end : end + 4])
+            if zlib.crc32(memoryview(png)[at + 4 : end]) != written:
+                raise OSError("the checksum of its pixels is wrong")
+        at = end + 4
 
 
 def orientation(image: Image.Image) -> int:

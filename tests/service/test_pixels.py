@@ -227,6 +227,16 @@ def test_of_an_animation_the_first_frame_counts() -> None:
     assert alike(read_digit(animation), PLAIN) > SAME
 
 
+def test_a_png_with_one_wrong_byte_among_its_pixels_is_refused() -> None:
+    """Wherever it is: half a digit, or one with other pixels, would be answered as if it were it."""
+    png = encoded(drawn())
+    for at in range(png.index(b"IDAT") + 4, png.index(b"IEND") - 4, 7):
+        damaged = bytearray(png)
+        damaged[at] ^= 0xFF
+        with pytest.raises(UnreadableImage, match="the PNG picture is damaged"):
+            read_digit(bytes(damaged))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_camera_is_turned_back(orientation: int) -> None:
     """EXIF orientation 1..8: stored turned, read upright."""
