@@ -171,16 +171,20 @@ def run_score(arguments: argparse.Namespace) -> int:
 def _row(arguments: argparse.Namespace, task: "TabularTask") -> "Payload":
     from pydantic import ValidationError
 
+    from service.payloads import short, unrepeated
     from service.problems import invalid_payload
 
     if arguments.json is None or arguments.pictures:
         arguments.parser.error(f"{task.name} takes a row: --json '{{…}}', or --json - for stdin")
     text = sys.stdin.read() if arguments.json == "-" else arguments.json
+    body = short(text.encode())
     try:
-        return task.payload.model_validate_json(text)
+        payload = task.payload.model_validate_json(body)
     except ValidationError as error:
         known = [feature.name for feature in task.features]
         raise invalid_payload(error.errors(), known) from error
+    unrepeated(body, payload)
+    return payload
 
 
 if __name__ == "__main__":

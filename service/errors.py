@@ -61,10 +61,10 @@ class RequestError(ForetellError):
 
 
 class InvalidPayload(RequestError):
-    """One or more fields are wrong; `problems` lists every one of them."""
+    """Fields are wrong: `count` of them, of which `problems` are the first, by default all."""
 
-    def __init__(self, problems: Sequence[FieldProblem]) -> None:
-        self.problems = tuple(problems)
+    def __init__(self, problems: Sequence[FieldProblem], count: int | None = None) -> None:
+        self.problems, self.count = tuple(problems), count or len(problems)
         super().__init__("; ".join(str(problem) for problem in self.problems))
 
 

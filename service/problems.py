@@ -105,8 +105,8 @@ def problem_of(error: ForetellError, request_id: str) -> Problem:
         return rows_problem(error, request_id)
     if not isinstance(error, InvalidPayload):
         return problem(status, detail, request_id)
-    if len(error.problems) > MOST_PROBLEMS:
-        detail = f"{len(error.problems)} problems; errors lists the first {MOST_PROBLEMS}"
+    if error.count > MOST_PROBLEMS:
+        detail = f"{error.count} problems; errors lists the first {MOST_PROBLEMS}"
     return problem(status, detail, request_id, error.problems[:MOST_PROBLEMS])
 
 
@@ -147,9 +147,13 @@ def problem_response(body: Problem, headers: Mapping[str, str] | None = None) ->
 def invalid_payload(
     failures: Sequence[Mapping[str, Any]], known: Sequence[str] = ()
 ) -> InvalidPayload:
-    """Pydantic's errors as ours; `known` field names serve to explain a misspelt one."""
+    """Pydantic's errors as ours, those that are listed; `known` names explain a misspelt one."""
     return InvalidPayload(
-        [FieldProblem(_path(f["loc"]), _expected(f, known), _got(f)) for f in failures]
+        [
+            FieldProblem(_path(f["loc"]), _expected(f, known), _got(f))
+            for f in failures[:MOST_PROBLEMS]
+        ],
+        len(failures),
     )
 
 

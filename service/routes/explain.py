@@ -13,6 +13,7 @@ from service.errors import FieldProblem, InvalidPayload
 from service.explanation.answers import Explanation, HeatMap
 from service.explanation.desk import Desk
 from service.explanation.explain import background_of, explain, heat_map, place_of
+from service.payloads import short, unrepeated
 from service.problems import invalid_payload
 from service.repository import Repository
 from service.routes.choice import (
@@ -54,7 +55,7 @@ def _tabular_router(task: TabularTask) -> APIRouter:
 
     async def answer(request: Request) -> bytes:
         json_only(request)
-        body = await body_of(request)
+        body = short(await body_of(request))
         several = body.lstrip(b" \t\r\n").startswith(b"[")
         try:
             payloads = many.validate_json(body) if several else [one.validate_json(body)]
@@ -65,6 +66,7 @@ def _tabular_router(task: TabularTask) -> APIRouter:
                 problem = FieldProblem("body", f"1 to {MOST_ROWS} rows", got.pop())
                 raise InvalidPayload([problem]) from error
             raise invalid_payload(failures, known) from error
+        unrepeated(body, *payloads)
         split = _split(request, task, len(payloads))
         served, desk = _chosen(request, task), _desk(request)
         background_of(served)

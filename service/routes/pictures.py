@@ -22,6 +22,7 @@ from service.errors import (
     PictureError,
     UnsupportedMediaType,
 )
+from service.payloads import short, unrepeated
 from service.pictures.archives import ZIP_TYPES
 from service.pictures.uploads import PICTURE_TYPES, UPLOADED, Limits, Picture, unpacked
 from service.predictions import ImagePrediction
@@ -155,10 +156,11 @@ def _declared(request: Request) -> tuple[str, str]:
 
 def _pixels(body: bytes) -> NDArray[np.uint8]:
     try:
-        pixels = Pixels.model_validate_json(body).pixels
+        payload = Pixels.model_validate_json(short(body))
     except ValidationError as error:
         raise invalid_payload(error.errors(), known=["pixels"]) from error
-    picture = np.array([pixels], np.uint8)
+    unrepeated(body, payload)
+    picture = np.array([payload.pixels], np.uint8)
     if picture.min() == picture.max():
         raise BlankImage("nothing is drawn: all pixels are the same")
     return picture

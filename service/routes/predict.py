@@ -7,6 +7,7 @@ from service.contract import Payload
 from service.direct import answered_by, body_of, unless_gone
 from service.errors import UnsupportedMediaType
 from service.middleware import header
+from service.payloads import short, unrepeated
 from service.predictions import TabularPrediction
 from service.problems import invalid_payload
 from service.repository import Repository
@@ -33,10 +34,12 @@ def tabular_router(task: TabularTask) -> APIRouter:
 
     async def answer(request: Request) -> bytes:
         json_only(request)
+        body = short(await body_of(request))
         try:
-            payload = payload_of(await body_of(request))
+            payload = payload_of(body)
         except ValidationError as error:
             raise invalid_payload(error.errors(include_url=False), known) from error
+        unrepeated(body, payload)
         repository: Repository = request.app.state.repository
         served = repository.choose(task.name, chosen_model(request), request_id(request))
         values = task.values(payload)

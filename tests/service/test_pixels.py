@@ -228,7 +228,7 @@ def test_of_an_animation_the_first_frame_counts() -> None:
 
 
 def test_a_png_with_one_wrong_byte_among_its_pixels_is_refused() -> None:
-    """Wherever it is: half a digit, or one with other pixels, would be answered as if it were it."""
+    """Wherever it is: half a digit would be answered, or one with other pixels."""
     png = encoded(drawn())
     for at in range(png.index(b"IDAT") + 4, png.index(b"IEND") - 4, 7):
         damaged = bytearray(png)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from service.payloads import LONGEST
 from service.task import TabularTask
 from service.tasks import TASKS
 from tests.artifacts import golden_of, graph_of
@@ -123,7 +124,7 @@ def test_numbers_that_are_none_are_refused(client: TestClient, number: str) -> N
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"\xff\xfe", b'{"age": 63, "sex": 1} x', b"[" * 100_000]
+    "content", [b"", b"{", b"\xff\xfe", b'{"age": 63, "sex": 1} x', b"[" * 60_000]
 )
 def test_a_body_that_is_not_json_is_refused(client: TestClient, content: bytes) -> None:
     """Empty, cut off, not text, nested without end: a problem, never a 500."""
@@ -142,6 +143,51 @@ def test_another_content_type_is_415(client: TestClient, media: str | None) -> N
     answer = client.post("/v1/heart/predict", content=b'{"age": 63, "sex": 1}', headers=headers)
     assert answer.status_code == 415
     assert "expected Content-Type application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("heart/predict", '{"age": 57, "age": 40, "sex": 1}', "age"),
+        ("heart/predict", '{"age": 57, "\\u0061ge": 57, "sex": 1}', "age"),
+        ("heart/explain", '[{"age": 57, "sex": 1}, {"age": 40, "sex": 1, "sex": 0}]', "sex"),
+        (
+            "digits/predict",
+            '{{"pixels": {0}, "pixels": {0}}}'.format([[0] * 28] * 27 + [[255] * 28]),
+            "pixels",
+        ),
+    ],
+)
+def test_a_field_that_comes_twice_is_refused(
+    client: TestClient, path: str, body: str, field: str
+) -> None:
+    """Which of the two was meant, nobody knows; JSON parsers keep the last and say nothing."""
+    headers = {"Content-Type": "application/json"}
+    answer = client.post(f"/v1/{path}", content=body, headers=headers)
+    assert answer.status_code == 422
+    (problem,) = answer.json()["errors"]
+    assert problem == {"field": field, "expected": "one value", "got": "2 values"}
+
+
+def test_thousands_of_unknown_fields_are_counted_and_the_first_hundred_listed(
+    client: TestClient,
+) -> None:
+    """As in portfolios: the answer stays short, and nobody waits for the rest to be worded."""
+    row = {f"c{number}": 1 for number in range(3000)}
+    problem = client.post("/v1/heart/predict", json=row).json()
+    assert len(problem["errors"]) == 100
+    assert problem["detail"] == "3002 problems; errors lists the first 100"  # age and sex as well
+
+
+@pytest.mark.parametrize("path", ["heart/predict", "heart/explain", "digits/predict"])
+def test_a_body_longer_than_any_call_in_json_is_413(client: TestClient, path: str) -> None:
+    """Told apart by its length, before anything reads it."""
+    headers = {"Content-Type": "application/json"}
+    longest = "{" + " " * (LONGEST - 2) + "}"
+    assert client.post(f"/v1/{path}", content=longest, headers=headers).status_code == 422
+    answer = client.post(f"/v1/{path}", content=longest + " ", headers=headers)
+    assert answer.status_code == 413
+    assert "65,536 bytes" in answer.json()["detail"]
 
 
 def test_a_parameter_of_the_content_type_is_accepted(client: TestClient) -> None:
