@@ -71,6 +71,11 @@ def test_messages_say_field_expected_and_got(client: TestClient) -> None:
     assert message == (
         f"inputs[0].shape: expected [-1, {FEATURES}] (-1: any size from 1), got [1, 12]"
     )
+    message = is_v2_error(client.post(INFER, json=request_of(PATIENT, shape=[1.0, FEATURES])), 400)
+    assert message.endswith(f"got [1.0, {FEATURES}]")
+    sized = request_of(PATIENT, data=None, parameters={"binary_data_size": 1e2})
+    message = is_v2_error(client.post(INFER, json=sized), 400)
+    assert message.endswith("binary_data_size: expected a whole number from 0, got 100.0")
     misspelt = request_of(PATIENT) | {"ouputs": []}
     assert "ouputs" in is_v2_error(client.post(INFER, json=misspelt), 400)
 
