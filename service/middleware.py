@@ -85,6 +85,11 @@ def _request_id(sent: str | None) -> str:
     # A caller's id goes into headers and logs: printable and short, or it is replaced.
     if sent and len(sent) <= LONGEST_REQUEST_ID and sent.isascii() and sent.isprintable():
         return sent
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """An id for a request that brought none."""
     return f"{ids.getrandbits(128):032x}"
 
 
