@@ -213,3 +213,16 @@ def test_a_wish_for_http_2_changes_no_answer(
             assert found.count(b"HTTP/1.1 200 OK") == found.count(b"HTTP/1.1") == 3
             assert found.count(wanted.content) == 2
             assert found.endswith(b'{"status":"live"}')
+
+
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready", "/v2"]
+)
+def test_head_is_answered_like_get_without_the_body(started: Service, path: str) -> None:
+    """Load balancers ask so; a connection stays usable after it."""
+    ask = f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    head, *rest = exchanged(started, ask, LAST).split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-length: 0" not in head
+    assert rest[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert rest[1:] == [b'{"status":"live"}']

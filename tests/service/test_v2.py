@@ -61,6 +61,9 @@ def test_errors_are_the_protocols_under_v2_and_problems_elsewhere(client: TestCl
     refused = client.delete(INFER)
     is_v2_error(refused, 405)
     assert refused.headers["allow"] == "POST"
+    refused = client.post("/v2/health/live")
+    is_v2_error(refused, 405)
+    assert refused.headers["allow"] == "GET, HEAD"
     for path in ("/v22", "/v2x/models", "/nothing"):
         assert client.get(path).headers["content-type"] == "application/problem+json"
 
