@@ -120,12 +120,13 @@ class BodyLimit:
         if scope["type"] != "http" or self._route_path(scope) in self.elsewhere:
             await self.app(scope, receive, send)
             return
-        announced = header(scope, b"content-length") or ""
-        if announced.isascii() and announced.isdigit():
+        headers = dict(scope["headers"])
+        announced = headers.get(b"content-length", b"")
+        if announced.isdigit():
             if int(announced) > self.limit:
                 await self._refuse(scope, receive, send)
                 return
-            if header(scope, b"transfer-encoding") is None:
+            if b"transfer-encoding" not in headers:
                 # The server cuts a body where its announced length ends.
                 await self.app(scope, receive, send)
                 return
