@@ -189,7 +189,7 @@ def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         409: "The folder of models does not allow it: read-only, no version to go back to, or no "
         "reference rows to explain with",
         413: "Larger than the service takes in",
-        415: "A content type that this route does not read",
+        415: "A content type, or a Content-Encoding, that this route does not read",
         422: "Fields or pictures that cannot be answered; `errors` lists every bad field",
         503: "The model is not ready, or too many calls wait",
     }

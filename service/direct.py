@@ -16,7 +16,8 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import ForetellError
+from service.errors import ForetellError, UnsupportedMediaType
+from service.middleware import header
 from service.problems import refusal
 
 T = TypeVar("T")
@@ -116,10 +117,13 @@ async def unless_gone(receive: Receive, answer: Coroutine[Any, Any, T]) -> T:
 
 
 async def body_of(request: Request) -> bytes:
-    """The whole body, read once. Raises ClientDisconnect.
+    """The whole body, read once. Raises UnsupportedMediaType if packed, or ClientDisconnect.
 
     Most bodies come in one piece, which Starlette passes through a generator and a list.
     """
+    coding = header(request.scope, b"content-encoding")
+    if coding and coding.lower() != "identity":
+        raise UnsupportedMediaType(coding[:80], ["identity"], "Content-Encoding")
     pieces = []
     more = True
     while more:

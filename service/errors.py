@@ -9,7 +9,7 @@ ForetellError
 │   ├── UnreadableForm          not multipart/form-data, or too much of it
 │   ├── UnreadableArchive       not a zip file, a damaged one, or one of too many files
 │   ├── ArchiveTooLarge         a zip file that would be too large unpacked
-│   ├── UnsupportedMediaType    a content type this route does not read
+│   ├── UnsupportedMediaType    a content type or coding this route does not read
 │   ├── PayloadTooLarge         more bytes than the service takes in
 │   ├── PayloadStalled          nothing came, or nothing was taken, for too long
 │   ├── NotAllowed              an operator's call without the operator's key
@@ -119,12 +119,14 @@ class ArchiveTooLarge(RequestError):
 
 
 class UnsupportedMediaType(RequestError):
-    """The body is of a content type that this route does not read."""
+    """The body is of a content type, or packed in a way, that this route does not read."""
 
-    def __init__(self, got: str | None, accepted: Sequence[str]) -> None:
+    def __init__(
+        self, got: str | None, accepted: Sequence[str], header: str = "Content-Type"
+    ) -> None:
         self.accepted = tuple(accepted)
-        came = f"{got!r}" if got else "no Content-Type header"
-        super().__init__(f"expected Content-Type {' or '.join(accepted)}, got {came}")
+        came = f"{got!r}" if got else f"no {header} header"
+        super().__init__(f"expected {header} {' or '.join(accepted)}, got {came}")
 
 
 class PayloadTooLarge(RequestError):

@@ -85,6 +85,11 @@ def _request_id(sent: str | None) -> str:
     # A caller's id goes into headers and logs: printable and short, or it is replaced.
     if sent and len(sent) <= LONGEST_REQUEST_ID and sent.isascii() and sent.isprintable():
         return sent
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """An id for a request that brought none."""
     return f"{ids.getrandbits(128):032x}"
 
 
@@ -115,12 +120,13 @@ class BodyLimit:
         if scope["type"] != "http" or self._route_path(scope) in self.elsewhere:
             await self.app(scope, receive, send)
             return
-        announced = header(scope, b"content-length") or ""
-        if announced.isascii() and announced.isdigit():
+        headers = dict(scope["headers"])
+        announced = headers.get(b"content-length", b"")
+        if announced.isdigit():
             if int(announced) > self.limit:
                 await self._refuse(scope, receive, send)
                 return
-            if header(scope, b"transfer-encoding") is None:
+            if b"transfer-encoding" not in headers:
                 # The server cuts a body where its announced length ends.
                 await self.app(scope, receive, send)
                 return

@@ -1,7 +1,8 @@
 """HTTP as uvicorn speaks it, with less work for each request.
 
 An answer's head and body leave in one packet, idle connections are closed by one timer each, and
-direct calls (see direct.py) begin without a task of their own.
+direct calls (see direct.py) begin without a task of their own. Wishes for another protocol are
+passed over, and what is no HTTP is refused as all else is.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ from functools import partial
 from types import coroutine
 from typing import Any
 
+import structlog
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import (
     HEADER_VALUE_RE,
     STATUS_LINE,
@@ -21,6 +24,10 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from service.direct import DirectCalls
+from service.middleware import REQUEST_ID, new_request_id
+from service.problems import MEDIA_TYPE, problem
+
+log = structlog.get_logger("foretell.http")
 
 BEGIN = b"HTTP/1.1 "
 LONGEST_JOINED = 2**16
@@ -126,6 +133,57 @@ class Protocol(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
 
+    def data_received(self, data: bytes) -> None:
+        """Take in what a client sent."""
+        self.idle_since = None
+        left: bytes | memoryview = data
+        try:
+            while left:
+                left = self._read(left)
+        except HttpParserError as error:
+            self.send_400_response(f"expected a request of HTTP/1.1, got something else ({error})")
+
+    def _read(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Read up to the end, or the end of a head that asks for another protocol; what is left."""
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            if not self._should_upgrade():
+                return b""  # CONNECT: what follows is not for this service
+            # httptools takes such a request to have no body. Read without that header, it has.
+            head = self._head_without_upgrade()
+            self.parser = HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self.parser.feed_data(head)
+            return memoryview(data)[upgrade.args[0] :]
+        return b""
+
+    def _should_upgrade(self) -> bool:
+        # uvicorn does not begin requests of which this is so. Here: until they are read again.
+        return self.parser.get_method() != b"CONNECT"
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += (b"%b: %b" % header for header in self.headers if header[0] != b"upgrade")
+        return b"\r\n".join([*lines, b"", b""])
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP: a problem, like every refusal, and the end of the connection."""
+        request_id = new_request_id()
+        log.info("not HTTP", reason=msg, request_id=request_id)
+        body = problem(400, msg, request_id).model_dump_json().encode()
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (REQUEST_ID, request_id.encode()),
+            (b"connection", b"close"),
+        ]
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.transport.write(STATUS_LINE[400] + lines + b"\r\n" + body)
+        self.transport.close()
+
     def on_headers_complete(self) -> None:
         """Begin a request; a direct call is known by its path alone, and takes less."""
         path, _, query = self.url.partition(b"?")
@@ -135,6 +193,7 @@ class Protocol(HttpToolsProtocol):
             or path not in calls.paths
             or self.parser.get_method() != b"POST"
             or b"#" in query
+            or self.parser.should_upgrade()
         ):
             super().on_headers_complete()
             return

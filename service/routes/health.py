@@ -26,12 +26,14 @@ class Readiness(BaseModel):
 router = APIRouter(tags=["health"])
 
 
+@router.head("/livez", include_in_schema=False)  # as load balancers ask
 @router.get("/livez")
 async def live() -> Live:
     """The process runs and answers. Never depends on models: a restart would not mend those."""
     return Live()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": Readiness}})
 async def ready(request: Request, response: Response) -> Readiness:
     """200 once every model is loaded and repeats its golden answers, in every worker; else 503."""

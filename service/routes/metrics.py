@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request, Response
 router = APIRouter(tags=["health"])
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get(
     "/metrics",
     response_class=Response,

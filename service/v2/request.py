@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from service.errors import Unsupported
 from service.problems import echo
-from service.v2.tensors import refuse
+from service.v2.tensors import echo_number, refuse
 
 REQUEST = frozenset({"id", "parameters", "inputs", "outputs", "model_name", "model_version"})
 INPUT = frozenset({"name", "shape", "datatype", "parameters", "data"})
@@ -84,7 +84,8 @@ def _input(value: object, field: str) -> InputTensor:
     parameters = _parameters(tensor, f"{field}.parameters")
     size = parameters.get("binary_data_size")
     if size is not None and (type(size) is not int or size < 0):
-        raise refuse(f"{field}.parameters.binary_data_size", "a whole number from 0", echo(size))
+        expected, got = "a whole number from 0", echo_number(size)
+        raise refuse(f"{field}.parameters.binary_data_size", expected, got)
     if (size is None) == (tensor.get("data") is None):
         got = "neither" if size is None else "both"
         raise refuse(field, "either data or parameters.binary_data_size", got)

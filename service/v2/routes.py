@@ -107,7 +107,8 @@ class OpenInference:
         else:
             return failure(404, f"there is nothing at {echo(path)}")
         scope["template"] = template  # by which it is counted
-        if scope["method"] != method:
+        allowed = ("GET", "HEAD") if method == "GET" else (method,)
+        if scope["method"] not in allowed:
             message = f"{echo(path)} does not answer {scope['method']}"
-            return failure(405, message, (b"allow", method.encode()))
+            return failure(405, message, (b"allow", ", ".join(allowed).encode()))
         return await handler(Call(scope, receive, name, version))

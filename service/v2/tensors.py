@@ -69,7 +69,13 @@ def shown(shape: Sequence[object]) -> str:
     """A shape as a message shows it."""
     if len(shape) > DIMENSIONS_SHOWN:
         return f"{len(shape)} dimensions"
-    return "[" + ", ".join(echo(size) for size in shape) + "]"
+    return "[" + ", ".join(echo_number(size) for size in shape) + "]"
+
+
+def echo_number(value: object) -> str:
+    """What came where a whole number was expected: 1.0 is none, and is shown as that."""
+    text = echo(value)
+    return f"{text}.0" if type(value) is float and text.removeprefix("-").isdigit() else text
 
 
 def from_bytes(data: memoryview, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -93,7 +99,7 @@ def from_json(
     allowed = {int, float, type(None)} if floating else {int}
     if others := set(map(type, values)) - allowed:
         first = next(value for value in values if type(value) in others)
-        raise refuse(field, "numbers or null" if floating else "whole numbers", echo(first))
+        raise refuse(field, "numbers or null" if floating else "whole numbers", echo_number(first))
     try:
         array = np.array(values, np.float64 if floating else dtype)
         with np.errstate(over="ignore"):

@@ -1,5 +1,6 @@
 """Predict calls are answered ahead of the framework, which only knows that they exist."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -57,6 +58,25 @@ def test_other_methods_are_the_frameworks_to_refuse(models_dir: Path) -> None:
         answer = client.get("/v1/heart/predict")
         assert answer.status_code == 405
         assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("action", ["predict", "explain"])
+@pytest.mark.parametrize("name", ["heart", "digits"])
+def test_packed_bodies_are_refused_by_the_name_of_the_header(
+    client: TestClient, name: str, action: str
+) -> None:
+    """Whether they are packed or only said to be; `identity` says that they are not."""
+    kind = "application/json" if name == "heart" else "image/png"
+    for coding, body in (("gzip", gzip.compress(b"{}")), ("BR", b"{}"), ("identity", b"{}")):
+        headers = {"content-type": kind, "content-encoding": coding}
+        answer = client.post(f"/v1/{name}/{action}", content=body, headers=headers)
+        if coding == "identity":
+            assert answer.status_code not in (200, 415)
+        else:
+            assert answer.status_code == 415
+            assert answer.json()["detail"] == (
+                f"expected Content-Encoding identity, got {coding!r}"
+            )
 
 
 def test_where_a_model_answers_is_measured_and_shown(models_dir: Path) -> None:

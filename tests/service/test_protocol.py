@@ -215,6 +215,18 @@ def request(age: object, *, version: str = "1.1", headers: str = "", target: str
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
+UPGRADE = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
+"""As `curl --http2` and Java's own client send it, whatever they ask for."""
+
+
+def chunked(whole: bytes) -> bytes:
+    """A request with its body in two chunks."""
+    head, _, body = whole.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
+    parts = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:7], body[7:], b""))
+    return b"\r\n".join([*lines, b"Transfer-Encoding: chunked", b"", parts])
+
+
 def of(answer: bytes) -> tuple[int, dict[str, str], Any]:
     """Status, headers and content of a whole answer."""
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -305,6 +317,92 @@ def test_a_client_that_asks_first_is_told_to_go_on(models_dir: Path) -> None:
         assert first == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.send(body)
         assert of((await connection.answers(2))[1])[0] == 200
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("target", [HEART, "/v1/he%61rt/predict"])
+@pytest.mark.parametrize("form", [bytes, chunked])
+@pytest.mark.parametrize("behind_head", [-60, 0, 5, 10**3])
+def test_a_wish_for_another_protocol_is_passed_over(
+    models_dir: Path, target: str, form: Callable[[bytes], bytes], behind_head: int
+) -> None:
+    """The body is read, in one packet with the head or in others, and the connection goes on."""
+
+    async def run() -> None:
+        connection = Connection(models_dir)
+        plain, wishing = request(60, target=target), request(60, target=target, headers=UPGRADE)
+        whole = form(wishing)
+        cut = whole.index(b"\r\n\r\n") + 4 + behind_head
+        for sent in (whole[:cut], whole[cut:], plain):
+            connection.send(sent)
+            await asyncio.sleep(0.01)
+        first, second = map(of, await connection.answers(2))
+        assert (first[0], first[2]) == (second[0], second[2])
+        assert first[0] == 200
+        assert not connection.wire.closed
+
+    asyncio.run(run())
+
+
+def test_requests_that_ask_for_other_protocols_may_follow_at_once(models_dir: Path) -> None:
+    """Thousands in one packet, too: with and without a body, each answered in its turn."""
+
+    async def run() -> None:
+        connection = Connection(models_dir)
+        asking = request(60, headers=UPGRADE)
+        none = f"GET /livez HTTP/1.1\r\n{UPGRADE}\r\n".encode()
+        last = request(60, headers=UPGRADE.replace("Upgrade,", "Upgrade, close,", 1))
+        wishes = [asking, none, chunked(asking), request(30)] * 300
+        connection.send(b"".join([*wishes, last]))
+        found = [of(each) for each in await connection.answers(len(wishes) + 1)]
+        assert {status for status, _, _ in found} == {200}
+        a, b, c, d = (content for _, _, content in found[:4])
+        assert a == c != d
+        assert b == {"status": "live"}
+        assert found[-1][1]["connection"] == "close"
+        assert connection.wire.closed
+
+    asyncio.run(run())
+
+
+def test_what_is_wrong_with_such_a_request_is_still_found(models_dir: Path) -> None:
+    """Read anew, its body is checked like any other."""
+
+    async def run() -> None:
+        connection = Connection(models_dir)
+        connection.send(chunked(request(60, headers=UPGRADE)).replace(b"7\r\n", b"z\r\n"))
+        status, headers, content = of((await connection.answers(1))[0])
+        assert (status, headers["connection"], content["status"]) == (400, "close", 400)
+        assert connection.wire.closed
+        connection.protocol.connection_lost(None)  # as the loop does; nothing waits any more
+        await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+        b"CONNECT x:443 HTTP/1.1\r\n\r\n",
+        b"POST /v1/heart/predict HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused_as_a_problem(models_dir: Path, sent: bytes) -> None:
+    """In the form of every error, with an id; then the connection ends."""
+
+    async def run() -> None:
+        connection = Connection(models_dir)
+        connection.send(sent)
+        status, headers, content = of(b"".join(await connection.answers(1)))
+        assert status == content["status"] == 400
+        assert headers["content-type"] == "application/problem+json"
+        assert headers["connection"] == "close"
+        assert headers["x-request-id"] == content["request_id"]
+        assert content["detail"].startswith("expected a request of HTTP/1.1, got")
+        assert connection.wire.closed
 
     asyncio.run(run())
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,3 +158,71 @@ def test_a_caller_who_leaves_in_mid_body_is_no_crash(models_dir: Path) -> None:
                 line.sendall(head.encode() + b"Content-Length: 100\r\n\r\nonly this")
         wait_until(lambda: len(service.of("caller went away")) == 2)
         assert not service.of("request crashed")
+
+
+@pytest.fixture(scope="module")
+def started(models_dir: Path) -> Iterator[Service]:
+    """One service for tests that change nothing of it."""
+    with serving(models_dir) as service:
+        yield service
+
+
+def exchanged(service: Service, *packets: bytes) -> bytes:
+    """All that comes back for some packets, until the service closes the connection."""
+    found = b""
+    address = ("127.0.0.1", int(service.url.rpartition(":")[2]))
+    with socket.create_connection(address, timeout=30) as line:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for packet in packets:
+            line.sendall(packet)
+            time.sleep(0.02)  # or the kernel may join them: then less is tested, and all is well
+        while piece := line.recv(2**16):
+            found += piece
+    return found
+
+
+TENSOR = {"name": "features", "shape": [1, 13], "datatype": "FP32", "data": [None] * 13}
+LAST = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body"),
+    [
+        ("/v1/heart/predict", "application/json", json.dumps(ROW)),
+        ("/v1/heart/predict/batch", "application/x-ndjson", json.dumps(ROW)),
+        ("/v2/models/heart/infer", "application/json", json.dumps({"inputs": [TENSOR]})),
+    ],
+)
+def test_a_wish_for_http_2_changes_no_answer(
+    started: Service, path: str, kind: str, body: str
+) -> None:
+    """`curl --http2` and Java's client send it with every call; HTTP/1.1 answers, body and all."""
+    wanted = httpx.post(f"{started.url}{path}", content=body, headers={"content-type": kind})
+    assert wanted.status_code == 200
+    wish = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n{wish}"
+    sized = f"{head}Content-Length: {len(body)}\r\n\r\n", body
+    chunked = f"{head}Transfer-Encoding: chunked\r\n\r\n", f"{len(body):x}\r\n{body}\r\n0\r\n\r\n"
+    for first, rest in ([part.encode() for part in parts] for parts in (sized, chunked)):
+        for packets in (
+            [first + rest + first + rest + LAST],
+            [first, rest + first, rest, LAST],
+            [first[:-9], first[-9:] + rest[:5], rest[5:] + first + rest, LAST],
+        ):
+            found = exchanged(started, *packets)
+            assert found.count(b"HTTP/1.1 200 OK") == found.count(b"HTTP/1.1") == 3
+            assert found.count(wanted.content) == 2
+            assert found.endswith(b'{"status":"live"}')
+
+
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready", "/v2"]
+)
+def test_head_is_answered_like_get_without_the_body(started: Service, path: str) -> None:
+    """Load balancers ask so; a connection stays usable after it."""
+    ask = f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    head, *rest = exchanged(started, ask, LAST).split(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-length: 0" not in head
+    assert rest[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert rest[1:] == [b'{"status":"live"}']

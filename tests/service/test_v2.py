@@ -61,6 +61,9 @@ def test_errors_are_the_protocols_under_v2_and_problems_elsewhere(client: TestCl
     refused = client.delete(INFER)
     is_v2_error(refused, 405)
     assert refused.headers["allow"] == "POST"
+    refused = client.post("/v2/health/live")
+    is_v2_error(refused, 405)
+    assert refused.headers["allow"] == "GET, HEAD"
     for path in ("/v22", "/v2x/models", "/nothing"):
         assert client.get(path).headers["content-type"] == "application/problem+json"
 
@@ -71,6 +74,11 @@ def test_messages_say_field_expected_and_got(client: TestClient) -> None:
     assert message == (
         f"inputs[0].shape: expected [-1, {FEATURES}] (-1: any size from 1), got [1, 12]"
     )
+    message = is_v2_error(client.post(INFER, json=request_of(PATIENT, shape=[1.0, FEATURES])), 400)
+    assert message.endswith(f"got [1.0, {FEATURES}]")
+    sized = request_of(PATIENT, data=None, parameters={"binary_data_size": 1e2})
+    message = is_v2_error(client.post(INFER, json=sized), 400)
+    assert message.endswith("binary_data_size: expected a whole number from 0, got 100.0")
     misspelt = request_of(PATIENT) | {"ouputs": []}
     assert "ouputs" in is_v2_error(client.post(INFER, json=misspelt), 400)
 
