@@ -30,6 +30,8 @@ from service.problems import MEDIA_TYPE, problem
 log = structlog.get_logger("foretell.http")
 
 BEGIN = b"HTTP/1.1 "
+LONGEST_HEAD = 2**16
+"""Bytes of a request line and its headers; the parser itself would keep any number of them."""
 LONGEST_JOINED = 2**16
 """Bytes of a body that are copied to go with the head; more take several packets anyway."""
 
@@ -117,6 +119,10 @@ class DirectCycle(RequestResponseCycle):
 class Protocol(HttpToolsProtocol):
     """uvicorn's own on such a transport."""
 
+    head: int | None = None
+    """Bytes of a head that has not ended, without those of the packet that it began in."""
+    packet = 0
+    """Bytes of what is read now."""
     idle_since: float | None = None
     """By the loop's clock; None while a request comes in or is answered."""
 
@@ -136,12 +142,18 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take in what a client sent."""
         self.idle_since = None
+        self.packet = len(data)
         left: bytes | memoryview = data
         try:
             while left:
                 left = self._read(left)
         except HttpParserError as error:
-            self.send_400_response(f"expected a request of HTTP/1.1, got something else ({error})")
+            self._refuse(400, f"expected a request of HTTP/1.1, got something else ({error})")
+        if self.head is not None:
+            self.head += self.packet
+            if self.head > LONGEST_HEAD:
+                expected = f"a request line and headers of at most {LONGEST_HEAD:,} bytes"
+                self._refuse(431, f"expected {expected}, got more")
 
     def _read(self, data: bytes | memoryview) -> bytes | memoryview:
         """Read up to the end, or the end of a head that asks for another protocol; what is left."""
@@ -168,11 +180,13 @@ class Protocol(HttpToolsProtocol):
         lines += (b"%b: %b" % header for header in self.headers if header[0] != b"upgrade")
         return b"\r\n".join([*lines, b"", b""])
 
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP: a problem, like every refusal, and the end of the connection."""
+    def _refuse(self, status: int, detail: str) -> None:
+        """Answer what cannot be read with a problem, as all else, and end the connection."""
+        if self.transport.is_closing():
+            return
         request_id = new_request_id()
-        log.info("not HTTP", reason=msg, request_id=request_id)
-        body = problem(400, msg, request_id).model_dump_json().encode()
+        log.info("not HTTP", reason=detail, request_id=request_id)
+        body = problem(status, detail, request_id).model_dump_json().encode()
         headers = [
             *self.server_state.default_headers,
             (b"content-type", MEDIA_TYPE.encode()),
@@ -181,11 +195,17 @@ class Protocol(HttpToolsProtocol):
             (b"connection", b"close"),
         ]
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        self.transport.write(STATUS_LINE[400] + lines + b"\r\n" + body)
+        self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + body)
         self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """The first line of a request begins."""
+        super().on_message_begin()
+        self.head = -self.packet
 
     def on_headers_complete(self) -> None:
         """Begin a request; a direct call is known by its path alone, and takes less."""
+        self.head = None
         path, _, query = self.url.partition(b"?")
         calls = self.calls
         if (

@@ -15,7 +15,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from service.app import create_app
-from service.protocol import LONGEST_JOINED, JoiningTransport, Protocol, begin
+from service.protocol import LONGEST_HEAD, LONGEST_JOINED, JoiningTransport, Protocol, begin
 from service.settings import Settings
 
 HEART = "/v1/heart/predict"
@@ -403,6 +403,43 @@ def test_what_is_no_http_is_refused_as_a_problem(models_dir: Path, sent: bytes) 
         assert headers["x-request-id"] == content["request_id"]
         assert content["detail"].startswith("expected a request of HTTP/1.1, got")
         assert connection.wire.closed
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("start", ["GET /livez HTTP/1.1\r\nX-Long: ", "GET /"])
+def test_a_head_without_end_is_refused(models_dir: Path, start: str) -> None:
+    """The parser would keep all of it, and copy it with every packet."""
+
+    async def run() -> None:
+        connection = Connection(models_dir)
+        connection.send(start.encode())
+        connection.send(b"x" * LONGEST_HEAD)
+        assert not connection.wire.packets
+        connection.send(b"x")
+        connection.send(b"x")  # what was under way already
+        status, headers, content = of(b"".join(await connection.answers(1)))
+        assert status == content["status"] == 431
+        assert headers["connection"] == "close"
+        assert "65,536 bytes" in content["detail"]
+        assert connection.wire.closed
+
+    asyncio.run(run())
+
+
+def test_bodies_do_not_count_as_heads(models_dir: Path) -> None:
+    """Neither a long one nor one that the next request's head follows in its packet."""
+    long = b" " * 2 * LONGEST_HEAD
+    head = b"POST /v1/heart/predict HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(long)
+
+    async def run() -> None:
+        connection = Connection(models_dir)
+        connection.send(head[:9])
+        connection.send(head[9:] + long[:9])
+        connection.send(long[9:] + request(40)[:30])
+        connection.send(request(40)[30:])
+        refused, answered = map(of, await connection.answers(2))
+        assert (refused[0], answered[0]) == (415, 200)
 
     asyncio.run(run())
 
