@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import shutil
 import weakref
 from collections.abc import Callable
@@ -244,6 +245,19 @@ def test_a_version_whose_files_change_is_loaded_anew(opened: Open, tmp_path: Pat
     (found,) = repository.line("heart").states()
     assert found.state == "ready"
     assert "its files have changed, and are refused" in str(found.reason)
+
+
+def test_a_link_to_nothing_hides_no_change_of_the_other_files(opened: Open, tmp_path: Path) -> None:
+    """Each entry of a version's folder is looked at by itself."""
+    folder = publish(tmp_path, "1")
+    (folder / "notes").symlink_to(tmp_path / "nowhere")
+    repository = opened()
+    before = repository.get("heart")
+    repository.refresh()
+    assert repository.get("heart") is before
+    os.utime(folder / "model.onnx")
+    repository.refresh()
+    assert repository.get("heart") is not before
 
 
 def test_files_that_change_while_they_are_loaded_are_loaded_again(
