@@ -18,7 +18,7 @@ from service.artifact import versions
 from service.errors import ArtifactError, ControlError, ModelNotReady, NotAllowed, UnknownModel
 from service.repository import Repository
 from service.versions.labels import STABLE, Label, Labels, read_labels, write_labels
-from service.versions.line import UNLOADED
+from service.versions.unloaded import UNLOADED
 
 PREVIOUS = "previous"
 Prove = Callable[[str, str], object]
