@@ -142,7 +142,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         app.include_router(router, responses=_documented(404, 406, 408, 413, 415, 422, 503))
     for router in explain:
         app.include_router(router, responses=_documented(400, 404, 409, 413, 415, 422, 503))
-    app.include_router(models.router, responses=_documented(404, 503))
+    app.include_router(models.router, responses=_documented(404, 422, 503))
     if settings.admin_key:
         app.include_router(control.router, responses=_documented(403, 404, 409, 503))
     app.include_router(declared_router())

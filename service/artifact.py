@@ -7,12 +7,16 @@ signature.txt   the graph as text, so that a change of preprocessing is a readab
 background.npz  of a task of rows: the rows that explanations compare with (`rows`, `weights`)
 """
 
+import errno
 import hashlib
+import os
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import numpy as np
@@ -227,35 +231,75 @@ class Artifact:
             raise ArtifactError(f"the card gives no sha256 for {', '.join(sorted(missing))}")
 
 
+def content(file: Path) -> bytes:
+    """What a regular file holds. Raises OSError, also for anything else.
+
+    A pipe would keep its reader waiting until somebody writes, and a device might never end.
+    """
+    if not S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return file.read_bytes()
+
+
 def sha256(file: Path) -> str:
     """Hex digest of a file's content. Raises ArtifactError if it cannot be read."""
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
+        return hashlib.sha256(content(file)).hexdigest()
     except OSError as error:
         raise ArtifactError(f"{file.name} cannot be read: {error.strerror}") from error
 
 
 def versions(models_dir: Path, name: str) -> list[str]:
-    """Versions of a model on disk, oldest first; versions are whole numbers from 1."""
-    folder = models_dir / name
-    if not folder.is_dir():
-        return []
-    found = (entry.name for entry in folder.iterdir() if entry.is_dir())
+    """Versions of a model on disk, oldest first; versions are whole numbers from 1.
+
+    Raises ArtifactError if its folder cannot be looked into.
+    """
+    found = _folders(models_dir / name)
     return sorted((v for v in found if v.isascii() and v.isdigit() and v[0] != "0"), key=int)
 
 
-def names(models_dir: Path) -> list[str]:
-    """Models on disk that have at least one version, in alphabetical order."""
-    if not models_dir.is_dir():
+def names(models_dir: Path, expected: Container[str] = ()) -> list[str]:
+    """Models on disk that have at least one version, in alphabetical order.
+
+    A folder that cannot be looked into is one of them if a model of its name is `expected`: others,
+    like the lost+found of a volume, are nobody's. Raises ArtifactError if models_dir is such a one.
+    """
+    return sorted(name for name in _folders(models_dir) if _is_model(models_dir, name, expected))
+
+
+def _is_model(models_dir: Path, name: str, expected: Container[str]) -> bool:
+    try:
+        return bool(versions(models_dir, name))
+    except ArtifactError:
+        return name in expected
+
+
+def _folders(parent: Path) -> list[str]:
+    """Names of the folders in a folder; none if there is none."""
+    try:
+        with os.scandir(parent) as entries:
+            return [entry.name for entry in entries if _is_folder(entry)]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(
-        e.name for e in models_dir.iterdir() if e.is_dir() and versions(models_dir, e.name)
-    )
+    except OSError as error:
+        raise unreadable(parent, error) from error
 
 
-def some_names(models_dir: Path) -> list[str]:
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to what cannot be looked at
+        return False
+
+
+def unreadable(folder: Path, error: OSError) -> ArtifactError:
+    """Why nothing can be known of what is in a folder."""
+    return ArtifactError(f"{folder} cannot be looked into: {error.strerror}")
+
+
+def some_names(models_dir: Path, expected: Container[str] = ()) -> list[str]:
     """As `names`. Raises ArtifactError if there is none: a report on no model would look well."""
-    if not (found := names(models_dir)):
+    if not (found := names(models_dir, expected)):
         raise ArtifactError(f"there are no models in {models_dir}; `foretell train` makes them")
     return found
 
@@ -273,7 +317,7 @@ def read_artifact(models_dir: Path, name: str, version: str | None = None) -> Ar
         raise UnknownModel(where, [f"{name}/{v}" for v in known] or names(models_dir))
     folder = models_dir / name / wanted
     try:
-        card = Card.model_validate_json((folder / CARD).read_bytes())
+        card = Card.model_validate_json(content(folder / CARD))
     except OSError as error:
         raise ArtifactError(f"{CARD} cannot be read: {error.strerror}") from error
     except ValidationError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from service.repository import Repository
+    from service.versions.labels import Labels
 
 
 def add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,19 +53,21 @@ def add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def run_list(arguments: argparse.Namespace) -> int:
     """A line a version: name, number, recipe, metrics, labels; broken ones on standard error."""
-    from service.artifact import read_artifact, some_names
+    from service.artifact import read_artifact
     from service.errors import ArtifactError
-    from service.versions.labels import Labels, read_labels
+    from service.versions.unloaded import is_unloaded
 
     models_dir = _models_dir(arguments)
     failures = 0
-    for name in [arguments.name] if arguments.name else some_names(models_dir):
-        known = _known(models_dir, name)
-        labels = Labels()
+    for name in _names(arguments, models_dir):
         try:
-            labels = read_labels(models_dir / name)
+            known, out_of_use = _known(models_dir, name), is_unloaded(models_dir / name)
         except ArtifactError as error:
             failures += _explain(name, error)
+            continue
+        labels, problem = _labels(models_dir / name, known)
+        if problem:
+            failures += _explain(name, problem)
         for version in known:
             try:
                 card = read_artifact(models_dir, name, version).card
@@ -73,6 +76,7 @@ def run_list(arguments: argparse.Namespace) -> int:
                 continue
             metrics = "  ".join(f"{metric} {value:.4f}" for metric, value in card.metrics.items())
             marks = "".join(f"  [{label}]" for label in labels.of(card.version))
+            marks += "  (unloaded)" if out_of_use else ""
             print(f"{name:<16} {card.version:>3}  {card.training.recipe:<10} {metrics}{marks}")
     return 1 if failures else 0
 
@@ -105,17 +109,25 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    """Files, contract, graph and golden answers, on the CPU; exit status 1 if one is refused."""
-    from service.artifact import some_names
-    from service.errors import ForetellError
+    """Files, contract, graph and golden answers, on the CPU; exit status 1 if one is refused.
+
+    Of a whole model also its labels: whether the service could follow them.
+    """
+    from service.errors import ArtifactError, ForetellError
 
     repository = _repository(arguments)
     models_dir = repository.models_dir
     failures = 0
-    for name in [arguments.name] if arguments.name else some_names(models_dir):
-        wanted = _known(models_dir, name)
+    for name in _names(arguments, models_dir):
+        try:
+            wanted = _known(models_dir, name)
+        except ArtifactError as error:
+            failures += _explain(name, error)
+            continue
         if arguments.version:
             wanted = [_number(models_dir, name, arguments.version)]
+        elif problem := _labels(models_dir / name, wanted)[1]:
+            failures += _explain(name, problem)
         for version in wanted:
             try:
                 served = repository.load(name, version)
@@ -191,12 +203,35 @@ def _repository(arguments: argparse.Namespace) -> "Repository":
     return Repository(_models_dir(arguments), TASKS, "cpu")
 
 
+def _names(arguments: argparse.Namespace, models_dir: Path) -> list[str]:
+    """The model that is asked for, or all: those of tasks also if they cannot be looked into."""
+    from service.artifact import some_names
+    from service.tasks import TASKS
+
+    return [arguments.name] if arguments.name else some_names(models_dir, TASKS)
+
+
+def _labels(folder: Path, known: list[str]) -> "tuple[Labels, str | None]":
+    """The labels of a model of these versions, and why the service could not follow them."""
+    from service.errors import ArtifactError
+    from service.versions.labels import Labels, read_labels
+
+    try:
+        labels = read_labels(folder)
+    except ArtifactError as error:
+        return Labels(), str(error)
+    return labels, labels.astray(known)
+
+
 def _known(models_dir: Path, name: str) -> list[str]:
-    """The versions of a model, oldest first. Raises UnknownModel, also for a path."""
+    """The versions of a model, oldest first.
+
+    Raises UnknownModel, also for a path, or ArtifactError if its folder cannot be looked into.
+    """
     from service.artifact import names, versions
     from service.errors import UnknownModel
 
-    if name not in (every := names(models_dir)):
+    if name not in (every := names(models_dir, [name])):
         raise UnknownModel(name, every)
     return versions(models_dir, name)
 
@@ -214,6 +249,6 @@ def _number(models_dir: Path, name: str, wanted: str) -> str:
     return number
 
 
-def _explain(what: str, error: Exception) -> int:
+def _explain(what: str, error: Exception | str) -> int:
     print(f"foretell: {what}: {error}", file=sys.stderr)
     return 1

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -56,13 +57,16 @@ class Repository:
     _answering: dict[str, Served] = field(default_factory=dict)
     """What a call gets that names no version, of models without canaries: one look into this is all
     that most calls need."""
-    _empty: bool = False
-    """Whether the folder was empty when it was last looked at, all at once."""
+    _away: str | None = None
+    """Why the folder is thought to have gone away, since it was last looked at."""
     _refreshing: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         """Know the names at once, so that a model is not unknown while it is being loaded."""
-        for name in sorted({*self.tasks, *names(self.models_dir)}):
+        found: list[str] = []
+        with suppress(ArtifactError):  # the first refresh says why
+            found = names(self.models_dir)
+        for name in sorted({*self.tasks, *found}):
             self._lines[name] = self._line(name, required=True)
 
     @property
@@ -76,14 +80,16 @@ class Repository:
         Requests go on meanwhile. What fails is logged, and kept for `not_ready` and `line`.
         """
         with self._refreshing:
-            found = names(self.models_dir)
+            try:
+                found = names(self.models_dir, self._lines)
+            except ArtifactError as error:
+                self._gone_away(str(error))
+                return
             if not found and any(line.answering for line in self._lines.values()):
                 # A volume that went away looks like this; models removed on purpose do not.
-                if not self._empty:
-                    log.error("no models on disk", models_dir=str(self.models_dir))
-                self._empty = True
+                self._gone_away(f"there are no models in {self.models_dir} any more")
                 return
-            self._empty = False
+            self._away = None
             for name in [only] if only else sorted({*self._lines, *found}):
                 # A model that comes later can be no reason to take the service out of use.
                 line = self._lines.get(name) or self._line(name, required=False)
@@ -95,6 +101,14 @@ class Repository:
                     self._answering.pop(name, None)
             kept = {*self.tasks, *found}
             self._lines = {name: line for name, line in self._lines.items() if name in kept}
+
+    def _gone_away(self, reason: str) -> None:
+        # What answers goes on answering.
+        if self._away != reason:
+            log.error("no models on disk", models_dir=str(self.models_dir), reason=reason)
+        self._away = reason
+        for line in self._lines.values():
+            line.problem = reason
 
     def line(self, name: str) -> Line:
         """All versions of a model. Raises UnknownModel."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from service.artifact import Card
 from service.repository import Repository
+from service.routes.choice import LabelChoice, chosen_model
 from service.versions.line import Line, State
 from service.versions.shadow import COMPARED, Comparison
 
@@ -111,14 +112,16 @@ async def show_model(
             "disk only. By default that of the version that answers; all else is always of that."
         ),
     ] = None,
+    label: LabelChoice = None,
 ) -> ModelDetail:
     """One model and its card: data, training, metrics, contract, intended use."""
     repository: Repository = request.app.state.repository
     line = repository.line(name)
     detail = detail_of(line)
-    if version is None:
+    choice = chosen_model(request)  # of the version or the label, which are declared above
+    if choice is None or choice.version is None:
         return detail
-    card = await asyncio.to_thread(line.card, version)
+    card = await asyncio.to_thread(line.card, choice.version)
     return detail.model_copy(update={"card": card})
 
 

@@ -18,7 +18,7 @@ from service.artifact import versions
 from service.errors import ArtifactError, ControlError, ModelNotReady, NotAllowed, UnknownModel
 from service.repository import Repository
 from service.versions.labels import STABLE, Label, Labels, read_labels, write_labels
-from service.versions.line import UNLOADED
+from service.versions.unloaded import UNLOADED
 
 PREVIOUS = "previous"
 Prove = Callable[[str, str], object]
@@ -100,8 +100,12 @@ def point_back(folder: Path, answering: str, prove: Prove) -> str:
     That is the one that the label `previous` points at, which is then used up, or else the newest
     of the older ones that proves itself. Raises ControlError.
     """
-    name, labels = folder.name, dict(read_labels(folder).root)
-    older = [v for v in versions(folder.parent, name) if int(v) < int(answering)]
+    name = folder.name
+    try:
+        labels = dict(read_labels(folder).root)
+        older = [v for v in versions(folder.parent, name) if int(v) < int(answering)]
+    except ArtifactError as error:
+        raise ControlError(str(error)) from error
     previous = labels.pop(PREVIOUS, None)
     before = [previous.version] if previous and previous.version != answering else []
     for version in [*before, *reversed(older)]:

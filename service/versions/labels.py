@@ -10,6 +10,7 @@ The file is all there is of such state: whoever shares the folder, every process
 follows the same one.
 """
 
+from collections.abc import Container
 from functools import cached_property
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -28,6 +29,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from service.artifact import content
 from service.errors import ArtifactError, ControlError
 
 LABELS = "labels.json"
@@ -100,6 +102,12 @@ class Labels(RootModel[dict[LabelName, Label]]):
         """The version that answers calls that name none, if the file says so."""
         return self.versions.get(STABLE)
 
+    def astray(self, found: Container[str]) -> str | None:
+        """What is wrong with `stable`, if these are the versions there are; None if nothing is."""
+        if self.stable is None or self.stable in found:
+            return None
+        return f"the label {STABLE} points at version {self.stable}, which is not there"
+
     def of(self, version: str) -> list[str]:
         """The labels that point at a version, in alphabetical order."""
         return sorted(label for label, target in self.versions.items() if target == version)
@@ -108,7 +116,7 @@ class Labels(RootModel[dict[LabelName, Label]]):
 def read_labels(folder: Path) -> Labels:
     """The labels of the model in this folder; none without a file. Raises ArtifactError."""
     try:
-        return Labels.model_validate_json((folder / LABELS).read_bytes())
+        return Labels.model_validate_json(content(folder / LABELS))
     except FileNotFoundError:
         return Labels()
     except OSError as error:

@@ -20,11 +20,9 @@ from service.versions.labels import Labels, read_labels
 from service.versions.policy import Rule
 from service.versions.traffic import SHARED, Traffic, shared_out
 from service.versions.trials import Trials
+from service.versions.unloaded import is_unloaded
 
 log = structlog.get_logger("foretell")
-
-UNLOADED = "unloaded"
-"""A file of this name beside the versions: the model is to answer nobody."""
 
 State = Literal["ready", "loading", "refused", "idle", "draining"]
 
@@ -64,8 +62,11 @@ class Line:
     unloaded: bool = False
     """Whether an operator took it out of use."""
     problem: str | None = None
-    """What is wrong with the model as a whole: its labels, or that no version can answer."""
+    """What is wrong with the model as a whole: its folder or its labels cannot be read, or no
+    version can answer."""
     _found: list[str] = field(default_factory=list)
+    _misread: str | None = None
+    """Why labels.json, as it is now, cannot be read."""
     _leaving: list["weakref.ref[Served]"] = field(default_factory=list)
 
     def refresh(self) -> None:
@@ -73,9 +74,14 @@ class Line:
 
         Nothing that answers is let go of before something else can take its place.
         """
-        self._found = versions(self.folder.parent, self.name)
-        problem = self._follow_labels()
-        self.unloaded = (self.folder / UNLOADED).exists()
+        try:
+            self._found = versions(self.folder.parent, self.name)
+            self.unloaded = is_unloaded(self.folder)
+        except ArtifactError as error:
+            self._out_of_sight(str(error))
+            return
+        self._follow_labels()
+        problem = self._misread
         if self.unloaded:
             self._swap({}, None, "it was unloaded, and stays so until it is loaded again")
             return
@@ -95,7 +101,7 @@ class Line:
         stable = self.labels.stable
         answering = newest if stable is None else chosen.get(stable)
         if answering is None:
-            problem = self._why_none(candidates)
+            problem = problem or self._why_none(candidates)
             if answering := self.answering if self._found else None:
                 chosen.setdefault(answering.card.version, answering)
         self._swap(chosen, answering, problem)
@@ -178,17 +184,24 @@ class Line:
             state = "draining"
         return VersionState(version, state, reason, tuple(self.labels.of(version)))
 
-    def _follow_labels(self) -> str | None:
+    def _out_of_sight(self, reason: str) -> None:
+        # What the folder asks for cannot be known, so all stays as it is.
+        if self.problem != reason:
+            log.error("folder refused", model=self.name, reason=reason)
+        self.problem = reason
+
+    def _follow_labels(self) -> None:
         try:
             labels = read_labels(self.folder)
         except ArtifactError as error:
-            if self.problem != str(error):
+            if self._misread != str(error):
                 log.error("labels refused", model=self.name, reason=str(error))
-            return str(error)
+            self._misread = str(error)
+            return
+        self._misread = None
         if labels != self.labels:
             log.info("labels changed", model=self.name, labels=labels.model_dump())
             self.labels = labels
-        return None
 
     def _proved(self, version: str) -> Served | None:
         return self.trials.proved(version, self.loaded.get(version))
@@ -199,8 +212,8 @@ class Line:
             return f"there is no model {self.name!r} in {self.folder.parent}"
         if stable is None and not candidates:
             return f"none of the versions {self.rule} is there, but {', '.join(self._found)}"
-        if stable is not None and stable not in self._found:
-            return f"the label stable points at version {stable}, which is not there"
+        if astray := self.labels.astray(self._found):
+            return astray
         culprit = stable or candidates[0]
         return self.trials.reason(culprit) or f"version {culprit} is being loaded"
 

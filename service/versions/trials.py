@@ -91,7 +91,14 @@ def fingerprint(folder: Path) -> Fingerprint:
     """What tells whether the files of a folder are still the same, without reading them."""
     try:
         with os.scandir(folder) as entries:
-            stats = sorted((entry.name, entry.stat()) for entry in entries)
+            return tuple(sorted(map(_facts, entries)))
     except OSError as error:
         return ((error.errno or 0,),)
-    return tuple((n, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for n, s in stats)
+
+
+def _facts(entry: "os.DirEntry[str]") -> tuple[str | int, ...]:
+    try:
+        stat = entry.stat()
+    except OSError as error:  # a link to nothing: the other files can change all the same
+        return entry.name, error.errno or 0
+    return entry.name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ from service.app import create_app
 from service.settings import Settings
 from service.tasks import TASKS
 from tests.artifacts import write_artifact
+from tests.powers import without_powers
 from tests.waiting import wait_until
 
 
@@ -27,3 +28,18 @@ def client(models_dir: Path) -> Iterator[TestClient]:
     with TestClient(create_app(settings), raise_server_exceptions=False) as started:
         wait_until(lambda: started.get("/readyz").status_code == 200)
         yield started
+
+
+@pytest.fixture
+def close() -> Iterator[Callable[[Path], None]]:
+    """Closes folders, so that nobody can look into them until the test has ended."""
+    closed: list[Path] = []
+
+    def close_it(folder: Path) -> None:
+        closed.append(folder)
+        folder.chmod(0)
+
+    with without_powers():
+        yield close_it
+    for folder in closed:
+        folder.chmod(0o755)

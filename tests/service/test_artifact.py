@@ -1,6 +1,7 @@
 """An artifact proves itself before it is served."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,24 @@ def test_what_does_not_exist_is_unknown(tmp_path: Path) -> None:
         read_artifact(tmp_path, "heart", "7")
 
 
+def test_a_folder_that_cannot_be_looked_into_is_no_model_unless_one_is_expected(
+    tmp_path: Path, close: Callable[[Path], None]
+) -> None:
+    """Whether by its mode or through a link; the folder of models itself has to be readable."""
+    write_artifact(tmp_path, HEART)
+    for other in ("credit", "lost+found"):
+        (tmp_path / other).mkdir()
+        close(tmp_path / other)
+    (tmp_path / "link").symlink_to(tmp_path / "lost+found" / "models")
+    assert names(tmp_path) == ["heart"]
+    assert names(tmp_path, ["credit", "digits"]) == ["credit", "heart"]
+    with pytest.raises(ArtifactError, match="credit cannot be looked into: Permission denied"):
+        versions(tmp_path, "credit")
+    close(tmp_path)
+    with pytest.raises(ArtifactError, match=f"^{tmp_path} cannot be looked into"):
+        names(tmp_path)
+
+
 def damaged_model(folder: Path) -> None:
     (folder / MODEL).write_bytes((folder / MODEL).read_bytes()[:-1] + b"x")
 
@@ -68,6 +87,16 @@ def card_with_a_misspelt_field(folder: Path) -> None:
 
 def no_card(folder: Path) -> None:
     (folder / CARD).unlink()
+
+
+def card_that_is_a_pipe(folder: Path) -> None:
+    (folder / CARD).unlink()
+    os.mkfifo(folder / CARD)
+
+
+def model_that_is_a_pipe(folder: Path) -> None:
+    (folder / MODEL).unlink()
+    os.mkfifo(folder / MODEL)
 
 
 def not_a_graph(folder: Path) -> None:
@@ -121,6 +150,8 @@ FAULTS: list[tuple[Callable[[Path], None], str]] = [
     (card_of_another_folder, "the card is that of heart/3"),
     (card_with_a_misspelt_field, "treshold"),
     (no_card, "card.json cannot be read"),
+    (card_that_is_a_pipe, "card.json cannot be read: it is no regular file"),
+    (model_that_is_a_pipe, "model.onnx cannot be read: it is no regular file"),
     (not_a_graph, "ONNX Runtime cannot load model.onnx"),
     (graph_of_another_task, "tensors differ"),
     (graph_that_answers_otherwise, "golden answers differ on CPUExecutionProvider"),

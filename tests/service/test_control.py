@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -176,6 +176,32 @@ def test_a_folder_that_cannot_be_written_is_409(
         assert answer.status_code == 409
         assert "cannot be written: Read-only file system" in answer.json()["detail"]
     assert version(client) == "3"
+
+
+def test_labels_that_cannot_be_read_allow_no_rollback(client: TestClient, models: Path) -> None:
+    """409, and they stay as they are: whoever wrote them meant something."""
+    (models / "heart" / LABELS).write_text("{")
+    answer = client.post("/v1/models/heart/rollback", headers=OPERATOR)
+    assert answer.status_code == 409
+    assert "labels.json" in answer.json()["detail"]
+    assert (models / "heart" / LABELS).read_text() == "{"
+    assert version(client) == "3"
+
+
+def test_a_closed_folder_is_the_reason_why_a_model_is_not_ready(
+    models: Path, close: Callable[[Path], None]
+) -> None:
+    """Of that model alone, where readiness and models are asked for; others are loaded."""
+    close(models / "heart")
+    reason = f"{models / 'heart'} cannot be looked into: Permission denied"
+    settings = Settings(models_dir=models, device="cpu", poll_seconds=0, admin_key=KEY)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        client.app.state.repository.refresh()  # type: ignore[attr-defined]
+        assert client.get("/readyz").json()["reasons"] == {"heart": reason}
+        assert client.get("/v1/models/heart").json()["reason"] == reason
+        assert client.post("/v1/models/credit/load", headers=OPERATOR).status_code == 200
+        refused = client.post("/v1/models/heart/load", headers=OPERATOR)
+        assert (refused.status_code, "/heart" in refused.json()["detail"]) == (409, True)
 
 
 def test_a_short_key_is_refused_at_the_start_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

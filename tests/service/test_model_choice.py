@@ -183,6 +183,11 @@ def test_every_version_shows_its_card(versions: TestClient) -> None:
         "no model 'heart/7'; there are: heart/1, heart/2",
     )
     assert versions.get("/v1/models/heart?version=../heart/1").status_code == 404
+    labelled = versions.get("/v1/models/heart?label=canary").json()
+    assert (labelled["version"], labelled["card"]["version"]) == ("2", "1")
+    assert versions.get("/v1/models/heart?label=beta").status_code == 404
+    both = versions.get("/v1/models/heart?version=1&label=canary")
+    assert (both.status_code, both.json()["errors"][0]["field"]) == (422, "label")
 
 
 def test_the_list_names_titles_and_tasks(versions: TestClient) -> None:

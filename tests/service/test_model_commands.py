@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from service.artifact import SIGNATURE
 from service.cli import main
 from service.repository import Repository
 from service.versions.labels import LABELS
+from service.versions.unloaded import UNLOADED
 from tests.artifacts import write_card
 from tests.service.test_versions import HEART, label, publish
 
@@ -73,6 +75,64 @@ def test_verifying_names_what_would_be_refused(
     ]
     assert "foretell: heart/3: model.onnx is not the file its card describes" in output.err
     assert run(models, "verify", "heart", "2") == 0
+
+
+@pytest.mark.parametrize("action", ["list", "verify"])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"stable": "5"}', "the label stable points at version 5, which is not there"),
+        ("{", "labels.json does not map labels to versions: labels.json: Invalid JSON"),
+    ],
+)
+def test_labels_that_a_service_could_not_follow_are_named(
+    models: Path, action: str, text: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the service's reason and exit status 1, beside what there is to say of versions."""
+    shutil.rmtree(models / "heart" / "3")
+    (models / "heart" / LABELS).write_text(text)
+    assert run(models, action) == 1
+    output = capsys.readouterr()
+    assert len(output.out.splitlines()) == 3
+    assert output.err.startswith(f"foretell: heart: {reason}")
+    repository = Repository(models, {"heart": HEART}, "cpu")
+    repository.refresh()
+    assert repository.not_ready()["heart"].startswith(reason)
+
+
+def test_versions_of_an_unloaded_model_say_so(
+    models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside their labels."""
+    label(models, stable="2")
+    (models / "heart" / UNLOADED).touch()
+    assert run(models, "list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert all(line.endswith("  (unloaded)") for line in lines)
+    assert "[stable]  (unloaded)" in lines[1]
+
+
+@pytest.mark.parametrize("action", ["list", "verify"])
+def test_a_closed_folder_is_one_line_where_it_is_a_models(
+    models: Path, action: str, close: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A task's, or the one asked for; the rest is told as ever. So is one that is all of them."""
+    shutil.rmtree(models / "heart" / "3")
+    for name in ("credit", "lost+found"):
+        (models / name).mkdir()
+        close(models / name)
+    closed = f"foretell: {{0}}: {models}/{{0}} cannot be looked into: Permission denied\n"
+    assert run(models, action) == 1
+    output = capsys.readouterr()
+    assert output.err == closed.format("credit")
+    assert len(output.out.splitlines()) == 3
+    assert run(models, action, "lost+found") == 1
+    assert capsys.readouterr().err == closed.format("lost+found")
+    close(models)
+    assert run(models, action) == 1
+    closed = f"foretell: {models} cannot be looked into: Permission denied\n"
+    assert capsys.readouterr().err == closed
 
 
 def test_promotion_and_rollback_say_what_a_service_answers_with(models: Path) -> None:

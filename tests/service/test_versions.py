@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import shutil
 import weakref
 from collections.abc import Callable
@@ -9,17 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 
 from service.errors import ModelNotReady, UnknownModel
 from service.repository import Choice, Repository
 from service.served import Served
 from service.tasks import TASKS
+from service.versions.control import load
 from service.versions.labels import LABELS
 from service.versions.policy import parse_policy
+from service.versions.unloaded import UNLOADED
 from tests.artifacts import graph_of, write_artifact, write_card
 
 HEART = TASKS["heart"]
 Open = Callable[..., Repository]
+Close = Callable[[Path], None]
 
 
 def publish(models_dir: Path, version: str, *, name: str = "heart", damaged: bool = False) -> Path:
@@ -163,6 +168,115 @@ def test_labels_that_cannot_be_read_change_nothing(
     assert message in opened().not_ready()["heart"]
 
 
+def test_labels_that_are_a_pipe_keep_nobody_waiting(opened: Open, tmp_path: Path) -> None:
+    """Nobody may ever write to it."""
+    repository = opened("1", "2", stable="1")
+    (tmp_path / "heart" / LABELS).unlink()
+    os.mkfifo(tmp_path / "heart" / LABELS)
+    repository.refresh()
+    problem = repository.line("heart").problem
+    assert problem == "labels.json cannot be read: it is no regular file"
+    assert answering(repository) == "1"
+
+
+@pytest.mark.parametrize("unloaded", [False, True])
+def test_labels_that_cannot_be_read_are_told_once_whatever_else_is_wrong(
+    opened: Open, tmp_path: Path, unloaded: bool
+) -> None:
+    """On top of a `stable` that points at nothing, and of a model that is taken out of use."""
+    repository = opened("1", stable="1")
+    line = repository.line("heart")
+    label(tmp_path, stable="77")
+    if unloaded:
+        (tmp_path / "heart" / UNLOADED).touch()
+    repository.refresh()
+    with structlog.testing.capture_logs() as events:
+        for text in ("{", "{", "{}", "{"):
+            (tmp_path / "heart" / LABELS).write_text(text)
+            repository.refresh()
+    assert [e["event"] for e in events].count("labels refused") == 2
+    if not unloaded:
+        assert str(line.problem).startswith("labels.json does not map labels to versions")
+        assert answering(repository) == "1"
+
+
+def test_a_folder_that_cannot_be_looked_into_is_nobodys(
+    opened: Open, tmp_path: Path, close: Close
+) -> None:
+    """Like the lost+found of a volume: at a start and later, and for an operator's load."""
+    (tmp_path / "lost+found").mkdir()
+    close(tmp_path / "lost+found")
+    with structlog.testing.capture_logs() as events:
+        repository = opened("1")
+        publish(tmp_path, "2")
+        repository.refresh()
+        load(repository, "heart")
+    assert answering(repository) == "2"
+    assert repository.expected == ["heart"]
+    assert {e["event"] for e in events} == {"model loaded", "version changed", "version let go"}
+
+
+def test_a_model_whose_folder_cannot_be_looked_into_is_refused_alone(
+    opened: Open, tmp_path: Path, close: Close
+) -> None:
+    """It goes on answering, if it did; one reason, logged once; the others are followed."""
+    publish(tmp_path, "1", name="heart-other")
+    repository = opened("1")
+    before = repository.get("heart")
+    close(tmp_path / "heart")
+    close(tmp_path / "heart-other" / "1")
+    publish(tmp_path, "2", name="heart-other")
+    with structlog.testing.capture_logs() as events:
+        repository.refresh()
+        repository.refresh()
+    reason = f"{tmp_path / 'heart'} cannot be looked into: Permission denied"
+    assert [e["reason"] for e in events if e["event"] == "folder refused"] == [reason]
+    assert repository.get("heart") is before
+    assert repository.line("heart").problem == reason
+    assert repository.get("heart-other").card.version == "2"
+    anew = opened()
+    assert anew.not_ready() == {"heart": reason}
+    (tmp_path / "heart").chmod(0o755)
+    for each in (repository, anew):
+        each.refresh()
+        assert (answering(each), each.line("heart").problem) == ("1", None)
+
+
+def test_a_folder_whose_files_cannot_be_reached_changes_nothing(
+    opened: Open, tmp_path: Path, close: Close
+) -> None:
+    """Its names can be read, and nothing else: whether the model is unloaded cannot be told."""
+    repository = opened("1")
+    before = repository.get("heart")
+    close(tmp_path / "heart")
+    (tmp_path / "heart").chmod(0o444)
+    repository.refresh()
+    assert repository.get("heart") is before
+    assert "heart cannot be looked into" in str(repository.line("heart").problem)
+
+
+def test_models_that_cannot_be_looked_into_at_all_go_on_answering(
+    opened: Open, tmp_path: Path, close: Close
+) -> None:
+    """As if the volume had gone away; at a start they are not ready; both with the reason."""
+    publish(tmp_path, "1", name="heart-other")
+    repository = opened("1")
+    close(tmp_path)
+    with structlog.testing.capture_logs() as events:
+        anew = opened()
+        for _ in range(2):
+            repository.refresh()
+    reason = f"{tmp_path} cannot be looked into: Permission denied"
+    assert [e["reason"] for e in events] == [reason, reason]
+    assert anew.not_ready() == {"heart": reason}
+    assert answering(repository) == "1"
+    assert repository.line("heart-other").problem == reason
+    tmp_path.chmod(0o755)
+    for each in (repository, anew):
+        each.refresh()
+        assert (answering(each), each.line("heart").problem) == ("1", None)
+
+
 def test_a_bad_version_is_refused_and_the_old_one_keeps_serving(
     opened: Open, tmp_path: Path
 ) -> None:
@@ -244,6 +358,19 @@ def test_a_version_whose_files_change_is_loaded_anew(opened: Open, tmp_path: Pat
     (found,) = repository.line("heart").states()
     assert found.state == "ready"
     assert "its files have changed, and are refused" in str(found.reason)
+
+
+def test_a_link_to_nothing_hides_no_change_of_the_other_files(opened: Open, tmp_path: Path) -> None:
+    """Each entry of a version's folder is looked at by itself."""
+    folder = publish(tmp_path, "1")
+    (folder / "notes").symlink_to(tmp_path / "nowhere")
+    repository = opened()
+    before = repository.get("heart")
+    repository.refresh()
+    assert repository.get("heart") is before
+    os.utime(folder / "model.onnx")
+    repository.refresh()
+    assert repository.get("heart") is not before
 
 
 def test_files_that_change_while_they_are_loaded_are_loaded_again(
