@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.portfolio.formats import BY_MEDIA
+from service.portfolio.objects import ENOUGH
 from service.portfolio.rows import CHUNK
 from service.problems import MOST_PROBLEMS
 from service.settings import Settings
@@ -30,6 +31,8 @@ JSON, NDJSON = "application/json", "application/x-ndjson"
 PARQUET = "application/vnd.apache.parquet"
 HEART = "/v1/heart/predict/batch"
 GOOD = {"age": 60, "sex": 1}
+PARTS = 4 * ENOUGH
+"""So many rows of JSON are scored in several parts."""
 
 
 def encoded(media: str, rows: list[dict[str, Any]]) -> bytes:
@@ -195,6 +198,66 @@ def test_objects_that_make_no_columns_are_refused(client: TestClient, wanted: st
     assert answer.status_code == 422
     if wanted == CSV:
         assert post(client, JSON, encoded(JSON, [GOOD | {"n": [1]}]), accept=CSV).status_code == 422
+
+
+LATER: list[tuple[Any, Any]] = [
+    (29998, "0029999"),
+    (True, 7),
+    (1, True),
+    (1.5, "1e3"),
+    (1.5, True),
+    (1, 2.0),
+    (1.5, 2**53 + 1),
+    ([1], ["2"]),
+    ([1.5], [True]),
+    ({"a": 1}, {"b": 1}),
+    ({"a": 1.5}, {"a": True}),
+]
+
+
+@pytest.mark.parametrize("wanted", [CSV, ARROW, PARQUET])
+@pytest.mark.parametrize(("first", "later"), LATER)
+def test_what_later_objects_hold_never_becomes_another_value(
+    client: TestClient, wanted: str, first: Any, later: Any
+) -> None:
+    """A column's type is that of the rows scored first; what does not fit in is refused."""
+    rows = [*[GOOD | {"x": first}] * PARTS, GOOD | {"x": later}]
+    answer = post(client, NDJSON, encoded(NDJSON, rows), accept=wanted)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "x"
+
+
+@pytest.mark.parametrize("wanted", [CSV, ARROW, PARQUET])
+def test_a_column_of_floats_takes_no_other_kind(client: TestClient, wanted: str) -> None:
+    """Beside 1.5, Arrow takes true for 1.0; and what JSON writes as 1e400 is read as infinite."""
+    for other in (b"true", b"1e400", b"-1e400"):
+        rows = b'[{"age": 60, "sex": 1, "x": 1.5}, {"age": 60, "sex": 1, "x": %b}]' % other
+        answer = post(client, JSON, rows, accept=wanted)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == "x"
+
+
+@pytest.mark.parametrize("wanted", [ARROW, PARQUET])
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [(1.5, 2), (1, None), ("a", None), ([1], []), ([1.5], [2]), ({"a": 1}, {"a": None})],
+)
+def test_later_objects_that_fit_the_first_are_carried_through(
+    client: TestClient, wanted: str, first: Any, later: Any
+) -> None:
+    """Null is of any type, and an integer that a float holds is the same number."""
+    rows = [*[GOOD | {"x": first}] * PARTS, GOOD | {"x": later}]
+    answer = post(client, NDJSON, encoded(NDJSON, rows), accept=wanted)
+    assert decoded(wanted, answer.content)[-1]["x"] == later
+
+
+def test_csv_takes_any_type_after_nothing_but_nulls(client: TestClient) -> None:
+    """It has no types to have written down; from then on, the column has one."""
+    nulls: list[dict[str, Any]] = [GOOD | {"x": None}] * PARTS
+    answer = post(client, NDJSON, encoded(NDJSON, [*nulls, GOOD | {"x": "007"}]), accept=CSV)
+    assert decoded(CSV, answer.content)[-1]["x"] == "007"
+    rows = [*nulls, *[GOOD | {"x": "007"}] * PARTS, GOOD | {"x": 7}]
+    assert post(client, NDJSON, encoded(NDJSON, rows), accept=CSV).status_code == 422
 
 
 @pytest.mark.parametrize("media", MEDIA)
