@@ -392,6 +392,8 @@ BROKEN = [
     (ARROW, b"", "not an Arrow IPC stream"),
     (ARROW, b"age,sex\n60,1\n", "not an Arrow IPC stream"),
     (ARROW, encoded(ARROW, [GOOD])[:-80], "not an Arrow IPC stream"),
+    (ARROW, encoded(ARROW, [GOOD]) * 2, "expected nothing behind its end"),
+    (ARROW, encoded(ARROW, [GOOD]) + b"x", "expected nothing behind its end"),
     (PARQUET, b"", "not Parquet"),
     (PARQUET, encoded(PARQUET, [GOOD])[:-8], "not Parquet"),
     (PARQUET, b"PAR1" + b"\xff" * 60 + b"PAR1", "not Parquet"),
@@ -516,6 +518,133 @@ def test_extra_columns_of_many_types_are_carried_through(
         assert answer.json()["errors"][0]["field"] == "list"
     else:
         assert decoded(wanted, answer.content)[0]["list"] == [1, 2]
+
+
+NOT_JSONS: dict[str, Any] = {
+    "bytes": pa.array([b"\xff"]),
+    "views of bytes": pa.array([b"\xff"], pa.binary_view()),
+    "bytes in a list": pa.array([[b"\xff"]]),
+    "bytes in a dictionary": pa.array([b"\xff"]).dictionary_encode(),
+    "a far moment": pa.array([10**17], pa.timestamp("s")),
+    "a far day": pa.array([2**30], pa.date32()),
+    "a long time": pa.array([2**60], pa.duration("s")),
+    "an unknown zone": pa.array([1], pa.timestamp("s", "Foo/Bar")),
+    "a nanosecond": pa.array([10**9 + 1], pa.timestamp("ns")),
+    "a nanosecond of a day": pa.array([1], pa.time64("ns")),
+    "a nanosecond long": pa.array([1], pa.duration("ns")),
+    "no number": pa.array([float("nan")]),
+    "infinity": pa.array([float("inf")], pa.float32()),
+    "infinity in a list": pa.array([[float("-inf")]]),
+}
+
+
+@pytest.mark.parametrize("wanted", [JSON, NDJSON])
+@pytest.mark.parametrize("cells", NOT_JSONS.values(), ids=NOT_JSONS.keys())
+def test_what_json_cannot_hold_is_refused_and_never_changed(
+    client: TestClient, wanted: str, cells: Any
+) -> None:
+    """422 that names the column: no crash, no null, no digit less."""
+    table = pa.table({"fine": ["NaN"], "x": cells, "age": [60], "sex": [1]})
+    answer = post(client, ARROW, arrow(table), accept=wanted)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["field"] == "x"
+    assert "JSON" in error["expected"]
+    assert post(client, ARROW, arrow(table), accept=ARROW).status_code == 200
+
+
+@pytest.mark.parametrize("media", [JSON, NDJSON])
+def test_a_number_too_large_for_a_float_is_no_null(client: TestClient, media: str) -> None:
+    """JSON writes 1e400; who reads it has infinity, which JSON cannot write."""
+    row = b'{"age": 60, "sex": 1, "x": {"y": [1e400]}}'
+    answer = post(client, media, b"[%b]" % row if media == JSON else row)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "x"
+
+
+def test_words_are_no_numbers_that_json_lacks(client: TestClient) -> None:
+    """A text may say NaN; microseconds of a column of nanoseconds stay."""
+    words = ["NaN", "Infinity"]
+    moments = pa.array([1_000, None], pa.timestamp("ns"))
+    table = pa.table({"NaN": words, "at": moments, "age": [60, 60], "sex": [1, 1]})
+    rows = post(client, ARROW, arrow(table), accept=JSON).json()
+    assert [row["NaN"] for row in rows] == words
+    assert [row["at"] for row in rows] == ["1970-01-01T00:00:00.000001", None]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [pa.array([10**17], pa.timestamp("s")), pa.array([2**30], pa.date32())],
+    ids=["moment", "day"],
+)
+def test_a_time_that_no_calendar_has_is_not_written_to_csv(client: TestClient, cells: Any) -> None:
+    """Arrow would write `<value out of range: 1073741824>`."""
+    table = pa.table({"x": cells, "age": [60], "sex": [1]})
+    answer = post(client, ARROW, arrow(table), accept=CSV)
+    assert answer.json()["errors"][0]["field"] == "x"
+
+
+CAME: dict[str, tuple[Any, str]] = {
+    "decimal": (pa.array([Decimal("4000.0")]), '"4000.0"'),
+    "day": (pa.array([1], pa.date32()), '"1970-01-02"'),
+    "moment": (pa.array([1], pa.timestamp("s")), '"1970-01-01T00:00:01"'),
+    "identifier": (
+        pa.array([b"0123456789abcdef"], pa.uuid()),
+        '"30313233-3435-3637-3839-616263646566"',
+    ),
+    "a far day": (pa.array([2**30], pa.date32()), "a value of type date32[day]"),
+    "a far moment": (pa.array([10**17], pa.timestamp("s")), "a value of type timestamp[s]"),
+    "a long time": (pa.array([2**60], pa.duration("s")), "a value of type duration[s]"),
+    "an unknown zone": (
+        pa.array([1], pa.timestamp("s", "Foo/Bar")),
+        "a value of type timestamp[s, tz=Foo/Bar]",
+    ),
+    "bytes": (pa.array([b"\xff"]), "a value of type binary"),
+}
+
+
+@pytest.mark.parametrize("on_error", ["refuse", "report"])
+@pytest.mark.parametrize(("cells", "got"), CAME.values(), ids=CAME.keys())
+def test_a_field_of_any_type_of_arrow_has_a_readable_problem(
+    client: TestClient, cells: Any, got: str, on_error: str
+) -> None:
+    """As JSON would have it; where it has no way to write it, the type."""
+    table = pa.table({"age": cells, "sex": [1]})
+    answer = post(client, ARROW, arrow(table), f"{HEART}?on_error={on_error}", accept=JSON)
+    if on_error == "report":
+        assert answer.json()[0]["error"].endswith(f"(years), got {got}")
+    else:
+        assert answer.json()["errors"][0]["got"] == got
+
+
+DICTIONARIES: list[Any] = [
+    pa.array([1], pa.date32()),
+    pa.array([1], pa.timestamp("us")),
+    pa.array([1], pa.time64("us")),
+    pa.array([1], pa.duration("s")),
+    pa.array([Decimal("1.5")]),
+    pa.array(["a"], pa.string_view()),
+    pa.array([b"a"], pa.binary_view()),
+]
+
+
+@pytest.mark.parametrize("values", DICTIONARIES, ids=lambda values: str(values.type))
+def test_dictionaries_of_any_type_are_carried_through(client: TestClient, values: Any) -> None:
+    """Categories are not text only."""
+    packed = pa.DictionaryArray.from_arrays(pa.array([0, None]), values)
+    table = pa.table({"x": packed, "age": [60, 60], "sex": [1, 1]})
+    rows = decoded(ARROW, post(client, ARROW, arrow(table)).content)
+    assert [row["x"] for row in rows] == [values[0].as_py(), None]
+
+
+def test_runs_are_read_value_by_value(client: TestClient) -> None:
+    """Run-end-encoded integers are numbers, and other such columns are carried through."""
+    ages = pa.RunEndEncodedArray.from_arrays([2, 3], [60, 61])
+    kinds = pa.RunEndEncodedArray.from_arrays([1, 3], ["a", "b"])
+    table = pa.table({"age": ages, "sex": [1, 1, 1], "kind": kinds})
+    rows = post(client, ARROW, arrow(table), accept=JSON).json()
+    assert [row["kind"] for row in rows] == ["a", "b", "b"]
+    assert rows[0]["probability"] == rows[1]["probability"] != rows[2]["probability"]
 
 
 @pytest.fixture(scope="module")
