@@ -112,10 +112,12 @@ def read_csv(source: BinaryIO, features: Sequence[Feature], answer: Names) -> It
 
 def _header(block: bytes) -> list[str]:
     # Arrow has no type for "all columns": it has to be told their names.
-    text = block.decode("utf-8-sig", errors="replace")
-    names = next((row for row in csv.reader(io.StringIO(text, newline="")) if row), None)
+    text = io.StringIO(block.decode("utf-8-sig", errors="replace"), newline="")
+    names = next((row for row in csv.reader(text) if row), None)
     if names is None:
         raise UnreadableTable("not CSV: expected a line with the names of columns, got nothing")
+    if len(block) == BLOCK and not text.read(1):  # the rest of the line is not here
+        raise UnreadableTable(f"not CSV: the line of names is longer than {BLOCK:,} bytes")
     return names
 
 

@@ -377,6 +377,7 @@ BROKEN = [
     (CSV, b"age,sex\n60,1\n60\n", "row 2: expected 2 cells as in the line of names, got 1"),
     (CSV, b"age,sex,n\n60,1,\xff\n", "UTF-8"),
     (CSV, b"\x00\xff\xfe", "required"),
+    (CSV, b"age,sex" + b",x" * 2**19 + b"\n", "the line of names is longer than 1,048,576 bytes"),
     (JSON, b"", "expected a JSON array of objects, got nothing"),
     (JSON, b'[{"age": 60, "sex": 1}', "not JSON"),
     (JSON, b'{"age": 60, "sex": 1}', "a JSON array of objects"),
