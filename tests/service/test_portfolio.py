@@ -419,6 +419,8 @@ def test_a_body_that_is_not_what_it_is_said_to_be(
         ({"content-type": CSV, "content-encoding": "gzip"}, 415, "Content-Encoding gzip"),
         ({"content-type": CSV, "accept": "text/html"}, 406, "expected Accept to allow"),
         ({"content-type": CSV, "accept": "text/csv;q=0"}, 406, "expected Accept to allow"),
+        ({"content-type": CSV, "accept": "text/csv;q=nan"}, 406, "expected Accept to allow"),
+        ({"content-type": CSV, "accept": "*/*;q=0"}, 406, "expected Accept to allow"),
     ],
 )
 def test_formats_that_there_are_not(
@@ -439,10 +441,16 @@ def test_formats_that_there_are_not(
         (f"{NDJSON};q=0.5, {ARROW}", ARROW),
         (f"text/html, {NDJSON};q=0.1", NDJSON),
         ("Text/CSV; charset=utf-8", CSV),
+        ("text/csv;q=0, */*", JSON),
+        ("*/*, text/csv;q=0.5", JSON),
+        ("application/*, application/json;q=0", NDJSON),
+        (f"*/*;q=0.1, {ARROW}", ARROW),
+        (f"{PARQUET}, {CSV}", PARQUET),
+        ("application/json, text/plain, */*", JSON),
     ],
 )
 def test_accept_is_read_as_http_has_it(client: TestClient, accept: str, wanted: str) -> None:
-    """Weights and ranges; the body's own format wherever it will do."""
+    """Weights and ranges, the most specific one of each; else the first, or the body's own."""
     answer = post(client, CSV, b"age,sex\n60,1\n", accept=accept)
     assert answer.headers["content-type"].partition(";")[0] == wanted
 
