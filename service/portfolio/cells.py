@@ -22,20 +22,22 @@ def shown(cell: Any) -> str:
 
 def as_objects(batch: Any) -> list[dict[str, Any]]:
     """Rows as dicts. Raises InvalidPayload for a column with values that Python cannot hold."""
-    columns = [
-        _as_python(name, cells)
-        for name, cells in zip(batch.schema.names, batch.columns, strict=True)
-    ]
-    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _as_python(name: str, cells: Any) -> list[Any]:
+    names = batch.schema.names
     try:
-        values: list[Any] = _in_microseconds(cells).to_pylist()
+        columns = [_in_microseconds(cells) for cells in batch.columns]
+        return list(pa.RecordBatch.from_arrays(columns, names=names).to_pylist())
+    except NOT_PYTHONS:
+        for name, cells in zip(names, batch.columns, strict=True):
+            _check(name, cells)
+        raise
+
+
+def _check(name: str, cells: Any) -> None:
+    try:
+        _in_microseconds(cells).to_pylist()
     except NOT_PYTHONS as error:
         problem = FieldProblem(name, "a column that fits into JSON", str(cells.type))
         raise InvalidPayload([problem]) from error
-    return values
 
 
 def _in_microseconds(cells: Any) -> Any:
