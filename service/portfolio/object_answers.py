@@ -3,17 +3,25 @@
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from service.errors import FieldProblem, InvalidPayload
 from service.portfolio.rows import Extras, Names, Scored
 from service.predictions import CERTAINTIES
+from service.problems import echo
+
+NOT_JSON = (b"NaN", b"Infinity")
+"""How numbers are written that JSON does not have."""
 
 
 def as_objects(extras: Extras) -> list[dict[str, Any]]:
     """Extras as a list of dicts."""
     if isinstance(extras, list):
         return extras
-    return list(extras.to_pylist()) if extras.num_columns else []
+    # PyArrow is loaded already where a table came, and not at all where objects did.
+    from service.portfolio import cells
+
+    return cells.as_objects(extras)
 
 
 class NdjsonWriter:
@@ -26,8 +34,15 @@ class NdjsonWriter:
         self._empty = True
 
     def write(self, scored: Scored) -> None:
-        """Some rows more."""
-        rows = self.BETWEEN.join(_answers(scored, self._names))
+        """Some rows more. Raises InvalidPayload if JSON cannot hold their extra columns."""
+        extras = as_objects(scored.extras)
+        try:
+            rows = self.BETWEEN.join(_answers(scored, extras, self._names))
+        except PydanticSerializationError:  # bytes that are no text
+            _check(extras)
+            raise
+        if any(number in rows for number in NOT_JSON):
+            _check(extras)
         if rows:
             self._sink.write((self.START if self._empty else self.BETWEEN) + rows)
             self._empty = False
@@ -48,9 +63,19 @@ class JsonWriter(NdjsonWriter):
         self._sink.write(b"[]" if self._empty else self.END)
 
 
-def _answers(scored: Scored, names: Names) -> Iterator[bytes]:
+def _check(extras: list[dict[str, Any]]) -> None:
+    """Raise InvalidPayload for the first value that JSON does not have; words of text it has."""
+    for row in extras:
+        for name, value in row.items():
+            try:
+                from_json(to_json(value, inf_nan_mode="constants"), allow_inf_nan=False)
+            except ValueError as error:
+                expected = "finite numbers and text in UTF-8, which is what JSON can hold"
+                raise InvalidPayload([FieldProblem(name, expected, echo(value))]) from error
+
+
+def _answers(scored: Scored, extras: list[dict[str, Any]], names: Names) -> Iterator[bytes]:
     decided = f'"{names.decision}"'
-    extras = as_objects(scored.extras)
     errors = scored.errors or [None] * len(scored.probability)
     values = zip(
         scored.probability.tolist(), scored.decision.tolist(), _judged(scored), errors, strict=True
@@ -66,7 +91,7 @@ def _answers(scored: Scored, names: Names) -> Iterator[bytes]:
             text += b',"error":' + to_json(error)
         carried = extras[place] if extras else None
         if carried:
-            yield to_json(carried, inf_nan_mode="null")[:-1] + b"," + text + b"}"
+            yield to_json(carried, inf_nan_mode="constants")[:-1] + b"," + text + b"}"
         else:
             yield b"{" + text + b"}"
 

@@ -1,5 +1,7 @@
 """Answers as CSV, Arrow and Parquet: extra columns and answers side by side."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -11,6 +13,8 @@ from service.errors import FieldProblem, InvalidPayload
 from service.portfolio.rows import CERTAINTY, Extras, Names, Scored
 from service.portfolio.tables import is_number
 from service.predictions import CERTAINTIES
+
+INFINITE = (float("inf"), float("-inf"))
 
 
 def answer_table(scored: Scored, names: Names) -> Any:
@@ -43,12 +47,35 @@ def as_batch(extras: Extras) -> Any:
     if not isinstance(extras, list):
         return extras
     names = dict.fromkeys(name for row in extras for name in row)
-    try:
-        columns = [pa.array([row.get(name) for row in extras]) for name in names]
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        expected = "values of one type in each extra column, to answer in this format"
-        raise InvalidPayload([FieldProblem("body", expected, str(error)[:80])]) from error
+    columns = [_as_column(name, [row.get(name) for row in extras]) for name in names]
     return pa.RecordBatch.from_arrays(columns, names=list(names))
+
+
+def _as_column(name: str, values: list[Any]) -> Any:
+    try:
+        column = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        expected = "values of one type, to answer in this format"
+        raise InvalidPayload([FieldProblem(name, expected, str(error)[:80])]) from error
+    if not _stay(values, column.type):
+        expected = "values of one type that a float can hold, to answer in this format"
+        raise InvalidPayload([FieldProblem(name, expected, "true, false or a larger number")])
+    return column
+
+
+def _stay(values: Iterable[Any], kind: Any) -> bool:
+    """Whether floats hold what came: to Arrow, true beside 1.5 is 1.0; 1e400 was read as infinite.
+
+    Of all other types, Arrow takes nothing that is of another.
+    """
+    if pa.types.is_floating(kind):
+        return not any(type(value) is bool or value in INFINITE for value in values)
+    if pa.types.is_list(kind):
+        return _stay((item for value in values for item in value or ()), kind.value_type)
+    if pa.types.is_struct(kind):
+        values = [value for value in values if value is not None]
+        return all(_stay([value.get(f.name) for value in values], f.type) for f in kind)
+    return True
 
 
 class ArrowWriter:
@@ -110,13 +137,28 @@ def _as_before(table: Any, schema: Any) -> Any:
         if place < 0:
             columns.append(pa.nulls(table.num_rows, field.type))
             continue
-        try:
-            columns.append(table.column(place).cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            expected = f"{field.type} as in the first rows, to answer in this format"
-            got = str(table.column(place).type)
-            raise InvalidPayload([FieldProblem(field.name, expected, got)]) from error
+        columns.append(_as_type(field, table.column(place)))
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _as_type(field: Any, column: Any) -> Any:
+    if _holds(field.type, column.type):
+        with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            return column.cast(field.type)
+    expected = f"{field.type} as in the first rows, to answer in this format"
+    raise InvalidPayload([FieldProblem(field.name, expected, str(column.type))])
+
+
+def _holds(kind: Any, other: Any) -> bool:
+    """Whether values of the other type are the same in this one, if they fit: text is no number."""
+    if kind.equals(other) or pa.types.is_null(other):
+        return True
+    if pa.types.is_list(kind) and pa.types.is_list(other):
+        return _holds(kind.value_type, other.value_type)
+    if pa.types.is_struct(kind) and pa.types.is_struct(other):
+        # Arrow would leave out what it does not know.
+        return all(f.name in kind.names and _holds(kind.field(f.name).type, f.type) for f in other)
+    return is_number(kind) and pa.types.is_integer(other)
 
 
 class CsvWriter:
@@ -132,12 +174,21 @@ class CsvWriter:
         if self._schema is None:
             self._schema = table.schema
             self._sink.write(_header_line(self._schema.names))
+        self._schema = _known(self._schema, table.schema)
         self._sink.write(_lines(_as_before(table, self._schema)))
 
     def close(self) -> None:
         """The line of names, if nothing came after it."""
         if self._schema is None:
             self._sink.write(_header_line(list(self._names.all)))
+
+
+def _known(schema: Any, newer: Any) -> Any:
+    """With types for columns that had nothing but nulls so far; CSV has not written any down."""
+    for place, field in enumerate(schema):
+        if pa.types.is_null(field.type) and field.name in newer.names:
+            schema = schema.set(place, newer.field(field.name))
+    return schema
 
 
 def _header_line(names: list[str]) -> bytes:
@@ -169,11 +220,13 @@ def _as_text(field: Any, column: Any) -> Any:
         return column
     if pa.types.is_boolean(column.type) or is_number(column.type):
         return column.cast(pa.string())
-    try:
-        return _quoted(column.cast(pa.string()))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        expected = "a column that fits into CSV"
-        raise InvalidPayload([FieldProblem(field.name, expected, str(field.type))]) from error
+    with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        text = column.cast(pa.string())
+        # Of a time that no calendar has, Arrow writes "<value out of range: 123>".
+        if not (pa.types.is_temporal(field.type) and pc.any(pc.starts_with(text, "<")).as_py()):
+            return _quoted(text)
+    problem = FieldProblem(field.name, "a column that fits into CSV", str(field.type))
+    raise InvalidPayload([problem])
 
 
 def _quoted(text: Any) -> Any:

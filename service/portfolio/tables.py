@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from service.contract import Feature
 from service.errors import InvalidPayload, UnreadableTable
+from service.portfolio.cells import shown
 from service.portfolio.rows import CHUNK, Column, Names, Numbers, Rows
 from service.portfolio.validation import column_problems
 from service.problems import LONGEST_ECHO, echo
@@ -23,6 +24,7 @@ BLOCK = 2**20
 MOST_BYTES = 4 * 2**20
 """Joined before rows are scored, however few: an answer is several times in memory on its way."""
 ARROW_MAGIC = b"ARROW1"
+VIEWED = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 # What is a number in text, for all formats of text alike; RE2's syntax.
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
@@ -44,7 +46,7 @@ class TypedColumn:
 
     def came(self, row: int) -> str:
         """As JSON would have it."""
-        return echo(self.cells[row].as_py())
+        return shown(self.cells[row])
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,12 @@ def read_csv(source: BinaryIO, features: Sequence[Feature], answer: Names) -> It
 
 def _header(block: bytes) -> list[str]:
     # Arrow has no type for "all columns": it has to be told their names.
-    text = block.decode("utf-8-sig", errors="replace")
-    names = next((row for row in csv.reader(io.StringIO(text, newline="")) if row), None)
+    text = io.StringIO(block.decode("utf-8-sig", errors="replace"), newline="")
+    names = next((row for row in csv.reader(text) if row), None)
     if names is None:
         raise UnreadableTable("not CSV: expected a line with the names of columns, got nothing")
+    if len(block) == BLOCK and not text.read(1):  # the rest of the line is not here
+        raise UnreadableTable(f"not CSV: the line of names is longer than {BLOCK:,} bytes")
     return names
 
 
@@ -132,7 +136,7 @@ def read_arrow(source: BinaryIO, features: Sequence[Feature], answer: Names) -> 
     with _readable("an Arrow IPC stream"):
         reader = pa.ipc.open_stream(source)
         _check_columns(features, reader.schema.names, answer)
-        yield from _rows(_sound(reader), reader.schema, features, TypedColumn)
+        yield from _rows(_alone(reader, source), reader.schema, features, TypedColumn)
 
 
 def read_arrow_file(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
@@ -164,6 +168,12 @@ def _sound(batches: Iterable[Any]) -> Iterator[Any]:
         yield batch
 
 
+def _alone(reader: Any, source: BinaryIO) -> Iterator[Any]:
+    yield from _sound(reader)
+    if source.read(1):  # another stream's rows would be lost
+        raise UnreadableTable("not one Arrow IPC stream: expected nothing behind its end, got more")
+
+
 def _check_columns(features: Sequence[Feature], names: list[str], answer: Names) -> None:
     if problems := column_problems(features, names, answer):
         raise InvalidPayload(problems)
@@ -181,7 +191,8 @@ def _rows(
     batches: Iterable[Any], schema: Any, features: Sequence[Feature], column: type[Any]
 ) -> Iterator[Rows]:
     """At least one, so that the columns of an empty table are known too."""
-    nothing = _plain(pa.RecordBatch.from_pylist([], schema))
+    columns = [pa.nulls(0, kind) for kind in schema.types]
+    nothing = _plain(pa.RecordBatch.from_arrays(columns, schema=schema))
     empty = True
     for batch in _of_size(map(_plain, batches), nothing.schema):
         empty = False
@@ -191,14 +202,26 @@ def _rows(
 
 
 def _plain(batch: Any) -> Any:
-    """Without dictionaries, which differ from batch to batch."""
-    if not any(pa.types.is_dictionary(kind) for kind in batch.schema.types):
+    """Without dictionaries, which differ from batch to batch, and runs: each value for itself."""
+    if not any(map(_is_packed, batch.schema.types)):
         return batch
-    columns = [
-        cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
-        for cells in batch.columns
-    ]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    columns = map(_unpacked, batch.columns)
+    return pa.RecordBatch.from_arrays(list(columns), names=batch.schema.names)
+
+
+def _is_packed(kind: Any) -> bool:
+    return bool(pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind))
+
+
+def _unpacked(cells: Any) -> Any:
+    if pa.types.is_run_end_encoded(cells.type):
+        return pc.run_end_decode(cells)
+    if not pa.types.is_dictionary(cells.type):
+        return cells
+    if plain := VIEWED.get(cells.type.value_type):  # Arrow cannot take some of those
+        values = cells.dictionary.cast(plain)
+        cells = pa.DictionaryArray.from_arrays(cells.indices, values)
+    return cells.dictionary_decode()
 
 
 def _taken_apart(batch: Any, features: Sequence[Feature], column: type[Any]) -> Rows:

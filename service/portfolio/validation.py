@@ -3,6 +3,7 @@
 `tests/service/test_portfolio_validation.py` proves that the two never disagree.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -96,15 +97,16 @@ def column_problems(
 ) -> list[FieldProblem]:
     """What is wrong with the columns of a table, whatever is in them."""
     known = {feature.name for feature in features}
-    twice = sorted({name for name in names if names.count(name) > 1})
-    problems = [FieldProblem(n, "one column of this name", f"{names.count(n)}") for n in twice]
+    counts = Counter(names)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    problems = [FieldProblem(n, "one column of this name", f"{counts[n]}") for n in twice]
     problems += [
         FieldProblem(feature.name, "a column of this name (required)", "nothing")
         for feature in features
-        if feature.required and feature.name not in names
+        if feature.required and feature.name not in counts
     ]
-    absent = [feature.name for feature in features if feature.name not in names]
-    for name in dict.fromkeys(names):
+    absent = [feature.name for feature in features if feature.name not in counts]
+    for name in counts:
         if name not in known and (expected := extra_problem(name, absent, answer)):
             problems.append(FieldProblem(name, expected, "a column"))
     return problems

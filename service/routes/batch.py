@@ -123,8 +123,9 @@ class PortfolioResponse(Response):
     """Takes the body in and gives the answer out at the same time, each as fast as the other side.
 
     Where bad rows refuse the portfolio, its answers are kept until the last row was found good: a
-    status is sent once. Otherwise they leave as they are made, and if something breaks then (a body
-    cut short, say) the connection is cut, so that nobody takes a part of an answer for all of it.
+    status is sent once; and so they are for HTTP/1.0, which needs their length. Otherwise they
+    leave as they are made, and if something breaks then (a body cut short, say) the connection is
+    cut, so that nobody takes a part of an answer for all of it.
     """
 
     def __init__(self, exchange: Exchange, places: Places) -> None:
@@ -134,7 +135,9 @@ class PortfolioResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises ForetellError as long as nothing was sent."""
         settings = self.exchange.settings
-        holds_back = self.exchange.portfolio.on_error == "refuse"
+        # HTTP/1.0 knows no chunks: without a length, a cut answer would look like a whole one.
+        chunked = scope["http_version"] != "1.0"
+        holds_back = self.exchange.portfolio.on_error == "refuse" or not chunked
         written = asyncio.Event()
         loop = asyncio.get_running_loop()
         spool = Spool(

@@ -22,15 +22,25 @@ def given_format(request: Request) -> Format:
 
 def wanted_format(accept: str | None, given: Format) -> Format:
     """The format of the answer: that of the body wherever it will do. Raises NotAcceptable."""
-    ranges = sorted(_ranges(accept or "*/*"), key=lambda weighed: -weighed[1])
-    for media, weight in ranges:
-        if not weight:
-            continue
-        for form in (given, *BY_MEDIA.values()):
-            kind = form.media.partition("/")[0]
-            if media in ("*/*", f"{kind}/*", form.media):
-                return form
-    raise NotAcceptable(accept or "", list(BY_MEDIA))
+    ranges = _ranges(accept or "*/*")
+    # The first of the best: max keeps the order.
+    best = max((given, *BY_MEDIA.values()), key=lambda form: _liking(form.media, ranges))
+    if not _liking(best.media, ranges)[0]:
+        raise NotAcceptable(accept or "", list(BY_MEDIA))
+    return best
+
+
+def _liking(media: str, ranges: Sequence[tuple[str, float]]) -> tuple[float, int]:
+    """How much a format is wanted: by its weight, then by how early it is named.
+
+    Of several ranges that it is in, the most specific one counts.
+    """
+    names = [name for name, _ in ranges]
+    for name in (media, f"{media.partition('/')[0]}/*", "*/*"):
+        if name in names:
+            place = names.index(name)
+            return ranges[place][1], -place
+    return 0.0, 0
 
 
 def _ranges(accept: str) -> Sequence[tuple[str, float]]:
@@ -44,5 +54,7 @@ def _ranges(accept: str) -> Sequence[tuple[str, float]]:
                     weight = float(parameter[2:])
                 except ValueError:
                     weight = 0.0
+        if not 0 <= weight <= 1:  # NaN, too
+            weight = 0.0
         ranges.append((media, weight))
     return ranges

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.portfolio.formats import BY_MEDIA
+from service.portfolio.objects import ENOUGH
 from service.portfolio.rows import CHUNK
 from service.problems import MOST_PROBLEMS
 from service.settings import Settings
@@ -30,6 +31,8 @@ JSON, NDJSON = "application/json", "application/x-ndjson"
 PARQUET = "application/vnd.apache.parquet"
 HEART = "/v1/heart/predict/batch"
 GOOD = {"age": 60, "sex": 1}
+PARTS = 4 * ENOUGH
+"""So many rows of JSON are scored in several parts."""
 
 
 def encoded(media: str, rows: list[dict[str, Any]]) -> bytes:
@@ -197,6 +200,66 @@ def test_objects_that_make_no_columns_are_refused(client: TestClient, wanted: st
         assert post(client, JSON, encoded(JSON, [GOOD | {"n": [1]}]), accept=CSV).status_code == 422
 
 
+LATER: list[tuple[Any, Any]] = [
+    (29998, "0029999"),
+    (True, 7),
+    (1, True),
+    (1.5, "1e3"),
+    (1.5, True),
+    (1, 2.0),
+    (1.5, 2**53 + 1),
+    ([1], ["2"]),
+    ([1.5], [True]),
+    ({"a": 1}, {"b": 1}),
+    ({"a": 1.5}, {"a": True}),
+]
+
+
+@pytest.mark.parametrize("wanted", [CSV, ARROW, PARQUET])
+@pytest.mark.parametrize(("first", "later"), LATER)
+def test_what_later_objects_hold_never_becomes_another_value(
+    client: TestClient, wanted: str, first: Any, later: Any
+) -> None:
+    """A column's type is that of the rows scored first; what does not fit in is refused."""
+    rows = [*[GOOD | {"x": first}] * PARTS, GOOD | {"x": later}]
+    answer = post(client, NDJSON, encoded(NDJSON, rows), accept=wanted)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "x"
+
+
+@pytest.mark.parametrize("wanted", [CSV, ARROW, PARQUET])
+def test_a_column_of_floats_takes_no_other_kind(client: TestClient, wanted: str) -> None:
+    """Beside 1.5, Arrow takes true for 1.0; and what JSON writes as 1e400 is read as infinite."""
+    for other in (b"true", b"1e400", b"-1e400"):
+        rows = b'[{"age": 60, "sex": 1, "x": 1.5}, {"age": 60, "sex": 1, "x": %b}]' % other
+        answer = post(client, JSON, rows, accept=wanted)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == "x"
+
+
+@pytest.mark.parametrize("wanted", [ARROW, PARQUET])
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [(1.5, 2), (1, None), ("a", None), ([1], []), ([1.5], [2]), ({"a": 1}, {"a": None})],
+)
+def test_later_objects_that_fit_the_first_are_carried_through(
+    client: TestClient, wanted: str, first: Any, later: Any
+) -> None:
+    """Null is of any type, and an integer that a float holds is the same number."""
+    rows = [*[GOOD | {"x": first}] * PARTS, GOOD | {"x": later}]
+    answer = post(client, NDJSON, encoded(NDJSON, rows), accept=wanted)
+    assert decoded(wanted, answer.content)[-1]["x"] == later
+
+
+def test_csv_takes_any_type_after_nothing_but_nulls(client: TestClient) -> None:
+    """It has no types to have written down; from then on, the column has one."""
+    nulls: list[dict[str, Any]] = [GOOD | {"x": None}] * PARTS
+    answer = post(client, NDJSON, encoded(NDJSON, [*nulls, GOOD | {"x": "007"}]), accept=CSV)
+    assert decoded(CSV, answer.content)[-1]["x"] == "007"
+    rows = [*nulls, *[GOOD | {"x": "007"}] * PARTS, GOOD | {"x": 7}]
+    assert post(client, NDJSON, encoded(NDJSON, rows), accept=CSV).status_code == 422
+
+
 @pytest.mark.parametrize("media", MEDIA)
 def test_one_bad_row_refuses_the_portfolio(client: TestClient, media: str) -> None:
     """422 with row, field, expected and got; the first row of data is row 1."""
@@ -314,6 +377,7 @@ BROKEN = [
     (CSV, b"age,sex\n60,1\n60\n", "row 2: expected 2 cells as in the line of names, got 1"),
     (CSV, b"age,sex,n\n60,1,\xff\n", "UTF-8"),
     (CSV, b"\x00\xff\xfe", "required"),
+    (CSV, b"age,sex" + b",x" * 2**19 + b"\n", "the line of names is longer than 1,048,576 bytes"),
     (JSON, b"", "expected a JSON array of objects, got nothing"),
     (JSON, b'[{"age": 60, "sex": 1}', "not JSON"),
     (JSON, b'{"age": 60, "sex": 1}', "a JSON array of objects"),
@@ -329,6 +393,8 @@ BROKEN = [
     (ARROW, b"", "not an Arrow IPC stream"),
     (ARROW, b"age,sex\n60,1\n", "not an Arrow IPC stream"),
     (ARROW, encoded(ARROW, [GOOD])[:-80], "not an Arrow IPC stream"),
+    (ARROW, encoded(ARROW, [GOOD]) * 2, "expected nothing behind its end"),
+    (ARROW, encoded(ARROW, [GOOD]) + b"x", "expected nothing behind its end"),
     (PARQUET, b"", "not Parquet"),
     (PARQUET, encoded(PARQUET, [GOOD])[:-8], "not Parquet"),
     (PARQUET, b"PAR1" + b"\xff" * 60 + b"PAR1", "not Parquet"),
@@ -353,6 +419,8 @@ def test_a_body_that_is_not_what_it_is_said_to_be(
         ({"content-type": CSV, "content-encoding": "gzip"}, 415, "Content-Encoding gzip"),
         ({"content-type": CSV, "accept": "text/html"}, 406, "expected Accept to allow"),
         ({"content-type": CSV, "accept": "text/csv;q=0"}, 406, "expected Accept to allow"),
+        ({"content-type": CSV, "accept": "text/csv;q=nan"}, 406, "expected Accept to allow"),
+        ({"content-type": CSV, "accept": "*/*;q=0"}, 406, "expected Accept to allow"),
     ],
 )
 def test_formats_that_there_are_not(
@@ -373,10 +441,16 @@ def test_formats_that_there_are_not(
         (f"{NDJSON};q=0.5, {ARROW}", ARROW),
         (f"text/html, {NDJSON};q=0.1", NDJSON),
         ("Text/CSV; charset=utf-8", CSV),
+        ("text/csv;q=0, */*", JSON),
+        ("*/*, text/csv;q=0.5", JSON),
+        ("application/*, application/json;q=0", NDJSON),
+        (f"*/*;q=0.1, {ARROW}", ARROW),
+        (f"{PARQUET}, {CSV}", PARQUET),
+        ("application/json, text/plain, */*", JSON),
     ],
 )
 def test_accept_is_read_as_http_has_it(client: TestClient, accept: str, wanted: str) -> None:
-    """Weights and ranges; the body's own format wherever it will do."""
+    """Weights and ranges, the most specific one of each; else the first, or the body's own."""
     answer = post(client, CSV, b"age,sex\n60,1\n", accept=accept)
     assert answer.headers["content-type"].partition(";")[0] == wanted
 
@@ -453,6 +527,133 @@ def test_extra_columns_of_many_types_are_carried_through(
         assert answer.json()["errors"][0]["field"] == "list"
     else:
         assert decoded(wanted, answer.content)[0]["list"] == [1, 2]
+
+
+NOT_JSONS: dict[str, Any] = {
+    "bytes": pa.array([b"\xff"]),
+    "views of bytes": pa.array([b"\xff"], pa.binary_view()),
+    "bytes in a list": pa.array([[b"\xff"]]),
+    "bytes in a dictionary": pa.array([b"\xff"]).dictionary_encode(),
+    "a far moment": pa.array([10**17], pa.timestamp("s")),
+    "a far day": pa.array([2**30], pa.date32()),
+    "a long time": pa.array([2**60], pa.duration("s")),
+    "an unknown zone": pa.array([1], pa.timestamp("s", "Foo/Bar")),
+    "a nanosecond": pa.array([10**9 + 1], pa.timestamp("ns")),
+    "a nanosecond of a day": pa.array([1], pa.time64("ns")),
+    "a nanosecond long": pa.array([1], pa.duration("ns")),
+    "no number": pa.array([float("nan")]),
+    "infinity": pa.array([float("inf")], pa.float32()),
+    "infinity in a list": pa.array([[float("-inf")]]),
+}
+
+
+@pytest.mark.parametrize("wanted", [JSON, NDJSON])
+@pytest.mark.parametrize("cells", NOT_JSONS.values(), ids=NOT_JSONS.keys())
+def test_what_json_cannot_hold_is_refused_and_never_changed(
+    client: TestClient, wanted: str, cells: Any
+) -> None:
+    """422 that names the column: no crash, no null, no digit less."""
+    table = pa.table({"fine": ["NaN"], "x": cells, "age": [60], "sex": [1]})
+    answer = post(client, ARROW, arrow(table), accept=wanted)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["field"] == "x"
+    assert "JSON" in error["expected"]
+    assert post(client, ARROW, arrow(table), accept=ARROW).status_code == 200
+
+
+@pytest.mark.parametrize("media", [JSON, NDJSON])
+def test_a_number_too_large_for_a_float_is_no_null(client: TestClient, media: str) -> None:
+    """JSON writes 1e400; who reads it has infinity, which JSON cannot write."""
+    row = b'{"age": 60, "sex": 1, "x": {"y": [1e400]}}'
+    answer = post(client, media, b"[%b]" % row if media == JSON else row)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "x"
+
+
+def test_words_are_no_numbers_that_json_lacks(client: TestClient) -> None:
+    """A text may say NaN; microseconds of a column of nanoseconds stay."""
+    words = ["NaN", "Infinity"]
+    moments = pa.array([1_000, None], pa.timestamp("ns"))
+    table = pa.table({"NaN": words, "at": moments, "age": [60, 60], "sex": [1, 1]})
+    rows = post(client, ARROW, arrow(table), accept=JSON).json()
+    assert [row["NaN"] for row in rows] == words
+    assert [row["at"] for row in rows] == ["1970-01-01T00:00:00.000001", None]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [pa.array([10**17], pa.timestamp("s")), pa.array([2**30], pa.date32())],
+    ids=["moment", "day"],
+)
+def test_a_time_that_no_calendar_has_is_not_written_to_csv(client: TestClient, cells: Any) -> None:
+    """Arrow would write `<value out of range: 1073741824>`."""
+    table = pa.table({"x": cells, "age": [60], "sex": [1]})
+    answer = post(client, ARROW, arrow(table), accept=CSV)
+    assert answer.json()["errors"][0]["field"] == "x"
+
+
+CAME: dict[str, tuple[Any, str]] = {
+    "decimal": (pa.array([Decimal("4000.0")]), '"4000.0"'),
+    "day": (pa.array([1], pa.date32()), '"1970-01-02"'),
+    "moment": (pa.array([1], pa.timestamp("s")), '"1970-01-01T00:00:01"'),
+    "identifier": (
+        pa.array([b"0123456789abcdef"], pa.uuid()),
+        '"30313233-3435-3637-3839-616263646566"',
+    ),
+    "a far day": (pa.array([2**30], pa.date32()), "a value of type date32[day]"),
+    "a far moment": (pa.array([10**17], pa.timestamp("s")), "a value of type timestamp[s]"),
+    "a long time": (pa.array([2**60], pa.duration("s")), "a value of type duration[s]"),
+    "an unknown zone": (
+        pa.array([1], pa.timestamp("s", "Foo/Bar")),
+        "a value of type timestamp[s, tz=Foo/Bar]",
+    ),
+    "bytes": (pa.array([b"\xff"]), "a value of type binary"),
+}
+
+
+@pytest.mark.parametrize("on_error", ["refuse", "report"])
+@pytest.mark.parametrize(("cells", "got"), CAME.values(), ids=CAME.keys())
+def test_a_field_of_any_type_of_arrow_has_a_readable_problem(
+    client: TestClient, cells: Any, got: str, on_error: str
+) -> None:
+    """As JSON would have it; where it has no way to write it, the type."""
+    table = pa.table({"age": cells, "sex": [1]})
+    answer = post(client, ARROW, arrow(table), f"{HEART}?on_error={on_error}", accept=JSON)
+    if on_error == "report":
+        assert answer.json()[0]["error"].endswith(f"(years), got {got}")
+    else:
+        assert answer.json()["errors"][0]["got"] == got
+
+
+DICTIONARIES: list[Any] = [
+    pa.array([1], pa.date32()),
+    pa.array([1], pa.timestamp("us")),
+    pa.array([1], pa.time64("us")),
+    pa.array([1], pa.duration("s")),
+    pa.array([Decimal("1.5")]),
+    pa.array(["a"], pa.string_view()),
+    pa.array([b"a"], pa.binary_view()),
+]
+
+
+@pytest.mark.parametrize("values", DICTIONARIES, ids=lambda values: str(values.type))
+def test_dictionaries_of_any_type_are_carried_through(client: TestClient, values: Any) -> None:
+    """Categories are not text only."""
+    packed = pa.DictionaryArray.from_arrays(pa.array([0, None]), values)
+    table = pa.table({"x": packed, "age": [60, 60], "sex": [1, 1]})
+    rows = decoded(ARROW, post(client, ARROW, arrow(table)).content)
+    assert [row["x"] for row in rows] == [values[0].as_py(), None]
+
+
+def test_runs_are_read_value_by_value(client: TestClient) -> None:
+    """Run-end-encoded integers are numbers, and other such columns are carried through."""
+    ages = pa.RunEndEncodedArray.from_arrays([2, 3], [60, 61])
+    kinds = pa.RunEndEncodedArray.from_arrays([1, 3], ["a", "b"])
+    table = pa.table({"age": ages, "sex": [1, 1, 1], "kind": kinds})
+    rows = post(client, ARROW, arrow(table), accept=JSON).json()
+    assert [row["kind"] for row in rows] == ["a", "b", "b"]
+    assert rows[0]["probability"] == rows[1]["probability"] != rows[2]["probability"]
 
 
 @pytest.fixture(scope="module")

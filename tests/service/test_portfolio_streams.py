@@ -135,6 +135,25 @@ def test_other_answers_are_held_back_until_all_rows_are_good(service: Service) -
         assert b'"row":%d' % (MANY * CHUNK + 1) in talk.got
 
 
+def test_a_caller_of_http_1_0_gets_a_length_and_no_chunks(service: Service) -> None:
+    """It could not read chunks, nor tell a cut answer from a whole one (RFC 9112, 6.1)."""
+    wait_until(lambda: is_free(service))
+    address = urlsplit(service.url)
+    body = b"id,age,sex\na,60,1\nb,630,1\n"
+    head = (
+        f"POST {PATH}?on_error=report HTTP/1.0\r\nContent-Type: {CSV}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection((address.hostname, address.port), timeout=20) as caller:
+        caller.sendall(head.encode() + body)
+        got = b"".join(iter(partial(caller.recv, 2**16), b""))
+    headers, _, answer = got.lower().partition(b"\r\n\r\n")
+    assert b" 200 " in headers.splitlines()[0]
+    assert b"transfer-encoding" not in headers
+    assert b"content-length: %d" % len(answer) in headers
+    assert b"\nb,,," in answer
+
+
 @pytest.mark.parametrize("ending", ["a row of another length", "the end of an Arrow stream"])
 def test_an_answer_that_breaks_off_cannot_be_taken_for_a_whole_one(
     service: Service, ending: str

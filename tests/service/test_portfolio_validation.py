@@ -21,7 +21,7 @@ from service.errors import UnreadableTable
 from service.portfolio import objects
 from service.portfolio.formats import ARROW, CSV, JSON, NDJSON, Format
 from service.portfolio.rows import Names
-from service.portfolio.validation import check
+from service.portfolio.validation import check, column_problems
 from service.predictions import TabularPrediction
 from service.problems import invalid_payload
 from service.task import TabularTask
@@ -186,6 +186,24 @@ def test_csv_cells_fare_as_the_numbers_they_read_as(table: list[tuple[str, ...]]
     bare = [{(field, expected) for field, expected, _ in problems} for problems in got]
     assert bare == [{(field, expected) for field, expected, _ in problems} for problems in wanted]
     np.testing.assert_array_equal(array, wanted_array)
+
+
+class Walked(list[str]):
+    """Names that can only be gone through: a search of all for each would be quadratic."""
+
+    def count(self, value: str, /) -> int:
+        """Never."""
+        raise AssertionError(f"{value} is counted by itself")
+
+    def __contains__(self, value: object, /) -> bool:
+        raise AssertionError(f"{value} is looked for by itself")
+
+
+def test_a_table_may_have_very_many_columns() -> None:
+    """Its names are counted once, all together."""
+    names = Walked([*FIELDS, "x", "x", "Tall", "tall"])
+    problems = column_problems(TASK.features, names, NAMES)
+    assert [(p.field, p.got) for p in problems] == [("x", "2"), ("tall", "a column")]
 
 
 @pytest.mark.parametrize("task", [t for t in TASKS.values() if isinstance(t, TabularTask)])

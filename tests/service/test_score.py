@@ -152,6 +152,10 @@ def test_another_model_of_the_task_scores(
         ("folder.csv", "scored.csv", [], "folder.csv: Is a directory"),
         ("false.csv.gz", "scored.csv", [], "Not a gzipped file"),
         ("cut.csv.gz", "scored.csv", [], "Compressed file ended before"),
+        ("two.arrows", "scored.csv", [], "expected nothing behind its end"),
+        ("bytes.parquet", "scored.json", [], "hash: expected finite numbers and text in UTF-8"),
+        ("far.parquet", "scored.csv", [], "day: expected a column that fits into CSV"),
+        ("far.parquet", "scored.ndjson", [], "day: expected a column that fits into JSON"),
         ("book.csv", "scored.csv", ["--model", "credit"], "no model 'credit' of heart"),
         ("book.csv", "scored.csv", ["--model", "none"], "no model 'none'"),
     ],
@@ -173,6 +177,12 @@ def test_what_cannot_be_done_is_one_line(
     (tmp_path / "false.csv.gz").write_bytes(b"age,sex\n60,1\n")
     whole = write(tmp_path / "cut.csv.gz").read_bytes()
     (tmp_path / "cut.csv.gz").write_bytes(whole[:-12])
+    stream = write(tmp_path / "two.arrows")
+    stream.write_bytes(stream.read_bytes() * 2)
+    row = {"age": [60], "sex": [1]}
+    pq.write_table(pa.table(row | {"hash": [b"\xff"]}), tmp_path / "bytes.parquet")
+    day = pa.array([2**30], pa.date32())
+    pq.write_table(pa.table(row | {"day": day}), tmp_path / "far.parquet")
     before = sorted(tmp_path.iterdir())
     assert score(tmp_path / table, tmp_path / output, *options) == 1
     (line,) = capsys.readouterr().err.splitlines()
