@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
 def run_serve(arguments: argparse.Namespace) -> int:
     """`foretell serve`: runs until SIGTERM or Ctrl-C."""
     from service.logs import configure_logs
-    from service.ports import check_grpc_port
+    from service.ports import check_ports
     from service.settings import read_settings
     from service.workers import run_workers
 
@@ -95,7 +95,7 @@ def run_serve(arguments: argparse.Namespace) -> int:
         device=arguments.device,
     )
     configure_logs(settings)
-    check_grpc_port(settings)
+    check_ports(settings)
     if settings.workers > 1:
         return run_workers(settings)
     from service.app import create_app
