@@ -228,13 +228,14 @@ def log_listening(listening: socket.socket) -> None:
 
 def work(settings: Settings, listening: socket.socket, place: Place) -> None:
     """The life of one worker, in its own process."""
-    from service.app import create_app
     from service.logs import configure_logs
-    from service.server import Server
 
     os.setsid()  # away from the terminal: signals come from the parent
     configure_logs(settings)
     try:
+        from service.app import create_app
+        from service.server import Server
+
         if SHARED_OUT:
             listening = _sharing(listening.family, listening.getsockname())
         server = Server(create_app(settings, place), settings)
