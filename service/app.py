@@ -139,7 +139,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
     for router in batch:
-        app.include_router(router, responses=_documented(404, 406, 408, 413, 415, 422, 503))
+        app.include_router(router, responses=_documented(404, 406, 408, 413, 415, 422, 503, 507))
     for router in explain:
         app.include_router(router, responses=_documented(400, 404, 409, 413, 415, 422, 503))
     app.include_router(models.router, responses=_documented(404, 422, 503))
@@ -192,6 +192,7 @@ def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         415: "A content type, or a Content-Encoding, that this route does not read",
         422: "Fields or pictures that cannot be answered; `errors` lists every bad field",
         503: "The model is not ready, or too many calls wait",
+        507: "No room on disk for what has to be kept",
     }
     return {status: {"description": texts[status], "content": content} for status in statuses}
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points, version
@@ -16,18 +17,41 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command: 0 for success, 1 for a failure it explained, 2 for wrong usage."""
+    """Run one command: 0 for success, 1 for a failure it explained, 2 for wrong usage.
+
+    130 after Ctrl-C, and 141 where whoever reads its output wants no more of it.
+    """
     from service.errors import ForetellError
 
     parser = _parser()
     chosen = parser.parse_args(arguments)
     try:
-        return int(chosen.run(chosen))
+        status = int(chosen.run(chosen))
+        print(end="", flush=True)
+        return status
     except ForetellError as error:
         print(f"foretell: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    except OSError:
+        if (lost := _lost_output()) is None:
+            raise  # it was another file's
+        if isinstance(lost, BrokenPipeError):
+            return 141
+        print(f"foretell: standard output: {lost.strerror}", file=sys.stderr)
+        return 1
+
+
+def _lost_output() -> OSError | None:
+    """Why standard output takes no more, if it does not; then it is let go of."""
+    try:
+        print(flush=True)  # an empty line: where nothing is buffered, nothing is left to flush
+    except OSError as error:
+        # Python would try once more as it ends, and say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    return None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 def run_serve(arguments: argparse.Namespace) -> int:
     """`foretell serve`: runs until SIGTERM or Ctrl-C."""
     from service.logs import configure_logs
-    from service.ports import check_grpc_port
+    from service.ports import check_ports
     from service.settings import read_settings
     from service.workers import run_workers
 
@@ -95,7 +119,7 @@ def run_serve(arguments: argparse.Namespace) -> int:
         device=arguments.device,
     )
     configure_logs(settings)
-    check_grpc_port(settings)
+    check_ports(settings)
     if settings.workers > 1:
         return run_workers(settings)
     from service.app import create_app

@@ -32,6 +32,7 @@ ForetellError
 │   └── QueueError
 │       ├── QueueFull           too many rows wait for the model already
 │       └── QueuedTooLong       the call's turn did not come in time
+├── UnwritableSpool             what has to be kept of a portfolio cannot be, on a full disk say
 ├── UnwritableTable             answers that cannot be put where they were asked for
 └── SettingsError               the service is configured wrongly
 """
@@ -285,6 +286,16 @@ class QueuedTooLong(QueueError):
             f"the call waited {seconds:g} s for {model!r}, as long as FORETELL_QUEUE_SECONDS "
             "allows; try again later",
             retry_seconds,
+        )
+
+
+class UnwritableSpool(ForetellError):
+    """What has to be kept of a portfolio cannot be."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"what has to be kept of the portfolio cannot be written to the folder of "
+            f"FORETELL_SPOOL_DIR: {reason}"
         )
 
 

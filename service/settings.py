@@ -108,6 +108,13 @@ class Settings(BaseSettings):
             raise PydanticCustomError("key", "a key of at least 16 characters")
         return key
 
+    @field_validator("spool_dir")
+    @classmethod
+    def _is_writable(cls, folder: Path | None) -> Path | None:
+        if folder and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+            raise PydanticCustomError("folder", "a folder that is there and can be written to")
+        return folder
+
     @field_validator("versions")
     @classmethod
     def _is_a_policy(cls, text: str) -> str:

@@ -29,16 +29,20 @@ from types import FrameType
 from typing import Any
 
 import structlog
-from uvicorn.config import STARTUP_FAILURE, Config
+from uvicorn.config import STARTUP_FAILURE
 
 from service.errors import ForetellError
 from service.metrics.board import SIZE
+from service.metrics.places import vacate
+from service.ports import addresses, refused
 from service.settings import Settings
 
 log = structlog.get_logger("foretell")
 
 SHORTEST_LIFE = 1.0
 """Seconds from one start of a worker to the next, so that one that cannot live is no busy loop."""
+MOST_DEATHS = 5
+"""In a row, of workers that never got ready: then it is no use to start others, and on and on."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SHARED_OUT = sys.platform == "linux"
 """Whether the kernel shares out connections among sockets at one port; others give them to one."""
@@ -91,6 +95,8 @@ class Workers:
         self._loaded = self._context.RawArray("B", settings.workers)
         self._counted = [self._context.RawArray("B", SIZE) for _ in range(settings.workers)]
         self._workers: list[Worker] = []
+        self._deaths = [0] * settings.workers
+        """For each place, how many there have died since one was ready."""
         self._signals: list[int] = []
         self._woken, self._wake = self._context.Pipe(duplex=False)
         self._stopping = self._failed = False
@@ -146,15 +152,26 @@ class Workers:
         """In place of one that has ended; the same where no worker can start at all."""
         worker.process.join()  # its end is seen a moment before its exit status is there
         code = worker.process.exitcode
-        if code == STARTUP_FAILURE:
+        number, pid = worker.place.number, worker.process.pid
+        log.error("worker died", worker=number, worker_pid=pid, exit=code)
+        was_ready = vacate(self._counted, number) and code != STARTUP_FAILURE
+        self._deaths[number] = 0 if was_ready else self._deaths[number] + 1
+        if self._hopeless(worker.place, code):
+            log.error("workers cannot start", worker=number, deaths=self._deaths[number])
             self._failed = True
             self._stop()
             return worker
-        number, pid = worker.place.number, worker.process.pid
-        log.error("worker died", worker=number, worker_pid=pid, exit=code)
         # Returns at once when there is a signal, which is heard soon after.
         wait([self._woken], timeout=max(0.0, worker.started + SHORTEST_LIFE - time.monotonic()))
         return self._start(Place(number, self._loaded, self._counted, replaces=True))
+
+    def _hopeless(self, place: Place, code: int | None) -> bool:
+        """Whether to give up. Not as long as others answer, in whose midst one was ready before."""
+        if code == STARTUP_FAILURE and not place.replaces:
+            return True
+        none_was_ready = not self._loaded[place.number]
+        deaths = self._deaths[place.number] if none_was_ready else min(self._deaths)
+        return deaths >= MOST_DEATHS
 
 
 def _lives(worker: Worker) -> bool:
@@ -162,24 +179,42 @@ def _lives(worker: Worker) -> bool:
 
 
 def run_workers(settings: Settings) -> int:
-    """Take the port, and have several workers answer until SIGTERM or Ctrl-C: the exit status."""
-    config = Config("", host=settings.host, port=settings.port, log_config=None)
-    # Fails if anybody listens there, which sockets that share a port would not.
-    taken = config.bind_socket()
-    if SHARED_OUT:
-        address = taken.getsockname()
-        taken.close()
-        taken = _sharing(taken.family, address)
-    else:
-        taken.listen(config.backlog)
-    return Workers(settings, taken).run()
+    """Take the port, and have several workers answer until SIGTERM or Ctrl-C: the exit status.
+
+    Raises SettingsError.
+    """
+    return Workers(settings, _take(settings)).run()
 
 
-def _sharing(family: int, address: Any) -> socket.socket:
-    """A socket at an address that others of this user may have as well."""
+def _take(settings: Settings) -> socket.socket:
+    """The port, for as long as the service runs; `check_ports` has found it free."""
+    family, address = addresses(settings)[0]
+    try:
+        if not SHARED_OUT:
+            return socket.create_server(address, family=family)
+        try:
+            # Nobody else's check finds it free then, not even while no worker listens.
+            return _sharing(family, address, reuse=False)
+        except OSError:
+            # A service of one process has left connections there that wait for their end.
+            return _sharing(family, address)
+    except OSError as error:
+        raise refused(error, settings.host, settings.port) from error
+
+
+def _sharing(family: int, address: Any, *, reuse: bool = True) -> socket.socket:
+    """A socket at an address that others of this user may have as well.
+
+    `reuse`: also where, and so that, connections that wait for their end are in nobody's way.
+    """
     sharing = socket.socket(family, socket.SOCK_STREAM)
     sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sharing.bind(address)
+    sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+    try:
+        sharing.bind(address)
+    except OSError:
+        sharing.close()
+        raise
     sharing.set_inheritable(True)
     return sharing
 
@@ -193,19 +228,25 @@ def log_listening(listening: socket.socket) -> None:
 
 def work(settings: Settings, listening: socket.socket, place: Place) -> None:
     """The life of one worker, in its own process."""
-    from service.app import create_app
     from service.logs import configure_logs
-    from service.server import Server
 
     os.setsid()  # away from the terminal: signals come from the parent
     configure_logs(settings)
-    if SHARED_OUT:
-        listening = _sharing(listening.family, listening.getsockname())
     try:
-        Server(create_app(settings, place), settings).run([listening])
-    except ForetellError as error:
-        log.error("worker cannot start", reason=str(error))
+        from service.app import create_app
+        from service.server import Server
+
+        if SHARED_OUT:
+            listening = _sharing(listening.family, listening.getsockname())
+        server = Server(create_app(settings, place), settings)
+        server.run([listening])
+    except Exception as error:  # a folder that cannot be read, say; any would end the process
+        known = isinstance(error, ForetellError | OSError)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        log.error("worker cannot start", reason=reason, exc_info=not known)
         sys.exit(STARTUP_FAILURE)
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)  # uvicorn has said why
 
 
 def end_with_parent() -> None:

@@ -11,7 +11,7 @@ labels up: a microsecond or more each, where a whole request takes a hundred.
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -85,12 +85,7 @@ class Board:
 
     def totals(self, kind: Kind) -> dict[Key, list[float]]:
         """What all workers have counted, by labels."""
-        added: dict[Key, list[float]] = {}
-        for place in self.by_place(kind):
-            for labels, values in place.items():
-                so_far = added.get(labels)
-                added[labels] = values if so_far is None else _sum(so_far, values)
-        return added
+        return added(self.by_place(kind))
 
     def total(self, kind: Kind, *labels: str) -> list[float]:
         """Of one combination of labels; zeros if nothing was counted."""
@@ -117,6 +112,16 @@ class Board:
         self._mine[at:first] = HEAD.pack(len(written), columns) + written
         USED.pack_into(self._mine, 0, end)  # only now is it seen
         return self._mine[first:end].cast("d")
+
+
+def added(places: Iterable[dict[Key, list[float]]]) -> dict[Key, list[float]]:
+    """What several workers have counted, by labels."""
+    sums: dict[Key, list[float]] = {}
+    for place in places:
+        for labels, values in place.items():
+            so_far = sums.get(labels)
+            sums[labels] = values if so_far is None else _sum(so_far, values)
+    return sums
 
 
 def _used(place: memoryview) -> int:

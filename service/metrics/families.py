@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
-from itertools import accumulate
+from itertools import accumulate, compress
 
 import onnxruntime
 from prometheus_client import ProcessCollector
@@ -17,8 +17,9 @@ from prometheus_client.registry import Collector
 from starlette.datastructures import State
 
 from service.batcher import QUEUED, WAITING
-from service.metrics.board import Board, Key, Kind
-from service.metrics.models import STATES, WORKERS, note
+from service.metrics.board import Board, Key, Kind, added
+from service.metrics.models import STATES, note
+from service.metrics.places import RESTARTS, WORKERS
 from service.metrics.requests import BOUNDS, GRPC, HTTP
 from service.portfolio.counts import PORTFOLIO_ROWS, PORTFOLIOS
 from service.predictor import COMPUTED
@@ -75,6 +76,17 @@ class Metrics(Collector):
         yield GaugeMetricFamily(name, text, value=len(workers))
         name, text = "foretell_workers_ready", "Of them, those that have loaded every model"
         yield GaugeMetricFamily(name, text, value=sum(ready for _, ready in workers))
+        name, text = "foretell_worker_restarts", "Workers that died and were to be replaced"
+        died = (
+            ((str(number),), place.get((), [0.0])[0])
+            for number, place in enumerate(self._board.by_place(RESTARTS))
+        )
+        yield _counter(name, text, ("worker",), died)
+
+    def _standing(self, kind: Kind) -> dict[Key, list[float]]:
+        """Totals of how things stand: without what workers have left behind that died."""
+        held = [() in place and place[()][0] for place in self._board.by_place(WORKERS)]
+        return added(compress(self._board.by_place(kind), held))
 
     def _requests(self, kind: Kind, what: str, by: str) -> Iterator[Metric]:
         rows = self._board.totals(kind)
@@ -95,7 +107,7 @@ class Metrics(Collector):
         yield durations
 
     def _versions(self, repository: Repository) -> Iterator[Metric]:
-        states = self._board.totals(STATES)
+        states = self._standing(STATES)
         answering = GaugeMetricFamily(
             "foretell_model_answering_workers",
             "Workers in which a version answers the calls that name none",
@@ -152,7 +164,7 @@ class Metrics(Collector):
         yield _by_column("foretell_queue_unanswered_calls", text, QUEUED, unanswered, "reason")
         text = "Rows that wait for a shared run"
         waiting = GaugeMetricFamily("foretell_queue_rows", text, labels=MODEL)
-        for labels, values in rows.items():
+        for labels, values in self._standing(QUEUED).items():
             waiting.add_metric(labels, values[WAITING])
         yield waiting
 
@@ -174,7 +186,7 @@ class Metrics(Collector):
         text = "Rows of portfolios that were answered"
         yield _by_column("foretell_portfolio_rows", text, PORTFOLIO_ROWS, rows, "result")
         text = "Portfolios that are being scored"
-        value = self._board.total(PORTFOLIOS)[0]
+        value = sum(values[0] for values in self._standing(PORTFOLIOS).values())
         yield GaugeMetricFamily("foretell_portfolios_in_progress", text, value=value)
 
     def _inferred(self) -> Iterator[Metric]:

@@ -1,16 +1,16 @@
-"""What becomes of versions, and which workers there are: noted from time to time by each worker."""
+"""What becomes of versions, and who is ready: noted from time to time by each worker."""
 
 import os
 from typing import get_args
 
 from service.errors import UnknownModel
 from service.metrics.board import Board, Kind
+from service.metrics.places import WORKERS
 from service.repository import Repository
 from service.versions.line import State
 
 STATES = Kind("states", ("model", "version"), ("answering", *get_args(State)))
 """1 for what a version is in a worker, 0 for what it is not; all 0: it is gone."""
-WORKERS = Kind("workers", (), ("pid", "ready"))
 
 
 def note(board: Board, repository: Repository) -> None:

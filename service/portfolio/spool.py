@@ -1,12 +1,15 @@
 """What is kept between the one who writes answers and the one who takes them."""
 
 import io
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, TemporaryFile
+from typing import BinaryIO, cast
 
-from service.errors import PayloadStalled, PayloadTooLarge
+from service.errors import PayloadStalled, PayloadTooLarge, UnwritableSpool
 
 IN_MEMORY = 4 * 2**20
 SETTING = "FORETELL_MAX_PORTFOLIO_BYTES"
@@ -14,6 +17,24 @@ SETTING = "FORETELL_MAX_PORTFOLIO_BYTES"
 
 class Abandoned(Exception):
     """The other side has gone; nobody is left to tell."""
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UnwritableSpool(error.strerror or str(error)) from error
+
+
+def kept(body: io.RawIOBase, folder: Path | None) -> BinaryIO:
+    """A file in `folder` of all there is in a body. Raises UnwritableSpool."""
+    with _writing(), ExitStack() as stack:
+        file = stack.enter_context(TemporaryFile(dir=folder))
+        shutil.copyfileobj(body, file, 2**20)
+        file.seek(0)
+        stack.pop_all()
+    return cast(BinaryIO, file)
 
 
 class Spool(io.RawIOBase):
@@ -60,19 +81,21 @@ class Spool(io.RawIOBase):
         return self._total
 
     def write(self, data: object) -> int:
-        """Keep some bytes. Raises PayloadTooLarge, PayloadStalled or Abandoned."""
+        """Keep some bytes. Raises PayloadTooLarge, PayloadStalled, UnwritableSpool or Abandoned."""
         view = memoryview(data).cast("B")  # type: ignore[arg-type]  # bytes, or Arrow's buffers
         with self._changed:
             if self._written_to + len(view) > self._limit:
                 self._wait_for_room(len(view))
             if self._abandoned:
                 raise Abandoned
-            if not self.waiting and self._written_to:
-                self._read_to = self._written_to = 0
-                self._file.seek(0)
-                self._file.truncate()
-            self._file.seek(self._written_to)
-            self._file.write(view)
+            with _writing():
+                if not self.waiting and self._written_to:
+                    self._read_to = self._written_to = 0
+                    self._file.seek(0)
+                    self._file.truncate()
+                self._file.seek(self._written_to)
+                self._file.write(view)
+                self._file.flush()  # or a disk that is full is found so by who reads
             self._written_to += len(view)
             self._total += len(view)
         self._on_write()
@@ -89,8 +112,9 @@ class Spool(io.RawIOBase):
         with self._changed:
             if self._abandoned:
                 return b""
-            self._file.seek(self._read_to)
-            taken = self._file.read(most)
+            with _writing():  # which is tried again before a file is read
+                self._file.seek(self._read_to)
+            taken = self._file.read(min(most, self.waiting))
             self._read_to += len(taken)
             self._changed.notify_all()
             return taken
@@ -99,5 +123,6 @@ class Spool(io.RawIOBase):
         """Nobody reads any more: drop everything, and stop who writes."""
         with self._changed:
             self._abandoned = True
-            self._file.close()
+            with suppress(OSError):  # what a full disk did not take is tried once more
+                self._file.close()
             self._changed.notify_all()

@@ -2,12 +2,10 @@
 
 import asyncio
 import io
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from tempfile import TemporaryFile
 from typing import Annotated, Any, BinaryIO, cast, get_args
 
 import numpy as np
@@ -27,7 +25,7 @@ from service.portfolio.counts import PORTFOLIO_ROWS, PORTFOLIOS
 from service.portfolio.formats import BY_MEDIA, JSON, Format
 from service.portfolio.rows import Rows
 from service.portfolio.scoring import OnError, Portfolio, score
-from service.portfolio.spool import SETTING, Abandoned, Spool
+from service.portfolio.spool import SETTING, Abandoned, Spool, kept
 from service.problems import echo
 from service.repository import Repository
 from service.routes.choice import LabelChoice, ModelChoice, VersionChoice, chosen_model, request_id
@@ -87,10 +85,8 @@ class Exchange:
     def work(self, body: io.RawIOBase, answer: Spool) -> None:
         """Read, score and write it all; in a thread."""
         if self.given.seeks:
-            with TemporaryFile(dir=self.settings.spool_dir) as file:
-                shutil.copyfileobj(body, file, 2**20)
-                file.seek(0)
-                self._answer(cast(BinaryIO, file), answer)
+            with kept(body, self.settings.spool_dir) as file:
+                self._answer(file, answer)
         else:
             self._answer(cast(BinaryIO, body), answer)
 

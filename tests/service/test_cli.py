@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +102,53 @@ def test_models_are_listed(models_dir: Path, capsys: pytest.CaptureFixture[str])
     assert main(["models", "--models-dir", str(models_dir)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:3] for line in lines] == [[name, "1", "test"] for name in sorted(TASKS)]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_finds_no_room_is_one_line(
+    models_dir: Path, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit status 1, and no traceback."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    with Path("/dev/full").open("w") as full:
+        ended = listed(models_dir, full.fileno())
+    assert ended.returncode == 1
+    assert ended.stderr == "foretell: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_nobody_wants_is_no_failure_to_speak_of(
+    models_dir: Path, unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of `foretell models | head -1`; the exit status is that of other commands there."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    read, write = os.pipe()
+    os.close(read)
+    ended = listed(models_dir, write)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (128 + 13, "")
+
+
+def listed(models_dir: Path, output: int) -> "subprocess.CompletedProcess[str]":
+    """The models, in a process whose output goes there."""
+    return subprocess.run(
+        [sys.executable, "-m", "service.cli", "models", "--models-dir", str(models_dir)],
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_errors_of_other_files_are_not_taken_for_those_of_the_output(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are bugs, and shown as such."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("service.settings.read_settings", broken)
+    with pytest.raises(BrokenPipeError):
+        main(["predict", "heart", "--json", "{}"])

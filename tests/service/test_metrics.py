@@ -17,8 +17,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.app import create_app
 from service.metrics.board import SIZE, Board, Kind, Row
 from service.metrics.families import Metrics
+from service.metrics.models import note
+from service.metrics.places import vacate
+from service.portfolio.counts import PORTFOLIOS
+from service.predictor import COMPUTED
 from service.settings import Settings
 from service.tasks import TASKS
+from service.workers import Place
 from tests.artifacts import write_artifact
 from tests.service.test_serving import ROW, Service, serving
 from tests.service.test_versions import label, publish
@@ -275,6 +280,43 @@ def test_workers_show_all_that_all_have_answered(models_dir: Path) -> None:
             assert value(found, "foretell_model_answering_workers", **rows) == 2
             loads = "foretell_model_loads_total"
             assert value(found, loads, result="loaded", **rows) == 3
+            restarts = "foretell_worker_restarts_total"
+            assert [value(found, restarts, worker=number) for number in "01"] == [1, 0]
+
+
+def test_a_worker_that_died_counts_no_more_until_it_has_a_successor(models: Path) -> None:
+    """However often; what it had counted stays."""
+    counted, rows = [bytearray(SIZE), bytearray(SIZE)], {"model": "heart", "version": "1"}
+    app = create_app(Settings(models_dir=models, device="cpu"), Place(0, [0, 1], counted))
+    gauges = ["foretell_workers_ready", "foretell_portfolios_in_progress"]
+    with TestClient(app) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        client.post(ROUTE, json=ROW).raise_for_status()
+
+        def shown() -> list[float]:
+            found = scrape(client)
+            standing = value(found, "foretell_model_answering_workers", **rows)
+            ready = value(found, "foretell_model_version_workers", state="ready", **rows)
+            return [standing, ready, *(value(found, gauge) for gauge in gauges)]
+
+        def begin() -> Board:
+            other = Board(counted, 1)
+            note(other, app.state.repository)
+            other.row(PORTFOLIOS).values[0] = 1
+            other.row(COMPUTED, "heart", "1").add(0, 5)
+            return other
+
+        begin()
+        assert shown() == [2, 2, 2, 1]
+        for died in (1, 2):
+            assert vacate(counted, 1)
+            assert shown() == [1, 1, 1, 0]
+            found, name = scrape(client), "foretell_worker_restarts_total"
+            assert [value(found, name, worker=number) for number in "01"] == [0, died]
+            assert value(found, "foretell_workers") == 2
+            assert value(found, "foretell_model_rows_total", **rows) == 1 + 5 * died
+            begin()
+        assert shown() == [2, 2, 2, 1]
 
 
 def test_one_worker_counts_what_was_sent(models_dir: Path) -> None:

@@ -712,3 +712,29 @@ def test_every_table_has_its_documented_route(client: TestClient) -> None:
 def test_nothing_of_it_is_loaded_before_it_is_used() -> None:
     """The service starts without PyArrow, which takes half a second and 50 MB."""
     assert "pyarrow" not in loaded_after("import service.app, service.routes.batch")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+@pytest.mark.parametrize("media", [CSV, PARQUET])
+def test_a_full_disk_is_a_507_that_names_the_setting(
+    client: TestClient, media: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For answers that have to be kept, and for a body of which the end is read first."""
+
+    def full(**_: object) -> Any:
+        return Path("/dev/full").open("r+b")
+
+    monkeypatch.setattr("service.portfolio.spool.IN_MEMORY", 1)
+    monkeypatch.setattr("service.portfolio.spool.TemporaryFile", full)
+    monkeypatch.setattr("tempfile.TemporaryFile", full)  # which a spool in memory turns into
+    for on_error in ("refuse", "report"):
+        answer = client.post(
+            f"{HEART}?on_error={on_error}",
+            content=encoded(media, [GOOD] * 1000),
+            headers={"content-type": media},
+        )
+        assert answer.status_code == 507
+        assert "FORETELL_SPOOL_DIR: No space left on device" in answer.json()["detail"]
+    monkeypatch.undo()
+    content, headers = encoded(media, [GOOD]), {"content-type": media}
+    assert client.post(HEART, content=content, headers=headers).status_code == 200

@@ -34,6 +34,28 @@ def test_a_bad_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         read_settings()
 
 
+@pytest.mark.parametrize("name", ["none", "file"])
+def test_a_folder_that_cannot_be_written_to_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At start, not by the first portfolio that has to be kept."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FORETELL_SPOOL_DIR", str(tmp_path))
+    assert read_settings().spool_dir == tmp_path
+    monkeypatch.setenv("FORETELL_SPOOL_DIR", str(tmp_path / name))
+    with pytest.raises(SettingsError, match=f"^FORETELL_SPOOL_DIR: expected a folder .*{name}'$"):
+        read_settings()
+
+
+def test_a_read_only_folder_cannot_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever makes it so: its mode, its file system."""
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(SettingsError, match="FORETELL_SPOOL_DIR: expected a folder"):
+        read_settings(spool_dir=tmp_path)
+
+
 def test_settings_do_not_change() -> None:
     """They are frozen once read."""
     with pytest.raises(ValidationError):

@@ -14,13 +14,14 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from fastapi.testclient import TestClient
 from uvicorn.config import STARTUP_FAILURE
 
 from service.app import create_app
 from service.settings import Settings
 from service.tasks import TASKS
-from service.workers import Place, Worker, Workers
+from service.workers import MOST_DEATHS, Place, Worker, Workers, work
 from tests.artifacts import write_artifact
 from tests.service.test_serving import ROW, Service, serving
 from tests.service.test_versions import publish
@@ -215,9 +216,8 @@ def test_a_port_that_is_taken_starts_no_worker(models_dir: Path) -> None:
         port = service.url.rpartition(":")[2]
         command = [sys.executable, "-m", "service.cli", "serve", "--workers", "2", "--port", port]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == STARTUP_FAILURE
-    assert "Address already in use" in ended.stderr
-    assert "worker started" not in ended.stderr
+    assert ended.returncode == 1
+    assert ended.stderr == f"foretell: FORETELL_PORT: 127.0.0.1:{port}: Address already in use\n"
 
 
 def test_all_workers_follow_the_folder_and_the_operator(tmp_path: Path) -> None:
@@ -282,3 +282,79 @@ def test_a_worker_whose_status_is_late_is_replaced_too(monkeypatch: pytest.Monke
         monkeypatch.setattr(workers, "_start", start)
         workers.run()
     assert started == [False, True]
+
+
+class Dead:
+    """A process that has ended with a status."""
+
+    pid = None
+
+    def __init__(self, status: int) -> None:
+        self.exitcode = status
+        self.sentinel, other = os.pipe()
+        os.close(other)
+
+    def join(self) -> None:
+        """At once."""
+
+
+def lives(
+    monkeypatch: pytest.MonkeyPatch, statuses: list[int], ready: bool = False
+) -> tuple[int, int]:
+    """The exit status of two workers' service, and how many it started that ended so, in turn.
+
+    `ready`: both were, once.
+    """
+    with socket.socket() as listening:
+        workers = Workers(Settings(workers=2), listening)
+        workers._loaded[:] = [int(ready)] * 2
+        started = 0
+
+        def start(place: Place) -> Worker:
+            nonlocal started
+            started += 1
+            process: Any = Dead(statuses[min(started, len(statuses)) - 1])
+            return Worker(place, process, time.monotonic() - 60)
+
+        monkeypatch.setattr(workers, "_start", start)
+        return workers.run(), started
+
+
+def test_workers_that_die_before_they_are_ready_are_not_started_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Killed for memory as they load, say: the service ends, and whoever looks after it is told."""
+    status, started = lives(monkeypatch, [-signal.SIGKILL])
+    assert status == 1
+    # In turn, each place has had its own; the first to have had enough ends it.
+    assert started == 2 + 2 * (MOST_DEATHS - 1)
+
+
+def test_a_service_that_none_can_start_again_in_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as others answer, a successor that cannot start is no reason to; then it is."""
+    killed = [-signal.SIGKILL] * 2
+    status, started = lives(monkeypatch, [*killed, STARTUP_FAILURE], ready=True)
+    assert status == 1
+    assert started > MOST_DEATHS
+
+
+def test_a_worker_that_cannot_start_says_so_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the reason is: a folder that it may not read, say. No traceback."""
+
+    def create(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/models")
+
+    monkeypatch.setattr("service.app.create_app", create)
+    monkeypatch.setattr("service.logs.configure_logs", lambda _: None)
+    monkeypatch.setattr(os, "setsid", lambda: None)
+    monkeypatch.setattr("service.workers.SHARED_OUT", False)
+    with (
+        socket.socket() as listening,
+        structlog.testing.capture_logs() as events,
+        pytest.raises(SystemExit) as ended,
+    ):
+        work(Settings(), listening, Place(0, [0]))
+    assert ended.value.code == STARTUP_FAILURE
+    (line,) = events
+    assert line["reason"] == "[Errno 13] Permission denied: '/models'"
+    assert not line["exc_info"]
