@@ -137,7 +137,7 @@ def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Course, str]]:
     course = _course(arguments)
     recipe = arguments.recipe or course.default
     if recipe not in course.recipes:
-        fail(no_recipe(course, recipe))
+        fail(course.no_recipe(recipe))
     yield course, recipe
 
 
@@ -145,11 +145,6 @@ def _course(arguments: argparse.Namespace) -> Course:
     if arguments.task not in COURSES:
         arguments.parser.error(f"unknown task {arguments.task!r}; there are: {', '.join(COURSES)}")
     return COURSES[arguments.task]
-
-
-def no_recipe(course: Course, recipe: str) -> str:
-    """What there is instead, in words."""
-    return f"{course.task.name} has no recipe {recipe!r}; it has: {', '.join(course.recipes)}"
 
 
 def _train_one(
@@ -232,7 +227,7 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
     fail = arguments.parser.error
     course = _course(arguments)
     if arguments.recipe is not None and arguments.recipe not in course.recipes:
-        fail(no_recipe(course, arguments.recipe))
+        fail(course.no_recipe(arguments.recipe))
     recipes = [arguments.recipe] if arguments.recipe else list(course.recipes)
     features = course.task.features if isinstance(course.task, TabularTask) else ()
     optional = sum(not feature.required for feature in features)

@@ -98,7 +98,7 @@ def _chosen(arguments: argparse.Namespace) -> tuple[Course, Recipe]:
     course = COURSES[arguments.task]
     name = arguments.recipe or course.default
     if name not in course.recipes:
-        fail(no_recipe(course, name))
+        fail(course.no_recipe(name))
     recipe = course.recipes[name]
     return course, replace(recipe, epochs=1) if arguments.smoke else recipe
 
