@@ -61,7 +61,6 @@ def test_what_can_be_varied_are_numbers_of_recipe_network_and_optimizer() -> Non
     assert found == {
         ("recipe", "epochs"): 300,
         ("recipe", "batch_size"): 32,
-        ("recipe", "members"): 1,
         ("recipe", "patience"): 15,
         ("network", "hidden"): 16,
         ("optimizer", "learning_rate"): 1e-3,
@@ -72,6 +71,29 @@ def test_what_can_be_varied_are_numbers_of_recipe_network_and_optimizer() -> Non
     softmax = parameters_of(COURSES["digits"], COURSES["digits"].recipes["softmax"])
     assert {p.name: p.present for p in softmax}["learning_rate"] == 0.1
     assert "label_smoothing" in [parameter.name for parameter in softmax]
+
+
+def test_how_many_networks_is_varied_where_there_are_several() -> None:
+    """The optimizer of one alone may take smaller steps beside others: see `side_by_side`."""
+    for course in COURSES.values():
+        for recipe in course.recipes.values():
+            names = [parameter.name for parameter in parameters_of(course, recipe)]
+            assert ("members" in names) == (recipe.members > 1)
+
+
+def test_a_slope_belongs_to_the_label_smoothing_that_it_was_found_with() -> None:
+    """Other smoothing is compared as it answers; the recipe's own, given or not, as it is."""
+    course = COURSES["digits"]
+    cnn = course.recipes["cnn"]
+    assert cnn.slope != 1
+    each: list[tuple[Values, float]] = [
+        ({}, cnn.slope),
+        ({"label_smoothing": cnn.label_smoothing}, cnn.slope),
+        ({"label_smoothing": 0.2}, 1.0),
+        ({"label_smoothing": 0.0}, 1.0),
+    ]
+    for values, slope in each:
+        assert with_values(cnn, parameters_of(course, cnn), values).slope == slope
 
 
 def test_a_grid_is_every_combination_of_typed_values() -> None:
@@ -115,7 +137,11 @@ def test_a_parameter_of_network_and_optimizer_alike_is_refused() -> None:
         (
             ["heart", "--recipe", "mlp16", "--grid", "width=1"],
             "--grid: unknown parameter 'width'; there are: epochs (now 300), batch_size (now 32), "
-            "members (now 1), patience (now 15), hidden (now 16), learning_rate (now 0.001)",
+            "patience (now 15), hidden (now 16), learning_rate (now 0.001)",
+        ),
+        (
+            ["digits", "--recipe", "softmax", "--grid", "members=1,5"],
+            "--grid: members: the recipe has one network; only recipes of several",
         ),
         (["heart", "--grid", "label_smoothing=0.1"], "unknown parameter 'label_smoothing'"),
         (["heart", "--grid", "epochs"], "expected name=value,value,… got 'epochs'"),
