@@ -27,7 +27,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     train.add_argument(
         "--restart", action="store_true", help="from the first epoch, whatever was interrupted"
     )
-    train.add_argument("--smoke", action="store_true", help="a try-out: synthetic data, one epoch")
+    train.add_argument(
+        "--smoke",
+        action="store_true",
+        help="a try-out: synthetic data, one epoch; into a folder of its own, --output",
+    )
     train.add_argument(
         "--lecture-data",
         action="store_true",
@@ -162,7 +166,10 @@ def run_results(arguments: argparse.Namespace) -> int:
 
     page = results_page(arguments.models)
     if arguments.output:
-        arguments.output.write_text(page)
+        try:
+            arguments.output.write_text(page, encoding="utf-8")
+        except OSError as error:
+            arguments.parser.error(f"--output: {arguments.output}: {error.strerror}")
     else:
         print(page)
     return 0

@@ -81,7 +81,7 @@ def fit(
     if parameters != recipe.parameters:
         raise ValueError(f"{parameters:,} parameters, but {recipe.parameters:,} are declared")
 
-    epochs = epochs or recipe.epochs
+    epochs = recipe.epochs if epochs is None else epochs
     binary = isinstance(course.task, TabularTask)
     classes = len(course.task.contract.labels)
     steps = -(-len(train.labels) // recipe.batch_size)

@@ -161,7 +161,11 @@ def test_a_parameter_of_network_and_optimizer_alike_is_refused() -> None:
         (["digits", "--grid", "dropout=1.5"], "--grid: dropout=1.5: "),
         (["heart", "--grid", "epochs=1", "--folds", "1"], "--folds: expected at least 2, got 1"),
         (["heart", "--grid", "epochs=1", "--processes", "0"], "--processes: expected at least 1"),
-        (["heart", "--grid", "epochs=1", "--seed", "-1"], "--seed: expected at least 0, got -1"),
+        (
+            ["heart", "--grid", "epochs=1", "--seed", "-1"],
+            "--seed: expected 0 to 4294967295, got -1",
+        ),
+        (["heart", "--grid", "epochs=1", "--seed", "99999999999"], "got 99999999999"),
         (
             ["heart", "--smoke", "--grid", "epochs=1", "--rows", "481"],
             "--rows: expected at most 480 (those of training and validation), got 481",
