@@ -147,6 +147,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 def run_tune(arguments: argparse.Namespace) -> int:
     """`foretell tune`: a table and a picture of a cross-validated grid."""
     _require_training()
+    # This process asks for the device too, and must leave a GPU's memory to those that fit.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     from training.tune import tune
 
     return tune(arguments)
