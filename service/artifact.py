@@ -57,7 +57,10 @@ class TrainingFacts(BaseModel):
     recipe: str
     parameters: int
     seed: int
+    asked: int | None = None
+    """Epochs asked for; early stopping may have ended sooner. Older versions do not know."""
     epochs: int
+    """Epochs run."""
     seconds: float
     device: str
     backend: str = "tensorflow"

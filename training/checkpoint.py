@@ -44,7 +44,6 @@ def checkpoint_folder(
     """
     chosen = course.recipes[recipe]
     facts = {
-        "task": course.task.contract.hash,
         "recipe": recipe,
         "numbers": [
             chosen.parameters,
@@ -58,12 +57,24 @@ def checkpoint_folder(
         "rows": [len(part.labels) for part in (data.train, data.validation, data.test)],
         "seed": seed,
         "epochs": epochs,
-        "code": code_hash(),
-        "libraries": {m.__name__: m.__version__ for m in (keras, np, cv2, sklearn)},
-        "backend": [keras.backend.backend(), backend_version(), device()],
+        **surroundings(course),
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     return models_dir / ".training" / f"{course.model_name(recipe)}-{key}"
+
+
+def surroundings(course: Course) -> dict[str, Any]:
+    """What any fit of a task depends on beside its recipe, its data and its chance.
+
+    The one list of these: interrupted fits and the studies of `foretell tune` are kept by it.
+    """
+    libraries = {module.__name__: module.__version__ for module in (keras, np, cv2, sklearn)}
+    return {
+        "contract": course.task.contract.hash,
+        "code": code_hash(),
+        "libraries": libraries | {keras.backend.backend(): backend_version()},
+        "device": device(),
+    }
 
 
 def code_hash() -> str:

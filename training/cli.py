@@ -27,7 +27,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     train.add_argument(
         "--restart", action="store_true", help="from the first epoch, whatever was interrupted"
     )
-    train.add_argument("--smoke", action="store_true", help="a try-out: synthetic data, one epoch")
+    train.add_argument(
+        "--smoke",
+        action="store_true",
+        help="a try-out: synthetic data, one epoch; into a folder of its own, --output",
+    )
     train.add_argument(
         "--lecture-data",
         action="store_true",
@@ -143,6 +147,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 def run_tune(arguments: argparse.Namespace) -> int:
     """`foretell tune`: a table and a picture of a cross-validated grid."""
     _require_training()
+    # This process asks for the device too, and must leave a GPU's memory to those that fit.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     from training.tune import tune
 
     return tune(arguments)
@@ -162,7 +168,10 @@ def run_results(arguments: argparse.Namespace) -> int:
 
     page = results_page(arguments.models)
     if arguments.output:
-        arguments.output.write_text(page)
+        try:
+            arguments.output.write_text(page, encoding="utf-8")
+        except OSError as error:
+            arguments.parser.error(f"--output: {arguments.output}: {error.strerror}")
     else:
         print(page)
     return 0

@@ -23,7 +23,7 @@ from training.checkpoint import (
 )
 from training.confidence import in_words
 from training.confidence_page import confidence_page, repeated
-from training.evaluate import check_data, differences, measure_again, measured
+from training.evaluate import check_data, course_of, differences, measure_again, measured
 from training.fairness import GROUPED, fairness_page, groups_of
 from training.fit import fit, keep_freed_memory
 from training.handover import export
@@ -117,6 +117,21 @@ def _check_epochs(arguments: argparse.Namespace) -> None:
         arguments.parser.error(f"--epochs: expected at least 1, got {arguments.epochs}")
 
 
+def check_seed(arguments: argparse.Namespace) -> None:
+    """Ends the command unless its seed is one that NumPy takes."""
+    if not 0 <= arguments.seed < 2**32:
+        arguments.parser.error(f"--seed: expected 0 to {2**32 - 1}, got {arguments.seed}")
+
+
+def _check_smoke(arguments: argparse.Namespace) -> None:
+    # `is`: who names the folder that is the default says so on purpose.
+    if arguments.smoke and arguments.output is arguments.parser.get_default("output"):
+        arguments.parser.error(
+            "--smoke makes models of made-up data: name a folder for them, --output; from "
+            f"{arguments.output} a service would take them up"
+        )
+
+
 def _how_to_go_on(folder: Path, epochs: int) -> str:
     if done := epochs_kept(folder):
         return f"the same command goes on after epoch {done} of {epochs}"
@@ -128,6 +143,8 @@ def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Course, str]]:
     if arguments.all == bool(arguments.task):
         fail(f"name one task ({', '.join(COURSES)}), or --all")
     _check_epochs(arguments)
+    check_seed(arguments)
+    _check_smoke(arguments)
     if arguments.all:
         if arguments.recipe:
             fail("--recipe goes with one task, not with --all")
@@ -137,7 +154,7 @@ def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Course, str]]:
     course = _course(arguments)
     recipe = arguments.recipe or course.default
     if recipe not in course.recipes:
-        fail(no_recipe(course, recipe))
+        fail(course.no_recipe(recipe))
     yield course, recipe
 
 
@@ -145,11 +162,6 @@ def _course(arguments: argparse.Namespace) -> Course:
     if arguments.task not in COURSES:
         arguments.parser.error(f"unknown task {arguments.task!r}; there are: {', '.join(COURSES)}")
     return COURSES[arguments.task]
-
-
-def no_recipe(course: Course, recipe: str) -> str:
-    """What there is instead, in words."""
-    return f"{course.task.name} has no recipe {recipe!r}; it has: {', '.join(course.recipes)}"
 
 
 def _train_one(
@@ -178,8 +190,8 @@ def _train_one(
     folder = export(course, recipe, fitted, data, arguments.output)
     keep_exported(checkpoint, folder.name)
     print(
-        f"{fitted.epochs} epochs in {fitted.seconds:.0f} s on {fitted.device}, "
-        f"{fitted.parameters:,} parameters; written to {folder}",
+        f"{fitted.epochs} epoch{'s' * (fitted.epochs > 1)} in {fitted.seconds:.0f} s on "
+        f"{fitted.device}, {fitted.parameters:,} parameters; written to {folder}",
         flush=True,
     )
     return read_artifact(arguments.output, folder.parent.name, folder.name)
@@ -207,7 +219,7 @@ def confidence(arguments: argparse.Namespace) -> int:
     prepared: dict[str, Prepared] = {}
     for name in arguments.names or some_names(arguments.models):
         artifact = read_artifact(arguments.models, name)
-        course = COURSES[artifact.card.task]
+        course = course_of(artifact.card)
         if course.task.name not in prepared:
             prepared[course.task.name] = course.prepare(course.load(arguments.data_dir))
         data = prepared[course.task.name]
@@ -222,7 +234,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.task is not None:
         return _by_protocol(arguments)
     for option in ("recipe", "epochs", "missing", "fairness", "confidence"):
-        if getattr(arguments, option):
+        if getattr(arguments, option) != arguments.parser.get_default(option):
             arguments.parser.error(f"--{option} goes with a task")
     return _by_cards(arguments)
 
@@ -231,8 +243,9 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
     """Fit a task's recipes on every split and print what the test parts say."""
     fail = arguments.parser.error
     course = _course(arguments)
+    _check_epochs(arguments)
     if arguments.recipe is not None and arguments.recipe not in course.recipes:
-        fail(no_recipe(course, arguments.recipe))
+        fail(course.no_recipe(arguments.recipe))
     recipes = [arguments.recipe] if arguments.recipe else list(course.recipes)
     features = course.task.features if isinstance(course.task, TabularTask) else ()
     optional = sum(not feature.required for feature in features)
@@ -241,10 +254,12 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
     if arguments.fairness:
         if not isinstance(course.task, TabularTask) or not groups_of(course.task):
             fail(f"--fairness: {arguments.task} has none of the fields {', '.join(GROUPED)}")
-        for section in fairness_page(course, arguments.data_dir, recipes):
+        for section in fairness_page(course, arguments.data_dir, recipes, arguments.epochs):
             print(section, flush=True)
         return 0
     if arguments.confidence:
+        if arguments.epochs is not None and not course.folds:
+            fail(f"--epochs: no network of {arguments.task} is fitted for --confidence")
         return _confidence(arguments, course)
     print(f"{course.protocol.words}\n", flush=True)
     removed = range(optional) if arguments.missing else (0,)

@@ -91,6 +91,8 @@ def judged(
         return Judged(np.concatenate(apart), labels, words), answered(data.test, "the test part")
     if course.recipes[recipe].validates:
         words = "the validation part, which the network was not fitted to"
+        if course.recipes[recipe].calibrates:
+            words += ", but its calibration was"
         return answered(data.validation, words), answered(data.test, "the test part")
     one, other = halves(data.test)
     words = (

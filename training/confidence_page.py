@@ -187,6 +187,6 @@ def repeated(course: Course, recipe: str, data_dir: Path | None, epochs: int | N
         covered.append(float(mean[0]))
         ambiguous.append(float(mean[1]))
     return (
-        f"{recipe}, sets for {course.coverage:.1%}, {len(covered)} times {course.folds} folds: "
+        f"{recipe}, sets for {course.coverage:.1%}, {len(covered)} times {len(folds)} folds: "
         f"they hold the truth of {spread(covered)} of the rows; {spread(ambiguous)} are uncertain"
     )

@@ -17,10 +17,11 @@ from sklearn.metrics import (
 )
 
 from service.artifact import Artifact, Card, read_artifact, some_names
+from service.errors import ArtifactError
 from service.predictor import Predictor
 from training.calibration import of_log_odds
 from training.datasets import DataDiffers
-from training.recipe import Part, Prepared
+from training.recipe import Course, Part, Prepared
 from training.recipes import COURSES
 
 BATCH = 1024
@@ -131,19 +132,29 @@ def latency_us(predictor: Predictor, row: NDArray[Any]) -> float:
 def measure_again(models_dir: Path, data_dir: Path | None) -> Iterator[Measured]:
     """Each model's newest version, measured anew on the test part.
 
-    Raises ArtifactError if there is no model, and DataDiffers if one was trained on other data than
-    there are now.
+    Raises ArtifactError if there is no model or one of an unknown task, and DataDiffers if one was
+    trained on other data than there are now.
     """
     prepared = {}
     for name in some_names(models_dir):
         artifact = read_artifact(models_dir, name)
         card = artifact.card
-        course = COURSES[card.task]
+        course = course_of(card)
         if card.task not in prepared:
             prepared[card.task] = course.prepare(course.load(data_dir))
         data = prepared[card.task]
         check_data(card, data)
         yield measured(artifact, data.test)
+
+
+def course_of(card: Card) -> Course:
+    """The course of a model's task. Raises ArtifactError if there is none."""
+    if card.task not in COURSES:
+        raise ArtifactError(
+            f"{card.name}/{card.version}: unknown task {card.task!r}; there are: "
+            f"{', '.join(COURSES)}"
+        )
+    return COURSES[card.task]
 
 
 def check_data(card: Card, data: Prepared) -> None:

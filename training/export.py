@@ -114,7 +114,7 @@ def _publish(folder: Path, parent: Path, facts: dict[str, Any]) -> Path:
     while True:
         number = int((versions(parent.parent, parent.name) or ["0"])[-1]) + 1
         card = Card.model_validate(facts | {"version": str(number)})
-        (folder / CARD).write_text(card.text())
+        (folder / CARD).write_text(card.text(), encoding="utf-8")
         try:
             return folder.rename(parent / str(number))
         except OSError:
@@ -217,6 +217,7 @@ def _training_facts(recipe: str, fitted: Fitted, latency: float) -> TrainingFact
         recipe=recipe,
         parameters=fitted.parameters,
         seed=fitted.seed,
+        asked=fitted.asked,
         epochs=fitted.epochs,
         seconds=round(fitted.seconds, 1),
         device=fitted.device,

@@ -37,12 +37,14 @@ HEAD = (
 Groups = Mapping[str, NDArray[np.bool_]]
 
 
-def fairness_page(course: Course, data_dir: Path | None, recipes: Sequence[str]) -> Iterator[str]:
+def fairness_page(
+    course: Course, data_dir: Path | None, recipes: Sequence[str], epochs: int | None
+) -> Iterator[str]:
     """For each recipe a heading and a Markdown table: all rows, then every group."""
     assert isinstance(course.task, TabularTask)
     data = course.prepare(course.load(data_dir))
     for recipe in recipes:
-        model = fit(course, course.recipes[recipe], data, quiet=True).model
+        model = fit(course, course.recipes[recipe], data, epochs=epochs, quiet=True).model
         scores = np.asarray(model(data.test.inputs, training=False), np.float64).reshape(-1)
         rows = [
             _line(name, scores[members], data.test.labels[members])

@@ -81,7 +81,7 @@ def fit(
     if parameters != recipe.parameters:
         raise ValueError(f"{parameters:,} parameters, but {recipe.parameters:,} are declared")
 
-    epochs = epochs or recipe.epochs
+    epochs = recipe.epochs if epochs is None else epochs
     binary = isinstance(course.task, TabularTask)
     classes = len(course.task.contract.labels)
     steps = -(-len(train.labels) // recipe.batch_size)
@@ -167,8 +167,9 @@ def side_by_side(members: Sequence[keras.Model]) -> keras.Model:
     """Networks that are fitted in one go, each to rows of its own and by its own loss alone.
 
     Inputs are [N, members, D], answers [N, members, K]. Adam's steps do not depend on the scale of
-    a loss, so that the mean over members fits each as if it were alone; a penalty inside the loss
-    would not be to scale, and recipes of several members use the optimizer's weight decay instead.
+    a loss, so that the mean over members fits each as if it were alone: recipes of several members
+    use it or AdamW. A penalty inside the loss would not be to scale either, and they use the
+    optimizer's weight decay instead.
     """
     if len(members) == 1:
         return members[0]

@@ -59,9 +59,10 @@ def parameters_of(course: Course, recipe: Recipe) -> list[Parameter]:
     own = [
         Parameter("epochs", "recipe", recipe.epochs, int, low=1),
         Parameter("batch_size", "recipe", recipe.batch_size, int, low=1),
-        Parameter("members", "recipe", recipe.members, int, low=1),
         Parameter("patience", "recipe", recipe.patience, int, low=1, optional=True),
     ]
+    if recipe.members > 1:  # others' optimizers may depend on the scale of a loss: see side_by_side
+        own.append(Parameter("members", "recipe", recipe.members, int, low=1))
     if not isinstance(course.task, TabularTask):  # it says nothing of two classes
         smoothing = recipe.label_smoothing
         own.append(Parameter("label_smoothing", "recipe", smoothing, float, below=1))
@@ -91,6 +92,11 @@ def parse_grid(
         if name in grid:
             raise BadGrid(f"{name} is given twice")
         found = [parameter for parameter in parameters if parameter.name == name]
+        if not found and name == "members":
+            raise BadGrid(
+                "members: the recipe has one network; only recipes of several, whose optimizers "
+                "fit each as if it were alone, can vary how many"
+            )
         if not found:
             known = ", ".join(f"{p.name} (now {shown(p.present)})" for p in parameters)
             raise BadGrid(f"unknown parameter {name!r}; there are: {known}")
@@ -120,7 +126,8 @@ def cells(grid: Mapping[str, Sequence[Value]]) -> list[Values]:
 def with_values(recipe: Recipe, parameters: Sequence[Parameter], values: Values) -> Recipe:
     """The recipe with other values; how many parameters its network has is counted anew.
 
-    With `patience` it keeps a validation part apart, which is what it waits for.
+    With `patience` it keeps a validation part apart, which is what it waits for. Its slope belongs
+    to its own label smoothing: with another, answers stay as they are.
     """
 
     def of(home: str) -> dict[str, Any]:
@@ -128,12 +135,14 @@ def with_values(recipe: Recipe, parameters: Sequence[Parameter], values: Values)
         return {name: values[name] for name in names if name in values}
 
     network = partial(recipe.network, **of("network"))
+    smoothed_alike = values.get("label_smoothing", recipe.label_smoothing) == recipe.label_smoothing
     return replace(
         recipe,
         network=network,
         parameters=network().count_params(),
         optimizer=partial(recipe.optimizer, **of("optimizer")),
         validates=recipe.validates or values.get("patience") is not None,
+        slope=recipe.slope if smoothed_alike else 1.0,
         **of("recipe"),
     )
 

@@ -131,3 +131,7 @@ class Course:
     def model_name(self, recipe: str) -> str:
         """The default recipe takes the task's name and is served; others lie beside it."""
         return self.task.name if recipe == self.default else f"{self.task.name}-{recipe}"
+
+    def no_recipe(self, recipe: str) -> str:
+        """What there is instead, in words."""
+        return f"{self.task.name} has no recipe {recipe!r}; it has: {', '.join(self.recipes)}"

@@ -24,7 +24,7 @@ from training.graph import (
     without_familiarity,
     write_graph,
 )
-from training.recipe import Course, Prepared
+from training.recipe import Course, Prepared, Recipe
 
 
 def renew(artifact: Artifact, course: Course, data: Prepared) -> Card:
@@ -35,11 +35,12 @@ def renew(artifact: Artifact, course: Course, data: Prepared) -> Card:
     rather than to serve half of it. Raises ArtifactError, and leaves the version as it was.
     """
     card = artifact.card
+    recipe = _recipe_of(card, course)
+    epochs = _asked(card, course, recipe)
     artifact.verify_files()
     work = Path(tempfile.mkdtemp(prefix=".incoming-", dir=artifact.folder.parent))
     try:
         shutil.copytree(artifact.folder, work, dirs_exist_ok=True)
-        recipe = course.recipes[card.training.recipe]
         familiar, training = None, card.training
         if isinstance(course.task, ImageTask):
             before = Predictor(artifact.model, "cpu")
@@ -61,7 +62,7 @@ def renew(artifact: Artifact, course: Course, data: Prepared) -> Card:
             data,
             familiar,
             seed=card.training.seed,
-            epochs=recipe.epochs,
+            epochs=epochs,
         )
         renewed = Card.model_validate(
             card.model_dump()
@@ -74,12 +75,32 @@ def renew(artifact: Artifact, course: Course, data: Prepared) -> Card:
                 "limits": course.limits,
             }
         )
-        (work / CARD).write_text(renewed.text())
+        (work / CARD).write_text(renewed.text(), encoding="utf-8")
         for file in (MODEL, GOLDEN, SIGNATURE, CARD):
             (work / file).replace(artifact.folder / file)
         return renewed
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _recipe_of(card: Card, course: Course) -> Recipe:
+    if (name := card.training.recipe) not in course.recipes:
+        raise ArtifactError(f"{card.name}/{card.version}: {course.no_recipe(name)}")
+    return course.recipes[name]
+
+
+def _asked(card: Card, course: Course, recipe: Recipe) -> int:
+    """For how many epochs networks are fitted again as this one was, of a task that does so."""
+    facts = card.training
+    if facts.asked is not None:
+        return facts.asked
+    stopped = recipe.patience is not None and facts.epochs < recipe.epochs
+    if course.folds and facts.epochs != recipe.epochs and not stopped:
+        raise ArtifactError(
+            f"{card.name}/{card.version} was fitted for {facts.epochs} epochs, its recipe says "
+            f"{recipe.epochs}, and the card not how many were asked for; train it anew"
+        )
+    return recipe.epochs
 
 
 def check_unchanged(before: Predictor, after: Predictor, inputs: NDArray[Any]) -> None:

@@ -45,9 +45,11 @@ class Study(BaseModel):
     """Those that are dealt into folds."""
     folds: int
     seed: int
-    libraries: dict[str, str]
+    contract: str
     code: str
     """sha256 of the training package."""
+    libraries: dict[str, str]
+    device: str
 
     @property
     def folder(self) -> Path:

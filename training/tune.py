@@ -2,21 +2,20 @@
 
 import argparse
 import hashlib
+import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from importlib.metadata import version
-from pathlib import Path
 
-import keras
-
-from training.commands import no_recipe
+from training.checkpoint import surroundings
+from training.commands import check_seed
 from training.folds import Folds
 from training.grid import (
     BadGrid,
+    Value,
     Values,
     cells,
     parameters_of,
@@ -28,7 +27,8 @@ from training.recipe import Course, Recipe
 from training.recipes import COURSES
 from training.trials import Study, Trial, TrialFile, run
 
-TRIALS, TABLE, PICTURE = "trials.jsonl", "table.md", "grid.png"
+TRIALS = "trials.jsonl"
+Grid = Mapping[str, Sequence[Value]]
 
 
 def tune(arguments: argparse.Namespace) -> int:
@@ -52,11 +52,7 @@ def tune(arguments: argparse.Namespace) -> int:
         rows=len(folds.number),
         folds=arguments.folds,
         seed=arguments.seed,
-        libraries={
-            name: version(name)
-            for name in ("keras", keras.config.backend(), "numpy", "scikit-learn")
-        },
-        code=_code(),
+        **surroundings(course),
     )
     folder = arguments.reports / study.folder
     try:
@@ -73,23 +69,40 @@ def tune(arguments: argparse.Namespace) -> int:
         for cell in chosen
     ]
     table = f"{_words(study, folds)}\n\n{grid_table(found)}"
-    command = f"foretell tune {study.task} --recipe {study.recipe}" + "".join(
-        f" --grid {name}={','.join(map(shown, values))}" for name, values in grid.items()
-    )
-    (folder / TABLE).write_text(f"# {command}\n\n{table}\n\n![Scores]({PICTURE})\n")
-    print(f"\n{table}\n\n{folder / TABLE}")
-    best = ranked(found)[0]
-    if best.diverged:
+    command = _command(arguments, study, grid)
+    page, picture = (folder / f"{_name(grid)}{suffix}" for suffix in (".md", ".png"))
+    fitted = not ranked(found)[0].diverged
+    drawn = f"\n![Scores]({picture.name})\n" if fitted else ""
+    page.write_text(f"# {command}\n\n{table}\n{drawn}", encoding="utf-8")
+    print(f"\n{table}\n\n{page}")
+    if not fitted:
         print("foretell: no cell could be fitted on every fold", file=sys.stderr)
         return 1
-    write_picture(found, grid, folder / PICTURE, command)
-    print(folder / PICTURE)
+    write_picture(found, grid, picture, command)
+    print(picture)
     return 0
+
+
+def _command(arguments: argparse.Namespace, study: Study, grid: Grid) -> str:
+    """As it was given, but for what no score depends on."""
+    words = [f"foretell tune {study.task} --recipe {study.recipe}"]
+    words += [f"--grid {name}={','.join(map(shown, values))}" for name, values in grid.items()]
+    for option in ("folds", "rows", "seed"):
+        if (value := getattr(arguments, option)) is not None:
+            words.append(f"--{option} {value}")
+    return " ".join([*words, *["--smoke"] * arguments.smoke])
+
+
+def _name(grid: Grid) -> str:
+    """Of the files about a grid: what it varies, and a hash, for the values may be many."""
+    key = hashlib.sha256(json.dumps(grid).encode()).hexdigest()[:8]
+    return "-".join([*grid, key])
 
 
 def _chosen(arguments: argparse.Namespace) -> tuple[Course, Recipe]:
     fail = arguments.parser.error
-    for option, low in {"folds": 2, "seed": 0, "processes": 1, "rows": 1}.items():
+    check_seed(arguments)
+    for option, low in {"folds": 2, "processes": 1, "rows": 1}.items():
         value = getattr(arguments, option)
         if value is not None and value < low:
             fail(f"--{option}: expected at least {low}, got {value}")
@@ -98,7 +111,7 @@ def _chosen(arguments: argparse.Namespace) -> tuple[Course, Recipe]:
     course = COURSES[arguments.task]
     name = arguments.recipe or course.default
     if name not in course.recipes:
-        fail(no_recipe(course, name))
+        fail(course.no_recipe(name))
     recipe = course.recipes[name]
     return course, replace(recipe, epochs=1) if arguments.smoke else recipe
 
@@ -119,15 +132,6 @@ def _folds(arguments: argparse.Namespace, course: Course, validates: bool) -> Fo
     except ValueError as error:
         fail(f"--rows and --folds: too few rows for so many folds: {error}")
     return folds
-
-
-def _code() -> str:
-    """Of all of `training`, so that no score of other code is taken for one of this."""
-    package = Path(__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _run(
@@ -181,5 +185,5 @@ def _words(study: Study, folds: Folds) -> str:
         f"validation part; the test part was not touched) in {study.folds} stratified folds, seed "
         f"{study.seed}. Mean ± standard deviation over the folds, of the rows learned from and of "
         "the fold held out; lowest log-loss held out first, in bold. Seconds are those of one fit "
-        f"on one thread. {libraries}.{unpublished}"
+        f"on one thread. {libraries}, on {study.device}.{unpublished}"
     )

@@ -1,11 +1,16 @@
 """`foretell train` and `foretell evaluate` as commands."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from service.artifact import read_artifact
 from service.cli import main
+from service.tasks.heart import TASK as HEART
+from tests.artifacts import write_artifact, write_card
 from training import cli
 from training.recipes import COURSES
 
@@ -20,7 +25,9 @@ def test_smoke_trains_and_exports_every_recipe(
     assert main(["train", "--all", "--smoke", *to]) == 0
     printed = capsys.readouterr().out
     assert main(["results", "--models", str(models), "--output", str(results)]) == 0
-    page = results.read_text()
+    page = results.read_text(encoding="utf-8")
+    assert "1 epoch in" in printed
+    assert "1 epochs in" not in printed
     recipes = [recipe for course in COURSES.values() for recipe in course.recipes]
     for recipe in recipes:
         assert recipe in printed
@@ -41,6 +48,10 @@ def test_smoke_trains_and_exports_every_recipe(
         (["heart", "--recipe", "cnn"], "heart has no recipe 'cnn'; it has: mlp16"),
         (["--all", "--recipe", "cnn"], "--recipe goes with one task"),
         (["heart", "--epochs", "0"], "--epochs: expected at least 1, got 0"),
+        (["heart", "--seed", "-1"], "--seed: expected 0 to 4294967295, got -1"),
+        (["heart", "--seed", "4294967296"], "--seed: expected 0 to 4294967295, got 4294967296"),
+        (["heart", "--smoke"], "--smoke makes models of made-up data: name a folder for them"),
+        (["--all", "--smoke"], "--smoke makes models of made-up data: name a folder for them"),
         (["heart", "--output", "/proc/none"], "--output: /proc/none: No such file or directory"),
     ],
 )
@@ -52,6 +63,38 @@ def test_wrong_usage_of_train_is_explained(
         main(["train", *arguments])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_results_that_cannot_be_written_are_one_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file and the reason, no traceback."""
+    page = tmp_path / "none" / "results.md"
+    with pytest.raises(SystemExit) as ended:
+        main(["results", "--output", str(page)])
+    assert ended.value.code == 2
+    assert f"--output: {page}: No such file or directory" in capsys.readouterr().err
+
+
+def test_results_are_the_same_whatever_the_locale(tmp_path: Path) -> None:
+    """µ is written where the terminal knows ASCII alone."""
+    page = tmp_path / "results.md"
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code = f"from service.cli import main; main(['results', '--output', {str(page)!r}])"
+    subprocess.run([sys.executable, "-c", code], env=os.environ | ascii_only, check=True)
+    assert "µs" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["confidence", "evaluate"])
+def test_a_model_of_an_unknown_task_is_one_message(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is unknown and what there is, no traceback."""
+    models = tmp_path / "models"
+    write_card(write_artifact(models, HEART), HEART, task="weather")
+    reports = ["--reports", str(tmp_path / "reports")] if command == "evaluate" else []
+    assert main([command, "--models", str(models), *reports]) == 1
+    assert "heart/1: unknown task 'weather'; there are: credit, " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["models", "evaluate", "results"])

@@ -16,11 +16,14 @@ from service.errors import ArtifactError
 from service.predictor import Predictor
 from service.task import ImageTask
 from service.tasks import TASKS
+from service.tasks.credit import TASK as CREDIT
 from service.tasks.digits import TASK as DIGITS
 from service.tasks.heart import TASK as HEART
 from tests.artifacts import golden_of
+from training import confidence_page, renewal
 from training.cli import MODELS_DIR
 from training.confidence import Judged, cutoff_of, halves, held, judged, seen, sets_of
+from training.confidence_page import repeated
 from training.datasets import load_mnist
 from training.export import export
 from training.fit import fit
@@ -32,7 +35,7 @@ from training.graph import (
     without_familiarity,
 )
 from training.outsiders import LOOKALIKES, letters, outsiders
-from training.protocol import answers_of
+from training.protocol import Fold, answers_of
 from training.recipe import Part
 from training.recipes import COURSES
 from training.renewal import renew
@@ -267,6 +270,74 @@ def test_the_confidence_of_a_version_is_computed_anew_in_place(tmp_path: Path) -
     shutil.copy(folder / MODEL, folder / GOLDEN)
     with pytest.raises(ArtifactError, match=GOLDEN):
         renew(after, course, data)
+
+
+def test_confidence_anew_is_that_of_networks_fitted_as_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The epochs asked for are on the card; an older card's are those of its recipe, or unknown.
+
+    A network that stops early says nothing of how long it might have gone on.
+    """
+    course = COURSES["heart"]
+    data = course.prepare(course.synthetic())
+    export(course, "mlp16", fit(course, course.recipes["mlp16"], data, epochs=1, quiet=True), data,
+           tmp_path)  # fmt: skip
+    artifact = read_artifact(tmp_path, "heart-mlp16")
+    assert artifact.card.training.asked == 1
+    asked: list[int] = []
+
+    def recorded(*arguments: Any, epochs: int, **options: Any) -> Any:
+        asked.append(epochs)
+        return artifact.card.confidence
+
+    monkeypatch.setattr(renewal, "confidence_of", recorded)
+
+    def renewed(**facts: Any) -> None:
+        training = artifact.card.training.model_copy(update=facts)
+        card = artifact.card.model_copy(update={"training": training})
+        renew(replace(artifact, card=card), course, data)
+
+    renewed()
+    renewed(asked=None, epochs=17)
+    renewed(asked=None, recipe="mlp16-ensemble", epochs=100)
+    assert asked == [1, 300, 100]
+    for recipe, epochs in (("mlp16-ensemble", 99), ("mlp16", 301)):
+        with pytest.raises(ArtifactError, match=f"was fitted for {epochs} epochs, its recipe says"):
+            renewed(asked=None, recipe=recipe, epochs=epochs)
+    with pytest.raises(ArtifactError, match="heart-mlp16/1: heart has no recipe 'gone'; it has: "):
+        renewed(recipe="gone")
+
+
+@pytest.mark.parametrize(("recipe", "calibrated"), [("mlp-ensemble", True), ("logistic", False)])
+def test_what_a_cutoff_was_chosen_on_is_not_said_to_be_fresher_than_it_is(
+    recipe: str, calibrated: bool
+) -> None:
+    """The validation part, which calibration has learned from where there is one."""
+    course = COURSES["credit"]
+
+    class Unsure:
+        outputs = CREDIT.contract.outputs
+
+        def predict(self, rows: Any) -> Any:
+            return {"probability": np.full(len(rows), 0.5)}
+
+    predictor: Any = Unsure()
+    data = course.prepare(course.synthetic())
+    words = judged(course, recipe, predictor, data, seed=0, epochs=1)[0].words
+    assert words.startswith("the validation part, which the network was not fitted to")
+    assert words.endswith("but its calibration was") == calibrated
+    committed = read_artifact(MODELS_DIR, course.model_name(recipe)).card.confidence
+    assert committed is not None
+    assert committed.sets.calibrated_on == words
+
+
+def test_folds_are_those_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many a course splits its other rows into."""
+    labels = np.array([0, 1] * 30)
+    four = [Fold(labels, {0: np.where(labels, 0.9, 0.2)})] * 4
+    monkeypatch.setattr(confidence_page, "fold_answers", lambda *_, **__: [four, four])
+    assert "2 times 4 folds" in repeated(COURSES["heart"], "mlp16", None, None)
 
 
 def test_few_rows_are_judged_by_networks_that_did_not_learn_from_them() -> None:

@@ -74,6 +74,13 @@ def test_members_are_fitted_as_if_each_were_alone() -> None:
         np.testing.assert_allclose(one, other, atol=1e-6)  # sums in another order
 
 
+def test_recipes_of_several_networks_have_optimizers_that_a_loss_of_any_scale_suits() -> None:
+    """Which the mean over members relies on: Adam's steps, and those of AdamW, which is one."""
+    several = [r for c in COURSES.values() for r in c.recipes.values() if r.members > 1]
+    assert several
+    assert all(isinstance(recipe.optimizer(100), keras.optimizers.Adam) for recipe in several)
+
+
 @pytest.mark.parametrize("augment", [None, ENSEMBLE.augment])
 def test_each_member_has_an_order_of_its_own(augment: Augment | None) -> None:
     """In an epoch every member sees every row once, with its label; no two in the same order."""

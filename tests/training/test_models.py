@@ -42,6 +42,15 @@ def test_a_card_that_flatters_is_found_out(measured: dict[str, Measured]) -> Non
     assert "heart/1 accuracy: expected" in difference
 
 
+@pytest.mark.parametrize("name", names(MODELS_DIR))
+def test_a_committed_card_says_how_many_epochs_were_asked_for(name: str) -> None:
+    """Those of its recipe: networks like it, for its confidence, are fitted for as many."""
+    card = read_artifact(MODELS_DIR, name).card
+    recipe = COURSES[card.task].recipes[card.training.recipe]
+    assert card.training.asked == recipe.epochs
+    assert card.training.epochs == recipe.epochs or recipe.patience is not None
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_a_committed_model_is_the_default_recipe_and_small(name: str) -> None:
     """Committed models are what `foretell train` makes by default, and at most 3 MB."""

@@ -1,15 +1,17 @@
 """Figures by a task's protocol."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from service.cli import main
 from service.tasks.heart import TASK
-from training import commands
+from training import commands, fairness
 from training.calibration import Calibration, of_log_odds
 from training.evaluate import expected_calibration_error
+from training.fit import Fitted, fit
 from training.protocol import measure_splits, spread, without
 from training.recipes import COURSES
 from training.synthetic import synthetic_digits, synthetic_heart
@@ -53,6 +55,25 @@ def test_pictures_are_fitted_three_times_and_each_accuracy_is_printed(
     each = ", ".join(f"{value:.4f}" for value in figures["accuracy"])
     assert f"dense32, accuracy of each repeat: {each}" in printed
     assert spread(figures["accuracy"]) in printed
+
+
+def test_figures_by_group_are_of_networks_fitted_for_the_epochs_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--epochs` is for trying it out, here too."""
+    course = COURSES["credit"]
+    made_up = replace(course, load=lambda _: course.synthetic())
+    monkeypatch.setattr(commands, "COURSES", {"credit": made_up})
+    fits = []
+
+    def recorded(*arguments: Any, **options: Any) -> Fitted:
+        fits.append(fit(*arguments, **options))
+        return fits[-1]
+
+    monkeypatch.setattr(fairness, "fit", recorded)
+    assert main(["evaluate", "credit", "--recipe", "logistic", "--fairness", "--epochs", "2"]) == 0
+    assert [fitted.epochs for fitted in fits] == [2]
+    assert "sex: female" in capsys.readouterr().out
 
 
 def test_calibration_of_honest_overconfident_and_useless_answers() -> None:
@@ -101,6 +122,14 @@ def test_removing_fields_removes_so_many_optional_ones_of_each_row() -> None:
         (["heart", "--recipe", "cnn"], "heart has no recipe 'cnn'"),
         (["credit", "--missing"], "credit has no field that may be left out"),
         (["--missing"], "--missing goes with a task"),
+        (["--epochs", "0"], "--epochs goes with a task"),
+        (["heart", "--epochs", "0"], "--epochs: expected at least 1, got 0"),
+        (["digits", "--epochs", "-1"], "--epochs: expected at least 1, got -1"),
+        (["credit", "--fairness", "--epochs", "0"], "--epochs: expected at least 1, got 0"),
+        (
+            ["credit", "--confidence", "--epochs", "1"],
+            "--epochs: no network of credit is fitted for --confidence",
+        ),
     ],
 )
 def test_wrong_usage_of_evaluate_is_explained(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from service.cli import main
+from training.checkpoint import surroundings
 from training.folds import Folds
 from training.grid import BadGrid, Values, cells, parameters_of, parse_grid, with_values
 from training.grid_report import Cell, grid_table, ranked, write_picture
@@ -27,7 +28,7 @@ MLP16 = HEART.recipes["mlp16"]
 PARAMETERS = parameters_of(HEART, MLP16)
 STUDY = Study(
     task="heart", recipe="mlp16", data="", fingerprint="", rows=9, folds=2, seed=0, libraries={},
-    code="",
+    contract="", code="", device="",
 )  # fmt: skip
 
 
@@ -61,7 +62,6 @@ def test_what_can_be_varied_are_numbers_of_recipe_network_and_optimizer() -> Non
     assert found == {
         ("recipe", "epochs"): 300,
         ("recipe", "batch_size"): 32,
-        ("recipe", "members"): 1,
         ("recipe", "patience"): 15,
         ("network", "hidden"): 16,
         ("optimizer", "learning_rate"): 1e-3,
@@ -72,6 +72,29 @@ def test_what_can_be_varied_are_numbers_of_recipe_network_and_optimizer() -> Non
     softmax = parameters_of(COURSES["digits"], COURSES["digits"].recipes["softmax"])
     assert {p.name: p.present for p in softmax}["learning_rate"] == 0.1
     assert "label_smoothing" in [parameter.name for parameter in softmax]
+
+
+def test_how_many_networks_is_varied_where_there_are_several() -> None:
+    """The optimizer of one alone may take smaller steps beside others: see `side_by_side`."""
+    for course in COURSES.values():
+        for recipe in course.recipes.values():
+            names = [parameter.name for parameter in parameters_of(course, recipe)]
+            assert ("members" in names) == (recipe.members > 1)
+
+
+def test_a_slope_belongs_to_the_label_smoothing_that_it_was_found_with() -> None:
+    """Other smoothing is compared as it answers; the recipe's own, given or not, as it is."""
+    course = COURSES["digits"]
+    cnn = course.recipes["cnn"]
+    assert cnn.slope != 1
+    each: list[tuple[Values, float]] = [
+        ({}, cnn.slope),
+        ({"label_smoothing": cnn.label_smoothing}, cnn.slope),
+        ({"label_smoothing": 0.2}, 1.0),
+        ({"label_smoothing": 0.0}, 1.0),
+    ]
+    for values, slope in each:
+        assert with_values(cnn, parameters_of(course, cnn), values).slope == slope
 
 
 def test_a_grid_is_every_combination_of_typed_values() -> None:
@@ -115,7 +138,11 @@ def test_a_parameter_of_network_and_optimizer_alike_is_refused() -> None:
         (
             ["heart", "--recipe", "mlp16", "--grid", "width=1"],
             "--grid: unknown parameter 'width'; there are: epochs (now 300), batch_size (now 32), "
-            "members (now 1), patience (now 15), hidden (now 16), learning_rate (now 0.001)",
+            "patience (now 15), hidden (now 16), learning_rate (now 0.001)",
+        ),
+        (
+            ["digits", "--recipe", "softmax", "--grid", "members=1,5"],
+            "--grid: members: the recipe has one network; only recipes of several",
         ),
         (["heart", "--grid", "label_smoothing=0.1"], "unknown parameter 'label_smoothing'"),
         (["heart", "--grid", "epochs"], "expected name=value,value,… got 'epochs'"),
@@ -135,7 +162,11 @@ def test_a_parameter_of_network_and_optimizer_alike_is_refused() -> None:
         (["digits", "--grid", "dropout=1.5"], "--grid: dropout=1.5: "),
         (["heart", "--grid", "epochs=1", "--folds", "1"], "--folds: expected at least 2, got 1"),
         (["heart", "--grid", "epochs=1", "--processes", "0"], "--processes: expected at least 1"),
-        (["heart", "--grid", "epochs=1", "--seed", "-1"], "--seed: expected at least 0, got -1"),
+        (
+            ["heart", "--grid", "epochs=1", "--seed", "-1"],
+            "--seed: expected 0 to 4294967295, got -1",
+        ),
+        (["heart", "--grid", "epochs=1", "--seed", "99999999999"], "got 99999999999"),
         (
             ["heart", "--smoke", "--grid", "epochs=1", "--rows", "481"],
             "--rows: expected at most 480 (those of training and validation), got 481",
@@ -208,17 +239,48 @@ def test_one_process_finds_what_two_find(parallel: Path, tmp_path: Path) -> None
 
 def test_a_cell_that_diverges_is_named_and_stops_no_other(parallel: Path) -> None:
     """The others have scores, above it in the table; the picture is a picture."""
-    (folder,) = parallel.glob("tune/heart-mlp16/*")
-    table = (folder / "table.md").read_text()
+    (page,) = parallel.glob("tune/heart-mlp16/*/hidden-learning_rate-????????.md")
+    table = page.read_text(encoding="utf-8")
+    assert table.splitlines()[0] == (
+        "# foretell tune heart --recipe mlp16 --grid hidden=2,4 --grid learning_rate=0.01,9e+37 "
+        "--folds 2 --rows 120 --seed 0 --smoke"
+    )
     rows = re.findall(r"^\| .*$", table, re.MULTILINE)[1:]
     assert [("diverged on 2 of 2 folds" in row) for row in rows] == [False, False, True, True]
     assert rows[0].count("±") == 6
     assert "**0.01**" in rows[0]
     assert "120 rows of synthetic-heart" in table
     assert "**Not the published data.**" in table
-    picture = cv2.imread(str(folder / "grid.png"))
+    assert f"![Scores]({page.stem}.png)" in table
+    picture = cv2.imread(str(page.with_suffix(".png")))
     assert picture is not None
     assert picture.shape[0] > 500
+
+
+def test_a_grid_that_diverges_everywhere_has_a_table_and_no_picture(
+    parallel: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the earlier table and picture of the same study, which stay as they are."""
+    (folder,) = parallel.glob("tune/heart-mlp16/*")
+    before = {path.name: path.read_bytes() for path in folder.glob("hidden-*")}
+    assert len(before) == 2
+    assert main(tune(parallel, "--grid", "learning_rate=9e37", "--grid", "hidden=2,4")) == 1
+    printed = capsys.readouterr()
+    assert "4 trials, 4 of them taken from" in printed.out
+    assert "no cell could be fitted on every fold" in printed.err
+    (page,) = folder.glob("learning_rate-*")
+    assert "![Scores]" not in page.read_text(encoding="utf-8")
+    assert {path.name: path.read_bytes() for path in folder.glob("hidden-*")} == before
+
+
+def test_studies_and_interrupted_fits_are_kept_by_the_same_facts(parallel: Path) -> None:
+    """Contract, code, every library that a fit goes through, and the device."""
+    (path,) = parallel.glob("tune/heart-mlp16/*/trials.jsonl")
+    study = Study.model_validate_json(path.read_text().splitlines()[0])
+    facts = surroundings(HEART)
+    assert {name: getattr(study, name) for name in facts} == facts
+    assert {"keras", "numpy", "cv2", "sklearn", keras.backend.backend()} == set(study.libraries)
+    assert facts["contract"] == HEART.task.contract.hash
 
 
 def test_a_run_that_was_cut_off_takes_what_is_there(
@@ -264,7 +326,17 @@ def test_a_file_without_a_whole_header_is_begun_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"rows": 8}, {"folds": 3}, {"fingerprint": "x"}, {"code": "x"}]
+    "change",
+    [
+        {"seed": 1},
+        {"rows": 8},
+        {"folds": 3},
+        {"fingerprint": "x"},
+        {"code": "x"},
+        {"contract": "x"},
+        {"device": "gpu:0"},
+        {"libraries": {"cv2": "0"}},
+    ],
 )
 def test_studies_that_differ_share_nothing(change: dict[str, Any]) -> None:
     """Other data, folds, chance or code: another folder."""
