@@ -169,7 +169,7 @@ def _scored(portfolio: Portfolio, rows: Rows, array: NDArray[np.float32]) -> Sco
 
 
 def _checked(probability: NDArray[np.float32]) -> NDArray[np.float64]:
-    # float64, so that a row has the same probability to the last digit as by itself.
+    # float64, as a row by itself is answered: the same digits for the same float32.
     if not ((probability >= 0) & (probability <= 1 + ROUNDING)).all():
         raise InvalidOutput("the model answered a value that is not a probability in 0..1")
     return np.minimum(probability.astype(np.float64), 1.0)
