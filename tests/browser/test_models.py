@@ -89,7 +89,9 @@ def test_a_curve_is_drawn_where_its_points_are(visit: Visit) -> None:
         # Places are rounded to a hundredth of a unit of the picture.
         assert x == pytest.approx(left + across * (right - left), abs=0.02)
         assert y == pytest.approx(bottom + up * (top - bottom), abs=0.02)
-    assert "0.9491" in str(figure.get_by_role("img").get_attribute("aria-label"))
+    assert f"{card['metrics']['auc']:.4f}" in str(
+        figure.get_by_role("img").get_attribute("aria-label")
+    )
 
 
 def test_other_thresholds_are_counted_from_the_scores(visit: Visit) -> None:
