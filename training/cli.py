@@ -30,7 +30,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     train.add_argument(
         "--smoke",
         action="store_true",
-        help="a try-out: synthetic data, one epoch; into a folder of its own, --output",
+        help="a try-out: synthetic data, one epoch; into a folder of its own, --output; "
+        "reports only where --reports names one",
     )
     train.add_argument(
         "--lecture-data",

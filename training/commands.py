@@ -41,6 +41,8 @@ def train(arguments: argparse.Namespace) -> int:
     if arguments.lecture_data:
         return _lecture(arguments)
     chosen = list(_chosen(arguments))
+    if arguments.smoke and arguments.reports is arguments.parser.get_default("reports"):
+        arguments.reports = None  # of made-up data, they would only take the place of real ones
     for option in ("output", "reports", "tensorboard"):
         _make_folder(arguments, option)
     keep_freed_memory()
@@ -67,6 +69,8 @@ def train(arguments: argparse.Namespace) -> int:
     for folder in kept:
         forget(folder)
     print(f"\n{table([artifact.card for artifact in artifacts], arguments.output)}\n")
+    if arguments.reports is None:
+        return 0
     cards = _readable_cards(arguments.output)
     for artifact in artifacts:
         model = measured(artifact, prepared[artifact.card.task].test)

@@ -127,6 +127,18 @@ def test_without_training_installed_the_command_says_what_to_do(
     assert "make train" in capsys.readouterr().err
 
 
+def test_a_try_out_leaves_reports_alone_that_were_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page on made-up data would take the place of the real model's of that name and version."""
+    monkeypatch.chdir(tmp_path)
+    train = ["train", "heart", "--recipe", "mlp16", "--smoke", "--output", "models"]
+    assert main(train) == 0
+    assert [folder.name for folder in tmp_path.iterdir()] == ["models"]
+    assert main([*train, "--reports", "pages"]) == 0
+    assert (tmp_path / "pages/heart-mlp16/2/index.html").is_file()
+
+
 def test_a_model_trained_on_other_data_is_not_compared(
     tmp_path: Path, data_dir: Path | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
