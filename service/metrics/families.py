@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import accumulate, compress
 
@@ -160,8 +161,9 @@ class Metrics(Collector):
     def _queued(self) -> Iterator[Metric]:
         text = "Calls that left a model's queue unanswered: it was full, they were late, hung up"
         rows = self._board.totals(QUEUED)
-        unanswered = {labels: values[:WAITING] for labels, values in rows.items()}
-        yield _by_column("foretell_queue_unanswered_calls", text, QUEUED, unanswered, "reason")
+        unanswered = replace(QUEUED, columns=QUEUED.columns[:WAITING])
+        ended = {labels: values[:WAITING] for labels, values in rows.items()}
+        yield _by_column("foretell_queue_unanswered_calls", text, unanswered, ended, "reason")
         text = "Rows that wait for a shared run"
         waiting = GaugeMetricFamily("foretell_queue_rows", text, labels=MODEL)
         for labels, values in self._standing(QUEUED).items():
@@ -252,6 +254,6 @@ def _by_column(
     samples = (
         ((*labels, column), value)
         for labels, values in rows.items()
-        for column, value in zip(kind.columns, values, strict=False)
+        for column, value in zip(kind.columns, values, strict=True)
     )
     return _counter(name, text, (*kind.labels, label), samples)
