@@ -1,17 +1,12 @@
 """HTTP as uvicorn speaks it, with less work for each request.
 
-An answer's head and body leave in one packet, idle connections are closed by one timer each, and
-direct calls (see direct.py) begin without a task of their own. Wishes for another protocol are
-passed over, and what is no HTTP is refused as all else is.
+An answer's head and body leave in one packet (transport.py), idle connections are closed by one
+timer each, and direct calls (direct.py) begin without a task of their own (eager.py). Wishes for
+another protocol are passed over, and what is no HTTP is refused as all else is.
 """
 
 import asyncio
-import sys
-from collections.abc import Coroutine, Generator
-from contextlib import suppress
-from contextvars import copy_context
 from functools import partial
-from types import coroutine
 from typing import Any
 
 import structlog
@@ -24,61 +19,15 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from service.direct import DirectCalls
+from service.eager import begin
 from service.middleware import REQUEST_ID, new_request_id
 from service.problems import MEDIA_TYPE, problem
+from service.transport import JoiningTransport
 
 log = structlog.get_logger("foretell.http")
 
-BEGIN = b"HTTP/1.1 "
 LONGEST_HEAD = 2**16
 """Bytes of a request line and its headers; the parser itself would keep any number of them."""
-LONGEST_JOINED = 2**16
-"""Bytes of a body that are copied to go with the head; more take several packets anyway."""
-
-
-class JoiningTransport:
-    """A transport that holds an answer's head back until the body follows, or the loop turns.
-
-    uvicorn writes the two separately: two calls of the system, and two packets that each wake the
-    client.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._head: bytes | None = None
-        self.is_closing = transport.is_closing  # asked after each answer
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Send, or hold back."""
-        if self._head is not None:
-            if len(data) > LONGEST_JOINED:
-                self.flush()
-            else:
-                data, self._head = self._head + data, None
-        elif data[: len(BEGIN)] == BEGIN:
-            self._head = bytes(data)
-            self._loop.call_soon(self.flush)
-            return
-        self._transport.write(data)
-
-    def write_whole(self, answer: bytes) -> None:
-        """Send head and body, already joined."""
-        self.flush()
-        self._transport.write(answer)
-
-    def flush(self) -> None:
-        """Send what is held back."""
-        if self._head is not None:
-            data, self._head = self._head, None
-            self._transport.write(data)
-
-    def close(self) -> None:
-        """Once everything is sent."""
-        self.flush()
-        self._transport.close()
 
 
 class DirectCycle(RequestResponseCycle):
@@ -289,35 +238,3 @@ class Protocol(HttpToolsProtocol):
             self._look_in(left)
         else:
             super().timeout_keep_alive_handler()
-
-
-def begin(
-    call: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
-) -> asyncio.Task[None] | None:
-    """Run a coroutine until it has to wait; what is left, if anything, becomes a task.
-
-    Most direct calls have nothing to wait for, and are over before a task would have begun.
-    """
-    if sys.version_info >= (3, 12):
-        task = asyncio.Task(call, loop=loop, eager_start=True)
-        return None if task.done() else task
-    # Until Python 3.11 is gone. Up to where it first waits, a call has no current task here.
-    context = copy_context()
-    try:
-        waited_for = context.run(call.send, None)
-    except StopIteration:
-        return None
-    return loop.create_task(_rest(call, waited_for), context=context)
-
-
-@coroutine
-def _rest(call: Coroutine[Any, Any, None], waited_for: Any) -> Generator[Any, Any, None]:
-    # As `yield from`, for a coroutine that has already begun.
-    with suppress(StopIteration):
-        while True:
-            try:
-                value = yield waited_for
-            except BaseException as error:
-                waited_for = call.throw(error)
-            else:
-                waited_for = call.send(value)

@@ -15,8 +15,10 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from service.app import create_app
-from service.protocol import LONGEST_HEAD, LONGEST_JOINED, JoiningTransport, Protocol, begin
+from service.eager import begin
+from service.protocol import LONGEST_HEAD, Protocol
 from service.settings import Settings
+from service.transport import LONGEST_JOINED, JoiningTransport
 
 HEART = "/v1/heart/predict"
 
