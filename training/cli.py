@@ -129,7 +129,7 @@ def _add_reports(parser: argparse.ArgumentParser) -> None:
 def run_train(arguments: argparse.Namespace) -> int:
     """`foretell train`: fit, export, tabulate and report."""
     _require_training()
-    from training.commands import train
+    from training.train import train
 
     return train(arguments)
 
@@ -140,7 +140,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     A report of each is written. With a task, tables of its protocol's figures; always 0.
     """
     _require_training()
-    from training.commands import evaluate
+    from training.measure import evaluate
 
     return evaluate(arguments)
 
@@ -158,7 +158,7 @@ def run_tune(arguments: argparse.Namespace) -> int:
 def run_confidence(arguments: argparse.Namespace) -> int:
     """`foretell confidence`: the newest version of each model, in place."""
     _require_training()
-    from training.commands import confidence
+    from training.measure import confidence
 
     return confidence(arguments)
 

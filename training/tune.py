@@ -11,7 +11,6 @@ from contextlib import closing
 from dataclasses import replace
 
 from training.checkpoint import surroundings
-from training.commands import check_seed
 from training.folds import Folds
 from training.grid import (
     BadGrid,
@@ -23,8 +22,8 @@ from training.grid import (
     shown,
 )
 from training.grid_report import METRICS, Cell, grid_table, ranked, write_picture
+from training.options import check_seed, named_course
 from training.recipe import Course, Recipe
-from training.recipes import COURSES
 from training.trials import Study, Trial, TrialFile, run
 
 TRIALS = "trials.jsonl"
@@ -106,9 +105,7 @@ def _chosen(arguments: argparse.Namespace) -> tuple[Course, Recipe]:
         value = getattr(arguments, option)
         if value is not None and value < low:
             fail(f"--{option}: expected at least {low}, got {value}")
-    if arguments.task not in COURSES:
-        fail(f"unknown task {arguments.task!r}; there are: {', '.join(COURSES)}")
-    course = COURSES[arguments.task]
+    course = named_course(arguments)
     name = arguments.recipe or course.default
     if name not in course.recipes:
         fail(course.no_recipe(name))

@@ -147,7 +147,7 @@ def test_a_command_started_again_does_not_fit_what_it_had_exported(
     """As `--all` interrupted in its second network; `--restart` begins anew."""
     train = ["train", "heart", "--smoke", "--recipe", "mlp16", "--output", str(tmp_path)]
     with monkeypatch.context() as patch:
-        patch.setattr("training.commands.forget", lambda folder: None)  # killed just before
+        patch.setattr("training.train.forget", lambda folder: None)  # killed just before
         assert main(train) == 0
     assert main(train) == 0
     assert "an interrupted run has written it: heart-mlp16/1" in capsys.readouterr().out

@@ -8,7 +8,7 @@ import pytest
 
 from service.cli import main
 from service.tasks.heart import TASK
-from training import commands, fairness
+from training import fairness, measure, options
 from training.calibration import Calibration, of_log_odds
 from training.evaluate import expected_calibration_error
 from training.fit import Fitted, fit
@@ -49,7 +49,7 @@ def test_pictures_are_fitted_three_times_and_each_accuracy_is_printed(
     assert set(figures) == {"accuracy", "log_loss", "ece"}
     assert len(figures["accuracy"]) == 3
     assert len(set(figures["log_loss"])) == 3
-    monkeypatch.setattr(commands, "measure_splits", lambda *_, **__: {0: figures})
+    monkeypatch.setattr(measure, "measure_splits", lambda *_, **__: {0: figures})
     assert main(["evaluate", "digits", "--recipe", "dense32"]) == 0
     printed = capsys.readouterr().out
     each = ", ".join(f"{value:.4f}" for value in figures["accuracy"])
@@ -63,7 +63,7 @@ def test_figures_by_group_are_of_networks_fitted_for_the_epochs_asked(
     """`--epochs` is for trying it out, here too."""
     course = COURSES["credit"]
     made_up = replace(course, load=lambda _: course.synthetic())
-    monkeypatch.setattr(commands, "COURSES", {"credit": made_up})
+    monkeypatch.setattr(options, "COURSES", {"credit": made_up})
     fits = []
 
     def recorded(*arguments: Any, **options: Any) -> Fitted:

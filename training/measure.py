@@ -1,0 +1,113 @@
+"""The commands that measure models: `foretell evaluate` and `foretell confidence`."""
+
+import argparse
+import sys
+import time
+
+from service.artifact import read_artifact, some_names
+from service.task import TabularTask
+from training.confidence import in_words
+from training.confidence_page import confidence_page, repeated
+from training.evaluate import check_data, course_of, differences, measure_again
+from training.fairness import GROUPED, fairness_page, groups_of
+from training.options import check_epochs, make_folder, named_course
+from training.protocol import measure_splits, metrics_table, removed_table
+from training.recipe import Course, Prepared
+from training.renewal import renew
+from training.report import write_report
+
+
+def confidence(arguments: argparse.Namespace) -> int:
+    """Compute the confidence of models' newest versions anew, from the data of their recipes."""
+    prepared: dict[str, Prepared] = {}
+    for name in arguments.names or some_names(arguments.models):
+        artifact = read_artifact(arguments.models, name)
+        course = course_of(artifact.card)
+        if course.task.name not in prepared:
+            prepared[course.task.name] = course.prepare(course.load(arguments.data_dir))
+        data = prepared[course.task.name]
+        check_data(artifact.card, data)
+        card = renew(artifact, course, data)
+        print(f"{card.name}/{card.version}: {in_words(card)}", flush=True)
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Figures by a task's protocol, or of every model's newest version against its card."""
+    if arguments.task is not None:
+        return _by_protocol(arguments)
+    for option in ("recipe", "epochs", "missing", "fairness", "confidence"):
+        if getattr(arguments, option) != arguments.parser.get_default(option):
+            arguments.parser.error(f"--{option} goes with a task")
+    return _by_cards(arguments)
+
+
+def _by_protocol(arguments: argparse.Namespace) -> int:
+    """Fit a task's recipes on every split and print what the test parts say."""
+    fail = arguments.parser.error
+    course = named_course(arguments)
+    check_epochs(arguments)
+    if arguments.recipe is not None and arguments.recipe not in course.recipes:
+        fail(course.no_recipe(arguments.recipe))
+    recipes = [arguments.recipe] if arguments.recipe else list(course.recipes)
+    features = course.task.features if isinstance(course.task, TabularTask) else ()
+    optional = sum(not feature.required for feature in features)
+    if arguments.missing and not optional:
+        fail(f"--missing: {arguments.task} has no field that may be left out")
+    if arguments.fairness:
+        if not isinstance(course.task, TabularTask) or not groups_of(course.task):
+            fail(f"--fairness: {arguments.task} has none of the fields {', '.join(GROUPED)}")
+        for section in fairness_page(course, arguments.data_dir, recipes, arguments.epochs):
+            print(section, flush=True)
+        return 0
+    if arguments.confidence:
+        if arguments.epochs is not None and not course.folds:
+            fail(f"--epochs: no network of {arguments.task} is fitted for --confidence")
+        return _confidence(arguments, course)
+    print(f"{course.protocol.words}\n", flush=True)
+    removed = range(optional) if arguments.missing else (0,)
+    start = time.perf_counter()
+    measured = {
+        recipe: measure_splits(
+            course, recipe, arguments.data_dir, removed=removed, epochs=arguments.epochs
+        )
+        for recipe in recipes
+    }
+    print(metrics_table({recipe: figures[0] for recipe, figures in measured.items()}))
+    for recipe, figures in measured.items():
+        each = ", ".join(f"{value:.4f}" for value in figures[0]["accuracy"])
+        print(f"\n{recipe}, accuracy of each repeat: {each}")
+    if arguments.missing:
+        for recipe, figures in measured.items():
+            print(f"\n{recipe}, optional fields removed at random:\n\n{removed_table(figures)}")
+    print(f"\n{time.perf_counter() - start:.0f} s", flush=True)
+    return 0
+
+
+def _confidence(arguments: argparse.Namespace, course: Course) -> int:
+    """What an exported model's confidence is worth; of few rows, that of others like it too."""
+    recipe = arguments.recipe or course.default
+    artifact = read_artifact(arguments.models, course.model_name(recipe))
+    data = course.prepare(course.load(arguments.data_dir))
+    for section in confidence_page(course, artifact, data, arguments.data_dir):
+        print(f"{section}\n", flush=True)
+    if course.folds:
+        print(repeated(course, recipe, arguments.data_dir, arguments.epochs), flush=True)
+    return 0
+
+
+def _by_cards(arguments: argparse.Namespace) -> int:
+    """Measure every model's newest version on its test part; 1 if one differs from its card."""
+    make_folder(arguments, "reports")
+    differing: list[str] = []
+    models = list(measure_again(arguments.models, arguments.data_dir))
+    cards = [model.card for model in models]
+    for model in models:
+        card = model.card
+        values = ", ".join(f"{name} {value:.4f}" for name, value in model.metrics.items())
+        page = write_report(model, cards, arguments.models, arguments.reports)
+        print(f"{card.name}/{card.version} ({card.training.recipe}): {values}; {page}", flush=True)
+        differing += differences(card, model.metrics)
+    for line in differing:
+        print(f"differs from its card: {line}", file=sys.stderr)
+    return 1 if differing else 0

@@ -1,0 +1,43 @@
+"""What several training commands ask of their options, before anything is computed."""
+
+import argparse
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from training.recipe import Course
+from training.recipes import COURSES
+
+
+def named_course(arguments: argparse.Namespace) -> Course:
+    """That of the task named; ends the command if there is none."""
+    if arguments.task not in COURSES:
+        arguments.parser.error(f"unknown task {arguments.task!r}; there are: {', '.join(COURSES)}")
+    return COURSES[arguments.task]
+
+
+def check_epochs(arguments: argparse.Namespace) -> None:
+    """Ends the command unless its epochs, if given, are at least one."""
+    if arguments.epochs is not None and arguments.epochs < 1:
+        arguments.parser.error(f"--epochs: expected at least 1, got {arguments.epochs}")
+
+
+def check_seed(arguments: argparse.Namespace) -> None:
+    """Ends the command unless its seed is one that NumPy takes."""
+    if not 0 <= arguments.seed < 2**32:
+        arguments.parser.error(f"--seed: expected 0 to {2**32 - 1}, got {arguments.seed}")
+
+
+def make_folder(arguments: argparse.Namespace, option: str) -> None:
+    """Ends the command unless the folder of an option, if given, can be written to.
+
+    Now, rather than after an hour of fitting.
+    """
+    folder: Path | None = getattr(arguments, option)
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        arguments.parser.error(f"--{option}: {folder}: {error.strerror}")
