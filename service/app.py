@@ -23,6 +23,7 @@ from service.metrics.board import Board
 from service.metrics.models import note
 from service.metrics.requests import Requests
 from service.middleware import BodyLimit, RequestContext
+from service.pictures.readers import Readers
 from service.problems import (
     MEDIA_TYPE,
     Problem,
@@ -47,6 +48,9 @@ from service.workers import Place
 
 SWITCH_SECONDS = 0.0005
 """For how long a thread that computes in Python may keep the others from it."""
+
+READERS_AFTER = 1.0
+"""Seconds from the service's start to that of the processes that read pictures."""
 
 DESCRIPTION = """
 Probabilities for patients (heart disease) and card clients (default); digits and garments told
@@ -102,7 +106,12 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         if place and place.replaces:
             await asyncio.to_thread(watcher.wait)  # other workers answer meanwhile
         app.state.explanations = explanations = Desk()
+        app.state.readers = readers = Readers(settings.readers, board)
+        # The models load first; a picture that comes sooner is not kept waiting for that.
+        starting = asyncio.get_running_loop().call_later(READERS_AFTER, readers.start)
         yield
+        starting.cancel()
+        await readers.close()
         await asyncio.to_thread(watcher.stop)
         await asyncio.to_thread(explanations.close)
         repository.close()

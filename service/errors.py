@@ -32,6 +32,7 @@ ForetellError
 │   └── QueueError
 │       ├── QueueFull           too many rows wait for the model already
 │       └── QueuedTooLong       the call's turn did not come in time
+├── ReadersDown                 no process that reads pictures can be started
 ├── UnwritableSpool             what has to be kept of a portfolio cannot be, on a full disk say
 ├── UnwritableTable             answers that cannot be put where they were asked for
 └── SettingsError               the service is configured wrongly
@@ -186,6 +187,10 @@ class ImageTooLarge(PictureError):
         self.pixels, self.limit = pixels, limit
         super().__init__(f"the picture has {pixels:,} pixels, the limit is {limit:,}")
 
+    def __reduce__(self) -> tuple[type["ImageTooLarge"], tuple[int, int]]:
+        # From the process that reads to the one that answers.
+        return ImageTooLarge, (self.pixels, self.limit)
+
 
 class BlankImage(PictureError):
     """There is nothing to see in the picture, so there is nothing to answer."""
@@ -287,6 +292,10 @@ class QueuedTooLong(QueueError):
             "allows; try again later",
             retry_seconds,
         )
+
+
+class ReadersDown(ForetellError):
+    """There is no process that reads pictures, and none can be started."""
 
 
 class UnwritableSpool(ForetellError):

@@ -42,6 +42,7 @@ STATUS: dict[type[ForetellError], int] = {
     errors.ControlError: 409,
     errors.DeviceUnavailable: 503,
     errors.InvalidOutput: 500,
+    errors.ReadersDown: 503,
     errors.UnwritableSpool: 507,
     errors.UnwritableTable: 500,
     errors.NotExplainable: 409,

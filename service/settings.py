@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.cores import cores
 from service.errors import FieldProblem, SettingsError
 from service.versions.policy import Policy, parse_policy
 from service.waiting import Mode, Queue
@@ -20,6 +21,9 @@ ELSEWHERE = frozenset(
 )
 
 SECRETS = frozenset({"admin_key"})
+
+MOST_READERS = 4
+"""Unless told: what they read keeps one worker busy."""
 
 
 class Settings(BaseSettings):
@@ -77,6 +81,9 @@ class Settings(BaseSettings):
     max_pictures: int = Field(256, ge=1)
     """Most pictures in one upload, zip files included; more is refused with 400."""
 
+    picture_readers: int | None = Field(None, ge=1, le=64)
+    """Processes that read pictures for each worker. None: one core fewer than it has, at most 4."""
+
     batching: Mode = "auto"
     """Whether callers of a model share its runs. `auto`: where that was measured to pay."""
 
@@ -123,6 +130,11 @@ class Settings(BaseSettings):
         except ValueError as error:
             raise PydanticCustomError("policy", "{reason}", {"reason": str(error)}) from error
         return text
+
+    @cached_property
+    def readers(self) -> int:
+        """How many processes read pictures for each worker."""
+        return self.picture_readers or min(MOST_READERS, max(1, cores() // self.workers - 1))
 
     @cached_property
     def queue(self) -> Queue:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
+from pkgutil import resolve_name
 from typing import Protocol
 
 import numpy as np
@@ -174,8 +175,10 @@ class ReadPicture(Protocol):
 class ImageTask:
     """A picture in, one of `labels` out.
 
-    `read` turns an encoded picture into uint8[28, 28] (the only preprocessing outside the graph);
-    `answer` names the graph's int64 output and the field of `prediction` that carries the class.
+    `reading` names the function, as `module:name`, that turns an encoded picture into uint8[28, 28]
+    (the only preprocessing outside the graph): a name, because the process that answers does not
+    import it (`service/pictures/readers.py`). `answer` names the graph's int64 output and the field
+    of `prediction` that carries the class.
     """
 
     name: str
@@ -183,8 +186,14 @@ class ImageTask:
     prediction: type[ImagePrediction]
     answer: str
     labels: tuple[str, ...]
-    read: ReadPicture
+    reading: str
     to_label: Callable[[int], object] = int
+
+    @cached_property
+    def read(self) -> ReadPicture:
+        """The function itself."""
+        function: ReadPicture = resolve_name(self.reading)
+        return function
 
     @cached_property
     def contract(self) -> Contract:

@@ -22,6 +22,7 @@ from service.metrics.board import Board, Key, Kind, added
 from service.metrics.models import STATES, note
 from service.metrics.places import RESTARTS, WORKERS
 from service.metrics.requests import BOUNDS, GRPC, HTTP
+from service.pictures.readers import DIED
 from service.portfolio.counts import PORTFOLIO_ROWS, PORTFOLIOS
 from service.predictor import COMPUTED
 from service.readiness import obstacles
@@ -83,6 +84,8 @@ class Metrics(Collector):
             for number, place in enumerate(self._board.by_place(RESTARTS))
         )
         yield _counter(name, text, ("worker",), died)
+        name, text = "foretell_picture_readers_died", "Processes that read pictures and died"
+        yield _counter(name, text, (), [((), self._board.totals(DIED).get((), [0.0])[0])])
 
     def _standing(self, kind: Kind) -> dict[Key, list[float]]:
         """Totals of how things stand: without what workers have left behind that died."""

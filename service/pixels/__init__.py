@@ -1,4 +1,4 @@
-"""A picture of one digit -> what MNIST holds. Other tasks with pictures share `decode.py`.
+"""A picture of one digit -> what MNIST holds. `garment.py` is of garments and shares `decode.py`.
 
     decode.py   encoded bytes -> colours, upright, no larger than needed
     plain.py    paper of one exact colour: what stands out is what differs

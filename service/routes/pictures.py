@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from pydantic_core import to_json
 
 from service.contract import Payload
-from service.cores import cores
 from service.direct import answered_by, body_of, unless_gone
 from service.errors import (
     BlankImage,
@@ -24,6 +23,7 @@ from service.errors import (
 )
 from service.payloads import short, unrepeated
 from service.pictures.archives import ZIP_TYPES
+from service.pictures.readers import Image, Readers
 from service.pictures.uploads import PICTURE_TYPES, UPLOADED, Limits, Picture, unpacked
 from service.predictions import ImagePrediction
 from service.problems import Problem, invalid_payload, problem_of
@@ -41,7 +41,6 @@ from service.task import ImageTask
 
 T = TypeVar("T")
 P = ParamSpec("P")
-Image = NDArray[np.uint8] | PictureError
 Read = BaseModel | PictureError
 """What came of a picture."""
 
@@ -70,9 +69,8 @@ class RefusedPicture(BaseModel):
     error: Problem
 
 
-# Decoding lets go of the interpreter most of the time; on the event loop it would hold up every
-# other call. One core is left to that loop. The threads start with their first use.
-READING = ThreadPoolExecutor(max(1, cores() - 1), thread_name_prefix="pictures")
+# For what would hold up the event loop: large forms, zip files, several pictures' answers.
+ASIDE = ThreadPoolExecutor(1, thread_name_prefix="pictures")
 
 
 def picture_router(task: ImageTask) -> APIRouter:
@@ -92,23 +90,24 @@ def picture_router(task: ImageTask) -> APIRouter:
         )
 
     async def answer(request: Request) -> bytes:
-        repository: Repository = request.app.state.repository
+        app = request.app
+        repository: Repository = app.state.repository
         served = repository.choose(task.name, chosen_model(request), request_id(request))
         declared, media = _declared(request)
         body = await body_of(request)
         if media == "application/json":
             answers = await served.answers(_pixels(body))
             return answers[0].model_dump_json().encode()
-        settings: Settings = request.app.state.settings
+        settings: Settings = app.state.settings
         limits = Limits(settings.max_pictures, settings.max_body_bytes)
         if len(body) <= AT_ONCE or media in PICTURE_TYPES:
             upload = unpacked(body, declared, limits)
         else:
-            upload = await _on_a_thread(unpacked, body, declared, limits)
+            upload = await _aside(unpacked, body, declared, limits)
         results: list[Read] = []
         for at in range(0, len(upload.pictures), AT_A_TIME):
             some = upload.pictures[at : at + AT_A_TIME]
-            answering = _answers(served, some, settings.max_pixels)
+            answering = _answers(served, some, app.state.readers, settings.max_pixels)
             if served.waits:
                 answering = unless_gone(request.receive, answering)
             results += await answering
@@ -117,7 +116,7 @@ def picture_router(task: ImageTask) -> APIRouter:
                 raise results[0]
             return results[0].model_dump_json().encode()
         files = [picture.file for picture in upload.pictures]
-        return await _on_a_thread(listed, files, results, request.state.request_id)
+        return await _aside(listed, files, results, request.state.request_id)
 
     def predict(
         model: ModelChoice = None,
@@ -166,37 +165,34 @@ def _pixels(body: bytes) -> NDArray[np.uint8]:
     return picture
 
 
-async def _on_a_thread(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+async def _aside(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(READING, partial(function, *args, **options))
+    return await loop.run_in_executor(ASIDE, partial(function, *args, **options))
 
 
-async def _answers(served: Served, pictures: list[Picture], max_pixels: int) -> list[Read]:
+async def _answers(
+    served: Served, pictures: list[Picture], readers: Readers, max_pixels: int
+) -> list[Read]:
     """The answer to each picture, or what is wrong with it."""
-    if served.inline and not served.shares(
-        len(pictures)
-    ):  # too little to be handed on: it answers on the thread that reads
-        return await _on_a_thread(_read_and_answer, served, pictures, max_pixels)
-    images = await _on_a_thread(_read, served, pictures, max_pixels)
-    good = [image for image in images if not isinstance(image, PictureError)]
-    return _joined(images, await served.answers(np.stack(good)) if good else [])
-
-
-def _read_and_answer(served: Served, pictures: list[Picture], max_pixels: int) -> list[Read]:
-    images = _read(served, pictures, max_pixels)
-    good = [image for image in images if not isinstance(image, PictureError)]
-    return _joined(images, served.predict(np.stack(good)) if good else [])
-
-
-def _read(served: Served, pictures: list[Picture], max_pixels: int) -> list[Image]:
     assert isinstance(served.task, ImageTask)
-    images: list[Image] = []
-    for picture in pictures:
-        try:
-            images.append(served.task.read(picture.encoded(), max_pixels=max_pixels))
-        except PictureError as error:
-            images.append(error)
-    return images
+    read = [_read(served.task, picture, readers, max_pixels) for picture in pictures]
+    images = [await read[0]] if len(read) == 1 else await asyncio.gather(*read)
+    good = [image for image in images if not isinstance(image, PictureError)]
+    return _joined(images, await _predicted(served, np.stack(good)) if good else [])
+
+
+async def _read(task: ImageTask, picture: Picture, readers: Readers, max_pixels: int) -> Image:
+    try:
+        encoded = await _aside(picture.encoded) if picture.unpacked else picture.encoded()
+    except PictureError as error:
+        return error
+    return await readers.read(task.reading, encoded, max_pixels)
+
+
+async def _predicted(served: Served, batch: NDArray[np.uint8]) -> Sequence[BaseModel]:
+    if len(batch) > 1 and served.inline and not served.shares(len(batch)):
+        return await _aside(served.predict, batch)  # one is short enough for the event loop
+    return await served.answers(batch)
 
 
 def _joined(images: list[Image], answers: Sequence[BaseModel]) -> list[Read]:
@@ -215,14 +211,13 @@ async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:
     if media == "application/json":
         return np.asarray(_pixels(body)[0])
     limits = Limits(settings.max_pictures, settings.max_body_bytes)
-
-    def read() -> NDArray[np.uint8]:
-        pictures = unpacked(body, declared, limits).pictures
-        if len(pictures) != 1:
-            raise InvalidPayload([FieldProblem("file", "one picture", f"{len(pictures)}")])
-        return task.read(pictures[0].encoded(), max_pixels=settings.max_pixels)
-
-    return await _on_a_thread(read)
+    pictures = (await _aside(unpacked, body, declared, limits)).pictures
+    if len(pictures) != 1:
+        raise InvalidPayload([FieldProblem("file", "one picture", f"{len(pictures)}")])
+    image = await _read(task, pictures[0], request.app.state.readers, settings.max_pixels)
+    if isinstance(image, PictureError):
+        raise image
+    return image
 
 
 def documented_body() -> dict[str, Any]:

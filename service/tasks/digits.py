@@ -2,7 +2,6 @@
 
 from pydantic import Field
 
-from service.pixels import read_digit
 from service.predictions import ImagePrediction
 from service.task import ImageTask
 
@@ -19,5 +18,5 @@ TASK = ImageTask(
     prediction=DigitPrediction,
     answer="digit",
     labels=tuple("0123456789"),
-    read=read_digit,
+    reading="service.pixels:read_digit",
 )

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.errors import BlankImage, ImageTooLarge, UnreadableImage
-from service.tasks.fashion import LABELS, read_garment
+from service.pixels.garment import read_garment
+from service.tasks.fashion import LABELS
 
 Picture = NDArray[np.uint8]
 

@@ -1,9 +1,11 @@
 """Pictures over HTTP: by upload, as the body, as pixels."""
 
 import io
+import os
+import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import cv2
@@ -14,8 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.app import create_app
-from service.cores import cores
-from service.routes.pictures import READING
+from service.pictures.readers import Readers
 from service.settings import Settings
 from tests.waiting import wait_until
 
@@ -101,21 +102,39 @@ def test_a_model_that_is_slow_answers_pictures_as_it_answers_rows(
     assert slow == quick
 
 
-def test_other_models_answer_while_pictures_wait_for_a_thread(client: TestClient) -> None:
-    """With every thread that reads pictures taken, heart is answered, and then the picture."""
-    taken = Event()
-    for _ in range(cores()):
-        READING.submit(taken.wait, 60)
+def test_other_models_answer_while_pictures_are_read(client: TestClient) -> None:
+    """With every process that reads pictures stopped, heart is answered, and then the picture."""
+    picture = encoded(seven())
+    client.post("/v1/digits/predict", files={"file": ("a.png", picture)})
+    readers: Readers = client.app.state.readers  # type: ignore[attr-defined]
+    for pid in readers.pids:
+        os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as caller:
-        picture = encoded(seven())
         waiting = caller.submit(
             client.post, "/v1/digits/predict", files={"file": ("a.png", picture)}
         )
         heart = client.post("/v1/heart/predict", json={"age": 57, "sex": 1, "cp": 4})
         assert heart.status_code == 200
         assert not waiting.done()
-        taken.set()
+        for pid in readers.pids:
+            os.kill(pid, signal.SIGCONT)
         assert waiting.result(60).status_code == 200
+
+
+def test_without_a_process_that_reads_pictures_are_refused_and_rows_are_not(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 with the reason and when to come back."""
+    monkeypatch.setattr(sys, "executable", "/none/python")
+    app = create_app(Settings(models_dir=models_dir, device="cpu"))
+    with TestClient(app, raise_server_exceptions=False) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        refused = client.post("/v1/digits/predict", files={"file": ("a.png", encoded(seven()))})
+        row = {"age": 57, "sex": 1, "cp": 4}
+        assert client.post("/v1/heart/predict", json=row).status_code == 200
+    assert refused.status_code == 503
+    assert "no process that reads pictures can be started" in refused.json()["detail"]
+    assert "Retry-After" in refused.headers
 
 
 BAD_PIXELS: list[tuple[Any, str]] = [
@@ -247,3 +266,21 @@ def test_names_of_files_come_back_as_they_were_sent(client: TestClient) -> None:
     headers = {"content-type": "multipart/form-data; boundary=x"}
     answers = client.post("/v1/digits/predict", content=body + b"--x--\r\n", headers=headers)
     assert [answer["file"] for answer in answers.json()] == ["zwölf.png"] * 2
+
+
+def test_a_process_that_reads_and_dies_is_replaced_and_counted(client: TestClient) -> None:
+    """Nobody notices, but for /metrics."""
+
+    def died() -> float:
+        lines = client.get("/metrics").text.splitlines()
+        name = "foretell_picture_readers_died_total "
+        return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+    picture = encoded(seven())
+    first = client.post("/v1/digits/predict", files={"file": ("a.png", picture)})
+    before = died()
+    readers: Readers = client.app.state.readers  # type: ignore[attr-defined]
+    os.kill(readers.pids[0], signal.SIGKILL)
+    again = client.post("/v1/digits/predict", files={"file": ("a.png", picture)})
+    assert again.json() == first.json()
+    assert died() == before + 1

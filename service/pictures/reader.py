@@ -1,0 +1,60 @@
+"""A process that reads pictures for the one that answers: `readers.py` starts it.
+
+Its standard input is a socket. What comes and what goes are frames: the length of a pickle, four
+bytes, then the pickle. It ends when the other end is closed, and leaves SIGINT and SIGTERM to the
+process that answers, which may have pictures to be read until its last moment.
+"""
+
+import pickle
+import signal
+import socket
+import struct
+import traceback
+from contextlib import suppress
+from pkgutil import resolve_name
+
+from service.errors import PictureError
+
+LENGTH = struct.Struct("<I")
+READY = b"+"
+"""Sent once, before any answer."""
+
+
+class ReadingFailed(Exception):
+    """An error in the reading itself, not in the picture; its text is the traceback."""
+
+
+def framed(content: object) -> tuple[bytes, bytes]:
+    """Anything as a frame."""
+    pickled = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
+    return LENGTH.pack(len(pickled)), pickled
+
+
+def answer(end: socket.socket) -> None:
+    """Read picture after picture, until the other end is closed.
+
+    What is wanted is (function, encoded, max_pixels), the function as `module:name`; the answer is
+    what it returns, the PictureError that it raises, or ReadingFailed.
+    """
+    wanted = end.makefile("rb")
+    while head := wanted.read(LENGTH.size):
+        (length,) = LENGTH.unpack(head)
+        function, encoded, max_pixels = pickle.loads(wanted.read(length))
+        try:
+            result = resolve_name(function)(encoded, max_pixels=max_pixels)
+        except PictureError as error:
+            result = error
+        except Exception:
+            result = ReadingFailed(traceback.format_exc())
+        end.sendall(b"".join(framed(result)))
+
+
+def main() -> None:
+    """Answer on standard input."""
+    for ours in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ours, signal.SIG_IGN)
+    resolve_name("service.pixels")  # now, rather than with the first picture
+    # A connection that breaks: nobody is there any more who wants an answer.
+    with socket.socket(fileno=0) as end, suppress(ConnectionError):
+        end.sendall(READY)
+        answer(end)
