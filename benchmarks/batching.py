@@ -29,9 +29,10 @@ from numpy.typing import NDArray
 from benchmarks.canvas import canvas
 from benchmarks.load import Load, drive, require_wrk
 from benchmarks.servers import Running, running
-from service.artifact import names, read_artifact
+from service.artifact import read_artifact
 from service.batcher import Batcher
 from service.batching import HANDOVER_US, PAYS, USUAL, measured
+from service.catalog import names
 from service.repository import Repository
 from service.served import INLINE_US, Served
 from service.settings import Settings

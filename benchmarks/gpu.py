@@ -21,7 +21,8 @@ import onnxruntime as ort
 from benchmarks.result import Table, write_result
 from benchmarks.ways import Answers, Batch, Prepare, Run, cpu_ways, cuda_ways
 from service import batching
-from service.artifact import Artifact, names, read_artifact
+from service.artifact import Artifact, read_artifact
+from service.catalog import names
 from service.predictor import Device, Predictor, cuda_obstacle
 from service.served import INLINE_US
 from service.settings import Settings

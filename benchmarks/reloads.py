@@ -24,7 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from service.artifact import CARD, MODEL, Card, read_artifact
+from service.artifact import CARD, MODEL, read_artifact
+from service.card import Card
 from service.repository import Repository
 from service.task import TabularTask
 from service.tasks import TASKS

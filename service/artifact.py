@@ -9,11 +9,7 @@ background.npz  of a task of rows: the rows that explanations compare with (`row
 
 import errno
 import hashlib
-import os
-import re
-from collections.abc import Container
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISREG
@@ -21,141 +17,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from service.confidence import Confidence
+from service.card import Card
+from service.catalog import names, versions
 from service.contract import Contract
 from service.errors import ArtifactError, UnknownModel
 
 MODEL, CARD, GOLDEN, SIGNATURE = "model.onnx", "card.json", "golden.npz", "signature.txt"
 BACKGROUND = "background.npz"
-
-
-class DataFacts(BaseModel):
-    """What a model learned from, and how that was split."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    home: str
-    licence: str
-    citation: str
-    fingerprint: str
-    published: bool
-    """Whether the content is the published data set (else: synthetic, or changed)."""
-    split: str
-    """The protocol, in words that suffice to repeat it."""
-    rows: dict[str, int]
-    """Rows of each part: train, validation, test."""
-
-
-class TrainingFacts(BaseModel):
-    """How the network was fitted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    recipe: str
-    parameters: int
-    seed: int
-    asked: int | None = None
-    """Epochs asked for; early stopping may have ended sooner. Older versions do not know."""
-    epochs: int
-    """Epochs run."""
-    seconds: float
-    device: str
-    backend: str = "tensorflow"
-    """What Keras computed with; its version is among the libraries."""
-    libraries: dict[str, str]
-    latency_us: float
-    """Microseconds for one row: the median of single runs of ONNX Runtime, one thread, on the CPU
-    of the machine that trained, measured when the model was exported."""
-    history: dict[str, list[float]]
-    """Of each epoch: `loss` and `accuracy`; `val_loss` and `val_accuracy` where a validation part
-    was kept apart. To six digits."""
-
-
-class Bin(BaseModel):
-    """Rows whose probability falls into one of some intervals of equal width."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    probability: float
-    """The mean of those answered."""
-    share: float
-    """Of rows that are what the probability is about."""
-    rows: int
-
-
-class Curves(BaseModel):
-    """How the exported graph did on the test part, to be drawn without the data: sums, no rows.
-
-    The last three are of yes-or-no answers only, and empty for pictures.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    confusion: list[list[int]]
-    """Test rows: a line for each true class, a column for each class answered."""
-    calibration: list[Bin]
-    """15 intervals of the probability of yes, or of a picture's answer; empty ones are left out."""
-    roc: list[tuple[float, float]] = []
-    """False and true positive rate, from (0, 0) to (1, 1); at most 100 points of the curve."""
-    precision_recall: list[tuple[float, float]] = []
-    """Recall and precision, from all flagged to none; at most 100 points of the curve."""
-    scores: list[list[int]] = []
-    """Test rows of class 0, then of class 1, by their probability in 20 intervals of .05, each with
-    its lower end in it: enough to count what any threshold in steps of .05 would flag."""
-
-
-class GoldenFacts(BaseModel):
-    """How closely a runtime has to repeat what Keras answered."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    rows: int
-    tolerance: float
-    reason: str
-    """Why this tolerance."""
-
-
-class Card(BaseModel):
-    """card.json: everything worth knowing about one version of a model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    version: str
-    title: str
-    task: str
-    created: datetime
-    data: DataFacts
-    training: TrainingFacts
-    metrics: dict[str, float]
-    """Measured on the test part, on the exported graph, once."""
-    curves: Curves
-    threshold: float
-    """Probability from which a decision is true."""
-    confidence: Confidence | None = None
-    """How far its answers are to be trusted; older versions do not know."""
-    contract: Contract
-    contract_hash: str
-    opset: int
-    golden: GoldenFacts
-    files: dict[str, str]
-    """sha256 of each other file of the artifact."""
-    licence: str
-    intended_use: str
-    limits: str
-
-    def text(self) -> str:
-        """The content of card.json: indented, a list of numbers on one line."""
-        # JSON has no line break inside a string, so that only lists are matched.
-        text = self.model_dump_json(indent=2)
-        return re.sub(r"\[\n[-+.\deE,\s]+\]", _on_one_line, text) + "\n"
-
-
-def _on_one_line(numbers: re.Match[str]) -> str:
-    return "[" + " ".join(numbers[0].strip("[] \n").split()) + "]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,61 +120,6 @@ def sha256(file: Path) -> str:
         return hashlib.sha256(content(file)).hexdigest()
     except OSError as error:
         raise ArtifactError(f"{file.name} cannot be read: {error.strerror}") from error
-
-
-def versions(models_dir: Path, name: str) -> list[str]:
-    """Versions of a model on disk, oldest first; versions are whole numbers from 1.
-
-    Raises ArtifactError if its folder cannot be looked into.
-    """
-    found = _folders(models_dir / name)
-    return sorted((v for v in found if v.isascii() and v.isdigit() and v[0] != "0"), key=int)
-
-
-def names(models_dir: Path, expected: Container[str] = ()) -> list[str]:
-    """Models on disk that have at least one version, in alphabetical order.
-
-    A folder that cannot be looked into is one of them if a model of its name is `expected`: others,
-    like the lost+found of a volume, are nobody's. Raises ArtifactError if models_dir is such a one.
-    """
-    return sorted(name for name in _folders(models_dir) if _is_model(models_dir, name, expected))
-
-
-def _is_model(models_dir: Path, name: str, expected: Container[str]) -> bool:
-    try:
-        return bool(versions(models_dir, name))
-    except ArtifactError:
-        return name in expected
-
-
-def _folders(parent: Path) -> list[str]:
-    """Names of the folders in a folder; none if there is none."""
-    try:
-        with os.scandir(parent) as entries:
-            return [entry.name for entry in entries if _is_folder(entry)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise unreadable(parent, error) from error
-
-
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to what cannot be looked at
-        return False
-
-
-def unreadable(folder: Path, error: OSError) -> ArtifactError:
-    """Why nothing can be known of what is in a folder."""
-    return ArtifactError(f"{folder} cannot be looked into: {error.strerror}")
-
-
-def some_names(models_dir: Path, expected: Container[str] = ()) -> list[str]:
-    """As `names`. Raises ArtifactError if there is none: a report on no model would look well."""
-    if not (found := names(models_dir, expected)):
-        raise ArtifactError(f"there are no models in {models_dir}; `foretell train` makes them")
-    return found
 
 
 def read_artifact(models_dir: Path, name: str, version: str | None = None) -> Artifact:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from difflib import unified_diff
 from typing import Any
 
-from service.artifact import SIGNATURE, Artifact, Card
+from service.artifact import SIGNATURE, Artifact
+from service.card import Card
 from service.errors import ArtifactError
 
 LONGEST = 110

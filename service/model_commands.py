@@ -205,7 +205,7 @@ def _repository(arguments: argparse.Namespace) -> "Repository":
 
 def _names(arguments: argparse.Namespace, models_dir: Path) -> list[str]:
     """The model that is asked for, or all: those of tasks also if they cannot be looked into."""
-    from service.artifact import some_names
+    from service.catalog import some_names
     from service.tasks import TASKS
 
     return [arguments.name] if arguments.name else some_names(models_dir, TASKS)
@@ -228,7 +228,7 @@ def _known(models_dir: Path, name: str) -> list[str]:
 
     Raises UnknownModel, also for a path, or ArtifactError if its folder cannot be looked into.
     """
-    from service.artifact import names, versions
+    from service.catalog import names, versions
     from service.errors import UnknownModel
 
     if name not in (every := names(models_dir, [name])):

@@ -9,9 +9,10 @@ from threading import Lock
 
 import structlog
 
-from service.artifact import names, read_artifact
+from service.artifact import read_artifact
 from service.batcher import QUEUED, WAITING
 from service.batching import measured
+from service.catalog import names
 from service.errors import ArtifactError, UnknownModel
 from service.metrics.board import Board
 from service.predictor import COMPUTED, Device, Predictor

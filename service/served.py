@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from service.artifact import Background, Card
+from service.artifact import Background
 from service.batcher import Batcher
 from service.batching import Batching
+from service.card import Card
 from service.metrics.board import Row
 from service.predictions import ModelRef
 from service.predictor import Predictor

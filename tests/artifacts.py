@@ -9,7 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from service.artifact import BACKGROUND, CARD, GOLDEN, MODEL, SIGNATURE, Card, sha256
+from service.artifact import BACKGROUND, CARD, GOLDEN, MODEL, SIGNATURE, sha256
+from service.card import Card
 from service.predictor import Predictor
 from service.task import TabularTask, Task
 

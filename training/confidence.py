@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from service.artifact import Card
+from service.card import Card
 from service.confidence import Confidence, Familiar, Seen, Sets
 from service.contract import Feature
 from service.predictor import Predictor

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
-from service.artifact import Bin, Curves
+from service.card import Bin, Curves
 from training.evaluate import bins_of
 
 POINTS = 100

@@ -16,7 +16,9 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from service.artifact import Artifact, Card, read_artifact, some_names
+from service.artifact import Artifact, read_artifact
+from service.card import Card
+from service.catalog import some_names
 from service.errors import ArtifactError
 from service.predictor import Predictor
 from training.calibration import of_log_odds

@@ -19,19 +19,9 @@ import tf2onnx
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
-from service.artifact import (
-    BACKGROUND,
-    CARD,
-    GOLDEN,
-    MODEL,
-    SIGNATURE,
-    Card,
-    DataFacts,
-    GoldenFacts,
-    TrainingFacts,
-    sha256,
-    versions,
-)
+from service.artifact import BACKGROUND, CARD, GOLDEN, MODEL, SIGNATURE, sha256
+from service.card import Card, DataFacts, GoldenFacts, TrainingFacts
+from service.catalog import versions
 from service.confidence import FAMILIARITY
 from service.predictor import Predictor
 from service.task import ImageTask, TabularTask, Task

@@ -4,7 +4,8 @@ import argparse
 import sys
 import time
 
-from service.artifact import read_artifact, some_names
+from service.artifact import read_artifact
+from service.catalog import some_names
 from service.task import TabularTask
 from training.confidence import in_words
 from training.confidence_page import confidence_page, repeated

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from service.artifact import Bin, Curves
+from service.card import Bin, Curves
 
 DPI = 130
 BLUE, ORANGE, GREY = "#1f6fb4", "#d4620a", "#777777"

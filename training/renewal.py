@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from service.artifact import CARD, GOLDEN, MODEL, SIGNATURE, Artifact, Card, sha256
+from service.artifact import CARD, GOLDEN, MODEL, SIGNATURE, Artifact, sha256
+from service.card import Card
 from service.confidence import FAMILIARITY
 from service.errors import ArtifactError
 from service.predictor import Predictor

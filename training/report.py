@@ -13,7 +13,7 @@ from typing import Literal
 import jinja2
 import numpy as np
 
-from service.artifact import Card, Curves
+from service.card import Card, Curves
 from service.task import ImageTask, TabularTask, Task
 from training import plots
 from training.curves import curves_of, threshold_table

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from service.artifact import MODEL, Card, read_artifact, some_names
+from service.artifact import MODEL, read_artifact
+from service.card import Card
+from service.catalog import some_names
 from training.tables import markdown
 
 HEAD = """# Results

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import keras
 
-from service.artifact import Artifact, Card, names, read_artifact
+from service.artifact import Artifact, read_artifact
+from service.card import Card
+from service.catalog import names
 from service.errors import ArtifactError, ModelError
 from training.checkpoint import (
     EVERY,

@@ -30,8 +30,6 @@ Image = NDArray[np.uint8] | PictureError
 
 IN_HAND = 2
 """Pictures that a process has been given at a time, so that the next is there when one is read."""
-NICE = 10
-"""Of the processes: at a lower priority, for a row takes a tenth of the time of a picture."""
 LONGEST = 60.0
 """Seconds that one picture may take; the largest allowed takes three."""
 START = 60.0
@@ -127,8 +125,6 @@ class Reader:
     async def _begin(self) -> asyncio.StreamReader:
         """Start a process and give it what is asked; where its answers come from."""
         self._process, ours = _started()
-        with suppress(OSError):  # it has ended already
-            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICE)
         answers, self._writer = await asyncio.open_connection(sock=ours)
         async with asyncio.timeout(START):
             await answers.readexactly(len(READY))

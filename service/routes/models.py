@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from service.artifact import Card
+from service.card import Card
 from service.repository import Repository
 from service.routes.choice import LabelChoice, chosen_model
 from service.versions.line import Line, State

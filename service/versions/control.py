@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from service.artifact import versions
+from service.catalog import versions
 from service.errors import ArtifactError, ControlError, ModelNotReady, NotAllowed, UnknownModel
 from service.repository import Repository
 from service.versions.labels import STABLE, Label, Labels, read_labels, write_labels

@@ -12,7 +12,9 @@ from typing import Literal
 
 import structlog
 
-from service.artifact import Card, read_artifact, versions
+from service.artifact import read_artifact
+from service.card import Card
+from service.catalog import versions
 from service.errors import ArtifactError, ModelNotReady, UnknownModel
 from service.metrics.board import Board
 from service.served import Served

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from service.artifact import unreadable
+from service.catalog import unreadable
 
 UNLOADED = "unloaded"
 

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from service.artifact import BACKGROUND, CARD, GOLDEN, MODEL, names, read_artifact, sha256, versions
+from service.artifact import BACKGROUND, CARD, GOLDEN, MODEL, read_artifact, sha256
+from service.catalog import names, versions
 from service.errors import ArtifactError, UnknownModel
 from service.repository import Repository
 from service.tasks import TASKS

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.artifact import names
+from service.catalog import names
 from service.cli import main
 from training import checkpoint
 from training.checkpoint import (

@@ -14,7 +14,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from service.artifact import Curves
+from service.card import Curves
 from training.curves import POINTS, STEPS, curves_of, threshold_table
 from training.evaluate import metrics_of
 from training.intervals import bootstrap, weighted_auc

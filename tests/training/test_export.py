@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from service.app import create_app
-from service.artifact import GOLDEN, MODEL, read_artifact, versions
+from service.artifact import GOLDEN, MODEL, read_artifact
+from service.catalog import versions
 from service.contract import Feature
 from service.errors import ArtifactError
 from service.predictor import Predictor

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from service.artifact import names, read_artifact
+from service.artifact import read_artifact
+from service.catalog import names
 from service.tasks import TASKS
 from training.cli import MODELS_DIR
 from training.evaluate import Measured, differences, measure_again

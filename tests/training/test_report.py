@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.artifact import Card, read_artifact
+from service.artifact import read_artifact
+from service.card import Card
 from service.cli import main
 from training.cli import MODELS_DIR
 from training.evaluate import measured
