@@ -1,6 +1,6 @@
 """A process that reads pictures for the one that answers: `readers.py` starts it.
 
-Its standard input is a socket. What comes and what goes are frames: the length of a pickle, four
+Its standard input is a socket. What comes and what goes are frames: the length of a pickle, eight
 bytes, then the pickle. It ends when the other end is closed, and leaves SIGINT and SIGTERM to the
 process that answers, which may have pictures to be read until its last moment.
 """
@@ -15,9 +15,12 @@ from pkgutil import resolve_name
 
 from service.errors import PictureError
 
-LENGTH = struct.Struct("<I")
+LENGTH = struct.Struct("<Q")
 READY = b"+"
 """Sent once, before any answer."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Those that mean the service as a whole."""
 
 
 class ReadingFailed(Exception):
@@ -37,9 +40,11 @@ def answer(end: socket.socket) -> None:
     what it returns, the PictureError that it raises, or ReadingFailed.
     """
     wanted = end.makefile("rb")
-    while head := wanted.read(LENGTH.size):
+    while len(head := wanted.read(LENGTH.size)) == LENGTH.size:
         (length,) = LENGTH.unpack(head)
-        function, encoded, max_pixels = pickle.loads(wanted.read(length))
+        if len(content := wanted.read(length)) < length:
+            return  # the other end was killed
+        function, encoded, max_pixels = pickle.loads(content)
         try:
             result = resolve_name(function)(encoded, max_pixels=max_pixels)
         except PictureError as error:
@@ -51,8 +56,9 @@ def answer(end: socket.socket) -> None:
 
 def main() -> None:
     """Answer on standard input."""
-    for ours in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ours, signal.SIG_IGN)
+    for sent in SIGNALS:
+        signal.signal(sent, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # blocked until here: see readers.py
     resolve_name("service.pixels")  # now, rather than with the first picture
     # A connection that breaks: nobody is there any more who wants an answer.
     with socket.socket(fileno=0) as end, suppress(ConnectionError):

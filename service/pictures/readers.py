@@ -8,12 +8,14 @@ picture that kills what decodes it kills no worker (benchmarks/gains-pictures.md
 import asyncio
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +39,7 @@ START = 60.0
 PAUSE = 1.0
 """Seconds from one failed beginning to the next."""
 TRIES = 2
-"""Processes that one picture may kill. It may be a coincidence once: somebody needed memory."""
+"""Processes that one picture may end, and that may fail to begin: once may be a coincidence."""
 
 DIED = Kind("picture_readers", (), ("died",))
 
@@ -76,26 +78,29 @@ class Reader:
         self._writer: asyncio.StreamWriter | None = None
         self._ready = False
         self._limit: asyncio.TimerHandle | None = None
-        self._down: str | None = None
-        self._life = asyncio.create_task(self._live())
+        self._failures = 0
+        self.down: str | None = None
+        """Why there is no process, where several in a row did not begin."""
+        # Of no request: the log would name the one that came first for ever.
+        self._life = asyncio.create_task(self._live(), context=Context())
 
     def __len__(self) -> int:
         return len(self._asked)
-
-    def ask(self, frame: tuple[bytes, bytes]) -> "asyncio.Future[Image]":
-        """What the process makes of a frame, not to be cancelled. Raises ReadersDown."""
-        if self._down is not None:
-            raise ReadersDown(self._down)
-        asked = Asked(frame, asyncio.get_running_loop().create_future())
-        self._asked.append(asked)
-        if self._ready:
-            self._give(asked)
-        return asked.image
 
     @property
     def pid(self) -> int | None:
         """Of the process; None while there is none."""
         return self._process.pid if self._process else None
+
+    def ask(self, frame: tuple[bytes, bytes]) -> "asyncio.Future[Image]":
+        """What the process makes of a frame, not to be cancelled. Raises ReadersDown."""
+        if self.down is not None:
+            raise ReadersDown(self.down)
+        asked = Asked(frame, asyncio.get_running_loop().create_future())
+        self._asked.append(asked)
+        if self._ready:
+            self._give(asked)
+        return asked.image
 
     async def close(self) -> None:
         """End the process. To be called when nothing is asked of it any more."""
@@ -107,18 +112,14 @@ class Reader:
         try:
             while True:
                 try:
-                    answers = await self._begin()
-                except Exception as error:  # that of the system, or EOFError: it ended at once
-                    self._fail(error, await self._end())
-                    await asyncio.sleep(PAUSE)
-                    continue
-                try:
-                    await self._pass_on(answers)
-                except (OSError, EOFError):
-                    pass  # it has ended
-                except Exception:
-                    log.exception("picture reader misunderstood")
-                self._bury(await self._end())
+                    await self._pass_on(await self._begin())
+                except Exception as error:  # whatever it is, there has to be a process
+                    began, status = self._ready, await self._end()
+                    if began:
+                        self._bury(error, status)
+                    else:
+                        self._fail(error, status)
+                        await asyncio.sleep(PAUSE)
         finally:
             await self._end()
 
@@ -128,18 +129,21 @@ class Reader:
         answers, self._writer = await asyncio.open_connection(sock=ours)
         async with asyncio.timeout(START):
             await answers.readexactly(len(READY))
-        self._ready, self._down = True, None
+        self._ready, self._failures, self.down = True, 0, None
         for asked in self._asked:
             self._give(asked)
         return answers
 
     def _give(self, asked: Asked) -> None:
         assert self._writer is not None
+        if self._writer.transport.is_closing():
+            return  # it has just died; its successor is given all that is asked
         self._writer.writelines(asked.frame)
         if asked is self._asked[0]:
             self._watch()
 
     async def _pass_on(self, answers: asyncio.StreamReader) -> None:
+        """Until the process ends. Raises OSError or EOFError."""
         while True:
             (length,) = LENGTH.unpack(await answers.readexactly(LENGTH.size))
             image = pickle.loads(await answers.readexactly(length))
@@ -158,10 +162,12 @@ class Reader:
         assert self._process is not None
         self._process.kill()
 
-    def _bury(self, status: int | None) -> None:
+    def _bury(self, error: Exception, status: int | None) -> None:
         """Put aside a picture that ended a process over again."""
         self._died()
-        log.warning("picture reader died", status=status, pictures=len(self._asked))
+        expected = isinstance(error, OSError | EOFError)
+        facts = {"status": status, "pictures": len(self._asked)}
+        log.warning("picture reader died", **facts, exc_info=None if expected else error)
         if not self._asked:
             return
         self._asked[0].deaths += 1
@@ -170,31 +176,47 @@ class Reader:
             self._asked.popleft().answer(UnreadableImage(reason))
 
     def _fail(self, error: Exception, status: int | None) -> None:
-        """Refuse everything, for a process does not even begin."""
-        ended = "" if status is None else f"; it ended with status {status}"
-        self._down = f"no process that reads pictures can be started: {error}{ended}"
-        log.error("picture reader failed", reason=self._down)
+        """Refuse everything once several processes in a row did not begin."""
+        self._failures += 1
+        if self._failures < TRIES:
+            return
+        if isinstance(error, TimeoutError):
+            why = f"it did not begin within {START:g} s"
+        elif isinstance(error, EOFError):
+            why = f"it ended at once, status {status}"
+        else:
+            why = str(error)
+        reason = f"no process that reads pictures can be started: {why}"
+        if reason != self.down:  # or the log had it every second
+            log.error("picture reader failed", reason=reason)
+        self.down = reason
         while self._asked:
-            self._asked.popleft().answer(ReadersDown(self._down))
+            self._asked.popleft().answer(ReadersDown(reason))
 
     async def _end(self) -> int | None:
-        """The exit status of the process; None if there was none."""
+        """The exit status of the process; None if there is none."""
         self._ready = False
         if self._limit is not None:
             self._limit.cancel()
         if self._writer is not None:
             self._writer.close()
-        process, self._process, self._writer = self._process, None, None
-        return None if process is None else await asyncio.to_thread(_ended, process)
+        if self._process is None:
+            return None
+        status = await _ended(self._process)
+        self._process = self._writer = None
+        return status
 
 
 def _started() -> tuple["subprocess.Popen[bytes]", socket.socket]:
     """A process, and our end of its standard input. Raises OSError."""
-    # -P: what lies in the working directory is none of its modules.
-    command = [sys.executable, "-P", "-c", f"from {reader.__name__} import main; main()"]
+    # -P: what lies in the working directory is none of its modules. Warnings are not for a log.
+    code = f"from {reader.__name__} import main; main()"
+    command = [sys.executable, "-P", "-W", "ignore", "-c", code]
     found = os.pathsep.join(path for path in sys.path if path)
     environment = os.environ | {"PYTHONPATH": found}
     ours, theirs = socket.socketpair()
+    # Ctrl-C reaches every process of a terminal: until this one has left it to us, it waits.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, reader.SIGNALS)
     try:
         with theirs:
             process = subprocess.Popen(command, stdin=theirs.fileno(), env=environment)
@@ -202,12 +224,17 @@ def _started() -> tuple["subprocess.Popen[bytes]", socket.socket]:
     except BaseException:
         ours.close()
         raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return process, ours
 
 
-def _ended(process: "subprocess.Popen[bytes]") -> int:
-    with suppress(subprocess.TimeoutExpired):
-        return process.wait(1)  # its end of the socket goes a moment before it does
+async def _ended(process: "subprocess.Popen[bytes]") -> int:
+    """The exit status of a process whose connection is closed."""
+    with suppress(TimeoutError):  # it hangs
+        async with asyncio.timeout(1):
+            while process.poll() is None:
+                await asyncio.sleep(0.01)
     process.kill()
     return process.wait()
 
@@ -243,12 +270,18 @@ class Readers:
         self.start()
         await self._places.acquire()
         try:
-            image = min(self._readers, key=len).ask(framed((function, encoded, max_pixels)))
-        except ReadersDown:
+            able = [reader for reader in self._readers if reader.down is None]
+            chosen = min(able or self._readers, key=len)
+            image = chosen.ask(framed((function, encoded, max_pixels)))
+        except BaseException:
             self._places.release()
             raise
-        image.add_done_callback(lambda _: self._places.release())
+        image.add_done_callback(self._leave)
         return await asyncio.shield(image)
+
+    def _leave(self, image: "asyncio.Future[Image]") -> None:
+        self._places.release()
+        image.exception()  # or asyncio complains where its caller has gone away
 
     async def close(self) -> None:
         """End the processes. To be called when nothing is asked of them any more."""

@@ -108,7 +108,7 @@ def picture_router(task: ImageTask) -> APIRouter:
         for at in range(0, len(upload.pictures), AT_A_TIME):
             some = upload.pictures[at : at + AT_A_TIME]
             answering = _answers(served, some, app.state.readers, settings.max_pixels)
-            if served.waits:
+            if served.waits or upload.many:
                 answering = unless_gone(request.receive, answering)
             results += await answering
         if not upload.many:

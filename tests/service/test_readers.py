@@ -3,20 +3,24 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from service.errors import BlankImage, ImageTooLarge, ReadersDown, UnreadableImage
 from service.metrics.board import Board
 from service.pictures import readers as module
-from service.pictures.reader import ReadingFailed
+from service.pictures.reader import READY, ReadingFailed, framed
 from service.pictures.readers import DIED, IN_HAND, Readers
 
 ECHO, SLOW = f"{__name__}:echo", f"{__name__}:slow"
@@ -175,6 +179,71 @@ def test_where_no_process_can_be_started_pictures_are_refused_until_one_can(
     with_readers(use)
 
 
+def test_a_process_that_does_not_begin_once_is_nothing_to_know_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A coincidence: the next does, and reads what was asked meanwhile."""
+    monkeypatch.setattr(module, "PAUSE", 0.1)
+    begin, begun = module._started, []
+
+    def started() -> Any:
+        begun.append(1)
+        if len(begun) == 1:
+            raise RuntimeError("whatever it is")
+        return begin()
+
+    monkeypatch.setattr(module, "_started", started)
+
+    async def use(readers: Readers) -> None:
+        assert await value(readers, b"1") == 1
+
+    with_readers(use)
+
+
+def test_a_process_that_is_down_is_given_nothing_while_another_is_there() -> None:
+    """It has the least to do."""
+
+    async def use(readers: Readers) -> None:
+        await value(readers, b"0")
+        readers._readers[0].down = "for a moment"
+        for number in range(20):
+            assert await value(readers, b"%d" % number) == number
+
+    with_readers(use, 2)
+
+
+def test_what_is_asked_in_the_moment_of_a_death_is_read_and_no_place_is_lost() -> None:
+    """The connection is closed already, and nobody has been told."""
+
+    async def use(readers: Readers) -> None:
+        await value(readers, b"0")
+        for number in range(2 * IN_HAND + 1):
+            writer = readers._readers[0]._writer
+            assert writer is not None
+            writer.transport.abort()
+            assert await value(readers, b"%d" % number) == number
+
+    assert deaths(with_readers(use)) == 2 * IN_HAND + 1
+
+
+def test_the_log_does_not_name_the_request_that_came_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A reader outlives it."""
+    said: list[dict[str, Any]] = []
+    log = SimpleNamespace(warning=lambda *_, **__: said.append(get_contextvars()))
+    monkeypatch.setattr(module, "log", log)
+
+    async def use(readers: Readers) -> None:
+        with bound_contextvars(request_id="first"):
+            await value(readers, b"0")
+        os.kill(readers.pids[0], signal.SIGKILL)
+        await value(readers, b"0")
+
+    with_readers(use)
+    assert said == [{}]
+
+
 def test_a_caller_that_leaves_takes_nobody_elses_place() -> None:
     """Whether its picture waits or is read already; no place is lost, and none is given twice."""
 
@@ -205,6 +274,46 @@ def test_signals_for_the_service_do_not_end_its_readers() -> None:
         assert readers.pids == pids
 
     assert deaths(with_readers(use)) == 0
+
+
+@pytest.mark.parametrize("seconds", [0, 0.02, 0.05, 0.1])
+def test_signals_for_the_service_do_not_end_readers_that_begin(
+    seconds: float, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever they import at the time."""
+
+    async def use(readers: Readers) -> None:
+        readers.start()
+        while not readers.pids:
+            await asyncio.sleep(0)
+        await asyncio.sleep(seconds)
+        (pid,) = readers.pids
+        for ours in (signal.SIGINT, signal.SIGTERM):
+            os.kill(pid, ours)
+        assert await value(readers, b"1") == 1
+        assert readers.pids == [pid]
+
+    assert deaths(with_readers(use)) == 0
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("cut", [3, 20])
+def test_a_reader_whose_service_is_killed_within_a_frame_ends_quietly(cut: int) -> None:
+    """It has nothing to say, and nobody to say it to."""
+    ours, theirs = socket.socketpair()
+    code = "from service.pictures.reader import main; main()"
+    with (
+        ours,
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdin=theirs.fileno(), stderr=subprocess.PIPE
+        ) as process,
+    ):
+        theirs.close()
+        assert ours.recv(1) == READY
+        ours.sendall(b"".join(framed((ECHO, b"1", 50)))[:cut])
+        ours.close()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, b"")
 
 
 def test_readers_end_with_the_service_even_when_it_is_killed() -> None:
