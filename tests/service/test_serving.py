@@ -160,6 +160,28 @@ def test_a_caller_who_leaves_in_mid_body_is_no_crash(models_dir: Path) -> None:
         assert not service.of("request crashed")
 
 
+def test_a_caller_who_leaves_takes_along_pictures_that_wait(models_dir: Path) -> None:
+    """Nobody reads a zip file for the next minute that nobody waits for."""
+    picture = (Path(__file__).parents[2] / "docs/seven.png").read_bytes()
+    with serving(models_dir) as service:
+        url = f"{service.url}/v1/digits/predict"
+        assert httpx.post(url, files={"file": picture}).status_code == 200
+        pid = service.process.pid
+        reader = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+        os.kill(reader, signal.SIGSTOP)
+        many = httpx.Request(
+            "POST", url, files=[("file", (f"{n}.png", picture)) for n in range(40)]
+        )
+        head = [f"POST {many.url.path} HTTP/1.1", *(f"{k}: {v}" for k, v in many.headers.items())]
+        with socket.create_connection((many.url.host, many.url.port)) as line:
+            line.sendall("\r\n".join([*head, "", ""]).encode() + many.read())
+            time.sleep(0.2)
+        wait_until(lambda: len(service.of("caller went away")) == 1)
+        os.kill(reader, signal.SIGCONT)
+        assert httpx.post(url, files={"file": picture}).status_code == 200
+        assert not service.of("request crashed")
+
+
 @pytest.fixture(scope="module")
 def started(models_dir: Path) -> Iterator[Service]:
     """One service for tests that change nothing of it."""
