@@ -20,8 +20,8 @@ from training.synthetic import synthetic_digits
 
 SPLIT_SEED = 0
 SHARPER = 1.8
-"""What label smoothing took from the convolutional network's log-probabilities: on 6,000 validation
-pictures, of a fit to the other 54,000, this factor lowers the log-loss from .0486 to .0117."""
+"""What label smoothing took from the convolutional network's log-probabilities: of the factors from
+1 to 3 that with the lowest log-loss, .0138, on 15,000 training pictures, of a fit to the others."""
 
 
 def prepare(data: ImageData) -> Prepared:
