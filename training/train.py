@@ -125,9 +125,11 @@ def _in_turn(jobs: list[Job]) -> Iterator[Artifact]:
 
 def _side_by_side(jobs: list[Job]) -> Iterator[Artifact]:
     with worker_pool(len(jobs), initializer=keep_freed_memory) as pool:
-        for job, (artifact, words) in zip(
-            jobs, pool.map(_train_one, jobs, [True] * len(jobs)), strict=True
-        ):
+        # The default of a task takes longest: begun last, it would leave the other cores idle.
+        order = sorted(jobs, key=lambda job: job.recipe != job.course.default)
+        fits = {(job.task, job.recipe): pool.submit(_train_one, job, True) for job in order}
+        for job in jobs:
+            artifact, words = fits[job.task, job.recipe].result()
             print(f"\n{job.title}\n{words}", flush=True)
             yield artifact
 
