@@ -29,9 +29,9 @@ def add_pid(_: object, __: str, event: EventDict) -> EventDict:
 
 def configure_logs(settings: Settings) -> None:
     """Send this service's events and uvicorn's through one formatter to standard error."""
-    as_json = settings.log_format == "json" or (
-        settings.log_format == "auto" and not sys.stderr.isatty()
-    )
+    # It is None in a process that was started with standard error closed.
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not terminal)
     shared: list[Processor] = [
         *([add_pid] if settings.workers > 1 else []),
         add_request_id,
@@ -46,7 +46,7 @@ def configure_logs(settings: Settings) -> None:
         if as_json
         else [
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+                colors=terminal, exception_formatter=structlog.dev.plain_traceback
             )
         ]
     )

@@ -182,6 +182,27 @@ def test_a_caller_who_leaves_takes_along_pictures_that_wait(models_dir: Path) ->
         assert not service.of("request crashed")
 
 
+def test_it_answers_with_standard_error_closed(models_dir: Path) -> None:
+    """As some supervisors start what they look after; there is no log then, and all else."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serve = f'exec "{sys.executable}" -m service.cli serve --port {port} 2>&-'
+    environment = os.environ | {"FORETELL_MODELS_DIR": str(models_dir), "FORETELL_DEVICE": "cpu"}
+    with subprocess.Popen(["sh", "-c", serve], env=environment) as process:
+        try:
+            wait_until(lambda: process.poll() is not None or listens(port))
+            assert process.poll() is None
+            assert httpx.get(f"http://127.0.0.1:{port}/livez").status_code == 200
+        finally:
+            process.kill()
+
+
+def listens(port: int) -> bool:
+    """Whether connections are taken at a port."""
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture(scope="module")
 def started(models_dir: Path) -> Iterator[Service]:
     """One service for tests that change nothing of it."""
