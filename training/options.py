@@ -1,10 +1,10 @@
-"""What several training commands ask of their options, before anything is computed."""
+"""What several training commands make of their options, before anything is computed."""
 
 import argparse
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from training.recipe import Course
+from training.recipe import Course, Prepared
 from training.recipes import COURSES
 
 
@@ -13,6 +13,12 @@ def named_course(arguments: argparse.Namespace) -> Course:
     if arguments.task not in COURSES:
         arguments.parser.error(f"unknown task {arguments.task!r}; there are: {', '.join(COURSES)}")
     return COURSES[arguments.task]
+
+
+def prepared_data(course: Course, arguments: argparse.Namespace) -> Prepared:
+    """A course's data, or with `--smoke` made-up ones, in their parts. Raises DataError."""
+    data = course.synthetic() if arguments.smoke else course.load(arguments.data_dir)
+    return course.prepare(data)
 
 
 def check_epochs(arguments: argparse.Namespace) -> None:

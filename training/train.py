@@ -25,7 +25,7 @@ from training.evaluate import measured
 from training.fit import fit, keep_freed_memory
 from training.handover import export
 from training.lecture import lecture_page
-from training.options import check_epochs, check_seed, make_folder, named_course
+from training.options import check_epochs, check_seed, make_folder, named_course, prepared_data
 from training.processes import worker_pool
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
@@ -75,7 +75,7 @@ def train(arguments: argparse.Namespace) -> int:
         arguments.reports = None  # of made-up data, they would only take the place of real ones
     for option in ("output", "reports", "tensorboard"):
         make_folder(arguments, option)
-    prepared = {course.task.name: _prepared(course, arguments) for course, _ in chosen}
+    prepared = {course.task.name: prepared_data(course, arguments) for course, _ in chosen}
     jobs = [
         Job(
             task=course.task.name,
@@ -103,11 +103,6 @@ def train(arguments: argparse.Namespace) -> int:
         page = write_report(model, cards, arguments.output, arguments.reports)
         print(f"report: {page}", flush=True)
     return 0
-
-
-def _prepared(course: Course, arguments: argparse.Namespace) -> Prepared:
-    data = course.synthetic() if arguments.smoke else course.load(arguments.data_dir)
-    return course.prepare(data)
 
 
 def _in_turn(jobs: list[Job]) -> Iterator[Artifact]:

@@ -22,7 +22,7 @@ from training.grid import (
     shown,
 )
 from training.grid_report import METRICS, Cell, grid_table, ranked, write_picture
-from training.options import check_seed, named_course
+from training.options import check_seed, named_course, prepared_data
 from training.recipe import Course, Recipe
 from training.trials import Study, Trial, TrialFile, run
 
@@ -115,9 +115,7 @@ def _chosen(arguments: argparse.Namespace) -> tuple[Course, Recipe]:
 
 def _folds(arguments: argparse.Namespace, course: Course, validates: bool) -> Folds:
     fail = arguments.parser.error
-    data = course.prepare(
-        course.synthetic() if arguments.smoke else course.load(arguments.data_dir)
-    )
+    data = prepared_data(course, arguments)
     total = len(data.train.labels) + len(data.validation.labels)
     if arguments.rows is not None and arguments.rows > total:
         fail(f"--rows: expected at most {total} (those of training and validation), got "

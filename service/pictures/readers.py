@@ -32,7 +32,7 @@ Image = NDArray[np.uint8] | PictureError
 
 IN_HAND = 1
 """Pictures that a process has been given at a time. With 2 the next is there when one is read: an
-eighth more are answered, and other models' slowest answers take half as long again."""
+eighth more are answered, and other models' slowest answers take up to twice as long."""
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**24), "MALLOC_MMAP_THRESHOLD_": str(2**21)}
 """For glibc, bytes: what one picture leaves is kept for the next. Elsewhere it does nothing."""
 LONGEST = 60.0
