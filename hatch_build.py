@@ -11,7 +11,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FOLDER = Path(__file__).resolve().parent / "service" / "v2" / "proto"
+FOLDER = Path(__file__).resolve().parent / "service" / "api" / "open_inference" / "grpc" / "proto"
 COMPILED = FOLDER / "compiled.binpb"
 COMPILER = "grpcio-tools>=1.71"
 
@@ -50,7 +50,7 @@ class CompileDefinitions(BuildHookInterface):
         """Before anything is packed."""
         if not is_current():
             compile_definitions()
-        build_data["artifacts"].append(f"/{COMPILED.relative_to(FOLDER.parents[2]).as_posix()}")
+        build_data["artifacts"].append(f"/{COMPILED.relative_to(FOLDER.parents[4]).as_posix()}")
 
 
 if __name__ == "__main__":

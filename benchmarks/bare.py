@@ -7,8 +7,8 @@ import onnxruntime as ort
 from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
-from service.artifact import read_artifact
-from service.settings import Settings
+from service.models.artifacts.artifact import read_artifact
+from service.settings.settings import Settings
 from service.tasks.heart import Patient
 
 options = ort.SessionOptions()

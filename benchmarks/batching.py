@@ -29,17 +29,17 @@ from numpy.typing import NDArray
 from benchmarks.canvas import canvas
 from benchmarks.load import Load, drive, require_wrk
 from benchmarks.servers import Running, running
-from service.artifact import read_artifact
-from service.batcher import Batcher
-from service.batching import HANDOVER_US, PAYS, USUAL, measured
-from service.catalog import names
-from service.repository import Repository
-from service.served import INLINE_US, Served
-from service.settings import Settings
-from service.task import TabularTask
+from service.contract.task import TabularTask
+from service.models.artifacts.artifact import read_artifact
+from service.models.artifacts.folder import names
+from service.models.runtime.batcher import Batcher
+from service.models.runtime.batching_plan import HANDOVER_US, PAYS, USUAL, measured
+from service.models.runtime.loaded import INLINE_US, Served
+from service.models.versions.registry import Repository
+from service.settings.limits import Queue
+from service.settings.settings import Settings
 from service.tasks import TASKS
-from service.waiting import Queue
-from training.tables import markdown
+from training.markdown import markdown
 
 SERVE = [sys.executable, "-m", "service.cli", "serve", "--device", "cpu", "--port", "{port}"]
 MODES = ("off", "on")

@@ -13,10 +13,10 @@ from benchmarks.environments import packages
 from benchmarks.result import write_result
 from benchmarks.rounds import MANY, Question, compare, medians
 from benchmarks.single_row import contender_table, speed_table
-from service.artifact import read_artifact
-from service.pixels import read_digit
-from service.settings import Settings
-from training.tables import markdown
+from service.images.pixels import read_digit
+from service.models.artifacts.artifact import read_artifact
+from service.settings.settings import Settings
+from training.markdown import markdown
 
 BOUNDARY = "canvas"
 ENTERED = (FORETELL_PICTURES, LITSERVE_PICTURES)
@@ -39,7 +39,7 @@ def form(picture: bytes) -> bytes:
 
 
 def question() -> Question:
-    """The form, and the probability that ONNX Runtime gives for what service/pixels reads in it."""
+    """Return the form, and the probability of ONNX Runtime for what `images.pixels` reads in it."""
     picture = canvas()
     model = read_artifact(Settings().models_dir, "digits").model
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
@@ -78,8 +78,8 @@ def main() -> None:
 
 NOTE = (
     "A digit drawn on a 280×280 canvas, a PNG of {size} bytes in a multipart form, decoded by "
-    "`service/pixels` on both sides and answered by the same network with one thread and one "
-    "worker, of two processes on both sides: LitServe's second takes the calls, Foretell's reads "
+    "`service/images/pixels` on both sides and answered by the same network with one thread and "
+    "one worker, of two processes on both sides: LitServe's second takes the calls, Foretell's reads "
     "the pictures. {rounds} rounds, {many} connections and one, as for one row."
 )
 

@@ -180,7 +180,7 @@ FORETELL_PICTURES = replace(FORETELL, path="/v1/digits/predict", find=most_likel
 LITSERVE_PICTURES = Contender(
     name="LitServe",
     arguments="pictures.py {port}",
-    note="multipart form, service/pixels in the worker, `fast_queue=True`, one worker",
+    note="multipart form, service/images/pixels in the worker, `fast_queue=True`, one worker",
     peer="litserve",
     package="litserve",
     variables={"PYTHONPATH": f"{SOURCES}:{ROOT}"},

@@ -15,11 +15,11 @@ from typing import Any
 
 import keras
 
-from training.checkpoint import backend_version, device
-from training.fit import fit, keep_freed_memory, untrained
+from training.fitting.checkpoint import backend_version, device
+from training.fitting.fit import fit, keep_freed_memory, untrained
+from training.markdown import markdown
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
-from training.tables import markdown
 
 
 def seconds(course: Course, recipe: str, data: Prepared, epochs: int) -> float:

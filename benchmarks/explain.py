@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.artifact import Background, read_artifact
-from service.explanation.explain import columns_of, explain, heat_map
-from service.explanation.shapley import AT_ONCE, owen_values, shapley_values
-from service.repository import Repository
-from service.served import Served
-from service.task import TabularTask
+from service.contract.task import TabularTask
+from service.explain.explain import columns_of, explain, heat_map
+from service.explain.shapley import AT_ONCE, owen_values, shapley_values
+from service.models.artifacts.artifact import Background, read_artifact
+from service.models.runtime.loaded import Served
+from service.models.versions.registry import Repository
 from service.tasks import TASKS
 
 MODELS = Path(__file__).resolve().parent.parent / "models"

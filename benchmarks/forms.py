@@ -1,4 +1,4 @@
-"""A form of pictures taken apart by `service/pictures/forms.py` and by Starlette, processor time.
+"""Processor time to parse a form of pictures: `service.images.uploads.multipart` and Starlette.
 
 python benchmarks/forms.py
 """
@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartParser
 
-from service.pictures.forms import parts_of
+from service.images.uploads.multipart import parts_of
 
 CONTENT_TYPE = "multipart/form-data; boundary=canvas"
 PIECE = 65_536  # bytes that uvicorn passes on at once

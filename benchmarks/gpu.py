@@ -20,13 +20,13 @@ import onnxruntime as ort
 
 from benchmarks.result import Table, write_result
 from benchmarks.ways import Answers, Batch, Prepare, Run, cpu_ways, cuda_ways
-from service import batching
-from service.artifact import Artifact, read_artifact
-from service.catalog import names
-from service.predictor import Device, Predictor, cuda_obstacle
-from service.served import INLINE_US
-from service.settings import Settings
-from training.tables import markdown
+from service.models.artifacts.artifact import Artifact, read_artifact
+from service.models.artifacts.folder import names
+from service.models.runtime import batching_plan
+from service.models.runtime.loaded import INLINE_US
+from service.models.runtime.session import Device, Predictor, cuda_obstacle
+from service.settings.settings import Settings
+from training.markdown import markdown
 
 BATCHES = (1, 8, 32, 128, 512, 4096)
 FEWEST_RUNS = 3
@@ -117,12 +117,12 @@ def parity_rows(artifact: Artifact, measured: Measured) -> list[list[str]]:
 
 
 def rule_rows(artifact: Artifact, devices: Sequence[Device]) -> list[list[str]]:
-    """What the service decides for a model on each device (service/batching.py)."""
+    """Return the batching plan that the service makes for a model on each device."""
     lines, (rows, _) = [], artifact.golden()
     for name in devices:
         predictor = Predictor(artifact.model, name)
         row_us = predictor.row_us(rows[0])
-        found = batching.measured(predictor, rows[0], row_us, INLINE_US, "auto")
+        found = batching_plan.measured(predictor, rows[0], row_us, INLINE_US, "auto")
         alone = "on the event loop" if row_us <= INLINE_US else "on a thread"
         shared = "on the event loop" if found.on_loop else "on a thread"
         shared = f"{shared}, up to {found.buckets[-1]} rows" if found.on else "no"

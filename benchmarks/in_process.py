@@ -28,10 +28,10 @@ os.environ |= {"FORETELL_LOG_LEVEL": "error", "FORETELL_DEVICE": "cpu"}
 import bare
 import plain
 
-from service.app import Foretell, create_app
-from service.logs import configure_logs
-from service.protocol import Protocol
-from service.settings import Settings
+from service.api.app import Foretell, create_app
+from service.observability.logs import configure_logs
+from service.server.fast_http import Protocol
+from service.settings.settings import Settings
 from service.tasks.heart import Patient
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pictures  # beside this file; makes `service` importable
 
-from service.cores import cores
-from service.pictures.score import score_pictures
-from service.settings import Settings
+from service.bulk.pictures.score import score_pictures
+from service.settings.cores import cores
+from service.settings.settings import Settings
 from service.tasks.digits import TASK
 
 

@@ -1,9 +1,9 @@
-"""Where the time of reading a picture goes: microseconds of each function of service/pixels.
+"""Where the time of reading a picture goes: microseconds of each function of service/images/pixels.
 
     python benchmarks/picture_steps.py [--data ../shared/data]
 
 A canvas, a 12-megapixel photo, and the real pictures of `drawn/` and `hwd-1000/`. The time of a
-function is processor time of its thread, without the functions of service/pixels that it calls.
+function is processor time of its thread, without the functions of images.pixels that it calls.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from typing import Any
 
 import pictures  # beside this file; makes `service` importable
 
-import service.pixels
+import service.images.pixels
 
 STEPS = ("decode", "plain", "paper", "strokes", "ink", "frame")
-# By their full names: `service.pixels.decode` is a function, too.
-NAMES = ("service.pixels", *(f"service.pixels.{module}" for module in STEPS))
+# By their full names: `service.images.pixels.decode` is a function, too.
+NAMES = ("service.images.pixels", *(f"service.images.pixels.{module}" for module in STEPS))
 MODULES = tuple(import_module(name) for name in NAMES)
 SECONDS = 2.0
 spent: Counter[str] = Counter()  # nanoseconds
@@ -47,22 +47,22 @@ def timed(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def instrument() -> None:
-    """Replace every function of service/pixels, wherever it is known by name."""
+    """Replace every function of service/images/pixels, wherever it is known by name."""
     replaced: dict[Callable[..., Any], Callable[..., Any]] = {}
     for module in MODULES:
         for name, function in inspect.getmembers(module, inspect.isfunction):
-            if function.__module__.startswith("service.pixels"):
+            if function.__module__.startswith("service.images.pixels"):
                 setattr(module, name, replaced.setdefault(function, timed(function)))
 
 
 def report(name: str, encoded: Sequence[bytes]) -> None:
     """Read them all, again and again, and print the costliest steps."""
     for picture in encoded[:3]:
-        service.pixels.read_digit(picture)
+        service.images.pixels.read_digit(picture)
     spent.clear()
     read, until = 0, time.perf_counter() + SECONDS
     while time.perf_counter() < until or read < len(encoded):
-        service.pixels.read_digit(encoded[read % len(encoded)])
+        service.images.pixels.read_digit(encoded[read % len(encoded)])
         read += 1
     print(f"{name}: {sum(spent.values()) / read / 1000:.0f} us a picture, {read} read")
     for step, took in spent.most_common(12):

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from service.errors import PictureError  # noqa: E402  run as a file, from anywhere
-from service.pixels import read_digit  # noqa: E402
+from service.images.pixels import read_digit  # noqa: E402
 
 BATCH = 500
 

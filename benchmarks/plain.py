@@ -4,8 +4,8 @@ import numpy as np
 import onnxruntime as ort
 from fastapi import FastAPI
 
-from service.artifact import read_artifact
-from service.settings import Settings
+from service.models.artifacts.artifact import read_artifact
+from service.settings.settings import Settings
 from service.tasks.heart import Patient
 
 options = ort.SessionOptions()

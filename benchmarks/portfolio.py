@@ -29,10 +29,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from service.artifact import read_artifact
-from service.predictor import Predictor
-from service.settings import Settings
-from service.task import TabularTask
+from service.contract.task import TabularTask
+from service.models.artifacts.artifact import read_artifact
+from service.models.runtime.session import Predictor
+from service.settings.settings import Settings
 from service.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -2,7 +2,7 @@
 
     python benchmarks/quality.py [--splits 5] [--data-dir DIR]      (pip install 'foretell[bench]')
 
-Everything sees the engineered features of `training/credit_features.py`; each library's few
+Everything sees the engineered features of `training/layers/credit_features.py`; each library's few
 configurations compete on the validation part, with its early stopping, and the best one is measured
 on the test part. Ours is the recipe as it is.
 """
@@ -19,9 +19,9 @@ import xgboost
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from training.evaluate import of_decisions
-from training.fit import fit
-from training.protocol import Figures, metrics_table
+from training.evaluation.cross_validation import Figures, metrics_table
+from training.evaluation.metrics import of_decisions
+from training.fitting.fit import fit
 from training.recipe import Prepared
 from training.recipes import COURSES, credit
 

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from service.artifact import CARD, MODEL, read_artifact
-from service.card import Card
-from service.repository import Repository
-from service.task import TabularTask
+from service.contract.task import TabularTask
+from service.models.artifacts.artifact import CARD, MODEL, read_artifact
+from service.models.artifacts.card import Card
+from service.models.versions.registry import Repository
 from service.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.chart import draw
 from benchmarks.result import RESULTS, Result, read_results
-from training.tables import markdown
+from training.markdown import markdown
 
 FIRST = ("single_row", "portfolio", "canvas", "picture_uploads", "gpu")
 """Their order; whatever else there is comes after them, by name."""

@@ -14,8 +14,8 @@ from benchmarks.contenders import Contender
 from benchmarks.environments import Unavailable
 from benchmarks.load import Load, LoadFailed, drive
 from benchmarks.servers import running
-from service.artifact import read_artifact
-from service.settings import Settings
+from service.models.artifacts.artifact import read_artifact
+from service.settings.settings import Settings
 from service.tasks.heart import TASK, Patient
 
 MANY = 16

@@ -15,7 +15,7 @@ from benchmarks.contenders import EVERYONE, OURS, Contender
 from benchmarks.environments import packages
 from benchmarks.result import Table, write_result
 from benchmarks.rounds import MANY, Medians, compare, heart_row, medians
-from training.tables import markdown
+from training.markdown import markdown
 
 
 def speed_table(figures: dict[str, Medians]) -> Table:

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from benchmarks.contenders import FORETELL
 from benchmarks.load import drive
 from benchmarks.servers import running
-from service.artifact import read_artifact
-from service.settings import Settings
+from service.models.artifacts.artifact import read_artifact
+from service.settings.settings import Settings
 
 
 def bare(model: str, rows: NDArray[np.float32]) -> float:

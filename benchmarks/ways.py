@@ -15,8 +15,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from service.contract import Contract, Tensor
-from service.predictor import CPU, CUDA
+from service.contract.fields import Contract, Tensor
+from service.models.runtime.session import CPU, CUDA
 
 Batch = NDArray[Any]
 Answers = dict[str, NDArray[Any]]

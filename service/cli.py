@@ -9,11 +9,11 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.model_commands import add_models
+from service.models.commands import add_models
 
 if TYPE_CHECKING:
-    from service.contract import Payload
-    from service.task import TabularTask
+    from service.contract.fields import Payload
+    from service.contract.task import TabularTask
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -105,10 +105,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def run_serve(arguments: argparse.Namespace) -> int:
     """`foretell serve`: runs until SIGTERM or Ctrl-C."""
-    from service.logs import configure_logs
-    from service.ports import check_ports
-    from service.settings import read_settings
-    from service.workers import run_workers
+    from service.observability.logs import configure_logs
+    from service.server.sockets import check_ports
+    from service.server.supervisor import run_workers
+    from service.settings.settings import read_settings
 
     settings = read_settings(
         host=arguments.host,
@@ -122,8 +122,8 @@ def run_serve(arguments: argparse.Namespace) -> int:
     check_ports(settings)
     if settings.workers > 1:
         return run_workers(settings)
-    from service.app import create_app
-    from service.server import Server
+    from service.api.app import create_app
+    from service.server.uvicorn_server import Server
 
     server = Server(create_app(settings), settings)
     server.run()
@@ -134,10 +134,10 @@ def run_predict(arguments: argparse.Namespace) -> int:
     """`foretell predict`: the path of a request, without HTTP; one JSON object a line."""
     import numpy as np
 
+    from service.contract.task import TabularTask
     from service.errors import PictureError, UnknownModel
-    from service.repository import Repository
-    from service.settings import read_settings
-    from service.task import TabularTask
+    from service.models.versions.registry import Repository
+    from service.settings.settings import read_settings
     from service.tasks import TASKS
 
     settings = read_settings(models_dir=arguments.models_dir)
@@ -167,9 +167,9 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
 def run_score(arguments: argparse.Namespace) -> int:
     """`foretell score`: a table or a folder of pictures in, a table of answers out."""
+    from service.contract.task import TabularTask
     from service.errors import UnknownModel
-    from service.settings import read_settings
-    from service.task import TabularTask
+    from service.settings.settings import read_settings
     from service.tasks import TASKS
 
     settings = read_settings(models_dir=arguments.models_dir)
@@ -180,10 +180,10 @@ def run_score(arguments: argparse.Namespace) -> int:
     on_error = arguments.on_error or usual
     given: dict[str, Any] = {"settings": settings, "model": arguments.model, "on_error": on_error}
     if isinstance(task, TabularTask):
-        from service.score import score_table
+        from service.bulk.tables.files import score_table
 
         return score_table(task, arguments.input, arguments.output, **given)
-    from service.pictures.score import score_pictures
+    from service.bulk.pictures.score import score_pictures
 
     scored = score_pictures(task, arguments.input, arguments.output, **given)
     total = scored.answered + scored.refused
@@ -195,8 +195,8 @@ def run_score(arguments: argparse.Namespace) -> int:
 def _row(arguments: argparse.Namespace, task: "TabularTask") -> "Payload":
     from pydantic import ValidationError
 
-    from service.payloads import short, unrepeated
-    from service.problems import invalid_payload
+    from service.api.http.problems import invalid_payload
+    from service.contract.parsing import short, unrepeated
 
     if arguments.json is None or arguments.pictures:
         arguments.parser.error(f"{task.name} takes a row: --json '{{…}}', or --json - for stdin")

@@ -9,10 +9,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from service.artifact import BACKGROUND, CARD, GOLDEN, MODEL, SIGNATURE, sha256
-from service.card import Card
-from service.predictor import Predictor
-from service.task import TabularTask, Task
+from service.contract.task import TabularTask, Task
+from service.models.artifacts.artifact import BACKGROUND, CARD, GOLDEN, MODEL, SIGNATURE, sha256
+from service.models.artifacts.card import Card
+from service.models.runtime.session import Predictor
 
 TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "int64": TensorProto.INT64}
 

@@ -24,7 +24,7 @@ def data_dir() -> Path | None:
     """What loaders take: the local copies, else None once the data sets could be downloaded."""
     if LOCAL.is_dir():
         return LOCAL
-    from training.datasets import DataMissing
+    from training.data.datasets import DataMissing
     from training.recipes import COURSES
 
     try:

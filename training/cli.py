@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from service.errors import ForetellError
-from service.settings import Settings
+from service.settings.settings import Settings
 
 MODELS_DIR: Path = Settings.model_fields["models_dir"].default
 REPORTS_DIR = Path("reports")
@@ -165,7 +165,7 @@ def run_confidence(arguments: argparse.Namespace) -> int:
 
 def run_results(arguments: argparse.Namespace) -> int:
     """`foretell results`: docs/results.md, from the cards alone."""
-    from training.results import results_page
+    from training.reports.results import results_page
 
     page = results_page(arguments.models)
     if arguments.output:

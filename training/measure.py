@@ -4,18 +4,18 @@ import argparse
 import sys
 import time
 
-from service.artifact import read_artifact
-from service.catalog import some_names
-from service.task import TabularTask
-from training.confidence import in_words
-from training.confidence_page import confidence_page, repeated
-from training.evaluate import check_data, course_of, differences, measure_again
-from training.fairness import GROUPED, fairness_page, groups_of
+from service.contract.task import TabularTask
+from service.models.artifacts.artifact import read_artifact
+from service.models.artifacts.folder import some_names
+from training.confidence.conformal import in_words
+from training.confidence.page import confidence_page, repeated
+from training.confidence.recompute import renew
+from training.evaluation.cross_validation import measure_splits, metrics_table, removed_table
+from training.evaluation.fairness import GROUPED, fairness_page, groups_of
+from training.evaluation.metrics import check_data, course_of, differences, measure_again
 from training.options import check_epochs, make_folder, named_course
-from training.protocol import measure_splits, metrics_table, removed_table
 from training.recipe import Course, Prepared
-from training.renewal import renew
-from training.report import write_report
+from training.reports.report import write_report
 
 
 def confidence(arguments: argparse.Namespace) -> int:

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from service.task import Task
-from training.datasets import ImageData, Source, TabularData
+from service.contract.task import Task
+from training.data.datasets import ImageData, Source, TabularData
 
 Augment = Callable[[NDArray[Any], NDArray[np.int64], np.random.Generator], NDArray[Any]]
 """Inputs and labels of a batch, and a source of chance, to a variant of the inputs."""
@@ -126,7 +126,8 @@ class Course:
     """For rows too few to keep any apart: into how many folds all that are not for testing are
     split, to choose the cutoff of conformal sets on answers by networks fitted to the others."""
     ways: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    """How a picture of each class can be turned to be none of any (training/strangers.py)."""
+    """How a picture of each class can be turned to be none of any
+    (training/confidence/ood_negatives.py)."""
 
     def model_name(self, recipe: str) -> str:
         """The default recipe takes the task's name and is served; others lie beside it."""

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import keras
 
-from service.artifact import Artifact, read_artifact
-from service.card import Card
-from service.catalog import names
 from service.errors import ArtifactError, ModelError
-from training.checkpoint import (
+from service.models.artifacts.artifact import Artifact, read_artifact
+from service.models.artifacts.card import Card
+from service.models.artifacts.folder import names
+from training.evaluation.lecture import lecture_page
+from training.evaluation.metrics import measured
+from training.export.via_tensorflow import export
+from training.fitting.checkpoint import (
     EVERY,
     checkpoint_folder,
     epochs_kept,
@@ -21,16 +24,13 @@ from training.checkpoint import (
     forget,
     keep_exported,
 )
-from training.evaluate import measured
-from training.fit import fit, keep_freed_memory
-from training.handover import export
-from training.lecture import lecture_page
+from training.fitting.fit import fit, keep_freed_memory
+from training.fitting.processes import worker_pool
 from training.options import check_epochs, check_seed, make_folder, named_course, prepared_data
-from training.processes import worker_pool
 from training.recipe import Course, Prepared
 from training.recipes import COURSES
-from training.report import write_report
-from training.results import table
+from training.reports.report import write_report
+from training.reports.results import table
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from training.checkpoint import surroundings
-from training.folds import Folds
-from training.grid import (
+from training.evaluation.folds import Folds
+from training.evaluation.grid_search.grid import (
     BadGrid,
     Value,
     Values,
@@ -21,10 +20,11 @@ from training.grid import (
     parse_grid,
     shown,
 )
-from training.grid_report import METRICS, Cell, grid_table, ranked, write_picture
+from training.evaluation.grid_search.report import METRICS, Cell, grid_table, ranked, write_picture
+from training.evaluation.grid_search.trials import Study, Trial, TrialFile, run
+from training.fitting.checkpoint import surroundings
 from training.options import check_seed, named_course, prepared_data
 from training.recipe import Course, Recipe
-from training.trials import Study, Trial, TrialFile, run
 
 TRIALS = "trials.jsonl"
 Grid = Mapping[str, Sequence[Value]]

@@ -15,14 +15,14 @@ from PIL import Image
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
-from service.pixels import read_digit  # noqa: E402  run as a file, from anywhere
-from service.pixels.decode import decode, opaque  # noqa: E402
-from service.pixels.frame import boxed, centred, enlarged, framed, thickened  # noqa: E402
-from service.pixels.ink import find_ink, reduced, resized, separated  # noqa: E402
-from service.pixels.paper import above_paper, best_channel, one_channel, paper, shrunk  # noqa: E402
-from service.pixels.plain import plain_paper  # noqa: E402
-from service.pixels.plain import risen as risen_on_plain  # noqa: E402
-from service.pixels.strokes import (  # noqa: E402
+from service.images.pixels import read_digit  # noqa: E402  run as a file, from anywhere
+from service.images.pixels.decode import decode, opaque  # noqa: E402
+from service.images.pixels.frame import boxed, centred, enlarged, framed, thickened  # noqa: E402
+from service.images.pixels.ink import find_ink, reduced, resized, separated  # noqa: E402
+from service.images.pixels.paper import above_paper, best_channel, one_channel, paper, shrunk  # noqa: E402
+from service.images.pixels.plain import plain_paper  # noqa: E402
+from service.images.pixels.plain import risen as risen_on_plain  # noqa: E402
+from service.images.pixels.strokes import (  # noqa: E402
     hysteresis,
     limits_of,
     only_digit,

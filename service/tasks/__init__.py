@@ -4,7 +4,7 @@ import pkgutil
 from importlib import import_module
 from types import MappingProxyType
 
-from service.task import Task
+from service.contract.task import Task
 
 
 def _discover() -> dict[str, Task]:

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from service.predictions import ImagePrediction
-from service.task import ImageTask
+from service.contract.answers import ImagePrediction
+from service.contract.task import ImageTask
 
 
 class DigitPrediction(ImagePrediction):
@@ -18,5 +18,5 @@ TASK = ImageTask(
     prediction=DigitPrediction,
     answer="digit",
     labels=tuple("0123456789"),
-    reading="service.pixels:read_digit",
+    reading="service.images.pixels:read_digit",
 )

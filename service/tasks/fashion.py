@@ -4,8 +4,8 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from service.predictions import ImagePrediction
-from service.task import ImageTask
+from service.contract.answers import ImagePrediction
+from service.contract.task import ImageTask
 
 Garment = Literal[
     "T-shirt/top",
@@ -37,6 +37,6 @@ TASK = ImageTask(
     prediction=GarmentPrediction,
     answer="garment",
     labels=LABELS,
-    reading="service.pixels.garment:read_garment",
+    reading="service.images.pixels.garment:read_garment",
     to_label=LABELS.__getitem__,
 )

@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from service.contract import Code, Number, Payload
-from service.explanation.wording import Change, Wording
-from service.predictions import TabularPrediction
-from service.task import TabularTask
+from service.contract.answers import TabularPrediction
+from service.contract.fields import Code, Number, Payload
+from service.contract.task import TabularTask
+from service.contract.wording import Change, Wording
 
 NO_YES = Code({0: "no", 1: "yes"})
 

@@ -3,9 +3,9 @@ import pytest
 
 from benchmarks.gpu import crossover, measure, parity_rows, rule_rows, speed_table
 from benchmarks.ways import CannotRun, bound, cpu_ways, plain, session
-from service.artifact import Artifact, read_artifact
-from service.batching import PAYS
-from service.predictor import CPU
+from service.models.artifacts.artifact import Artifact, read_artifact
+from service.models.runtime.batching_plan import PAYS
+from service.models.runtime.session import CPU
 from service.tasks import TASKS
 from tests.artifacts import write_artifact
 

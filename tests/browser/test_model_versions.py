@@ -11,7 +11,7 @@ from tests.artifacts import graph_of, write_artifact
 from tests.browser.conftest import Visit
 from tests.browser.looks import check_accessibility
 from tests.browser.test_models import cells
-from tests.service.test_serving import serving
+from tests.service.server.test_serving import serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

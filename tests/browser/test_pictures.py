@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from tests.browser.conftest import PATIENCE, Scheme, Visit
 from tests.browser.looks import check_accessibility, check_width, picture
 from tests.browser.strokes import ONE, SEVEN, Points, draw, draw_with_finger, draw_with_pen
-from training.datasets import load_mnist
+from training.data.datasets import load_mnist
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, Request

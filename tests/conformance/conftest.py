@@ -28,8 +28,8 @@ def addresses() -> Iterator[Addresses]:
     if given:
         yield Addresses(given.rstrip("/"), os.environ.get(GRPC))
         return
+    from tests.service.server.test_serving import serving
     from tests.service.test_readme import ROOT
-    from tests.service.test_serving import serving
 
     with serving(ROOT / "models", FORETELL_GRPC_PORT="0") as running:
         yield Addresses(running.url, str(running.of("listening for gRPC")[0]["address"]))

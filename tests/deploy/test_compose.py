@@ -177,8 +177,12 @@ def test_metrics_and_grpc_are_in_the_image(service: Deployment) -> None:
     assert "\nforetell_ready 1.0\n" in metrics.text
     refused = "import socket; assert socket.socket().connect_ex(('127.0.0.1', 8001))"
     assert service.python(refused).returncode == 0
-    listens = "import asyncio, grpc\nfrom service.v2.definitions import methods\n"
-    listens += "assert methods('grpc.health.v1.Health')\nimport service.v2.listener"
+    listens = (
+        "import asyncio, grpc\nfrom service.api.open_inference.grpc.definitions import methods\n"
+    )
+    listens += (
+        "assert methods('grpc.health.v1.Health')\nimport service.api.open_inference.grpc.listener"
+    )
     assert service.python(listens).stderr == ""
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from service.app import create_app
-from service.settings import Settings
+from service.api.app import create_app
+from service.settings.settings import Settings
 from service.tasks import TASKS
 from tests.artifacts import write_artifact
 from tests.powers import without_powers

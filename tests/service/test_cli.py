@@ -12,11 +12,11 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from service.artifact import CARD
 from service.cli import main
+from service.models.artifacts.artifact import CARD
 from service.tasks import TASKS
 from tests.artifacts import write_artifact
-from tests.service.test_pictures_route import encoded, seven
+from tests.service.api.test_pictures import encoded, seven
 
 
 def test_predict_says_what_http_says(
@@ -149,6 +149,6 @@ def test_errors_of_other_files_are_not_taken_for_those_of_the_output(
     def broken(*_: object, **__: object) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr("service.settings.read_settings", broken)
+    monkeypatch.setattr("service.settings.settings.read_settings", broken)
     with pytest.raises(BrokenPipeError):
         main(["predict", "heart", "--json", "{}"])

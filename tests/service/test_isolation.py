@@ -10,7 +10,7 @@ def test_the_runtimes_telemetry_is_off_before_it_is_imported() -> None:
     """Nothing about a patient, nor that there was one, goes to the maker of the runtime."""
     check = "import os; assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
     assert "onnxruntime" not in loaded_after(f"import service; {check}")
-    assert "onnxruntime" in loaded_after(f"import service.predictor; {check}")
+    assert "onnxruntime" in loaded_after(f"import service.models.runtime.session; {check}")
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -21,14 +21,14 @@ def loaded_after(statement: str) -> set[str]:
 
 
 def test_the_service_imports_no_training() -> None:
-    """`import service.app` pulls in nothing of what training needs."""
-    assert not loaded_after("import service.app").intersection(FORBIDDEN)
+    """`import service.api.app` pulls in nothing of what training needs."""
+    assert not loaded_after("import service.api.app").intersection(FORBIDDEN)
 
 
 def test_the_service_runs_where_training_is_not_installed() -> None:
     """Even when these imports are impossible, the application can be made."""
     block = "; ".join(f"sys.modules[{name!r}] = None" for name in FORBIDDEN)
-    make = "from service.app import create_app; from service.settings import Settings"
+    make = "from service.api.app import create_app; from service.settings.settings import Settings"
     loaded_after(f"import sys; {block}; {make}; create_app(Settings())")
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.service.test_serving import Service, serving
+from tests.service.server.test_serving import Service, serving
 
 ROOT = Path(__file__).resolve().parents[2]
-# Other processors sum in another order: see the tolerance in training/export.py.
+# Other processors sum in another order: see the tolerance in training/export/export.py.
 TOLERANCE = 1e-4
 
 

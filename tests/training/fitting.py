@@ -11,7 +11,7 @@ from pathlib import Path
 
 import keras
 
-from training import checkpoint, fit
+from training.fitting import checkpoint, fit
 from training.recipe import Part, Prepared, Recipe
 from training.recipes import COURSES
 

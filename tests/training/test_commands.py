@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.artifact import read_artifact
 from service.cli import main
+from service.models.artifacts.artifact import read_artifact
 from service.tasks.heart import TASK as HEART
 from tests.artifacts import write_artifact, write_card
 from training import cli

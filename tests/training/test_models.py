@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from service.artifact import read_artifact
-from service.catalog import names
+from service.models.artifacts.artifact import read_artifact
+from service.models.artifacts.folder import names
 from service.tasks import TASKS
 from training.cli import MODELS_DIR
-from training.evaluate import Measured, differences, measure_again
+from training.evaluation.metrics import Measured, differences, measure_again
 from training.recipes import COURSES
 
 LEAST_ACCURACY = {"heart": 0.80, "credit": 0.81, "digits": 0.996, "fashion": 0.935}

@@ -1,7 +1,7 @@
 """Credit default: the lecture's 24 inputs to 1 sigmoid, and networks on what a lender looks at.
 
 The lecture's 24 are 23 attributes, sex as two columns. `mlp-ensemble` sees the quantities of
-`training/credit_features.py` instead; `mlp-ensemble-blind` the same without sex and marriage.
+`training/layers/credit_features.py`; `mlp-ensemble-blind` the same without sex and marriage.
 """
 
 from functools import partial
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from service.tasks.credit import TASK
-from training.credit_features import CreditFeatures
-from training.datasets import TabularData, load_credit
-from training.optimizers import adam, cosine
-from training.preprocessing import TabularEncoder
+from training.data.datasets import TabularData, load_credit
+from training.data.synthetic import synthetic_credit
+from training.fitting.optimizers import adam, cosine
+from training.layers.credit_features import CreditFeatures
+from training.layers.encoders import TabularEncoder
 from training.recipe import Course, Prepared, Protocol, Recipe
-from training.synthetic import synthetic_credit
 
 SPLIT_SEED = 0
 CODES = {"sex": [1, 2]}

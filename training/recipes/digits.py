@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from service.tasks.digits import TASK
-from training.augmentation import augment
-from training.datasets import ImageData, load_mnist
-from training.optimizers import sgd
-from training.preprocessing import PixelScaling
+from training.data.datasets import ImageData, load_mnist
+from training.data.synthetic import synthetic_digits
+from training.fitting.augmentation import augment
+from training.fitting.optimizers import sgd
+from training.layers.encoders import PixelScaling
 from training.recipe import Course, Part, Prepared, Protocol, Recipe
-from training.synthetic import synthetic_digits
 
 SPLIT_SEED = 0
 SHARPER = 1.8

@@ -9,11 +9,11 @@ from keras import layers
 from numpy.typing import NDArray
 
 from service.tasks.fashion import TASK
-from training.datasets import ImageData, Source, load_images
+from training.data.datasets import ImageData, Source, load_images
+from training.data.sources import prints
+from training.data.synthetic import synthetic_images
 from training.recipe import Course, Recipe
 from training.recipes.digits import PROTOCOL, convolutional, one_cycle, prepare, preprocessing
-from training.sources import prints
-from training.synthetic import synthetic_images
 
 SOURCE = Source(
     name="fashion-mnist",

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from service.tasks.heart import TASK
-from training.datasets import TabularData, load_heart
-from training.optimizers import adam, cosine
-from training.preprocessing import TabularEncoder
+from training.data.datasets import TabularData, load_heart
+from training.data.synthetic import synthetic_heart
+from training.fitting.optimizers import adam, cosine
+from training.layers.encoders import TabularEncoder
 from training.recipe import Course, Prepared, Protocol, Recipe
-from training.synthetic import synthetic_heart
 
 SPLIT_SEED = 0
 LEFT_OUT = 0.7

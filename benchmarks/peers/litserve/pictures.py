@@ -1,4 +1,4 @@
-"""LitServe on the digits model: multipart uploads, decoded by Foretell's own service/pixels.
+"""LitServe on the digits model: multipart uploads, decoded by Foretell's own service/images/pixels.
 
 Needs the repository on PYTHONPATH besides peers/. Decoding happens in the worker, as LitServe's
 examples do it; one worker, one API server, no batching.
@@ -14,7 +14,7 @@ from fastapi import Request
 from heart import MODEL
 from numpy.typing import NDArray
 
-from service.pixels import read_digit
+from service.images.pixels import read_digit
 
 DIGITS = MODEL.parents[2] / "digits" / "1" / "model.onnx"
 

@@ -1,0 +1,1 @@
+"""Everything that callers speak; the only room that knows HTTP or gRPC."""

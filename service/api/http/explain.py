@@ -1,0 +1,144 @@
+"""The explain route of each task."""
+
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from service.api.http.fast_path import answered_by, body_of
+from service.api.http.pictures import documented_body, one_picture
+from service.api.http.predict import json_only
+from service.api.http.problems import invalid_payload
+from service.api.http.selection import (
+    LabelChoice,
+    ModelChoice,
+    VersionChoice,
+    chosen_model,
+    request_id,
+)
+from service.contract.fields import Payload
+from service.contract.parsing import short, unrepeated
+from service.contract.task import ImageTask, TabularTask, Task
+from service.errors import FieldProblem, InvalidPayload
+from service.explain.answers import Explanation, HeatMap
+from service.explain.explain import background_of, explain, heat_map, place_of
+from service.explain.queue import Desk
+from service.models.runtime.loaded import Served
+from service.models.versions.registry import Repository
+
+MOST_ROWS = 16
+COUNTS = {"too_short": "none", "too_long": "more"}
+
+SplitChoice = Annotated[
+    str | None,
+    Query(
+        description="A factor of several fields, to be shared out to its fields as well: "
+        "`repayment` of credit, say. With one row only."
+    ),
+]
+
+
+def explain_router(task: Task) -> APIRouter:
+    """`POST /v1/<task>/explain`."""
+    return _tabular_router(task) if isinstance(task, TabularTask) else _picture_router(task)
+
+
+def _tabular_router(task: TabularTask) -> APIRouter:
+    rows_type: Any = Annotated[
+        list[task.payload],  # type: ignore[name-defined]
+        Field(min_length=1, max_length=MOST_ROWS),
+    ]
+    one, many = TypeAdapter(task.payload), TypeAdapter(rows_type)
+    known = [feature.name for feature in task.features]
+
+    async def answer(request: Request) -> bytes:
+        json_only(request)
+        body = short(await body_of(request))
+        several = body.lstrip(b" \t\r\n").startswith(b"[")
+        try:
+            payloads = many.validate_json(body) if several else [one.validate_json(body)]
+        except ValidationError as error:
+            failures = error.errors(include_url=False)
+            # A list that is too long is given up there: how long it is, nobody knows.
+            if got := {COUNTS[f["type"]] for f in failures if f["type"] in COUNTS}:
+                problem = FieldProblem("body", f"1 to {MOST_ROWS} rows", got.pop())
+                raise InvalidPayload([problem]) from error
+            raise invalid_payload(failures, known) from error
+        unrepeated(body, *payloads)
+        split = _split(request, task, len(payloads))
+        served, desk = _chosen(request, task), _desk(request)
+        background_of(served)
+        rows = task.to_array(payloads)
+        answers = await desk.ask(lambda: [explain(served, row, split) for row in rows])
+        return to_json(answers) if several else answers[0].model_dump_json().encode()
+
+    def declared(
+        payload: Payload,
+        split: SplitChoice = None,
+        model: ModelChoice = None,
+        version: VersionChoice = None,
+        label: LabelChoice = None,
+    ) -> Explanation:
+        raise NotImplementedError("a declaration: see service/api/http/fast_path.py")
+
+    declared.__annotations__["payload"] = task.payload | rows_type
+    return _router(
+        task,
+        answer,
+        declared,
+        summary=f"{task.title}: why",
+        description=f"Exact Shapley values of one row, or of a list of up to {MOST_ROWS}, reasons "
+        "in words, and what would turn an adverse decision. See docs/explanations.md.",
+        response_model=Explanation | list[Explanation],
+    )
+
+
+def _picture_router(task: ImageTask) -> APIRouter:
+    async def answer(request: Request) -> bytes:
+        served, desk = _chosen(request, task), _desk(request)
+        picture = await one_picture(request, task)
+        shown = await desk.ask(partial(heat_map, served, picture))
+        return shown.model_dump_json().encode()
+
+    def declared(
+        model: ModelChoice = None, version: VersionChoice = None, label: LabelChoice = None
+    ) -> HeatMap:
+        raise NotImplementedError("a declaration: see service/api/http/fast_path.py")
+
+    return _router(
+        task,
+        answer,
+        declared,
+        summary=f"{task.title}: which parts of a picture",
+        description="A heat map of one picture, which is sent as to predict.",
+        response_model=HeatMap,
+        openapi_extra={"requestBody": documented_body()},
+    )
+
+
+def _router(task: Task, answer: Any, declared: Any, **documented: Any) -> APIRouter:
+    router = APIRouter(tags=[task.name], route_class=answered_by(answer))
+    path, name = f"/v1/{task.name}/explain", f"{task.name}_explain"
+    router.add_api_route(path, declared, methods=["POST"], name=name, **documented)
+    return router
+
+
+def _chosen(request: Request, task: Task) -> Served:
+    repository: Repository = request.app.state.repository
+    return repository.choose(task.name, chosen_model(request), request_id(request))
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.explanations
+    return desk
+
+
+def _split(request: Request, task: TabularTask, rows: int) -> str | None:
+    split = request.query_params.get("split")
+    if split is not None:
+        place_of(task, split)
+        if rows > 1:
+            raise InvalidPayload([FieldProblem("split", "one row with it", f"{rows} rows")])
+    return split

@@ -1,0 +1,238 @@
+"""Pictures by upload, by body or as pixels, and their answers."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import numpy as np
+from fastapi import APIRouter, Request
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic_core import to_json
+
+from service.api.http.fast_path import answered_by, body_of, unless_gone
+from service.api.http.problems import Problem, invalid_payload, problem_of
+from service.api.http.selection import (
+    LabelChoice,
+    ModelChoice,
+    VersionChoice,
+    chosen_model,
+    request_id,
+)
+from service.contract.answers import ImagePrediction
+from service.contract.fields import Payload
+from service.contract.parsing import short, unrepeated
+from service.contract.task import ImageTask
+from service.errors import (
+    BlankImage,
+    FieldProblem,
+    InvalidPayload,
+    PictureError,
+    UnsupportedMediaType,
+)
+from service.images.decoders.pool import Image, Readers
+from service.images.uploads.uploads import PICTURE_TYPES, UPLOADED, Limits, Picture, unpacked
+from service.images.uploads.zip_files import ZIP_TYPES
+from service.models.runtime.loaded import Served
+from service.models.versions.registry import Repository
+from service.settings.settings import Settings
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Read = BaseModel | PictureError
+"""What came of a picture."""
+
+ACCEPTED = (*UPLOADED, "application/json")
+AT_A_TIME = 16
+"""Pictures that one upload has read before it is another's turn."""
+AT_ONCE = 16 * 1024
+"""Bytes of a body that is taken apart sooner than a thread could be woken."""
+
+Brightness = Annotated[int, Field(strict=True, ge=0, le=255)]
+Row = Annotated[list[Brightness], Field(min_length=28, max_length=28)]
+
+
+class Pixels(Payload):
+    """A picture as the network sees it, without any preprocessing."""
+
+    pixels: Annotated[list[Row], Field(min_length=28, max_length=28)] = Field(
+        description="28 rows of 28 brightnesses, 0..255, light (255) on black (0)"
+    )
+
+
+class RefusedPicture(BaseModel):
+    """One picture of several that could not be read."""
+
+    file: str
+    error: Problem
+
+
+# For what would hold up the event loop: large forms, zip files, several pictures' answers.
+ASIDE = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+
+
+def picture_router(task: ImageTask) -> APIRouter:
+    """One picture in, one answer out; several files in, a list of answers in their order out."""
+    of_file: type[ImagePrediction] = create_model(
+        f"{task.prediction.__name__}OfFile", __base__=task.prediction, file=(str, ...)
+    )
+
+    def listed(files: list[str], results: list[Read], request_id: str) -> bytes:
+        return to_json(
+            [
+                RefusedPicture(file=file, error=problem_of(result, request_id))
+                if isinstance(result, PictureError)
+                else of_file(file=file, **dict(result))
+                for file, result in zip(files, results, strict=True)
+            ]
+        )
+
+    async def answer(request: Request) -> bytes:
+        app = request.app
+        repository: Repository = app.state.repository
+        served = repository.choose(task.name, chosen_model(request), request_id(request))
+        declared, media = _declared(request)
+        body = await body_of(request)
+        if media == "application/json":
+            answers = await served.answers(_pixels(body))
+            return answers[0].model_dump_json().encode()
+        settings: Settings = app.state.settings
+        limits = Limits(settings.max_pictures, settings.max_body_bytes)
+        if len(body) <= AT_ONCE or media in PICTURE_TYPES:
+            upload = unpacked(body, declared, limits)
+        else:
+            upload = await _aside(unpacked, body, declared, limits)
+        results: list[Read] = []
+        for at in range(0, len(upload.pictures), AT_A_TIME):
+            some = upload.pictures[at : at + AT_A_TIME]
+            answering = _answers(served, some, app.state.readers, settings.max_pixels)
+            if served.waits or upload.many:
+                answering = unless_gone(request.receive, answering)
+            results += await answering
+        if not upload.many:
+            if isinstance(results[0], PictureError):
+                raise results[0]
+            return results[0].model_dump_json().encode()
+        files = [picture.file for picture in upload.pictures]
+        return await _aside(listed, files, results, request.state.request_id)
+
+    def predict(
+        model: ModelChoice = None,
+        version: VersionChoice = None,
+        label: LabelChoice = None,
+    ) -> BaseModel | list[BaseModel]:
+        raise NotImplementedError("a declaration: see service/api/http/fast_path.py")
+
+    router = APIRouter(tags=[task.name], route_class=answered_by(answer))
+    router.add_api_route(
+        f"/v1/{task.name}/predict",
+        predict,
+        methods=["POST"],
+        name=task.name,
+        summary=f"{task.title}: one or many pictures",
+        description=(
+            f"{task.prediction.__doc__}\n\nSend the picture itself as the body, or one or many "
+            "`file` parts of a form, or 28x28 pixels as JSON. For several files the answer is a "
+            "list in their order; a file that cannot be read has an `error` in its place. A zip "
+            "file, as the body or as a `file`, stands for the pictures in it and its folders."
+        ),
+        response_model=task.prediction | list[of_file | RefusedPicture],
+        openapi_extra={"requestBody": documented_body()},
+    )
+    return router
+
+
+def _declared(request: Request) -> tuple[str, str]:
+    """The content type as it came, and without its parameters. Raises UnsupportedMediaType."""
+    declared = request.headers.get("content-type")
+    media = (declared or "").partition(";")[0].strip().lower()
+    if declared is None or media not in ACCEPTED:
+        raise UnsupportedMediaType(declared, ACCEPTED)
+    return declared, media
+
+
+def _pixels(body: bytes) -> NDArray[np.uint8]:
+    try:
+        payload = Pixels.model_validate_json(short(body))
+    except ValidationError as error:
+        raise invalid_payload(error.errors(), known=["pixels"]) from error
+    unrepeated(body, payload)
+    picture = np.array([payload.pixels], np.uint8)
+    if picture.min() == picture.max():
+        raise BlankImage("nothing is drawn: all pixels are the same")
+    return picture
+
+
+async def _aside(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(ASIDE, partial(function, *args, **options))
+
+
+async def _answers(
+    served: Served, pictures: list[Picture], readers: Readers, max_pixels: int
+) -> list[Read]:
+    """The answer to each picture, or what is wrong with it."""
+    assert isinstance(served.task, ImageTask)
+    read = [_read(served.task, picture, readers, max_pixels) for picture in pictures]
+    images = [await read[0]] if len(read) == 1 else await asyncio.gather(*read)
+    good = [image for image in images if not isinstance(image, PictureError)]
+    return _joined(images, await _predicted(served, np.stack(good)) if good else [])
+
+
+async def _read(task: ImageTask, picture: Picture, readers: Readers, max_pixels: int) -> Image:
+    try:
+        encoded = await _aside(picture.encoded) if picture.unpacked else picture.encoded()
+    except PictureError as error:
+        return error
+    return await readers.read(task.reading, encoded, max_pixels)
+
+
+async def _predicted(served: Served, batch: NDArray[np.uint8]) -> Sequence[BaseModel]:
+    if len(batch) > 1 and served.inline and not served.shares(len(batch)):
+        return await _aside(served.predict, batch)  # one is short enough for the event loop
+    return await served.answers(batch)
+
+
+def _joined(images: list[Image], answers: Sequence[BaseModel]) -> list[Read]:
+    rest = iter(answers)
+    return [image if isinstance(image, PictureError) else next(rest) for image in images]
+
+
+async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:
+    """The picture of a request, uint8[28, 28], sent in any of the ways that predict takes.
+
+    Raises RequestError, also for several.
+    """
+    settings: Settings = request.app.state.settings
+    declared, media = _declared(request)
+    body = await body_of(request)
+    if media == "application/json":
+        return np.asarray(_pixels(body)[0])
+    limits = Limits(settings.max_pictures, settings.max_body_bytes)
+    pictures = (await _aside(unpacked, body, declared, limits)).pictures
+    if len(pictures) != 1:
+        raise InvalidPayload([FieldProblem("file", "one picture", f"{len(pictures)}")])
+    image = await _read(task, pictures[0], request.app.state.readers, settings.max_pixels)
+    if isinstance(image, PictureError):
+        raise image
+    return image
+
+
+def documented_body() -> dict[str, Any]:
+    """What a request with pictures looks like, for OpenAPI."""
+    file = {"type": "string", "format": "binary"}
+    form = {
+        "type": "object",
+        "properties": {"file": {"type": "array", "items": file}},
+        "required": ["file"],
+    }
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {"schema": form},
+            **{media: {"schema": file} for media in (*PICTURE_TYPES, ZIP_TYPES[0])},
+            "application/json": {"schema": Pixels.model_json_schema()},
+        },
+    }

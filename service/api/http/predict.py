@@ -1,0 +1,82 @@
+"""The typed predict route of each task."""
+
+from fastapi import APIRouter, Request
+from pydantic import TypeAdapter, ValidationError
+
+from service.api.http.fast_path import answered_by, body_of, unless_gone
+from service.api.http.middleware import header
+from service.api.http.pictures import picture_router
+from service.api.http.problems import invalid_payload
+from service.api.http.selection import (
+    LabelChoice,
+    ModelChoice,
+    VersionChoice,
+    chosen_model,
+    request_id,
+)
+from service.contract.answers import TabularPrediction
+from service.contract.fields import Payload
+from service.contract.parsing import short, unrepeated
+from service.contract.task import TabularTask, Task
+from service.errors import UnsupportedMediaType
+from service.models.versions.registry import Repository
+
+
+def predict_router(task: Task) -> APIRouter:
+    """`POST /v1/<task>/predict`, documented with the task's own schemas."""
+    return tabular_router(task) if isinstance(task, TabularTask) else picture_router(task)
+
+
+def tabular_router(task: TabularTask) -> APIRouter:
+    """A row as a JSON object in, its probability and decision out."""
+    payload_of = TypeAdapter(task.payload).validator.validate_json
+    known = [feature.name for feature in task.features]
+
+    async def answer(request: Request) -> bytes:
+        json_only(request)
+        body = short(await body_of(request))
+        try:
+            payload = payload_of(body)
+        except ValidationError as error:
+            raise invalid_payload(error.errors(include_url=False), known) from error
+        unrepeated(body, payload)
+        repository: Repository = request.app.state.repository
+        served = repository.choose(task.name, chosen_model(request), request_id(request))
+        values = task.values(payload)
+        outputs = served.outputs_of(values)
+        if served.waits:
+            outputs = unless_gone(request.receive, outputs)
+        return served.write(await outputs, values)
+
+    def predict(
+        payload: Payload,
+        model: ModelChoice = None,
+        version: VersionChoice = None,
+        label: LabelChoice = None,
+    ) -> TabularPrediction:
+        raise NotImplementedError("a declaration: see service/api/http/fast_path.py")
+
+    predict.__annotations__["payload"] = task.payload
+    predict.__doc__ = task.prediction.__doc__
+    router = APIRouter(tags=[task.name], route_class=answered_by(answer))
+    router.add_api_route(
+        f"/v1/{task.name}/predict",
+        predict,
+        methods=["POST"],
+        name=task.name,
+        summary=f"{task.title}: one row",
+        response_model=task.prediction,
+    )
+    return router
+
+
+def json_only(request: Request) -> None:
+    """Raises UnsupportedMediaType unless the body is declared as JSON."""
+    declared = header(request.scope, b"content-type")
+    if declared == "application/json":
+        return
+    media = (declared or "").partition(";")[0].strip().lower()
+    if media != "application/json" and not (
+        media.startswith("application/") and media.endswith("+json")
+    ):
+        raise UnsupportedMediaType(declared, ["application/json"])

@@ -1,0 +1,51 @@
+"""The query parameters by which a request chooses among the models of a task and their versions."""
+
+from typing import Annotated
+
+from fastapi import Query, Request
+
+from service.errors import FieldProblem, InvalidPayload
+from service.models.versions.registry import Choice
+
+ModelChoice = Annotated[
+    str | None,
+    Query(
+        description="Which of the task's models answers, by its name in `GET /v1/models`: "
+        "`heart-mlp16`, say. By default the one that has the task's own name."
+    ),
+]
+VersionChoice = Annotated[
+    str | None,
+    Query(
+        description="Which version of the model answers: one that `GET /v1/models` lists as ready, "
+        "by its number or a label. By default the one that the label `stable` points at, or else "
+        "the newest."
+    ),
+]
+LabelChoice = Annotated[
+    str | None,
+    Query(
+        description="The version by its label alone: `canary`, say. Not together with `version`."
+    ),
+]
+
+
+def request_id(request: Request) -> str:
+    """Which way an unversioned request goes, where a share of them goes to a canary."""
+    state: dict[str, str] = request.scope["state"]
+    return state["request_id"]
+
+
+def chosen_model(request: Request) -> Choice | None:
+    """What a request says of it, if anything. Raises InvalidPayload for a version and a label."""
+    if not request.scope["query_string"]:
+        return None
+    model, version, label = map(request.query_params.get, ("model", "version", "label"))
+    if label is None:
+        return Choice(model, version)
+    if version is not None:
+        raise InvalidPayload([FieldProblem("label", "a version or a label, not both", repr(label))])
+    if label.isdigit():
+        problem = FieldProblem("label", "the name of a label (a number is a version)", repr(label))
+        raise InvalidPayload([problem])
+    return Choice(model, label)

@@ -1,0 +1,229 @@
+"""An inference: the request's bytes to an array, through the session, and to the answer's bytes."""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter_ns
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import to_json
+
+from service.api.http.problems import echo
+from service.api.open_inference.request import (
+    InferRequest,
+    InputTensor,
+    RequestedOutput,
+    read_request,
+)
+from service.api.open_inference.tensors import (
+    DATATYPES,
+    DTYPES,
+    cast,
+    check_shape,
+    from_bytes,
+    from_json,
+    refuse,
+    row_bytes,
+)
+from service.contract.fields import Tensor
+from service.errors import InvalidOutput
+from service.models.runtime.batcher import Batcher
+from service.models.runtime.loaded import INLINE_US, Served
+from service.models.runtime.session import Predictor
+
+SHORT = 16 * 1024
+"""Bytes of a request that is read sooner than a thread could be woken."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Nanoseconds of one inference's parts, and its rows."""
+
+    rows: int
+    input: int
+    infer: int
+    output: int
+    executed: int
+    """Rows of the run that this inference is to count; 0: another that shared it has done so."""
+
+
+Answer = TypeVar("Answer")
+Decode = Callable[[], tuple[InferRequest, NDArray[Any]]]
+Encode = Callable[[InferRequest, Sequence[RequestedOutput], dict[str, NDArray[Any]]], Answer]
+
+
+async def infer(
+    served: Served, length: float, decode: Decode, encode: Encode[Answer]
+) -> tuple[Answer, Timing]:
+    """Answer one request of `length` bytes: `decode` reads it, `encode` words the answer.
+
+    On the event loop if it is quick, else in a thread; in a run that calls share, if the model has
+    such and the rows are few. Raises InvalidPayload, Unsupported, InvalidOutput or QueueError.
+    """
+    on_loop = quick(served, length, INLINE_US)
+    batcher = served.batcher
+    if batcher is not None and length <= SHORT and not (on_loop and batcher.alone()):
+        return await _in_company(served, batcher, decode, encode)
+    work = partial(_by_itself, served, decode, encode)
+    return work() if on_loop else await asyncio.to_thread(work)
+
+
+def _by_itself(served: Served, decode: Decode, encode: Encode[Answer]) -> tuple[Answer, Timing]:
+    start = perf_counter_ns()
+    request, batch = decode()
+    wanted = chosen(request, served.predictor.outputs)
+    decoded = perf_counter_ns()
+    outputs = served.predictor.predict(batch)
+    check(served, batch, outputs)
+    computed = perf_counter_ns()
+    answer = encode(request, wanted, outputs)
+    done = perf_counter_ns()
+    rows = len(batch)
+    return answer, Timing(rows, decoded - start, computed - decoded, done - computed, rows)
+
+
+async def _in_company(
+    served: Served, batcher: Batcher, decode: Decode, encode: Encode[Answer]
+) -> tuple[Answer, Timing]:
+    start = perf_counter_ns()
+    request, batch = decode()
+    wanted = chosen(request, served.predictor.outputs)
+    decoded = perf_counter_ns()
+    if len(batch) > batcher.most:
+        return await asyncio.to_thread(_by_itself, served, lambda: (request, batch), encode)
+    outputs, run = await batcher.ask(batch)
+    check(served, batch, outputs)
+    computed = perf_counter_ns()
+    answer = encode(request, wanted, outputs)
+    done = perf_counter_ns()
+    executed, run.counted = 0 if run.counted else run.rows, True
+    return answer, Timing(len(batch), decoded - start, run.ns, done - computed, executed)
+
+
+def decode(
+    predictor: Predictor, body: bytes, json_size: int | None
+) -> tuple[InferRequest, NDArray[Any]]:
+    """What is asked by HTTP, and the batch: `json_size` bytes of JSON, then binary inputs.
+
+    None: all of it is JSON. 0: there is no JSON, and all of it is the data of the only input.
+    Raises InvalidPayload or Unsupported.
+    """
+    if json_size == 0:
+        return InferRequest(None, (), (), binary=True), _raw(predictor.input, body)
+    if json_size is None:
+        json_size = len(body)
+    if json_size > len(body):
+        expected = f"a length within the body's {len(body):,} bytes"
+        raise refuse("Inference-Header-Content-Length", expected, echo(json_size))
+    request = read_request(body[:json_size])
+    data = memoryview(body)[json_size:]
+    return request, batch_of(request.inputs, predictor.input, data)
+
+
+def _raw(tensor: Tensor, body: bytes) -> NDArray[Any]:
+    rows, rest = divmod(len(body), row_bytes(tensor))
+    if rest or not rows:
+        expected = f"a multiple of {row_bytes(tensor):,} bytes, a row of {tensor.name}"
+        raise refuse("body", expected, f"{len(body):,}")
+    shape = tuple(rows if size is None else size for size in tensor.shape)
+    return from_bytes(memoryview(body), shape, np.dtype(tensor.dtype))
+
+
+def batch_of(inputs: Sequence[InputTensor], tensor: Tensor, data: memoryview) -> NDArray[Any]:
+    """The model's only input, from a request's; `data` are binary ones. Raises InvalidPayload."""
+    names = [given.name for given in inputs]
+    if names != [tensor.name]:
+        got = ", ".join(echo(name) for name in names[:8]) or "none"
+        raise refuse("inputs", f"one input, named {echo(tensor.name)}", got)
+    (given,) = inputs
+    shape = check_shape(tensor, given.shape, "inputs[0].shape")
+    dtype = dtype_of(given.datatype, tensor, "inputs[0].datatype")
+    size = 0 if given.binary_size is None else math.prod(shape) * dtype.itemsize
+    if given.binary_size is not None and given.binary_size != size:
+        field = "inputs[0].parameters.binary_data_size"
+        raise refuse(field, f"{size:,}, by shape and datatype", echo(given.binary_size))
+    if len(data) != size:
+        raise refuse("body", f"{size:,} bytes behind the JSON", f"{len(data):,}")
+    if given.binary_size is None:
+        array = from_json(given.data, shape, dtype, "inputs[0].data")
+    else:
+        array = from_bytes(data, shape, dtype)
+    return cast(array, tensor, "inputs[0]")
+
+
+def dtype_of(datatype: str, tensor: Tensor, field: str) -> np.dtype[Any]:
+    """NumPy's type of a datatype by name. Raises InvalidPayload if no input can be made of it."""
+    if datatype not in DTYPES:
+        wanted = DATATYPES[tensor.dtype]
+        others = ", ".join(name for name in DTYPES if name != wanted)
+        raise refuse(field, f"{wanted}, or {others} with values it holds", echo(datatype))
+    return DTYPES[datatype]
+
+
+def chosen(request: InferRequest, outputs: Iterable[Tensor]) -> Sequence[RequestedOutput]:
+    """Which outputs to answer, in which form. Raises InvalidPayload for one there is not."""
+    known = [output.name for output in outputs]
+    for place, output in enumerate(request.outputs):
+        if output.name not in known:
+            raise refuse(f"outputs[{place}].name", f"one of {', '.join(known)}", echo(output.name))
+    return request.outputs or [RequestedOutput(name, request.binary) for name in known]
+
+
+def check(served: Served, batch: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
+    """Raises InvalidOutput or InvalidPayload, as `blame` decides, of what is no probability."""
+    for name, array in outputs.items():
+        # Float outputs are probabilities, by contract; NaN fails both comparisons.
+        if array.dtype.kind == "f" and not (array.min() >= 0 and array.max() <= 1 + 1e-6):
+            row = int(np.argwhere(~((array >= 0) & (array <= 1 + 1e-6)))[0, 0])
+            raise blame(served, name, row, batch[row])
+
+
+def blame(served: Served, output: str, row: int, values: NDArray[Any]) -> Exception:
+    """The error of a row whose answer is no probability.
+
+    Arrays are taken as they come, without the contract's bounds: where a row breaks them, infinity
+    say, the fault is the caller's; else it is the model's.
+    """
+    for place, feature in enumerate(served.task.contract.features):
+        value = float(values[place])
+        if not feature.holds(value):
+            field = f"inputs[0] at [{row}, {place}] ({feature.name})"
+            expected = f"what the contract allows (the model's {output} for it is no probability)"
+            return refuse(field, expected, echo(value))
+    return InvalidOutput(f"the model's {output} of row {row} is not a probability in 0..1")
+
+
+def encode(
+    served: Served,
+    request: InferRequest,
+    wanted: Sequence[RequestedOutput],
+    outputs: dict[str, NDArray[Any]],
+) -> tuple[bytes, Sequence[memoryview]]:
+    """The JSON of an answer, and the data behind it: views of the outputs, not copies."""
+    data: list[memoryview] = []
+    described: list[dict[str, Any]] = []
+    for output in wanted:
+        array = outputs[output.name]
+        tensor = {
+            "name": output.name,
+            "datatype": DATATYPES[array.dtype.name],
+            "shape": list(array.shape),
+        }
+        if output.binary:
+            view = array.data.cast("B")
+            data.append(view)
+            described.append(tensor | {"parameters": {"binary_data_size": len(view)}})
+        else:
+            described.append(tensor | {"data": array.ravel().tolist()})
+    names = {"model_name": served.card.name, "model_version": served.card.version}
+    given = {} if request.id is None else {"id": request.id}
+    return to_json(names | given | {"outputs": described}), data
+
+
+def quick(served: Served, length: float, limit_us: float) -> bool:
+    """Whether so many bytes, with as many rows as they may hold, are done in `limit_us`."""
+    return length * served.row_us <= limit_us * row_bytes(served.predictor.input)

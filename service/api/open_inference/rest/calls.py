@@ -1,0 +1,218 @@
+"""What is asked of the protocol by HTTP, one function a question: a call in, a reply out."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+from numpy.typing import NDArray
+from pydantic_core import from_json
+from starlette.datastructures import State
+from starlette.types import Receive, Scope
+
+from service.api.http.fast_path import unless_gone
+from service.api.http.problems import echo
+from service.api.open_inference import metadata
+from service.api.open_inference.admin import ACTIONS, authorise, check_parameters
+from service.api.open_inference.infer import decode, encode, infer
+from service.api.open_inference.request import InferRequest
+from service.api.open_inference.rest.compression import SHORTEST, accepted, compress, decompress
+from service.api.open_inference.rest.replies import (
+    JSON,
+    Header,
+    Reply,
+    failure,
+    header,
+    json_reply,
+    read_body,
+    size_header,
+)
+from service.api.open_inference.statistics import Statistics
+from service.api.open_inference.tensors import refuse
+from service.api.state import obstacles
+from service.errors import ModelNotReady
+from service.models.runtime.loaded import Served
+from service.models.versions.model_versions import Line
+from service.models.versions.registry import Repository
+
+JSON_SIZE = b"inference-header-content-length"
+BINARY = (b"content-type", b"application/octet-stream")
+LONGEST_QUESTION = 1024
+"""Bytes of a body that asks for the index, loads or unloads."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, with the parts of its path."""
+
+    scope: Scope
+    receive: Receive
+    name: str = ""
+    version: str | None = None
+
+    @property
+    def state(self) -> State:
+        """The application's: settings, models, whether it is about to stop."""
+        state: State = self.scope["app"].state
+        return state
+
+    @property
+    def repository(self) -> Repository:
+        """The models."""
+        repository: Repository = self.state.repository
+        return repository
+
+    @property
+    def statistics(self) -> Statistics:
+        """What is counted."""
+        statistics: Statistics = self.state.statistics
+        return statistics
+
+    @property
+    def limit(self) -> int:
+        """Most bytes of a body, also of what a compressed one holds."""
+        limit: int = self.state.settings.max_body_bytes
+        return limit
+
+    def served(self) -> Served:
+        """The model of the path. Raises UnknownModel or ModelNotReady."""
+        request_id: str = self.scope["state"]["request_id"]
+        return self.repository.resolve(self.name, self.version, request_id)
+
+    @property
+    def line(self) -> Line:
+        """All versions of the model of the path. Raises UnknownModel."""
+        return self.repository.line(self.name)
+
+    async def body(self) -> bytes:
+        """The body as it came. Raises PayloadTooLarge or ClientDisconnect."""
+        return await read_body(self.scope, self.receive, self.limit)
+
+    async def small_body(self) -> dict[str, Any]:
+        """A body of a few words: nothing, or an object. Raises InvalidPayload."""
+        body = await self.body()
+        if len(body) > LONGEST_QUESTION:
+            raise refuse("body", f"at most {LONGEST_QUESTION:,} bytes", f"{len(body):,}")
+        try:
+            given = from_json(body) if body.strip() else {}
+        except ValueError as error:
+            raise refuse("body", "valid JSON or nothing", str(error)) from error
+        if not isinstance(given, dict):
+            raise refuse("body", "an object or nothing", echo(given))
+        return given
+
+
+async def server(_: Call) -> Reply:
+    """Name, version and extensions of this server."""
+    return json_reply(metadata.server())
+
+
+async def live(_: Call) -> Reply:
+    """Whether the process answers."""
+    return json_reply({"live": True})
+
+
+async def ready(call: Call) -> Reply:
+    """Whether every model is ready, as /readyz."""
+    if reasons := obstacles(call.state):
+        return failure(503, "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
+    return json_reply({"live": True, "ready": True})
+
+
+async def index(call: Call) -> Reply:
+    """Every version on disk, and which of them answers."""
+    ready_only = (await call.small_body()).get("ready", False)
+    if not isinstance(ready_only, bool):
+        raise refuse("ready", "true or false", echo(ready_only))
+    return json_reply(metadata.index(call.repository, ready_only))
+
+
+async def load(call: Call) -> Reply:
+    """Take up what lies in a model's folder; an operator's call."""
+    return await _controlled(call, "load")
+
+
+async def unload(call: Call) -> Reply:
+    """Answer no more calls to a model; an operator's call."""
+    return await _controlled(call, "unload")
+
+
+async def _controlled(call: Call, action: str) -> Reply:
+    authorise(call.state.settings, header(call.scope, b"authorization"))
+    parameters = (await call.small_body()).get("parameters") or {}
+    check_parameters(parameters if isinstance(parameters, dict) else [echo(parameters)])
+    await asyncio.to_thread(ACTIONS[action], call.repository, call.name)
+    return json_reply({})
+
+
+async def model(call: Call) -> Reply:
+    """A model's tensors."""
+    return json_reply(metadata.model(call.line, call.served()))
+
+
+async def model_ready(call: Call) -> Reply:
+    """Whether a model is ready."""
+    return json_reply({"name": call.served().card.name, "ready": True})
+
+
+async def model_config(call: Call) -> Reply:
+    """A model's configuration, as Triton words it."""
+    return json_reply(metadata.config(call.line, call.served()))
+
+
+async def model_statistics(call: Call) -> Reply:
+    """What was counted of a model."""
+    return json_reply({"model_stats": [call.statistics.shown(call.served())]})
+
+
+async def all_statistics(call: Call) -> Reply:
+    """What was counted of every model."""
+    shown = []
+    for name in call.repository.expected:
+        try:
+            shown.append(call.statistics.shown(call.repository.get(name)))
+        except ModelNotReady:  # it has none
+            continue
+    return json_reply({"model_stats": shown})
+
+
+async def model_infer(call: Call) -> Reply:
+    """Inference, with JSON or binary tensors."""
+    served = call.served()
+    counts = call.statistics.of(served)
+    body = await call.body()
+    start = time.perf_counter_ns()
+    coding = accepted(header(call.scope, b"accept-encoding"))
+    try:
+        packed = header(call.scope, b"content-encoding")
+        json_size = size_header(call.scope, JSON_SIZE)
+
+        def read() -> tuple[InferRequest, NDArray[Any]]:
+            plain = body if packed is None else decompress(body, packed, call.limit)
+            return decode(served.predictor, plain, json_size)
+
+        def word(*answer: Any) -> Reply:
+            return _reply(*encode(served, *answer), coding)
+
+        # How much a packed body holds is not known beforehand.
+        work = infer(served, len(body) if packed is None else inf, read, word)
+        reply, timing = await (unless_gone(call.receive, work) if served.waits else work)
+    except Exception:
+        counts.failed(time.perf_counter_ns() - start)
+        raise
+    counts.succeeded(timing, time.perf_counter_ns() - start)
+    return reply
+
+
+def _reply(json: bytes, data: Sequence[memoryview], coding: str | None) -> Reply:
+    parts: list[bytes | memoryview] = [json, *data]
+    headers: list[Header] = [JSON]
+    if data:
+        headers = [BINARY, (JSON_SIZE, b"%d" % len(json))]
+    if coding is not None and sum(map(len, parts)) >= SHORTEST:
+        return Reply(
+            [compress(parts, coding)], 200, [*headers, (b"content-encoding", coding.encode())]
+        )
+    return Reply(parts, 200, headers)

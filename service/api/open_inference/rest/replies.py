@@ -1,0 +1,93 @@
+"""HTTP as the protocol has it: bodies in, answers out, and every error as `{"error": "…"}`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic_core import to_json
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from service.api.http.problems import STATUS, retry_after
+from service.api.open_inference.tensors import refuse
+from service.errors import ForetellError, InvalidPayload, PayloadTooLarge
+
+BAD_ARGUMENT = (415, 422)
+"""Statuses of the typed routes for which the protocol has 400."""
+JSON = (b"content-type", b"application/json")
+Header = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer: its parts are sent one after the other, none of them copied."""
+
+    parts: Sequence[bytes | memoryview]
+    status: int = 200
+    headers: Sequence[Header] = (JSON,)
+
+    async def __call__(self, send: Send) -> None:
+        """Send it."""
+        length = sum(len(part) for part in self.parts)
+        headers = [*self.headers, (b"content-length", b"%d" % length)]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        last = len(self.parts) - 1
+        for place, part in enumerate(self.parts):
+            await send({"type": "http.response.body", "body": part, "more_body": place < last})
+
+
+def json_reply(value: object) -> Reply:
+    """Anything as JSON."""
+    return Reply([to_json(value)])
+
+
+def failure(status: int, message: str, *headers: Header, retry: str = "1") -> Reply:
+    """An error; 503 says when to come back."""
+    retry_after = [(b"retry-after", retry.encode())] if status == 503 else []
+    return Reply([to_json({"error": message})], status, [JSON, *retry_after, *headers])
+
+
+def refusal(error: ForetellError) -> Reply:
+    """A domain error, by the one table of statuses, in the protocol's words."""
+    status = STATUS[type(error)]
+    status = 400 if status in BAD_ARGUMENT else status
+    return failure(status, str(error), retry=retry_after(error))
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """A request's header; None if there is none of that name."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
+
+
+def size_header(scope: Scope, name: bytes) -> int | None:
+    """A header that is a number of bytes. Raises InvalidPayload if it is none."""
+    text = header(scope, name)
+    if text is None:
+        return None
+    # As many digits as any length that can be meant; Python would parse thousands, slowly.
+    if not (text.isascii() and text.isdigit() and len(text) <= 20):
+        raise refuse(name.decode().title(), "a whole number of bytes", repr(text[:80]))
+    return int(text)
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The request's body, joined once. Raises PayloadTooLarge or ClientDisconnect."""
+    try:
+        announced = size_header(scope, b"content-length") or 0
+    except InvalidPayload:
+        announced = 0
+    chunks: list[bytes] = []
+    taken = 0
+    more = announced <= limit
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        taken += len(chunks[-1])
+        more = message.get("more_body", False) and taken <= limit
+    if max(announced, taken) > limit:
+        raise PayloadTooLarge(limit)
+    return b"".join(chunks)

@@ -1,0 +1,105 @@
+"""What the statistics extension counts of each model, in all workers, since the service started.
+
+https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_statistics.md
+"""
+
+import time
+from typing import Any
+
+from service.api.open_inference.infer import Timing
+from service.models.runtime.loaded import Served
+from service.observability.metrics.shared_counters import Board, Kind, Row
+
+MOST_BATCH_SIZES = 64
+"""Sizes counted apart, so that no caller can make the table grow; others are in the sums alone."""
+
+PARTS = ("compute_input", "compute_infer", "compute_output")
+DURATIONS = ("success", "fail", "queue", *PARTS)
+
+
+def _columns(durations: tuple[str, ...]) -> tuple[str, ...]:
+    """How often something happened, and the nanoseconds of all of it."""
+    return tuple(f"{name}_{column}" for name in durations for column in ("count", "ns"))
+
+
+# Executions are runs of the session; calls may share one.
+INFERRED = Kind("inferred", ("model", "version"), ("rows", "executions", *_columns(DURATIONS)))
+LAST = Kind("last", ("model", "version"), ("ms",))
+BATCHES = Kind("batches", ("model", "version", "rows"), _columns(PARTS))
+
+
+class ModelStatistics:
+    """Of one version of one model, in this process."""
+
+    def __init__(self, board: Board, model: str, version: str) -> None:
+        self._board, self._labels = board, (model, version)
+        self._counts = board.row(INFERRED, model, version)
+        self._last = board.row(LAST, model, version)
+        self._batches: dict[int, Row] = {}
+
+    def succeeded(self, timing: Timing, ns: int) -> None:
+        """One more answer, after so many nanoseconds; what was not work was waiting."""
+        work = (1, timing.input, 1, timing.infer, 1, timing.output)
+        waited = max(0, ns - timing.input - timing.infer - timing.output)
+        size = timing.executed
+        self._counts.add(timing.rows, bool(size), 1, ns, 0, 0, 1, waited, *work)
+        self._look_at_the_clock()
+        if size and (size in self._batches or len(self._batches) < MOST_BATCH_SIZES):
+            self._of_size(size).add(*work)
+
+    def failed(self, ns: int) -> None:
+        """One more refusal or failure."""
+        self._counts.add(0, 0, 0, 0, 1, ns)
+        self._look_at_the_clock()
+
+    def _look_at_the_clock(self) -> None:
+        self._last.values[0] = time.time_ns() // 1_000_000
+
+    def _of_size(self, rows: int) -> Row:
+        if rows not in self._batches:
+            self._batches[rows] = self._board.row(BATCHES, *self._labels, str(rows))
+        return self._batches[rows]
+
+
+class Statistics:
+    """Of all models; counted on the event loop only."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._models: dict[tuple[str, str], ModelStatistics] = {}
+
+    def of(self, served: Served) -> ModelStatistics:
+        """Those of one version, from zero if it is new."""
+        key = served.card.name, served.card.version
+        if key not in self._models:
+            self._models[key] = ModelStatistics(self._board, *key)
+        return self._models[key]
+
+    def shown(self, served: Served) -> dict[str, Any]:
+        """One version's `$model_stat`. No answer here comes from a cache."""
+        key = served.card.name, served.card.version
+        rows, executions, *counted = self._board.total(INFERRED, *key)
+        shown = _durations(DURATIONS, counted)
+        last = [place[key][0] for place in self._board.by_place(LAST) if key in place]
+        return {
+            "name": key[0],
+            "version": key[1],
+            "last_inference": int(max(last, default=0)),
+            "inference_count": int(rows),
+            "execution_count": int(executions),
+            "inference_stats": shown | _durations(("cache_hit", "cache_miss"), [0.0] * 4),
+            "batch_stats": [
+                {"batch_size": size} | _durations(PARTS, counted)
+                for size, counted in sorted(self._batches(key))
+            ],
+        }
+
+    def _batches(self, key: tuple[str, str]) -> list[tuple[int, list[float]]]:
+        batches = self._board.totals(BATCHES)
+        return [(int(labels[2]), values) for labels, values in batches.items() if labels[:2] == key]
+
+
+def _durations(names: tuple[str, ...], values: list[float]) -> dict[str, dict[str, int]]:
+    numbers = [int(value) for value in values]
+    pairs = zip(names, numbers[::2], numbers[1::2], strict=True)
+    return {name: {"count": count, "ns": ns} for name, count, ns in pairs}

@@ -1,0 +1,21 @@
+"""Whether the service can answer: one question, asked by HTTP, by gRPC and by metrics."""
+
+from starlette.datastructures import State
+
+from service.models.versions.registry import Repository
+from service.server.supervisor import Place
+
+
+def obstacles(state: State) -> dict[str, str]:
+    """Why not, by model, and for `workers` or the `service`; empty when it can.
+
+    `state` is the application's.
+    """
+    repository: Repository = state.repository
+    reasons = repository.not_ready()
+    place: Place | None = state.place
+    if place and place.missing:
+        reasons = {"workers": place.missing} | reasons
+    if state.draining:
+        reasons = {"service": "it is shutting down"} | reasons
+    return reasons

@@ -1,0 +1,39 @@
+"""What becomes of versions, and who is ready: noted from time to time by each worker."""
+
+import os
+from typing import get_args
+
+from service.errors import UnknownModel
+from service.models.versions.model_versions import State
+from service.models.versions.registry import Repository
+from service.observability.metrics.shared_counters import Board, Kind
+from service.observability.worker_slots import WORKERS
+
+STATES = Kind("states", ("model", "version"), ("answering", *get_args(State)))
+"""1 for what a version is in a worker, 0 for what it is not; all 0: it is gone."""
+
+
+def note(board: Board, repository: Repository) -> None:
+    """Write down how things stand in this process."""
+    ready = not repository.not_ready()
+    for column, value in enumerate((os.getpid(), ready)):
+        board.row(WORKERS).values[column] = value
+    now = _states(repository)
+    for labels in {*board.rows(STATES), *now}:
+        values = board.row(STATES, *labels).values
+        for column, name in enumerate(STATES.columns):
+            values[column] = name in now.get(labels, ())
+
+
+def _states(repository: Repository) -> dict[tuple[str, ...], tuple[str, ...]]:
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for name in repository.expected:
+        try:
+            line = repository.line(name)
+        except UnknownModel:  # removed meanwhile
+            continue
+        answering = line.answering.card.version if line.answering else None
+        for one in line.states():
+            also = ("answering",) if one.version == answering else ()
+            found[name, one.version] = (one.state, *also)
+    return found

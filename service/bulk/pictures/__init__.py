@@ -1,0 +1,1 @@
+"""Folders and zip files of pictures, scored into a table."""

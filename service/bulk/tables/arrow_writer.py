@@ -1,0 +1,237 @@
+"""Answers as CSV, Arrow and Parquet: extra columns and answers side by side."""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from service.bulk.tables.arrow_reader import is_number
+from service.bulk.tables.chunks import CERTAINTY, Extras, Names, Scored
+from service.contract.answers import CERTAINTIES
+from service.errors import FieldProblem, InvalidPayload
+
+INFINITE = (float("inf"), float("-inf"))
+
+
+def answer_table(scored: Scored, names: Names) -> Any:
+    """Extras and answers side by side, as a RecordBatch."""
+    extras = as_batch(scored.extras)
+    bad = np.isnan(scored.probability)
+    columns = [
+        *extras.columns,
+        pa.array(scored.probability, pa.float64(), mask=bad),
+        pa.array(scored.decision, pa.bool_(), mask=bad),
+    ]
+    if scored.decided is not None:
+        decided = pa.array(scored.decided, pa.bool_(), mask=bad)
+        columns.append(pc.if_else(decided, *reversed(CERTAINTIES)))
+        columns.append(pa.array(scored.familiar, pa.bool_(), mask=bad))
+    if names.errors:
+        columns.append(pa.array(scored.errors, pa.string()))
+    fields = [*extras.schema, *answer_fields(names)]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+
+
+def answer_fields(names: Names) -> list[Any]:
+    """The columns that an answer has besides the extras."""
+    kinds = {"probability": pa.float64(), CERTAINTY: pa.string(), "error": pa.string()}
+    return [pa.field(name, kinds.get(name, pa.bool_())) for name in names.all]
+
+
+def as_batch(extras: Extras) -> Any:
+    """Extras as a RecordBatch. Raises InvalidPayload if objects do not make up columns."""
+    if not isinstance(extras, list):
+        return extras
+    names = dict.fromkeys(name for row in extras for name in row)
+    columns = [_as_column(name, [row.get(name) for row in extras]) for name in names]
+    return pa.RecordBatch.from_arrays(columns, names=list(names))
+
+
+def _as_column(name: str, values: list[Any]) -> Any:
+    try:
+        column = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        expected = "values of one type, to answer in this format"
+        raise InvalidPayload([FieldProblem(name, expected, str(error)[:80])]) from error
+    if not _stay(values, column.type):
+        expected = "values of one type that a float can hold, to answer in this format"
+        raise InvalidPayload([FieldProblem(name, expected, "true, false or a larger number")])
+    return column
+
+
+def _stay(values: Iterable[Any], kind: Any) -> bool:
+    """Whether floats hold what came: to Arrow, true beside 1.5 is 1.0; 1e400 was read as infinite.
+
+    Of all other types, Arrow takes nothing that is of another.
+    """
+    if pa.types.is_floating(kind):
+        return not any(type(value) is bool or value in INFINITE for value in values)
+    if pa.types.is_list(kind):
+        return _stay((item for value in values for item in value or ()), kind.value_type)
+    if pa.types.is_struct(kind):
+        values = [value for value in values if value is not None]
+        return all(_stay([value.get(f.name) for value in values], f.type) for f in kind)
+    return True
+
+
+class ArrowWriter:
+    """Answers as an Arrow IPC stream."""
+
+    def __init__(self, sink: BinaryIO, names: Names) -> None:
+        self._sink, self._names = sink, names
+        self._writer: Any = None
+
+    def write(self, scored: Scored) -> None:
+        """Some rows more. Raises InvalidPayload if their extra columns are not those before."""
+        table = answer_table(scored, self._names)
+        try:
+            if self._writer is None:
+                self._writer = self._open(table.schema)
+            self._writer.write_batch(_as_before(table, self._writer_schema))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+            expected = "extra columns that the format of the answer has types for"
+            raise InvalidPayload([FieldProblem("body", expected, str(error)[:80])]) from error
+
+    def close(self) -> None:
+        """The end of the format, without which a reader knows that it is not whole."""
+        if self._writer is None:
+            self._writer = self._open(pa.schema(answer_fields(self._names)))
+        self._writer.close()
+
+    def _open(self, schema: Any) -> Any:
+        self._writer_schema = schema
+        return self._new(schema)
+
+    def _new(self, schema: Any) -> Any:
+        return pa.ipc.new_stream(self._sink, schema)
+
+
+class ArrowFileWriter(ArrowWriter):
+    """Answers as an Arrow IPC file."""
+
+    def _new(self, schema: Any) -> Any:
+        return pa.ipc.new_file(self._sink, schema)
+
+
+class ParquetWriter(ArrowWriter):
+    """Answers as Parquet."""
+
+    def _new(self, schema: Any) -> Any:
+        return pq.ParquetWriter(self._sink, schema)
+
+
+def _as_before(table: Any, schema: Any) -> Any:
+    if table.schema.equals(schema):
+        return table
+    # Only objects come without a schema: a chunk may lack a column, or have nulls only.
+    if new := [name for name in table.schema.names if name not in schema.names]:
+        expected = "no extra fields but those of the first rows, to answer in this format"
+        raise InvalidPayload([FieldProblem(name, expected, "a field") for name in new])
+    columns = []
+    for field in schema:
+        place = table.schema.get_field_index(field.name)
+        if place < 0:
+            columns.append(pa.nulls(table.num_rows, field.type))
+            continue
+        columns.append(_as_type(field, table.column(place)))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _as_type(field: Any, column: Any) -> Any:
+    if _holds(field.type, column.type):
+        with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            return column.cast(field.type)
+    expected = f"{field.type} as in the first rows, to answer in this format"
+    raise InvalidPayload([FieldProblem(field.name, expected, str(column.type))])
+
+
+def _holds(kind: Any, other: Any) -> bool:
+    """Whether values of the other type are the same in this one, if they fit: text is no number."""
+    if kind.equals(other) or pa.types.is_null(other):
+        return True
+    if pa.types.is_list(kind) and pa.types.is_list(other):
+        return _holds(kind.value_type, other.value_type)
+    if pa.types.is_struct(kind) and pa.types.is_struct(other):
+        # Arrow would leave out what it does not know.
+        return all(f.name in kind.names and _holds(kind.field(f.name).type, f.type) for f in other)
+    return is_number(kind) and pa.types.is_integer(other)
+
+
+class CsvWriter:
+    """Answers as CSV; a cell has quotes around it only where it could not be read without."""
+
+    def __init__(self, sink: BinaryIO, names: Names) -> None:
+        self._sink, self._names = sink, names
+        self._schema: Any = None
+
+    def write(self, scored: Scored) -> None:
+        """Some rows more. Raises InvalidPayload if CSV cannot hold their extra columns."""
+        table = answer_table(scored, self._names)
+        if self._schema is None:
+            self._schema = table.schema
+            self._sink.write(_header_line(self._schema.names))
+        self._schema = _known(self._schema, table.schema)
+        self._sink.write(_lines(_as_before(table, self._schema)))
+
+    def close(self) -> None:
+        """The line of names, if nothing came after it."""
+        if self._schema is None:
+            self._sink.write(_header_line(list(self._names.all)))
+
+
+def _known(schema: Any, newer: Any) -> Any:
+    """With types for columns that had nothing but nulls so far; CSV has not written any down."""
+    for place, field in enumerate(schema):
+        if pa.types.is_null(field.type) and field.name in newer.names:
+            schema = schema.set(place, newer.field(field.name))
+    return schema
+
+
+def _header_line(names: list[str]) -> bytes:
+    cells = _quoted(pa.array(names, pa.string())).to_pylist()
+    return ",".join(cells).encode() + b"\n"
+
+
+def _lines(table: Any) -> Any:
+    if not table.num_rows:
+        return b""
+    *cells, last = [
+        _as_text(field, column) for field, column in zip(table.schema, table.columns, strict=True)
+    ]
+    ended = pc.binary_join_element_wise(last, "\n", "", null_handling="replace")
+    lines = pc.binary_join_element_wise(*cells, ended, ",", null_handling="replace")
+    # The cells of a column of text lie one behind the other: they are the file as it should be.
+    return _content(lines)
+
+
+def _content(lines: Any) -> Any:
+    _, offsets, content = lines.buffers()
+    places = np.frombuffer(offsets, np.int32)
+    start, end = int(places[lines.offset]), int(places[lines.offset + len(lines)])
+    return content.slice(start, end - start)
+
+
+def _as_text(field: Any, column: Any) -> Any:
+    if field.name == CERTAINTY:  # no extra column has this name, and no word of it a comma
+        return column
+    if pa.types.is_boolean(column.type) or is_number(column.type):
+        return column.cast(pa.string())
+    with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        text = column.cast(pa.string())
+        # Of a time that no calendar has, Arrow writes "<value out of range: 123>".
+        if not (pa.types.is_temporal(field.type) and pc.any(pc.starts_with(text, "<")).as_py()):
+            return _quoted(text)
+    problem = FieldProblem(field.name, "a column that fits into CSV", str(field.type))
+    raise InvalidPayload([problem])
+
+
+def _quoted(text: Any) -> Any:
+    needed = pc.match_substring_regex(text, '[",\r\n]')
+    if not pc.any(needed).as_py():
+        return text
+    doubled = pc.replace_substring(text, '"', '""')
+    return pc.if_else(needed, pc.binary_join_element_wise('"', doubled, '"', ""), text)

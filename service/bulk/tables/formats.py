@@ -1,0 +1,90 @@
+"""The formats that portfolios come and go in: by content type over HTTP, by suffix on disk."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, BinaryIO, Protocol, cast
+
+from service.bulk.tables.chunks import Names, Rows, Scored
+from service.contract.fields import Feature
+
+Read = Callable[[BinaryIO, Sequence[Feature], Names], Iterator[Rows]]
+
+
+class Writer(Protocol):
+    """Turns scored rows into bytes, in their order."""
+
+    def write(self, scored: Scored) -> None:
+        """Some rows more. Raises InvalidPayload if the format cannot hold their extra columns."""
+
+    def close(self) -> None:
+        """What the format ends with."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format: where it is read and written, imported only when it is used."""
+
+    name: str
+    media: str
+    suffixes: tuple[str, ...]
+    reader: str
+    writer: str
+    seeks: bool = False
+    """Whether its reader goes back and forth, so that a stream has to be put into a file first."""
+
+    def read(self, source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
+        """The rows of a table, at least one `Rows` of them, maybe empty.
+
+        Raises UnreadableTable, or InvalidPayload for what is wrong with its columns.
+        """
+        return cast(Read, _imported(self.reader))(source, features, answer)
+
+    def write(self, sink: BinaryIO, answer: Names) -> Writer:
+        """A writer of answers into `sink`."""
+        return cast(Writer, _imported(self.writer)(sink, answer))
+
+
+def _imported(path: str) -> Callable[..., Any]:
+    module, _, name = path.rpartition(".")
+    found: Callable[..., Any] = getattr(import_module(f"service.bulk.tables.{module}"), name)
+    return found
+
+
+JSON = Format(
+    "JSON", "application/json", (".json",), "json_reader.read_json", "json_writer.JsonWriter"
+)
+NDJSON = Format(
+    "NDJSON",
+    "application/x-ndjson",
+    (".ndjson", ".jsonl"),
+    "json_reader.read_ndjson",
+    "json_writer.NdjsonWriter",
+)
+CSV = Format("CSV", "text/csv", (".csv",), "arrow_reader.read_csv", "arrow_writer.CsvWriter")
+ARROW = Format(
+    "Arrow stream",
+    "application/vnd.apache.arrow.stream",
+    (".arrows",),
+    "arrow_reader.read_arrow",
+    "arrow_writer.ArrowWriter",
+)
+PARQUET = Format(
+    "Parquet",
+    "application/vnd.apache.parquet",
+    (".parquet",),
+    "arrow_reader.read_parquet",
+    "arrow_writer.ParquetWriter",
+    seeks=True,
+)
+ARROW_FILE = Format(
+    "Arrow file",
+    "application/vnd.apache.arrow.file",
+    (".arrow", ".feather"),
+    "arrow_reader.read_arrow_file",
+    "arrow_writer.ArrowFileWriter",
+    seeks=True,
+)
+
+BY_MEDIA = {form.media: form for form in (JSON, NDJSON, CSV, ARROW, PARQUET)}
+BY_SUFFIX = {suffix: form for form in (*BY_MEDIA.values(), ARROW_FILE) for suffix in form.suffixes}

@@ -1,0 +1,1 @@
+"""The words in which a task is declared: fields, signature, answers, uncertainty."""

@@ -1,0 +1,187 @@
+"""How far an answer is to be trusted: what a card says of that, and how it is applied.
+
+Conformal sets hold the truth as often as they say (Vovk, Gammerman and Shafer 2005); a score, or
+the range of every field, says whether an input looks like what the model learned from.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from service.contract.fields import Feature
+
+FAMILIARITY = "familiarity"
+"""The output of a graph of pictures that says whether one looks like those it learned from."""
+
+
+class Sets(BaseModel):
+    """A set holds every answer whose probability is at least `cutoff`.
+
+    Of pictures it holds classes, the likeliest always; of rows yes, no, both or neither, and with
+    exactly one of them a row is decided. Sets of this kind are those of Sadinle,
+    Lei and Wasserman 2019, "Least ambiguous set-valued classifiers with bounded error levels".
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    coverage: float
+    """The share of sets that are to hold the truth."""
+    cutoff: float
+    calibrated_on: str
+    """The rows that the cutoff was chosen on, in words."""
+    calibrated_rows: int
+    measured: float
+    """The share of sets that did hold the truth, of rows used for nothing else before."""
+    measured_on: str
+    measured_rows: int
+    ambiguous: float
+    """The share of those with more or less than one answer in them."""
+
+    def decided(self, probability: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether exactly one of yes and no is in the set of each row."""
+        return np.asarray((probability >= self.cutoff) != (1 - probability >= self.cutoff))
+
+    def classes(self, probabilities: Sequence[float]) -> list[int]:
+        """The classes in the set of a picture, the likeliest first; never none."""
+        order = sorted(range(len(probabilities)), key=lambda k: -probabilities[k])
+        return order[:1] + [k for k in order[1:] if probabilities[k] >= self.cutoff]
+
+
+class Familiar(BaseModel):
+    """Pictures whose `familiarity` is below `cutoff` look unlike those the model learned from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cutoff: float
+    chosen_on: str
+    """What the cutoff was chosen on, in words."""
+    learned_from: str
+    """What the score was taught to tell from the pictures learned from, in words."""
+    flagged: dict[str, float]
+    """The share below the cutoff, by what the pictures are."""
+
+
+class Seen(BaseModel):
+    """What the training rows hold of one field: a range, or for codes those that occur."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    low: float | None = None
+    high: float | None = None
+    codes: tuple[int, ...] = ()
+
+
+class Confidence(BaseModel):
+    """The section of a card; pictures have `familiar`, rows have `seen`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sets: Sets
+    familiar: Familiar | None = None
+    seen: tuple[Seen, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Ranges:
+    """Tells which fields of a row lie outside what training saw. Not recorded is never outside."""
+
+    features: tuple[Feature, ...]
+    seen: tuple[Seen, ...]
+
+    def strange(self, values: Sequence[float | None]) -> list[int]:
+        """The places of such fields in a row of declared order; None is not recorded."""
+        places = [
+            place
+            for place, low, high in self._numbers
+            if (value := values[place]) is not None and not low <= value <= high
+        ]
+        return places + [place for place, unseen in self._codes if values[place] in unseen]
+
+    def outside(self, rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether any field of each row float32[N, F] is; NaN is not recorded."""
+        low, high = self._bounds
+        beyond = (rows < low) | (rows > high)
+        found = np.zeros(len(rows), np.bool_)
+        # Few are: to look for those costs a tenth of `any` over every row.
+        found[np.flatnonzero(beyond) // rows.shape[1]] = True
+        for place, unseen in self._codes:
+            for code in unseen:
+                found |= rows[:, place] == code
+        return found
+
+    def warning(self, place: int, value: float) -> str:
+        """In words: the field, its value, and what training saw."""
+        feature, seen = self.features[place], self._by_name[self.features[place].name]
+        if feature.kind == "code":
+            code = int(value)
+            known = ", ".join(map(str, seen.codes))
+            return (
+                f"{feature.name}: {code} ({feature.codes.get(code, 'no code')}) does not occur in "
+                f"the training rows, which have {known}"
+            )
+        return (
+            f"{feature.name}: {value:.10g} {feature.unit} is outside the range of the training "
+            f"rows, {seen.low:.10g} to {seen.high:.10g}"
+        )
+
+    @cached_property
+    def _by_name(self) -> dict[str, Seen]:
+        return {seen.name: seen for seen in self.seen}
+
+    @cached_property
+    def _places(self) -> list[tuple[int, Feature, Seen]]:
+        return [
+            (place, feature, self._by_name[feature.name])
+            for place, feature in enumerate(self.features)
+            if feature.name in self._by_name
+        ]
+
+    @cached_property
+    def _numbers(self) -> list[tuple[int, float, float]]:
+        # Where a request can hold nothing that was not seen, there is nothing to look at.
+        return [
+            (place, *_widened(seen.low, seen.high))
+            for place, feature, seen in self._places
+            if seen.low is not None
+            and seen.high is not None
+            and (seen.low, seen.high) != (feature.low, feature.high)
+        ]
+
+    @cached_property
+    def _codes(self) -> list[tuple[int, frozenset[int]]]:
+        # A request holds codes of the contract only: those of them that were not seen.
+        return [
+            (place, unseen)
+            for place, feature, seen in self._places
+            if (unseen := frozenset(feature.codes) - frozenset(seen.codes))
+        ]
+
+    @cached_property
+    def _bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        low = np.full(len(self.features), -np.inf, np.float32)
+        high = np.full(len(self.features), np.inf, np.float32)
+        for place, _, seen in self._places:
+            if seen.low is not None and seen.high is not None:
+                low[place], high[place] = seen.low, seen.high
+        return low, high
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    """All numbers that float32, which the network sees, cannot tell from those of the range."""
+    below, above = np.float32(low), np.float32(high)
+    return (
+        _halfway(below, np.nextafter(below, np.float32(-np.inf))),
+        _halfway(above, np.nextafter(above, np.float32(np.inf))),
+    )
+
+
+def _halfway(inside: np.float32, outside: np.float32) -> float:
+    middle = (float(inside) + float(outside)) / 2
+    # A tie is rounded to the even one of the two.
+    return middle if np.float32(middle) == inside else math.nextafter(middle, float(inside))

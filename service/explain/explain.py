@@ -1,0 +1,192 @@
+"""One row's explanation, put together."""
+
+from collections.abc import Sequence
+from math import floor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.contract.task import ImageTask, TabularTask
+from service.contract.wording import Factor, reason
+from service.errors import FieldProblem, InvalidPayload, NotExplainable
+from service.explain.answers import (
+    Amount,
+    Compared,
+    Contribution,
+    Counterfactual,
+    Explanation,
+    HeatMap,
+    Split,
+)
+from service.explain.counterfactuals import counterfactuals
+from service.explain.occlusion import occlusion
+from service.explain.shapley import (
+    Predict,
+    Shares,
+    checked,
+    owen_values,
+    shapley_values,
+    to_log_odds,
+)
+from service.models.artifacts.artifact import BACKGROUND, Background
+from service.models.runtime.loaded import Served
+
+LEAST = 0.005
+"""Of a probability: what raises an estimate by less is no reason."""
+
+
+def explain(served: Served, row: NDArray[np.float32], split: str | None = None) -> Explanation:
+    """Of one row, float32[F] in declared order; with the factor `split` shared out to its fields.
+
+    Raises NotExplainable for a model without reference rows, InvalidPayload if there is no such
+    factor of several fields, and InvalidOutput.
+    """
+    task, background, card = served.task, background_of(served), served.card
+    assert isinstance(task, TabularTask)
+    place = None if split is None else place_of(task, split)
+    groups = columns_of(task)
+
+    def predict(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        return served.predictor.predict(rows)["probability"]
+
+    shares = shapley_values(predict, row, background, groups)
+    outputs = served.predictor.predict(row[None])
+    (answered,) = task.answers(outputs, row[None], served.ref, card.threshold, card.confidence)
+    probability = answered.probability
+    adverse = probability >= card.threshold
+    contributions = _contributions(task, row, task.factors, shares)
+    turned = _turned(task, predict, row, card.threshold) if adverse else []
+    answer = Explanation(
+        probability=probability,
+        log_odds=float(to_log_odds(np.array([probability]))[0]),
+        threshold=card.threshold,
+        decision=adverse,
+        certainty=answered.certainty,
+        in_distribution=answered.in_distribution,
+        warnings=answered.warnings,
+        base=Amount(probability=shares.base[0], log_odds=shares.base[1]),
+        contributions=contributions,
+        reasons=[c.text for c in contributions if c.probability >= LEAST] if adverse else [],
+        counterfactuals=turned,
+        counterfactuals_note=None if turned else _why_none(task, adverse),
+        background=Compared(
+            rows=len(background.rows),
+            standing_for=int(background.weights.sum()),
+            sha256=card.files[BACKGROUND],
+        ),
+        model=served.ref,
+    )
+    if place is None:
+        return answer
+    factor = task.factors[place]
+    fields = [task.parts[name] for name in factor.fields]
+    owen = owen_values(predict, row, background, groups, place)
+    parts = _contributions(task, row, fields, owen)
+    return answer.model_copy(update={"split": Split(factor=factor.name, contributions=parts)})
+
+
+def heat_map(served: Served, picture: NDArray[np.uint8]) -> HeatMap:
+    """Of one picture uint8[28, 28]. Raises InvalidOutput."""
+    task = served.task
+    assert isinstance(task, ImageTask)
+    outputs = served.predictor.predict(picture[None])
+    (answered,) = task.answers(outputs, served.ref, served.card.confidence)
+    chosen = int(outputs[task.answer][0])
+
+    def predict(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return checked(served.predictor.predict(pictures)["probabilities"][:, chosen])
+
+    return HeatMap.model_validate(
+        {
+            "answer": task.to_label(chosen),
+            "probability": answered.probability,
+            "prediction_set": answered.prediction_set,
+            "in_distribution": answered.in_distribution,
+            "warnings": answered.warnings,
+            "heat": occlusion(predict, picture).round(6).tolist(),
+            "pixels": picture.tolist(),
+            "model": served.ref,
+        }
+    )
+
+
+def background_of(served: Served) -> Background:
+    """What a model's explanations compare with. Raises NotExplainable."""
+    if served.background is None:
+        raise NotExplainable(served.card.name, served.card.version)
+    return served.background
+
+
+def place_of(task: TabularTask, split: str) -> int:
+    """Which of a task's factors has that name and several fields. Raises InvalidPayload."""
+    several = {f.name: place for place, f in enumerate(task.factors) if len(f.fields) > 1}
+    if split in several:
+        return several[split]
+    expected = (
+        f"one of {', '.join(several)}" if several else "nothing (no factor here has several fields)"
+    )
+    raise InvalidPayload([FieldProblem("split", expected, repr(split))])
+
+
+def columns_of(task: TabularTask) -> list[list[int]]:
+    """Which columns of a row each of the task's factors is."""
+    places = {feature.name: place for place, feature in enumerate(task.features)}
+    return [[places[name] for name in factor.fields] for factor in task.factors]
+
+
+def _contributions(
+    task: TabularTask, row: NDArray[np.float32], factors: Sequence[Factor], shares: Shares
+) -> list[Contribution]:
+    values = _values(task, row)
+    found = [
+        Contribution(
+            factor=factor.name,
+            title=factor.title,
+            values={
+                name: None if np.isnan(values[name]) else values[name] for name in factor.fields
+            },
+            text=reason(factor.phrase(values), probability),
+            probability=probability,
+            log_odds=log_odds,
+        )
+        for factor, (probability, log_odds) in zip(factors, shares.parts.tolist(), strict=True)
+    ]
+    return sorted(found, key=lambda contribution: -abs(contribution.probability))
+
+
+def _turned(
+    task: TabularTask, predict: Predict, row: NDArray[np.float32], threshold: float
+) -> list[Counterfactual]:
+    found = []
+    for other in counterfactuals(predict, row, threshold, task.features, task.wording.changes):
+        values = _values(task, other)
+        changed = [
+            f.name
+            for f, old, new in zip(task.features, row, other, strict=True)
+            if old != new and not (np.isnan(old) and np.isnan(new))
+        ]
+        probability = float(predict(other[None])[0])
+        what = " and ".join(task.parts[name].phrase(values) for name in changed)
+        found.append(
+            Counterfactual(
+                changes={name: values[name] for name in changed},
+                probability=probability,
+                # Cut, not rounded: what is below 50 % must not read 50.0 %.
+                text=f"With {what}, the estimate falls to {floor(1000 * probability) / 10} %",
+            )
+        )
+    return found
+
+
+def _why_none(task: TabularTask, adverse: bool) -> str:
+    if not adverse:
+        return "the decision is not adverse"
+    if not task.wording.changes:
+        return "nothing is declared that a person can change"
+    fields = ", ".join(change.field for change in task.wording.changes)
+    return f"no plausible change of {fields} turns this decision"
+
+
+def _values(task: TabularTask, row: NDArray[np.float32]) -> dict[str, float]:
+    # The shortest text of a float32 is the number that was sent: 0.2, not 0.20000000298.
+    return {f.name: float(str(value)) for f, value in zip(task.features, row, strict=True)}

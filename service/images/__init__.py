@@ -1,0 +1,1 @@
+"""A picture's bytes to the array that a network knows."""

@@ -1,0 +1,1 @@
+"""Processes that decode pictures for a worker of the service."""

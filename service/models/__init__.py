@@ -1,0 +1,1 @@
+"""From the folder models/ to the version that answers."""

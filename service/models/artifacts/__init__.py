@@ -1,0 +1,1 @@
+"""One version on disk: its card, its files, its labels, and how two versions differ."""

@@ -1,0 +1,147 @@
+"""An artifact: models/<name>/<version>/, written by training, verified and loaded by the service.
+
+model.onnx      preprocessing and network in one graph
+card.json       what it is, how it was made, how good it is, and the sha256 of the other files
+golden.npz      inputs (`input`) and what Keras answered for them (one array an output)
+signature.txt   the graph as text, so that a change of preprocessing is a readable diff
+background.npz  of a task of rows: the rows that explanations compare with (`rows`, `weights`)
+"""
+
+import errno
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from service.contract.fields import Contract
+from service.errors import ArtifactError, UnknownModel
+from service.models.artifacts.card import Card
+from service.models.artifacts.folder import names, versions
+
+MODEL, CARD, GOLDEN, SIGNATURE = "model.onnx", "card.json", "golden.npz", "signature.txt"
+BACKGROUND = "background.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """Rows that stand for those a model learned from; explanations compare with them.
+
+    `rows` is float32[B, F] in declared order; `weights`, positive, says how much each counts.
+    """
+
+    rows: NDArray[np.float32]
+    weights: NDArray[np.int64]
+
+    def check(self, features: int) -> None:
+        """Raises ArtifactError unless there are as many weights as rows, of so many fields."""
+        shape, weights = self.rows.shape, self.weights
+        if weights.shape != shape[:1] or shape != (max(1, len(weights)), features):
+            raise ArtifactError(
+                f"{BACKGROUND}: expected rows of {features} fields and as many weights, "
+                f"got {shape} and {weights.shape}"
+            )
+        if not (weights > 0).all():
+            raise ArtifactError(f"{BACKGROUND}: expected weights above 0, got {weights.min()}")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One version on disk whose card could be read. Paths and text only; nothing is loaded."""
+
+    folder: Path
+    card: Card
+
+    @cached_property
+    def model(self) -> Path:
+        """The ONNX file."""
+        return self.folder / MODEL
+
+    def golden(self) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+        """The golden input (N rows) and what Keras answered, by output name."""
+        with np.load(self.folder / GOLDEN, allow_pickle=False) as arrays:
+            outputs = {name: arrays[name] for name in arrays.files if name != "input"}
+            return arrays["input"], outputs
+
+    def background(self) -> Background | None:
+        """The reference rows; models without them (pictures, older ones) have none.
+
+        Raises ArtifactError.
+        """
+        if BACKGROUND not in self.card.files:
+            return None
+        try:
+            with np.load(self.folder / BACKGROUND, allow_pickle=False) as arrays:
+                found = Background(arrays["rows"].astype(np.float32), arrays["weights"])
+        except (OSError, ValueError, KeyError) as error:
+            raise ArtifactError(f"{BACKGROUND} cannot be read: {error}") from error
+        found.check(len(self.card.contract.features))
+        return found
+
+    def verify(self, contract: Contract) -> None:
+        """Raises ArtifactError unless files and contract are the ones the card was written for."""
+        self.verify_files()
+        if self.card.contract_hash != contract.hash:
+            raise ArtifactError(
+                f"trained for another contract of task {self.card.task!r}: expected "
+                f"{contract.hash[:12]}…, got {self.card.contract_hash[:12]}…; train it anew"
+            )
+
+    def verify_files(self) -> None:
+        """Raises ArtifactError unless the files are the ones the card was written for."""
+        for file, expected in self.card.files.items():
+            if (found := sha256(self.folder / file)) != expected:
+                raise ArtifactError(
+                    f"{file} is not the file its card describes: expected sha256 {expected[:12]}…, "
+                    f"got {found[:12]}…"
+                )
+        if missing := {MODEL, GOLDEN} - self.card.files.keys():
+            raise ArtifactError(f"the card gives no sha256 for {', '.join(sorted(missing))}")
+
+
+def content(file: Path) -> bytes:
+    """What a regular file holds. Raises OSError, also for anything else.
+
+    A pipe would keep its reader waiting until somebody writes, and a device might never end.
+    """
+    if not S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return file.read_bytes()
+
+
+def sha256(file: Path) -> str:
+    """Hex digest of a file's content. Raises ArtifactError if it cannot be read."""
+    try:
+        return hashlib.sha256(content(file)).hexdigest()
+    except OSError as error:
+        raise ArtifactError(f"{file.name} cannot be read: {error.strerror}") from error
+
+
+def read_artifact(models_dir: Path, name: str, version: str | None = None) -> Artifact:
+    """The artifact of a model, of its newest version by default.
+
+    Raises UnknownModel if there is none and ArtifactError if its card cannot be read or belongs to
+    another folder.
+    """
+    known = versions(models_dir, name)
+    wanted = version or (known[-1] if known else None)
+    if wanted is None or wanted not in known:
+        where = f"{name}/{wanted}" if wanted else name
+        raise UnknownModel(where, [f"{name}/{v}" for v in known] or names(models_dir))
+    folder = models_dir / name / wanted
+    try:
+        card = Card.model_validate_json(content(folder / CARD))
+    except OSError as error:
+        raise ArtifactError(f"{CARD} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or CARD
+        raise ArtifactError(f"{CARD} is not a card: {where}: {first['msg']}") from error
+    if (card.name, card.version) != (name, wanted):
+        raise ArtifactError(f"the card is that of {card.name}/{card.version}, not {name}/{wanted}")
+    return Artifact(folder, card)

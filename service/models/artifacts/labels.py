@@ -1,0 +1,141 @@
+"""models/<name>/labels.json: names that point at versions, so that callers need not know numbers.
+
+    {"stable": "2", "canary": {"version": "3", "weight": 0.1}}
+
+A label with a `weight` gets that share of the calls that name no version; one with a `shadow` share
+scores that share of what they are answered, unheard. `stable` is the one whose name means
+something: the version it points at answers the calls that name none.
+
+The file is all there is of such state: whoever shares the folder, every process and every machine,
+follows the same one.
+"""
+
+from collections.abc import Container
+from functools import cached_property
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    StringConstraints,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from service.errors import ArtifactError, ControlError
+from service.models.artifacts.artifact import content
+
+LABELS = "labels.json"
+STABLE = "stable"
+
+
+def _digits(value: Any) -> Any:
+    # {"stable": 2} can mean only one thing; true, which Python takes for 1, cannot.
+    return str(value) if type(value) is int else value
+
+
+Version = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*$"), BeforeValidator(_digits)]
+# Begins with a letter, so that no label can be taken for a version.
+LabelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+
+
+class Label(BaseModel):
+    """What a label points at, and which share of calls follows it. A version alone will do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Version
+    weight: float = Field(0.0, ge=0, le=1)
+    """Share of the calls that name no version which it answers."""
+    shadow: float = Field(0.0, ge=0, le=1)
+    """Share of the calls that are answered by default which it scores as well, unheard."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _version_alone(cls, value: Any) -> Any:
+        return value if isinstance(value, dict | Label) else {"version": value}
+
+    @model_serializer
+    def _shortest(self) -> str | dict[str, Any]:
+        shares = {"weight": self.weight, "shadow": self.shadow}
+        given = {name: share for name, share in shares.items() if share}
+        return {"version": self.version, **given} if given else self.version
+
+
+class Labels(RootModel[dict[LabelName, Label]]):
+    """The content of labels.json."""
+
+    model_config = ConfigDict(frozen=True)
+
+    root: dict[LabelName, Label] = {}
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        every = self.root.values()
+        if (stable := self.root.get(STABLE)) and (stable.weight or stable.shadow):
+            raise PydanticCustomError("stable", "stable takes what is left: no weight, no shadow")
+        if (total := sum(label.weight for label in every)) > 1:
+            raise PydanticCustomError("weights", f"weights of {total:g} together, at most 1")
+        if sum(label.shadow > 0 for label in every) > 1:
+            raise PydanticCustomError("shadows", "two labels with a shadow share, at most one")
+        return self
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Version by label."""
+        return {name: label.version for name, label in self.root.items()}
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Share of calls by label, of those that have one."""
+        return {name: label.weight for name, label in self.root.items() if label.weight}
+
+    @property
+    def stable(self) -> str | None:
+        """The version that answers calls that name none, if the file says so."""
+        return self.versions.get(STABLE)
+
+    def astray(self, found: Container[str]) -> str | None:
+        """What is wrong with `stable`, if these are the versions there are; None if nothing is."""
+        if self.stable is None or self.stable in found:
+            return None
+        return f"the label {STABLE} points at version {self.stable}, which is not there"
+
+    def of(self, version: str) -> list[str]:
+        """The labels that point at a version, in alphabetical order."""
+        return sorted(label for label, target in self.versions.items() if target == version)
+
+
+def read_labels(folder: Path) -> Labels:
+    """The labels of the model in this folder; none without a file. Raises ArtifactError."""
+    try:
+        return Labels.model_validate_json(content(folder / LABELS))
+    except FileNotFoundError:
+        return Labels()
+    except OSError as error:
+        raise ArtifactError(f"{LABELS} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or LABELS
+        raise ArtifactError(
+            f"{LABELS} does not map labels to versions: {where}: {first['msg']}"
+        ) from error
+
+
+def write_labels(folder: Path, labels: Labels) -> None:
+    """Replace the labels of the model in this folder, whole or not at all. Raises ControlError."""
+    try:
+        with NamedTemporaryFile("w", dir=folder, prefix=".labels-", delete=False) as written:
+            written.write(labels.model_dump_json(indent=2) + "\n")
+        new = Path(written.name)
+        new.chmod(0o644)
+        new.replace(folder / LABELS)
+    except OSError as error:
+        raise ControlError(f"{folder / LABELS} cannot be written: {error.strerror}") from error

@@ -1,0 +1,1 @@
+"""One version in memory: its ONNX Runtime session and its dynamic batching."""

@@ -1,0 +1,223 @@
+"""Rows of several callers in one run of a session, and to each caller what is his.
+
+Nobody waits for company, by default: a run takes what has come by then. On the event loop that is
+who came in the same turn of the loop; on a thread, who came during the run before.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.contract.task import Outputs
+from service.errors import QueuedTooLong, QueueFull
+from service.models.runtime.batching_plan import Batching
+from service.models.runtime.session import Predictor
+from service.observability.metrics.shared_counters import Kind, Row
+from service.settings.limits import Queue
+
+QUEUED = Kind("queued", ("model", "version"), ("full", "late", "left", "waiting"))
+"""Calls that got no answer from the queue: it was full, they waited too long, the caller left; and
+the rows that wait there now."""
+FULL, LATE, LEFT, WAITING = range(4)
+
+
+@dataclass
+class Run:
+    """One run of a session that callers shared."""
+
+    rows: int
+    """Of all of them."""
+    ns: int
+    counted: bool = False
+    """Whether the statistics have it: the first caller who is counted counts it."""
+
+
+@dataclass(eq=False)
+class Call:
+    """One caller's rows."""
+
+    rows: NDArray[Any]
+    came: float
+    """By the event loop's clock, which is monotonic."""
+    answer: "asyncio.Future[tuple[Outputs, Run]]"
+
+
+class Batcher:
+    """The calls that wait for one model, and at most one run of it.
+
+    For use on one event loop. Nothing here outlives the calls, so that a version that is let go of
+    is freed with the last of them.
+    """
+
+    def __init__(
+        self, name: str, predictor: Predictor, batching: Batching, queue: Queue, counts: Row
+    ) -> None:
+        """`name` is the model's, for messages; `counts` a row of QUEUED."""
+        self._name, self._counts = name, counts
+        self.most = batching.buckets[-1]
+        """Rows that one call may have."""
+        self.on_loop = batching.on_loop
+        self.waiting = 0
+        """Rows that wait."""
+        self._predictor, self._buckets, self._queue = predictor, batching.buckets, queue
+        self._thread = None if batching.on_loop else ThreadPoolExecutor(1, "batches")
+        self._calls: deque[Call] = deque()
+        self._next: asyncio.Handle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._running = self._in_company = self._turn_taken = False
+        self._row_seconds = 0.0
+
+    def alone(self) -> bool:
+        """Whether a row that comes now is to be computed at once, beside the queue.
+
+        So it is where runs are on the event loop, if neither in this turn of it nor in the last run
+        anybody else came: one caller by himself then pays nothing for the queue.
+        """
+        if not self.on_loop or self._queue.delay:
+            return False
+        if self._in_company or self._turn_taken or self._calls:
+            return False
+        self._turn_taken = True
+        asyncio.get_running_loop().call_soon(self._end_turn)
+        return True
+
+    def _end_turn(self) -> None:
+        self._turn_taken = False
+
+    async def ask(self, rows: NDArray[Any]) -> tuple[Outputs, Run]:
+        """The outputs of N rows, 1 to `most`, and the run that they were in.
+
+        Whoever is cancelled leaves the queue at once. Raises QueueFull, QueuedTooLong, and what the
+        run raises, to everybody who was in it.
+        """
+        if self._calls and self.waiting + len(rows) > self._queue.rows:
+            self._counts.values[FULL] += 1
+            raise QueueFull(self._name, self._queue.rows, self._seconds_to_go())
+        loop = asyncio.get_running_loop()
+        call = Call(rows, loop.time(), loop.create_future())
+        self._calls.append(call)
+        self._wait(len(rows))
+        self._plan(loop)
+        try:
+            return await call.answer
+        except asyncio.CancelledError:
+            if call in self._calls:
+                self._calls.remove(call)
+                self._left(call)
+                self._counts.values[LEFT] += 1
+            raise
+
+    def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
+        """See to it that those who wait are computed, or refused in time."""
+        came = self._calls[0].came
+        if self._alarm is None and not self.on_loop:
+            self._alarm = loop.call_at(came + self._queue.seconds, self._refuse_late)
+        if self._running:
+            return
+        full = self.waiting >= self.most
+        if self._next is not None and full and self._queue.delay:
+            self._next.cancel()
+            self._next = None
+        if self._next is None:
+            delayed = self._queue.delay and not full
+            self._next = (
+                loop.call_at(came + self._queue.delay, self._run)
+                if delayed
+                else loop.call_soon(self._run)
+            )
+
+    def _wait(self, rows: int) -> None:
+        self.waiting += rows
+        self._counts.values[WAITING] = self.waiting
+
+    def _left(self, call: Call) -> None:
+        self._wait(-len(call.rows))
+        if self._alarm and not self._calls:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _refuse_late(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._calls and self._calls[0].came + self._queue.seconds <= loop.time():
+            call = self._calls.popleft()
+            self._left(call)
+            if not call.answer.done():
+                late = QueuedTooLong(self._name, self._queue.seconds, self._seconds_to_go())
+                call.answer.set_exception(late)
+                self._counts.values[LATE] += 1
+        if self._alarm:
+            self._alarm.cancel()
+            deadline = self._calls[0].came + self._queue.seconds
+            self._alarm = loop.call_at(deadline, self._refuse_late)
+
+    def _seconds_to_go(self) -> float:
+        """Until all who wait now are answered, or refused."""
+        return min(self.waiting * self._row_seconds, self._queue.seconds)
+
+    def _run(self) -> None:
+        self._next = None
+        self._refuse_late()
+        calls = self._take()
+        self._in_company = len(calls) > 1
+        if not calls:
+            return
+        loop = asyncio.get_running_loop()
+        rows = [call.rows for call in calls]
+        self._running = True
+        if self._thread is not None:
+            done = loop.run_in_executor(self._thread, self._compute, rows)
+            done.add_done_callback(partial(self._share, calls))
+            return
+        done = loop.create_future()
+        try:
+            done.set_result(self._compute(rows))
+        except Exception as error:
+            done.set_exception(error)
+        self._share(calls, done)
+
+    def _take(self) -> list[Call]:
+        """Who is in the next run: first come, first served."""
+        taken: list[Call] = []
+        room = self.most
+        while self._calls and len(self._calls[0].rows) <= room:
+            call = self._calls.popleft()
+            self._left(call)
+            if not call.answer.done():
+                taken.append(call)
+                room -= len(call.rows)
+        return taken
+
+    def _compute(self, rows: Sequence[NDArray[Any]]) -> tuple[Outputs, Run]:
+        start = perf_counter_ns()
+        batch = np.concatenate(rows) if len(rows) > 1 else rows[0]
+        bucket = next(size for size in self._buckets if size >= len(batch))
+        outputs = self._predictor.predict(batch, bucket)
+        return outputs, Run(len(batch), perf_counter_ns() - start)
+
+    def _share(self, calls: Sequence[Call], done: "asyncio.Future[tuple[Outputs, Run]]") -> None:
+        """To each caller his own rows' outputs, or what went wrong with all."""
+        self._running = False
+        if self._calls:
+            self._plan(asyncio.get_running_loop())
+        waiting = [call for call in calls if not call.answer.done()]
+        if error := done.exception():
+            for call in waiting:
+                call.answer.set_exception(error)
+            return
+        outputs, run = done.result()
+        self._row_seconds = run.ns / 1e9 / run.rows
+        first = 0
+        for call in calls:
+            last = first + len(call.rows)
+            if not call.answer.done():
+                own = {name: array[first:last] for name, array in outputs.items()}
+                call.answer.set_result((own, run))
+            first = last

@@ -1,0 +1,129 @@
+"""A model that proved itself: one version, and how its callers are answered."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from service.contract.answers import ModelRef
+from service.contract.task import Outputs, TabularTask, Task, Values
+from service.models.artifacts.artifact import Background
+from service.models.artifacts.card import Card
+from service.models.runtime.batcher import Batcher
+from service.models.runtime.batching_plan import Batching
+from service.models.runtime.session import Predictor
+from service.observability.metrics.shared_counters import Row
+from service.settings.limits import Queue
+
+INLINE_US = 500.0
+"""Models that answer a row within this many microseconds do so on the event loop.
+
+A thread costs 50 to 100 of them, and every other request waits for as long as one runs inline.
+"""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that proved itself and answers requests."""
+
+    task: Task
+    card: Card
+    predictor: Predictor
+    load_ms: float
+    row_us: float
+    """Median time of one row, measured when it was loaded."""
+    batching: Batching
+    """Whether callers share runs."""
+    queue: Queue
+    """What may wait, if they do."""
+    queued: Row
+    """Where it is counted what got no answer from there."""
+    background: Background | None = None
+    """What explanations compare with."""
+
+    @cached_property
+    def inline(self) -> bool:
+        """Whether it answers on the event loop: sooner than a thread could be woken."""
+        return self.row_us <= INLINE_US
+
+    @cached_property
+    def waits(self) -> bool:
+        """Whether calls wait for a thread, and not for a turn of the event loop at most."""
+        return not (self.batching.on_loop if self.batching.on else self.inline)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a log line says of it."""
+        return {
+            "version": self.card.version,
+            "provider": self.predictor.provider,
+            "load_ms": round(self.load_ms, 1),
+            "row_us": round(self.row_us, 1),
+            "inline": self.inline,
+            "batching": {
+                "on": self.batching.on,
+                "buckets": list(self.batching.buckets),
+                "pays": round(self.batching.pays, 2),
+            },
+        }
+
+    @cached_property
+    def ref(self) -> ModelRef:
+        """Its name and version, as answers carry them."""
+        return ModelRef(name=self.card.name, version=self.card.version)
+
+    @cached_property
+    def batcher(self) -> Batcher | None:
+        """Where its callers share runs, if they do; their place is freed with this."""
+        if not self.batching.on:
+            return None
+        return Batcher(self.card.name, self.predictor, self.batching, self.queue, self.queued)
+
+    def shares(self, rows: int) -> bool:
+        """Whether a call of so many rows is to share a run with others."""
+        return self.batcher is not None and rows <= self.batcher.most
+
+    async def outputs_of(self, row: Sequence[float | None]) -> Outputs:
+        """What the graph makes of one row, its values in declared order; None becomes NaN.
+
+        On the event loop or off it, with other callers' rows or alone, as suits this model. To be
+        used before anything is awaited. Raises QueueError.
+        """
+        batcher = self.batcher
+        if self.inline and (batcher is None or batcher.alone()):
+            return self.predictor.predict_row(row)
+        batch = np.array([row], self.predictor.input.dtype)
+        if batcher is not None:
+            return (await batcher.ask(batch))[0]
+        return await asyncio.to_thread(self.predictor.predict, batch)
+
+    @cached_property
+    def write(self) -> Callable[[Outputs, Values], bytes]:
+        """As TabularTask.writer."""
+        assert isinstance(self.task, TabularTask)
+        return self.task.writer(self.ref, self.card.threshold, self.card.confidence)
+
+    async def answers(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
+        """As `predict`, where `outputs_of` would; a batch too long to share a run has its own.
+
+        Raises QueueError.
+        """
+        if self.batcher is not None and self.shares(len(batch)):
+            outputs, _ = await self.batcher.ask(batch)
+            return self._worded(outputs, batch)
+        return self.predict(batch) if self.inline else await asyncio.to_thread(self.predict, batch)
+
+    def predict(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
+        """One answer for each row of a batch, as the task words it."""
+        return self._worded(self.predictor.predict(batch), batch)
+
+    def _worded(self, outputs: Outputs, batch: NDArray[Any]) -> Sequence[BaseModel]:
+        card = self.card
+        if isinstance(self.task, TabularTask):
+            return self.task.answers(outputs, batch, self.ref, card.threshold, card.confidence)
+        return self.task.answers(outputs, self.ref, card.confidence)

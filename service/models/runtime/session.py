@@ -1,0 +1,211 @@
+"""One ONNX Runtime session behind one `predict(array) -> arrays`."""
+
+import ctypes
+import statistics
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime as ort
+import structlog
+from numpy.typing import ArrayLike, NDArray
+
+from service.contract.fields import Contract, Tensor
+from service.errors import ArtifactError, DeviceUnavailable
+from service.observability.metrics.shared_counters import Kind, Row
+
+log = structlog.get_logger("foretell")
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+# TF32 rounds the inputs of matrix products to 10 bits of mantissa: too coarse for golden answers.
+CUDA_OPTIONS = {"use_tf32": "0"}
+AT_A_TIME = 1024
+"""Rows that the CPU is given at once: what the layers make of more does not stay in its caches."""
+NUMPY_NAMES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
+
+Device = Literal["auto", "cpu", "cuda"]
+
+COMPUTED = Kind(
+    "computed", ("model", "version"), ("runs", "rows", "seconds", "singles", "single_seconds")
+)
+"""What sessions have computed, whoever asked: predictions, explanations, a shadow. Single rows, of
+which there are most, are counted apart from runs of many."""
+SINGLES, SINGLE_SECONDS = 3, 4
+
+
+class Predictor:
+    """A loaded graph. Safe to call from several threads at once."""
+
+    def __init__(self, model: Path, device: Device = "auto") -> None:
+        """Load a graph onto a device.
+
+        Raises DeviceUnavailable if `cuda` was asked for and does not work (ONNX Runtime alone would
+        go on with the CPU and a line in its log), ArtifactError if the file is no loadable graph.
+        """
+        obstacle = None if device == "cpu" else cuda_obstacle()
+        if device == "cuda" and obstacle:
+            raise DeviceUnavailable(f"device cuda was asked for, but {obstacle}")
+        use_cuda = device != "cpu" and obstacle is None
+        providers: list[Any] = [(CUDA, CUDA_OPTIONS), CPU] if use_cuda else [CPU]
+        try:
+            self._session = ort.InferenceSession(model, _options(), providers=providers)
+        except Exception as error:  # the runtime raises a dozen types, all of them meaning this
+            raise ArtifactError(f"ONNX Runtime cannot load {model.name}: {error}") from error
+        if use_cuda and self.provider != CUDA:
+            fallback = (
+                f"ONNX Runtime runs on {self.provider}: its CUDA libraries did not load "
+                "(pip install 'foretell[cuda]')"
+            )
+            if device == "cuda":
+                raise DeviceUnavailable(f"device cuda was asked for, but {fallback}")
+            log.warning("no CUDA in spite of a driver", reason=fallback)
+        self.input = _tensor(self._session.get_inputs()[0])
+        self.outputs = tuple(_tensor(output) for output in self._session.get_outputs())
+        # Attributes of pydantic models cost more than a small graph's nodes.
+        self._input, self._names = self.input.name, [output.name for output in self.outputs]
+        self.computed = Row.alone(COMPUTED)
+
+    @property
+    def provider(self) -> str:
+        """The execution provider in use, not the one asked for."""
+        return str(self._session.get_providers()[0])
+
+    def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
+        """Run the graph on N rows; every output by its name.
+
+        On CUDA as `bucket` rows, if that is more: each new shape costs it a search for kernels.
+        """
+        start = perf_counter()
+        rows = len(batch)
+        if rows < bucket and self.provider == CUDA:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], bucket - rows, axis=0)])
+        results = self._run(batch)
+        self.computed.add(1, rows, perf_counter() - start)
+        return {name: array[:rows] for name, array in zip(self._names, results, strict=True)}
+
+    def _run(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
+        if len(batch) <= AT_A_TIME or self.provider == CUDA:
+            return list(self._session.run(self._names, {self._input: batch}))
+        slices = (batch[at : at + AT_A_TIME] for at in range(0, len(batch), AT_A_TIME))
+        runs = [self._session.run(self._names, {self._input: some}) for some in slices]
+        return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
+
+    def predict_row(self, values: ArrayLike | Sequence[float | None]) -> dict[str, NDArray[Any]]:
+        """Run the graph on one row, without making a single array: every output by its name.
+
+        For one thread alone, the event loop's. The arrays answered last until the next call.
+        """
+        bound = self._bound_row
+        bound.input[0] = values
+        start = perf_counter()
+        self._session.run_with_iobinding(bound.binding)
+        single = self.computed.values  # one thread's alone, as this method is: no lock
+        single[SINGLE_SECONDS] += perf_counter() - start
+        single[SINGLES] += 1
+        return bound.outputs
+
+    @cached_property
+    def _bound_row(self) -> "BoundRow":
+        return BoundRow(self._session.io_binding(), self.input, self.outputs)
+
+    def check_signature(self, contract: Contract) -> None:
+        """Raises ArtifactError unless the graph's tensors are those of the contract."""
+        expected, got = (contract.input, *contract.outputs), (self.input, *self.outputs)
+        if expected != got:
+            raise ArtifactError(f"the graph's tensors differ: expected {expected}, got {got}")
+
+    def check_golden(
+        self, batch: NDArray[Any], answers: dict[str, NDArray[Any]], tolerance: float
+    ) -> None:
+        """Raises ArtifactError unless the graph repeats the golden answers, in bulk and row by row.
+
+        Doubles as the warm-up: the first run of a shape is the slow one, seconds on CUDA.
+        """
+        for rows in (slice(None), slice(0, 1), slice(1, 4)):
+            self._compare(self.predict(batch[rows]), answers, rows, tolerance)
+        for row in range(4):
+            self._compare(self.predict_row(batch[row]), answers, slice(row, row + 1), tolerance)
+
+    def _compare(
+        self,
+        outputs: dict[str, NDArray[Any]],
+        answers: dict[str, NDArray[Any]],
+        rows: slice,
+        tolerance: float,
+    ) -> None:
+        for name, got in outputs.items():
+            gap = float(np.max(np.abs(got.astype(np.float64) - answers[name][rows])))
+            if not gap <= tolerance:
+                raise ArtifactError(
+                    f"golden answers differ on {self.provider}: output {name!r}, "
+                    f"{len(got)} rows, by {gap:.2g}; tolerated: {tolerance:g}"
+                )
+
+    def row_us(self, row: NDArray[Any]) -> float:
+        """Median microseconds of one row, of a few dozen runs."""
+        return _median_us(partial(self.predict_row, row), 30)
+
+    def batch_us(self, batch: NDArray[Any]) -> float:
+        """Median microseconds of a batch, of a few runs after the one that warms it up."""
+        self.predict(batch)
+        return _median_us(partial(self.predict, batch), 7)
+
+
+class BoundRow:
+    """One row's input and outputs in memory that stays, and a session's binding to it."""
+
+    def __init__(self, binding: ort.IOBinding, row: Tensor, outputs: Sequence[Tensor]) -> None:
+        self.binding, self.input = binding, _one(row)
+        self.outputs = {output.name: _one(output) for output in outputs}
+        # On the CPU these share the arrays' memory; on CUDA the runtime copies to and fro.
+        binding.bind_ortvalue_input(row.name, ort.OrtValue.ortvalue_from_numpy(self.input))
+        for name, array in self.outputs.items():
+            binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
+
+
+def _median_us(run: Callable[[], object], times: int) -> float:
+    taken = []
+    for _ in range(times):
+        start = perf_counter()
+        run()
+        taken.append(perf_counter() - start)
+    return statistics.median(taken) * 1e6
+
+
+def _one(tensor: Tensor) -> NDArray[Any]:
+    return np.zeros([1, *(size or 1 for size in tensor.shape[1:])], tensor.dtype)
+
+
+def _options() -> ort.SessionOptions:
+    # One thread a session and no spinning: the service scales by processes, and a model of
+    # 10 us gains nothing from waking other threads.
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def cuda_obstacle() -> str | None:
+    """Why CUDA cannot be used here, or None. Asked first, because ONNX Runtime only logs it."""
+    if CUDA not in ort.get_available_providers():
+        return "the installed ONNX Runtime has no CUDA in it (install onnxruntime-gpu)"
+    try:
+        ctypes.CDLL("nvcuda.dll" if hasattr(ctypes, "WinDLL") else "libcuda.so.1")
+    except OSError as error:
+        return f"there is no NVIDIA driver: {error}"
+    ort.preload_dlls()
+    return None
+
+
+def _tensor(value: Any) -> Tensor:
+    dtype = NUMPY_NAMES.get(value.type)
+    if dtype is None:
+        raise ArtifactError(f"tensor {value.name!r} is of an unexpected type: {value.type}")
+    shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+    return Tensor.model_validate({"name": value.name, "dtype": dtype, "shape": shape})

@@ -1,0 +1,118 @@
+"""What an operator asks for: unload, load, promote, roll back; all of it files beside the versions.
+
+models/<name>/unloaded      there while the model is to answer nobody
+models/<name>/labels.json   `stable`, which answers, and `previous`, which did before
+
+Nothing else holds this state, so that every process and machine that follows the folder does the
+same, also after a start.
+"""
+
+import hmac
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from service.errors import ArtifactError, ControlError, ModelNotReady, NotAllowed, UnknownModel
+from service.models.artifacts.folder import versions
+from service.models.artifacts.labels import STABLE, Label, Labels, read_labels, write_labels
+from service.models.artifacts.unloaded import UNLOADED
+from service.models.versions.registry import Repository
+
+PREVIOUS = "previous"
+Prove = Callable[[str, str], object]
+"""Loads a version of a model and proves it. Raises ForetellError."""
+
+
+def authorise(key: SecretStr, sent: str | None) -> None:
+    """Raises NotAllowed unless `sent` is the operator's key."""
+    if sent is None or not hmac.compare_digest(sent.encode(), key.get_secret_value().encode()):
+        raise NotAllowed(came=sent is not None)
+
+
+def unload(repository: Repository, name: str) -> None:
+    """Let go of every version of a model, until `load`. Raises UnknownModel or ControlError."""
+    folder = repository.line(name).folder
+    try:
+        (folder / UNLOADED).touch()
+    except OSError as error:
+        raise ControlError(f"{folder / UNLOADED} cannot be written: {error.strerror}") from error
+    repository.refresh(name)
+
+
+def load(repository: Repository, name: str) -> None:
+    """Undo `unload`, and do at once what the folder says.
+
+    Raises UnknownModel, ControlError, or ModelNotReady if no version can answer.
+    """
+    folder = repository.line(name).folder
+    try:
+        (folder / UNLOADED).unlink(missing_ok=True)
+    except OSError as error:
+        raise ControlError(f"{folder / UNLOADED} cannot be removed: {error.strerror}") from error
+    repository.refresh(name)
+    repository.get(name)
+
+
+def roll_back(repository: Repository, name: str) -> None:
+    """Let the version before answer. Raises UnknownModel, ModelNotReady or ControlError."""
+    line = repository.line(name)
+    if line.unloaded:
+        raise ModelNotReady(name, "it is unloaded")
+    point_back(line.folder, line.get().card.version, repository.load)
+    repository.refresh(name)
+
+
+def promote(folder: Path, version: str | None, answering: str | None) -> None:
+    """Point `stable` at a version, and `previous` at the one that answered; None: at none.
+
+    Raises ArtifactError for labels that cannot be read, or ControlError.
+    """
+    labels = read_labels(folder)
+    if version is not None and labels.stable == version:
+        return  # asked for twice: what answered before is still that
+    kept = {name: at for name, at in labels.root.items() if name not in (STABLE, PREVIOUS)}
+    if version is not None:
+        kept[STABLE] = Label(version=version)
+        if answering is not None and answering != version:
+            kept[PREVIOUS] = Label(version=answering)
+    write_labels(folder, Labels(kept))
+
+
+def answering_of(folder: Path, prove: Prove) -> str | None:
+    """The version that the folder says answers calls that name none: `stable`, or the newest good.
+
+    Raises ArtifactError for labels that cannot be read.
+    """
+    if stable := read_labels(folder).stable:
+        return stable
+    for version in reversed(versions(folder.parent, folder.name)):
+        with suppress(ArtifactError, UnknownModel):
+            prove(folder.name, version)
+            return version
+    return None
+
+
+def point_back(folder: Path, answering: str, prove: Prove) -> str:
+    """Point `stable` at the version that answered before `answering`; gives its number.
+
+    That is the one that the label `previous` points at, which is then used up, or else the newest
+    of the older ones that proves itself. Raises ControlError.
+    """
+    name = folder.name
+    try:
+        labels = dict(read_labels(folder).root)
+        older = [v for v in versions(folder.parent, name) if int(v) < int(answering)]
+    except ArtifactError as error:
+        raise ControlError(str(error)) from error
+    previous = labels.pop(PREVIOUS, None)
+    before = [previous.version] if previous and previous.version != answering else []
+    for version in [*before, *reversed(older)]:
+        try:
+            prove(name, version)
+        except (ArtifactError, UnknownModel):
+            continue
+        write_labels(folder, Labels(labels | {STABLE: Label(version=version)}))
+        return version
+    raise ControlError(f"there is no good version before {name}/{answering} to go back to")

@@ -1,0 +1,243 @@
+"""All versions of one model: which lie on disk, which are loaded, which of them answers.
+
+One thread at a time refreshes a line; requests read it meanwhile without a lock, for what they read
+is replaced whole. A version that is let go of is freed when the last request that holds it ends.
+"""
+
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import structlog
+
+from service.errors import ArtifactError, ModelNotReady, UnknownModel
+from service.models.artifacts.artifact import read_artifact
+from service.models.artifacts.card import Card
+from service.models.artifacts.folder import versions
+from service.models.artifacts.labels import Labels, read_labels
+from service.models.artifacts.unloaded import is_unloaded
+from service.models.runtime.loaded import Served
+from service.models.versions.loader import Trials
+from service.models.versions.traffic import SHARED, Traffic, shared_out
+from service.observability.metrics.shared_counters import Board
+from service.settings.version_policy import Rule
+
+log = structlog.get_logger("foretell")
+
+State = Literal["ready", "loading", "refused", "idle", "draining"]
+
+
+@dataclass(frozen=True)
+class VersionState:
+    """What has become of one version.
+
+    ready: answers; loading: not yet; refused: never until its files change; idle: on disk, and not
+    among those that are served; draining: let go of, but requests under way still hold it.
+    """
+
+    version: str
+    state: State
+    reason: str | None
+    """Why it is refused; of one that is ready: why what lies on disk now is not what answers."""
+    labels: tuple[str, ...]
+
+
+@dataclass
+class Line:
+    """The versions of one model."""
+
+    name: str
+    folder: Path
+    rule: Rule
+    trials: Trials
+    board: Board
+    required: bool
+    """Whether the service is not ready without it."""
+    answering: Served | None = None
+    """The version for calls that name none."""
+    loaded: Mapping[str, Served] = field(default_factory=dict)
+    """Versions that answer, by number."""
+    labels: Labels = field(default_factory=Labels)
+    traffic: Traffic = field(default_factory=Traffic)
+    unloaded: bool = False
+    """Whether an operator took it out of use."""
+    problem: str | None = None
+    """What is wrong with the model as a whole: its folder or its labels cannot be read, or no
+    version can answer."""
+    _found: list[str] = field(default_factory=list)
+    _misread: str | None = None
+    """Why labels.json, as it is now, cannot be read."""
+    _leaving: list["weakref.ref[Served]"] = field(default_factory=list)
+
+    def refresh(self) -> None:
+        """Do what the folder says now: load what is new and proves itself, let go of the rest.
+
+        Nothing that answers is let go of before something else can take its place.
+        """
+        try:
+            self._found = versions(self.folder.parent, self.name)
+            self.unloaded = is_unloaded(self.folder)
+        except ArtifactError as error:
+            self._out_of_sight(str(error))
+            return
+        self._follow_labels()
+        problem = self._misread
+        if self.unloaded:
+            self._swap({}, None, "it was unloaded, and stays so until it is loaded again")
+            return
+        if problem and self.answering is None:
+            # Which version is wanted cannot be known, so none may answer.
+            self.problem = problem
+            return
+        candidates, count = self.rule.candidates(self._found)
+        chosen: dict[str, Served] = {}
+        for version in candidates:
+            if len(chosen) < count and (served := self._proved(version)):
+                chosen[version] = served
+        newest = next(iter(chosen.values()), None)
+        for version in {*self.labels.versions.values()} & {*self._found} - {*chosen}:
+            if served := self._proved(version):
+                chosen[version] = served
+        stable = self.labels.stable
+        answering = newest if stable is None else chosen.get(stable)
+        if answering is None:
+            problem = problem or self._why_none(candidates)
+            if answering := self.answering if self._found else None:
+                chosen.setdefault(answering.card.version, answering)
+        self._swap(chosen, answering, problem)
+
+    def get(self, request_id: str | None = None) -> Served:
+        """What calls get that name no version, by their id. Raises ModelNotReady."""
+        if served := self.traffic.pick(request_id):
+            if self.traffic.canaries:
+                self.board.row(SHARED, self.name, served.card.version).add(1)
+            return served
+        raise ModelNotReady(self.name, self.problem or "it is being loaded")
+
+    def version(self, wanted: str) -> Served:
+        """The version of this number or label. Raises UnknownModel or ModelNotReady."""
+        number = self.labels.versions.get(wanted, wanted)
+        if served := self.loaded.get(number):
+            return served
+        asked = f"{self.name}/{wanted}"
+        if refused := self.trials.reason(number):
+            raise ModelNotReady(asked, refused)
+        if number in self._found and (number == self.trials.loading or not self.loaded):
+            raise ModelNotReady(asked, self.problem or "it is being loaded")
+        if wanted in self.labels.root:
+            raise ModelNotReady(asked, f"the label points at version {number}, which is not there")
+        raise UnknownModel(asked, [f"{self.name}/{known}" for known in self.choices])
+
+    def card(self, wanted: str) -> Card:
+        """The card of a version by number or label, whether it answers or lies on disk only.
+
+        Raises UnknownModel, or ModelNotReady if what lies there is no card.
+        """
+        number = self.labels.versions.get(wanted, wanted)
+        if served := self.loaded.get(number):
+            return served.card
+        asked = f"{self.name}/{wanted}"
+        if number not in self._found:
+            raise UnknownModel(asked, [f"{self.name}/{found}" for found in self._found])
+        try:
+            return read_artifact(self.folder.parent, self.name, number).card
+        except ArtifactError as error:
+            raise ModelNotReady(asked, str(error)) from error
+
+    def close(self) -> None:
+        """Let go of every session."""
+        if self.traffic.shadow:
+            self.traffic.shadow.close()
+        self.loaded, self.answering, self.traffic = {}, None, Traffic()
+
+    @property
+    def choices(self) -> list[str]:
+        """What calls may ask for: the versions that are loaded, then their labels."""
+        labels = (label for label, target in self.labels.versions.items() if target in self.loaded)
+        return [*sorted(self.loaded, key=int), *sorted(labels)]
+
+    @property
+    def found(self) -> list[str]:
+        """Versions on disk, oldest first."""
+        return list(self._found)
+
+    def states(self) -> list[VersionState]:
+        """Every version on disk or in memory, oldest first."""
+        leaving = {served.card.version for ref in self._leaving if (served := ref())}
+        every = sorted({*self._found, *self.loaded, *leaving}, key=int)
+        return [self._state(version, leaving) for version in every]
+
+    def _state(self, version: str, leaving: set[str]) -> VersionState:
+        reason = self.trials.reason(version)
+        state: State = "idle"
+        if version in self.loaded:
+            state = "ready"
+            if reason:
+                reason = f"its files have changed, and are refused: {reason}"
+            elif version not in self._found:
+                reason = "its folder is gone, and no other version can take its place"
+        elif version == self.trials.loading:
+            state, reason = "loading", None
+        elif reason:
+            state = "refused"
+        elif version in leaving:
+            state = "draining"
+        return VersionState(version, state, reason, tuple(self.labels.of(version)))
+
+    def _out_of_sight(self, reason: str) -> None:
+        # What the folder asks for cannot be known, so all stays as it is.
+        if self.problem != reason:
+            log.error("folder refused", model=self.name, reason=reason)
+        self.problem = reason
+
+    def _follow_labels(self) -> None:
+        try:
+            labels = read_labels(self.folder)
+        except ArtifactError as error:
+            if self._misread != str(error):
+                log.error("labels refused", model=self.name, reason=str(error))
+            self._misread = str(error)
+            return
+        self._misread = None
+        if labels != self.labels:
+            log.info("labels changed", model=self.name, labels=labels.model_dump())
+            self.labels = labels
+
+    def _proved(self, version: str) -> Served | None:
+        return self.trials.proved(version, self.loaded.get(version))
+
+    def _why_none(self, candidates: list[str]) -> str:
+        stable = self.labels.stable
+        if not self._found:
+            return f"there is no model {self.name!r} in {self.folder.parent}"
+        if stable is None and not candidates:
+            return f"none of the versions {self.rule} is there, but {', '.join(self._found)}"
+        if astray := self.labels.astray(self._found):
+            return astray
+        culprit = stable or candidates[0]
+        return self.trials.reason(culprit) or f"version {culprit} is being loaded"
+
+    def _swap(
+        self, chosen: Mapping[str, Served], answering: Served | None, problem: str | None
+    ) -> None:
+        gone = [v for v in self.loaded.values() if v is not chosen.get(v.card.version)]
+        if answering is not self.answering and self.answering and answering:
+            log.info(
+                "version changed",
+                model=self.name,
+                version=answering.card.version,
+                before=self.answering.card.version,
+            )
+        self.loaded, self.answering, self.problem = chosen, answering, problem
+        before, self.traffic = (
+            self.traffic,
+            shared_out(self.labels, chosen, answering, self.traffic, self.board),
+        )
+        if before.shadow and before.shadow is not self.traffic.shadow:
+            before.shadow.close()
+        self.trials.forget(self._found, chosen)
+        self._leaving = [ref for ref in self._leaving if ref()] + [weakref.ref(v) for v in gone]
+        for served in gone:
+            log.info("version let go", model=self.name, version=served.card.version)

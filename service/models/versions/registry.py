@@ -1,0 +1,214 @@
+"""Which model answers a call; the versions of each are `line.py`'s."""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+import structlog
+
+from service.contract.task import Task
+from service.errors import ArtifactError, UnknownModel
+from service.models.artifacts.artifact import read_artifact
+from service.models.artifacts.folder import names
+from service.models.artifacts.labels import read_labels
+from service.models.runtime.batcher import QUEUED, WAITING
+from service.models.runtime.batching_plan import measured
+from service.models.runtime.loaded import INLINE_US, Served
+from service.models.runtime.session import COMPUTED, Device, Predictor
+from service.models.versions.loader import Trials
+from service.models.versions.model_versions import Line
+from service.observability.metrics.shared_counters import Board
+from service.settings.limits import Queue
+from service.settings.version_policy import Policy
+
+log = structlog.get_logger("foretell")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which model a request asks for; None where it leaves that to the service."""
+
+    model: str | None = None
+    version: str | None = None
+    """A number or a label."""
+
+
+@dataclass
+class Repository:
+    """Models by name, from one folder, on one device.
+
+    Expected are one model for each task, under the task's name, and whatever else lies in the
+    folder (other recipes of a task, say). Each version is loaded alone: one that fails disturbs no
+    other, and none that answers already.
+    """
+
+    models_dir: Path
+    tasks: Mapping[str, Task]
+    device: Device = "auto"
+    policy: Policy = field(default_factory=Policy)
+    board: Board = field(default_factory=Board)
+    """Where it is counted what models compute and what becomes of them."""
+    queue: Queue | None = None
+    """What may wait for a version; None, where there are no callers: it is not measured whether
+    they would share runs."""
+    _lines: dict[str, Line] = field(default_factory=dict)
+    _answering: dict[str, Served] = field(default_factory=dict)
+    """What a call gets that names no version, of models without canaries: one look into this is all
+    that most calls need."""
+    _away: str | None = None
+    """Why the folder is thought to have gone away, since it was last looked at."""
+    _refreshing: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        """Know the names at once, so that a model is not unknown while it is being loaded."""
+        found: list[str] = []
+        with suppress(ArtifactError):  # the first refresh says why
+            found = names(self.models_dir)
+        for name in sorted({*self.tasks, *found}):
+            self._lines[name] = self._line(name, required=True)
+
+    @property
+    def expected(self) -> list[str]:
+        """Names of all models there are or should be."""
+        return sorted(self._lines)
+
+    def refresh(self, only: str | None = None) -> None:
+        """Follow the folder: new versions and labels, and what was removed. Takes its time.
+
+        Requests go on meanwhile. What fails is logged, and kept for `not_ready` and `line`.
+        """
+        with self._refreshing:
+            try:
+                found = names(self.models_dir, self._lines)
+            except ArtifactError as error:
+                self._gone_away(str(error))
+                return
+            if not found and any(line.answering for line in self._lines.values()):
+                # A volume that went away looks like this; models removed on purpose do not.
+                self._gone_away(f"there are no models in {self.models_dir} any more")
+                return
+            self._away = None
+            for name in [only] if only else sorted({*self._lines, *found}):
+                # A model that comes later can be no reason to take the service out of use.
+                line = self._lines.get(name) or self._line(name, required=False)
+                line.refresh()
+                self._lines = self._lines | {name: line}
+                if line.traffic.default and not line.traffic.canaries:
+                    self._answering[name] = line.traffic.default
+                else:
+                    self._answering.pop(name, None)
+            kept = {*self.tasks, *found}
+            self._lines = {name: line for name, line in self._lines.items() if name in kept}
+
+    def _gone_away(self, reason: str) -> None:
+        # What answers goes on answering.
+        if self._away != reason:
+            log.error("no models on disk", models_dir=str(self.models_dir), reason=reason)
+        self._away = reason
+        for line in self._lines.values():
+            line.problem = reason
+
+    def line(self, name: str) -> Line:
+        """All versions of a model. Raises UnknownModel."""
+        if line := self._lines.get(name):
+            return line
+        raise UnknownModel(name, self.expected)
+
+    def get(self, name: str) -> Served:
+        """The version of a model that answers by default. Raises UnknownModel or ModelNotReady."""
+        return self._answering.get(name) or self.line(name).get()
+
+    def resolve(
+        self, name: str, version: str | None = None, request_id: str | None = None
+    ) -> Served:
+        """A version of a model: by number, by label, or the one for calls that name none.
+
+        Of those, canaries get their share by `request_id`; without an id, none. Raises UnknownModel
+        or ModelNotReady.
+        """
+        if version is not None:
+            return self.line(name).version(version)
+        return self._answering.get(name) or self.line(name).get(request_id)
+
+    def choose(
+        self, task: str, choice: Choice | None = None, request_id: str | None = None
+    ) -> Served:
+        """The model that answers a request to a task: the one asked for, or else the task's own.
+
+        Raises UnknownModel, also for a model of another task, or ModelNotReady.
+        """
+        if choice is None:
+            return self._answering.get(task) or self.resolve(task, None, request_id)
+        name = task if choice.model is None else choice.model
+        if name in self._lines:
+            served = self.resolve(name, choice.version, request_id)
+            if served.task.name == task:
+                return served
+        raise UnknownModel(name, [n for n, answers in self._tasks() if answers == task], task)
+
+    def _tasks(self) -> list[tuple[str, str]]:
+        """Models that answer, by name, each with its task's."""
+        lines = sorted(self._lines.items())
+        return [(name, line.answering.task.name) for name, line in lines if line.answering]
+
+    def close(self) -> None:
+        """Let go of every session."""
+        for line in self._lines.values():
+            line.close()
+        self._answering.clear()
+
+    def not_ready(self) -> dict[str, str]:
+        """Reason by name for each model that is needed and cannot answer; empty when all can."""
+        return {
+            name: line.problem or "it is being loaded"
+            for name, line in self._lines.items()
+            if line.required and line.answering is None and not line.unloaded
+        }
+
+    def load(self, name: str, version: str | None = None) -> Served:
+        """Load a version of a model, the newest by default, and prove it: files, contract, answers.
+
+        Raises UnknownModel, ArtifactError or DeviceUnavailable.
+        """
+        start = time.perf_counter()
+        artifact = read_artifact(self.models_dir, name, version)
+        card = artifact.card
+        task = self.tasks.get(card.task)
+        if task is None:
+            raise ArtifactError(
+                f"task {card.task!r} is unknown; there are: {', '.join(self.tasks)}"
+            )
+        if name in self.tasks and name != task.name:
+            raise ArtifactError(f"the card is of task {task.name!r}, not {name!r}")
+        artifact.verify(task.contract)
+        predictor = Predictor(artifact.model, self.device)
+        predictor.check_signature(task.contract)
+        batch, answers = artifact.golden()
+        predictor.check_golden(batch, answers, tolerance=card.golden.tolerance)
+        row_us = predictor.row_us(batch[0])
+        background, queue = artifact.background(), self.queue or Queue(mode="off")
+        batching = measured(predictor, batch[0], row_us, INLINE_US, queue.mode)
+        predictor.computed = self.board.row(COMPUTED, card.name, card.version)  # from here on
+        queued = self.board.row(QUEUED, card.name, card.version)
+        queued.values[WAITING] = 0  # a worker here before may have died with some waiting
+        load_ms = (time.perf_counter() - start) * 1000
+        return Served(task, card, predictor, load_ms, row_us, batching, queue, queued, background)
+
+    def load_for(self, task: str, model: str | None = None) -> Served:
+        """Load what calls to a task get that name no version; `model`: another of its models.
+
+        For work without a service. Raises as `load`, UnknownModel also for another task's model.
+        """
+        name = model or task
+        served = self.load(name, read_labels(self.models_dir / name).stable)
+        if served.task.name != task:
+            raise UnknownModel(name, [task], task)
+        return served
+
+    def _line(self, name: str, required: bool) -> Line:
+        folder = self.models_dir / name
+        trials = Trials(name, folder, self.load, self.board)
+        return Line(name, folder, self.policy.of(name), trials, self.board, required)

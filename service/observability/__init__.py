@@ -1,0 +1,1 @@
+"""Everything recorded about requests, models and workers: logs and metrics."""

@@ -1,0 +1,1 @@
+"""A process on a port: uvicorn, supervisor, workers, sockets, drain."""

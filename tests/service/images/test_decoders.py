@@ -1,0 +1,357 @@
+"""Processes that read pictures: each caller gets what its picture gives, whatever they die of."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from structlog.contextvars import bound_contextvars, get_contextvars
+
+from service.errors import BlankImage, ImageTooLarge, ReadersDown, UnreadableImage
+from service.images.decoders import pool as module
+from service.images.decoders.decoder_process import READY, ReadingFailed, framed
+from service.images.decoders.pool import DIED, IN_HAND, Readers
+from service.observability.metrics.shared_counters import Board
+
+ECHO, SLOW = f"{__name__}:echo", f"{__name__}:slow"
+
+
+def echo(encoded: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
+    """In a process that reads: the bytes as a picture, unless they tell it to do something else."""
+    if encoded == b"die":
+        os._exit(3)
+    if encoded == b"hang":
+        time.sleep(60)
+    if encoded == b"blank":
+        raise BlankImage("nothing on it")
+    if encoded == b"large":
+        raise ImageTooLarge(100, max_pixels)
+    if encoded == b"mistake":
+        raise ZeroDivisionError("a mistake")
+    return np.full((28, 28), int(encoded), np.uint8)
+
+
+def slow(encoded: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
+    """As `echo`, so slowly that something can be done meanwhile."""
+    time.sleep(0.05)
+    return echo(encoded, max_pixels=max_pixels)
+
+
+def with_readers(use: Callable[[Readers], Awaitable[None]], count: int = 1) -> Board:
+    """Use readers within a time limit, and end them; what was counted."""
+    board = Board()
+
+    async def run() -> None:
+        readers = Readers(count, board)
+        try:
+            await asyncio.wait_for(use(readers), 60)
+        finally:
+            pids = readers.pids
+            await readers.close()
+        assert not any(alive(pid) for pid in pids)
+
+    asyncio.run(run())
+    return board
+
+
+def alive(pid: int) -> bool:
+    """Whether there is a process, or its remains."""
+    return Path(f"/proc/{pid}").exists()
+
+
+def deaths(board: Board) -> float:
+    """How many were counted."""
+    return board.row(DIED).values[0]
+
+
+async def value(readers: Readers, encoded: bytes, function: str = ECHO) -> int:
+    """The one value of the picture that comes back."""
+    image = await readers.read(function, encoded, 50)
+    assert isinstance(image, np.ndarray)
+    assert image.shape == (28, 28)
+    assert image.dtype == np.uint8
+    return int(image[0, 0])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_everyone_gets_their_own_picture(count: int) -> None:
+    """Hundreds at once, by one process or several."""
+
+    async def use(readers: Readers) -> None:
+        sent = [number % 256 for number in range(500)]
+        got = await asyncio.gather(*(value(readers, b"%d" % number) for number in sent))
+        assert got == sent
+        assert len(readers.pids) == count
+
+    assert deaths(with_readers(use, count)) == 0
+
+
+def test_what_is_wrong_with_a_picture_comes_back_as_it_was_raised() -> None:
+    """With its words, in its place; a mistake of ours is an error, and the next is read."""
+
+    async def use(readers: Readers) -> None:
+        blank = await readers.read(ECHO, b"blank", 50)
+        large = await readers.read(ECHO, b"large", 50)
+        assert isinstance(blank, BlankImage)
+        assert str(blank) == "nothing on it"
+        assert isinstance(large, ImageTooLarge)
+        assert str(large) == "the picture has 100 pixels, the limit is 50"
+        with pytest.raises(ReadingFailed, match="ZeroDivisionError: a mistake"):
+            await readers.read(ECHO, b"mistake", 50)
+        assert await value(readers, b"7") == 7
+
+    assert deaths(with_readers(use)) == 0
+
+
+def test_the_pictures_of_a_process_that_is_killed_are_read_by_the_next() -> None:
+    """Those that it had been given, and those that waited: nobody notices but the log."""
+
+    async def use(readers: Readers) -> None:
+        await value(readers, b"0")
+        (pid,) = readers.pids
+        os.kill(pid, signal.SIGSTOP)
+        waiting = [asyncio.create_task(value(readers, b"%d" % number)) for number in range(20)]
+        await asyncio.sleep(0.1)
+        os.kill(pid, signal.SIGKILL)
+        assert await asyncio.gather(*waiting) == list(range(20))
+        assert readers.pids != [pid]
+
+    assert deaths(with_readers(use)) == 1
+
+
+def test_a_picture_that_kills_every_process_is_refused_and_no_other() -> None:
+    """The second process that it ends is the last."""
+
+    async def use(readers: Readers) -> None:
+        before, bad, after = await asyncio.gather(
+            value(readers, b"1"), readers.read(ECHO, b"die", 50), value(readers, b"2")
+        )
+        assert (before, after) == (1, 2)
+        assert isinstance(bad, UnreadableImage)
+
+    assert deaths(with_readers(use)) == 2
+
+
+def test_a_picture_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once is enough; those behind it are read."""
+    monkeypatch.setattr(module, "LONGEST", 0.5)
+
+    async def use(readers: Readers) -> None:
+        bad, after = await asyncio.gather(readers.read(ECHO, b"hang", 50), value(readers, b"2"))
+        assert isinstance(bad, UnreadableImage)
+        assert "took too long" in str(bad)
+        assert after == 2
+
+    assert deaths(with_readers(use)) == 1
+
+
+def test_where_no_process_can_be_started_pictures_are_refused_until_one_can(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At once, with the reason; and tried again after a moment."""
+    monkeypatch.setattr(module, "PAUSE", 0.2)
+
+    async def use(readers: Readers) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", "/none/python")
+            with pytest.raises(ReadersDown, match="/none/python"):
+                await value(readers, b"1")
+            with pytest.raises(ReadersDown):
+                await value(readers, b"1")
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    assert await value(readers, b"1") == 1
+                    break
+                except ReadersDown:
+                    await asyncio.sleep(0.05)
+
+    with_readers(use)
+
+
+def test_a_process_that_does_not_begin_once_is_nothing_to_know_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A coincidence: the next does, and reads what was asked meanwhile."""
+    monkeypatch.setattr(module, "PAUSE", 0.1)
+    begin, begun = module._started, []
+
+    def started() -> Any:
+        begun.append(1)
+        if len(begun) == 1:
+            raise RuntimeError("whatever it is")
+        return begin()
+
+    monkeypatch.setattr(module, "_started", started)
+
+    async def use(readers: Readers) -> None:
+        assert await value(readers, b"1") == 1
+
+    with_readers(use)
+
+
+def test_a_process_that_is_down_is_given_nothing_while_another_is_there() -> None:
+    """It has the least to do."""
+
+    async def use(readers: Readers) -> None:
+        await value(readers, b"0")
+        readers._readers[0].down = "for a moment"
+        for number in range(20):
+            assert await value(readers, b"%d" % number) == number
+
+    with_readers(use, 2)
+
+
+def test_what_is_asked_in_the_moment_of_a_death_is_read_and_no_place_is_lost() -> None:
+    """The connection is closed already, and nobody has been told."""
+
+    async def use(readers: Readers) -> None:
+        await value(readers, b"0")
+        for number in range(2 * IN_HAND + 1):
+            writer = readers._readers[0]._writer
+            assert writer is not None
+            writer.transport.abort()
+            assert await value(readers, b"%d" % number) == number
+
+    assert deaths(with_readers(use)) == 2 * IN_HAND + 1
+
+
+def test_the_log_does_not_name_the_request_that_came_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A reader outlives it."""
+    said: list[dict[str, Any]] = []
+    log = SimpleNamespace(warning=lambda *_, **__: said.append(get_contextvars()))
+    monkeypatch.setattr(module, "log", log)
+
+    async def use(readers: Readers) -> None:
+        with bound_contextvars(request_id="first"):
+            await value(readers, b"0")
+        os.kill(readers.pids[0], signal.SIGKILL)
+        await value(readers, b"0")
+
+    with_readers(use)
+    assert said == [{}]
+
+
+def test_a_caller_that_leaves_takes_nobody_elses_place() -> None:
+    """Whether its picture waits or is read already; no place is lost, and none is given twice."""
+
+    async def use(readers: Readers) -> None:
+        await value(readers, b"0")
+        asked = [asyncio.create_task(value(readers, b"%d" % n, SLOW)) for n in range(10)]
+        await asyncio.sleep(0.02)
+        for task in asked[:8:2]:
+            task.cancel()
+        got = await asyncio.gather(*asked, return_exceptions=True)
+        assert got[1::2] == [1, 3, 5, 7, 9]
+        assert got[8] == 8
+        for _ in range(3 * IN_HAND):
+            assert await value(readers, b"9") == 9
+
+    with_readers(use)
+
+
+def test_signals_for_the_service_do_not_end_its_readers() -> None:
+    """Ctrl-C, and systemd's SIGTERM, go to every process; pictures under way are to be read."""
+
+    async def use(readers: Readers) -> None:
+        await value(readers, b"0")
+        pids = readers.pids
+        for ours in (signal.SIGINT, signal.SIGTERM):
+            os.kill(pids[0], ours)
+        assert await value(readers, b"1") == 1
+        assert readers.pids == pids
+
+    assert deaths(with_readers(use)) == 0
+
+
+@pytest.mark.parametrize("seconds", [0, 0.02, 0.05, 0.1])
+def test_signals_for_the_service_do_not_end_readers_that_begin(
+    seconds: float, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever they import at the time."""
+
+    async def use(readers: Readers) -> None:
+        readers.start()
+        while not readers.pids:
+            await asyncio.sleep(0)
+        await asyncio.sleep(seconds)
+        (pid,) = readers.pids
+        for ours in (signal.SIGINT, signal.SIGTERM):
+            os.kill(pid, ours)
+        assert await value(readers, b"1") == 1
+        assert readers.pids == [pid]
+
+    assert deaths(with_readers(use)) == 0
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("cut", [3, 20])
+def test_a_reader_whose_service_is_killed_within_a_frame_ends_quietly(cut: int) -> None:
+    """It has nothing to say, and nobody to say it to."""
+    ours, theirs = socket.socketpair()
+    code = "from service.images.decoders.decoder_process import main; main()"
+    with (
+        ours,
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdin=theirs.fileno(), stderr=subprocess.PIPE
+        ) as process,
+    ):
+        theirs.close()
+        assert ours.recv(1) == READY
+        ours.sendall(b"".join(framed((ECHO, b"1", 50)))[:cut])
+        ours.close()
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, b"")
+
+
+def test_readers_end_with_the_service_even_when_it_is_killed() -> None:
+    """Nothing is left behind."""
+    code = (
+        "import asyncio, sys\n"
+        "from service.observability.metrics.shared_counters import Board\n"
+        "from service.images.decoders.pool import Readers\n"
+        "async def main():\n"
+        "    readers = Readers(2, Board())\n"
+        f"    await readers.read({ECHO!r}, b'1', 50)\n"
+        "    print(*readers.pids, flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        pids = [int(pid) for pid in process.stdout.readline().split()]
+        assert len(pids) == 2
+        process.kill()
+    end = time.monotonic() + 30
+    while any(running(pid) for pid in pids):
+        assert time.monotonic() < end, "they go on"
+        time.sleep(0.05)
+
+
+def running(pid: int) -> bool:
+    """Whether a process goes on; one that has ended may lie there until somebody looks."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_the_process_that_answers_does_not_import_what_reads_pictures() -> None:
+    """It would cost it 30 MB and a tenth of a second."""
+    code = "import service.api.app, sys; print([m for m in ('cv2', 'PIL') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,273 @@
+"""Canaries and shadows: who gets the calls that name no version."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from numpy.typing import NDArray
+
+from service.api.app import create_app
+from service.models.runtime.session import Predictor
+from service.models.versions.registry import Repository
+from service.models.versions.shadow import COMPARED, MOST_CALLS, MOST_ROWS, Shadow, Shadowed
+from service.observability.metrics.shared_counters import Row
+from service.settings.settings import Settings
+from service.tasks import TASKS
+from tests.artifacts import graph_of, write_artifact
+from tests.service.models.test_versions import HEART, answering, label, publish
+from tests.waiting import wait_until
+
+IDS = [f"request-{number}" for number in range(4000)]
+ROW = {"age": 60, "sex": 1}
+Open = Callable[..., Repository]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Open]:
+    """Opens heart in versions 1, 2 and 3 (3 newest) with these labels."""
+    repositories = []
+
+    def open_it(**labels: object) -> Repository:
+        for version in ("1", "2", "3"):
+            publish(tmp_path, version)
+        label(tmp_path, **labels)
+        repository = Repository(tmp_path, {"heart": HEART}, "cpu")
+        repository.refresh()
+        repositories.append(repository)
+        return repository
+
+    yield open_it
+    for repository in repositories:
+        repository.close()
+
+
+def split(repository: Repository) -> list[str]:
+    """The version that each of the ids gets."""
+    return [repository.choose("heart", None, name).card.version for name in IDS]
+
+
+def test_a_canary_gets_its_share_and_an_id_always_goes_the_same_way(opened: Open) -> None:
+    """A tenth of many ids; those that went to it stay when its weight grows."""
+    repository = opened(stable="1", canary={"version": "2", "weight": 0.1})
+    first = split(repository)
+    # 400 of 4,000 expected; four standard deviations are 76.
+    assert abs(first.count("2") - 400) < 76
+    assert first.count("1") == len(IDS) - first.count("2")
+    assert split(repository) == first
+    label(repository.models_dir, stable="1", canary={"version": "2", "weight": 0.5})
+    repository.refresh()
+    more = split(repository)
+    assert abs(more.count("2") - 2000) < 127
+    assert all(now == "2" for now, then in zip(more, first, strict=True) if then == "2")
+
+
+def test_two_canaries_share(opened: Open) -> None:
+    """Each its part; nothing is left for the default at weights of 1 together."""
+    half = {"version": "1", "weight": 0.5}
+    given = split(opened(one=half, two={"version": "2", "weight": 0.5}))
+    assert set(given) == {"1", "2"}
+    assert abs(given.count("1") - 2000) < 127
+
+
+def test_only_calls_that_name_no_version_go_to_a_canary(opened: Open) -> None:
+    """And only with an id: a caller without one is answered by default."""
+    repository = opened(canary={"version": "1", "weight": 1})
+    assert set(split(repository)) == {"1"}
+    assert repository.resolve("heart", "3", IDS[0]).card.version == "3"
+    assert repository.resolve("heart", "canary", IDS[0]).card.version == "1"
+    assert repository.resolve("heart").card.version == "3"
+    assert answering(repository) == "3"
+
+
+def test_the_share_of_a_canary_that_is_refused_goes_to_the_default(
+    opened: Open, tmp_path: Path
+) -> None:
+    """No request fails because of it."""
+    publish(tmp_path, "4", damaged=True)
+    repository = opened(canary={"version": "4", "weight": 1}, stable="2")
+    assert set(split(repository)) == {"2"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"canary": {"version": "1", "weight": 1.1}}, "less than or equal to 1"),
+        ({"canary": {"version": "1", "weight": -0.1}}, "greater than or equal to 0"),
+        ({"canary": {"version": "1", "wieght": 0.1}}, "wieght"),
+        ({"canary": {"weight": 0.1}}, "version"),
+        ({"stable": {"version": "1", "weight": 0.1}}, "stable takes what is left"),
+        (
+            {"a": {"version": "1", "weight": 0.6}, "b": {"version": "2", "weight": 0.5}},
+            "weights of 1.1 together, at most 1",
+        ),
+        (
+            {"a": {"version": "1", "shadow": 0.1}, "b": {"version": "2", "shadow": 0.1}},
+            "two labels with a shadow share",
+        ),
+    ],
+)
+def test_shares_that_mean_nothing_are_refused(
+    opened: Open, labels: dict[str, object], message: str
+) -> None:
+    """The model goes on as before, and says why."""
+    repository = opened()
+    label(repository.models_dir, **labels)
+    repository.refresh()
+    assert answering(repository) == "3"
+    assert message in str(repository.line("heart").problem)
+
+
+def rows(count: int) -> NDArray[np.float32]:
+    """Inputs that fit heart."""
+    return np.random.default_rng(0).normal(size=(count, 13)).astype(np.float32)
+
+
+def test_a_shadow_changes_no_answer_and_is_compared(opened: Open) -> None:
+    """Agreement and difference are those of the two versions' own answers to the same rows."""
+    repository = opened(next={"version": "1", "shadow": 1})
+    one, three = (repository.resolve("heart", version) for version in ("1", "3"))
+    batch = rows(50)
+    ours, theirs = (s.predictor.predict(batch)["probability"] for s in (three, one))
+    served = repository.get("heart")
+    assert np.array_equal(served.predictor.predict(batch[:49])["probability"], ours[:49])
+    assert served.predictor.predict_row(batch[49])["probability"] == ours[49]
+    served.predictor.predict_row(rows(1)[0] * 0)  # in the same memory as the row before
+    shadow = repository.line("heart").traffic.shadow
+    assert shadow is not None
+    wait_until(lambda: shadow.seen.rows == 51)
+    zero = np.zeros((1, 13), np.float32)
+    gap = np.abs(
+        np.concatenate([ours, three.predictor.predict(zero)["probability"]])
+        - np.concatenate([theirs, one.predictor.predict(zero)["probability"]])
+    )
+    assert shadow.seen.difference == pytest.approx(gap.sum(), rel=1e-5)  # sums of float32
+    # The bias of 3 is higher, so that it says yes at least where 1 does.
+    assert shadow.seen.agreed == 51 - int(((ours >= 0.5) & (theirs < 0.5)).sum())
+    assert (shadow.seen.dropped, shadow.seen.failed) == (0, 0)
+
+
+def test_calls_that_name_a_version_are_not_compared(opened: Open) -> None:
+    """The comparison is of what is answered by default."""
+    repository = opened(next={"version": "1", "shadow": 1})
+    repository.resolve("heart", "3").predictor.predict(rows(5))
+    shadow = repository.line("heart").traffic.shadow
+    assert shadow is not None
+    shadow.close()
+    assert shadow.seen.rows == 0
+
+
+def test_a_shadow_goes_on_comparing_until_something_changes(opened: Open) -> None:
+    """Looking at the folder again resets nothing; a new version to compare does."""
+    repository = opened(next={"version": "1", "shadow": 1})
+    before = repository.line("heart").traffic.shadow
+    repository.refresh()
+    assert repository.line("heart").traffic.shadow is before
+    label(repository.models_dir, next={"version": "2", "shadow": 1})
+    repository.refresh()
+    after = repository.line("heart").traffic.shadow
+    assert after is not None
+    assert after is not before
+    assert after.second.card.version == "2"
+    (repository.models_dir / "heart" / "labels.json").unlink()
+    repository.refresh()
+    assert repository.line("heart").traffic.shadow is None
+    assert not isinstance(repository.get("heart").predictor, Shadowed)
+
+
+class Stuck(Predictor):
+    """A session that scores nothing until it may."""
+
+    def __init__(self, predictor: Predictor, may: Event) -> None:
+        vars(self).update(vars(predictor))
+        self._may = may
+
+    def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
+        """As Predictor, late."""
+        assert self._may.wait(timeout=30)
+        return super().predict(batch)
+
+
+def test_what_a_busy_shadow_cannot_take_is_dropped_and_counted(opened: Open) -> None:
+    """The queue is bounded, in calls and in rows of each; no answer waits."""
+    served = opened().get("heart")
+    may = Event()
+    second = replace(served, predictor=Stuck(served.predictor, may))
+    shadow = Shadow(served, second, 1.0, Row.alone(COMPARED))
+    predictor = Shadowed(shadow)
+    for _ in range(MOST_CALLS + 10):
+        predictor.predict(rows(1))
+    # One call may have been taken out of the queue already.
+    assert shadow.seen.dropped in (9, 10)
+    may.set()
+    wait_until(lambda: shadow.seen.rows == MOST_CALLS + 10 - shadow.seen.dropped)
+    predictor.predict(rows(MOST_ROWS + 5))
+    shadow.close()
+    assert shadow.seen.rows == MOST_CALLS + 10 - shadow.seen.dropped + MOST_ROWS
+    assert shadow.seen.agreed == shadow.seen.rows
+
+
+def test_a_shadow_that_fails_harms_nobody(opened: Open) -> None:
+    """It is counted, and what comes after is compared."""
+    served = opened().get("heart")
+    shadow = Shadow(served, served, 1.0, Row.alone(COMPARED))
+    outputs = served.predictor.predict(rows(2))
+    shadow.offer(rows(2)[:, :5], outputs)
+    shadow.offer(rows(2), outputs)
+    shadow.close()
+    assert (shadow.seen.failed, shadow.seen.rows, shadow.seen.agreed) == (1, 2, 2)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A service with two versions of heart and of digits, the first a canary or a shadow."""
+    folder = tmp_path_factory.mktemp("models")
+    for task in TASKS.values():
+        write_artifact(folder, task)
+    for name in ("heart", "digits"):
+        write_artifact(folder, TASKS[name], version="2", graph=graph_of(TASKS[name], bias=2.0))
+    canary = {"canary": {"version": "1", "weight": 0.5}, "next": {"version": "1", "shadow": 1}}
+    (folder / "heart" / "labels.json").write_text(json.dumps(canary))
+    shadow = {"next": {"version": "1", "shadow": 1}}
+    (folder / "digits" / "labels.json").write_text(json.dumps(shadow))
+    settings = Settings(models_dir=folder, device="cpu")
+    with TestClient(create_app(settings), raise_server_exceptions=False) as started:
+        wait_until(lambda: started.get("/readyz").status_code == 200)
+        yield started
+
+
+def test_the_requests_id_decides_and_the_answer_names_the_version(client: TestClient) -> None:
+    """The id that a caller sends, so that its calls can go one way; others go either way."""
+
+    def given(**headers: str) -> str:
+        answer = client.post("/v1/heart/predict", json=ROW, headers=headers)
+        return str(answer.json()["model"]["version"])
+
+    by_id = {name: given(**{"x-request-id": name}) for name in IDS[:40]}
+    assert set(by_id.values()) == {"1", "2"}
+    assert by_id == {name: given(**{"x-request-id": name}) for name in IDS[:40]}
+    assert {given() for _ in range(40)} == {"1", "2"}
+
+
+def test_shares_and_comparisons_are_shown(client: TestClient) -> None:
+    """Of rows and of pictures."""
+    pixels = [[10 * ((i + j) % 20) for j in range(28)] for i in range(28)]
+    for _ in range(3):
+        client.post("/v1/digits/predict", json={"pixels": pixels})
+        client.post("/v1/heart/predict", json=ROW, headers={"x-request-id": "not the canary's"})
+    wait_until(lambda: client.get("/v1/models/digits").json()["shadow"]["rows"] == 3)
+    digits = client.get("/v1/models/digits").json()
+    assert digits["shadow"]["version"] == "1"
+    assert digits["shadow"]["share"] == 1
+    assert 0 < digits["shadow"]["mean_absolute_difference"] < 1
+    assert digits["shadow"]["agreement"] in (0, 1)
+    assert digits["canaries"] == {}
+    heart = client.get("/v1/models/heart").json()
+    assert heart["canaries"] == {"canary": 0.5}
+    assert heart["labels"] == {"canary": "1", "next": "1"}
+    assert client.get("/v1/models/credit").json()["shadow"] is None

@@ -1,0 +1,187 @@
+"""The same seed gives the same weights, and so does a fit that was killed and started again."""
+
+import hashlib
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.cli import main
+from service.models.artifacts.folder import names
+from training.fitting import checkpoint
+from training.fitting.checkpoint import (
+    STATE,
+    State,
+    checkpoint_folder,
+    epochs_kept,
+    exported,
+    forget,
+    keep_exported,
+)
+from training.fitting.fit import fit
+from training.recipes import COURSES
+
+HEART = COURSES["heart"]
+
+
+def fitting(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.training.fitting", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.mark.timeout(900)  # four processes that import TensorFlow, two of which fit
+@pytest.mark.parametrize(
+    ("case", "steps"),
+    [
+        ("stopping", 13),  # the third epoch of five steps
+        ("stopping", 17),
+        ("members", 12),
+        ("pictures", 12),
+    ],
+)
+def test_a_fit_that_was_killed_goes_on_to_the_same_weights(
+    case: str, steps: int, tmp_path: Path
+) -> None:
+    """Kill -9 in the middle of an epoch: what comes out is bit for bit what would have.
+
+    Two processes of their own: the same data and seed give the same file of weights.
+    """
+    whole, resumed, kept = tmp_path / "whole", tmp_path / "resumed", tmp_path / "kept"
+    uninterrupted = fitting(case, whole)
+    assert uninterrupted.returncode == 0, uninterrupted.stderr
+    killed = fitting(case, resumed, kept, steps)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    done = epochs_kept(kept)
+    assert done == steps // 5
+    again = fitting(case, resumed, kept)
+    assert again.returncode == 0, again.stderr
+    assert f"an interrupted run goes on after epoch {done} of 5" in again.stdout
+    assert again.stdout.splitlines()[-1] == uninterrupted.stdout.splitlines()[-1]
+    assert sha256(resumed) == sha256(whole)
+
+
+def test_a_fit_that_had_stopped_early_does_not_go_on(tmp_path: Path) -> None:
+    """Killed between its last epoch and the export, it has nothing left to fit."""
+    data = HEART.prepare(HEART.synthetic())
+    recipe = replace(HEART.recipes["mlp16"], patience=1)
+    folder = tmp_path / "kept"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "EVERY", 0.0)
+        first = fit(HEART, recipe, data, epochs=60, quiet=True, checkpoint=folder)
+    assert first.epochs < 60
+    second = fit(HEART, recipe, data, epochs=60, quiet=True, checkpoint=folder)
+    assert second.history == first.history
+    for one, other in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
+        assert (one == other).all()
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "another network"])
+def test_a_damaged_state_is_a_warning_and_a_new_beginning(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Never a crash: what a full disk or another program left behind is not trusted."""
+    data = HEART.prepare(HEART.synthetic())
+    recipe = HEART.recipes["mlp16"]
+    good = State(1, False, 1.0, {"loss": [1.0]}, {}, [np.zeros(3)], [])
+    good.write(tmp_path)
+    state = tmp_path / STATE
+    content = state.read_bytes()
+    if damage != "another network":
+        state.write_bytes(
+            {"cut": content[: len(content) // 2], "empty": b"", "text": b"hello"}[damage]
+        )
+        assert epochs_kept(tmp_path) == 0
+    assert fit(HEART, recipe, data, epochs=1, quiet=True, checkpoint=tmp_path).epochs == 1
+    assert "cannot be used" in caplog.text
+
+
+def test_states_are_written_every_few_seconds_only(tmp_path: Path) -> None:
+    """A hundred epochs of a tiny network in eight seconds need none."""
+    data = HEART.prepare(HEART.synthetic())
+    fit(HEART, HEART.recipes["mlp16"], data, epochs=2, quiet=True, checkpoint=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+
+
+def test_another_fit_has_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever decides the weights is in the name: recipe, seed, epochs, data, code."""
+    data = HEART.prepare(HEART.synthetic())
+    other = replace(data, fingerprint="0" * 64)
+    folders = [
+        checkpoint_folder(tmp_path, HEART, "mlp16", data, 0, 5),
+        checkpoint_folder(tmp_path, HEART, "mlp16-ensemble", data, 0, 5),
+        checkpoint_folder(tmp_path, HEART, "mlp16", data, 1, 5),
+        checkpoint_folder(tmp_path, HEART, "mlp16", data, 0, 6),
+        checkpoint_folder(tmp_path, HEART, "mlp16", other, 0, 5),
+    ]
+    assert checkpoint_folder(tmp_path, HEART, "mlp16", data, 0, 5) == folders[0]
+    monkeypatch.setattr(checkpoint, "code_hash", lambda: "edited")
+    folders.append(checkpoint_folder(tmp_path, HEART, "mlp16", data, 0, 5))
+    assert len(set(folders)) == len(folders)
+
+
+def test_what_is_kept_is_no_model_and_is_removed(tmp_path: Path) -> None:
+    """The service does not see it; the folder goes with its last fit."""
+    folder = tmp_path / ".training" / "heart-0123"
+    State(1, False, 1.0, {"loss": [1.0]}, {}, [np.zeros(3)], []).write(folder)
+    assert names(tmp_path) == []
+    assert epochs_kept(folder) == 1
+    keep_exported(folder, "3")
+    assert exported(folder) == "3"
+    assert epochs_kept(folder) == 0
+    forget(folder)
+    assert exported(folder) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_started_again_does_not_fit_what_it_had_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `--all` interrupted in its second network; `--restart` begins anew."""
+    train = ["train", "heart", "--smoke", "--recipe", "mlp16", "--output", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr("training.train.forget", lambda folder: None)  # killed just before
+        assert main(train) == 0
+    assert main(train) == 0
+    assert "an interrupted run has written it: heart-mlp16/1" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["heart-mlp16"]
+    assert main([*train, "--restart"]) == 0
+    versions = sorted(path.name for path in (tmp_path / "heart-mlp16").iterdir())
+    assert versions == ["1", "2"]
+
+
+@pytest.mark.timeout(900)
+def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path: Path) -> None:
+    """Exit status 130, one line, no traceback; then the rest is fitted and nothing is left over."""
+    train = ["train", "heart", "--smoke", "--epochs", "5", "--output", str(tmp_path)]
+    code = (
+        "import os, signal, sys\n"
+        "from service.cli import main\n"
+        "from training import checkpoint\n"
+        # A shell's background jobs, and their children, ignore SIGINT.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "checkpoint.EVERY, write = 0.0, checkpoint.State.write\n"
+        "def interrupted(state, folder):\n"
+        "    write(state, folder)\n"
+        "    if 'interrupt' in sys.argv and state.epochs == 2:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "checkpoint.State.write = interrupted\n"
+        f"sys.exit(main({train!r}))"
+    )
+    command = [sys.executable, "-c", code]
+    process = subprocess.run([*command, "interrupt"], capture_output=True, text=True)
+    errors = process.stderr
+    assert process.returncode == 130, errors
+    assert "interrupted; the same command goes on after epoch 2 of 5" in errors
+    assert "Traceback" not in errors
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert "an interrupted run goes on after epoch 2 of 5" in again.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["heart"]

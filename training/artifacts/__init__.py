@@ -1,0 +1,1 @@
+"""The parts of an artifact: graph, golden inputs, background rows."""

@@ -1,0 +1,76 @@
+"""Reference rows that explanations compare with: medians of clusters, nobody's own record."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from scipy.stats import rankdata
+from sklearn.cluster import KMeans
+
+from service.contract.fields import Feature
+from service.models.artifacts.artifact import BACKGROUND, Background
+
+SIZE = 20
+FEWEST = 5
+"""Members of a cluster: the median of fewer says too much about each of them."""
+SEED = 0
+
+
+def background_of(rows: NDArray[np.float32], features: tuple[Feature, ...]) -> Background:
+    """`SIZE` rows that stand for the training rows float32[N, F]; fewer where N is small.
+
+    K-means on ranks and one-hot codes; of each cluster the median of every number and the most
+    frequent code (the smallest of several), among members of whom it is recorded. The weight of a
+    row is its cluster's size.
+    """
+    places = _places(rows, features)
+    cluster = _clusters(places)
+    members = [rows[cluster == number] for number in range(cluster.max() + 1)]
+    centres = [[_centre(m[:, i], f) for i, f in enumerate(features)] for m in members]
+    return Background(rows=np.array(centres, np.float32), weights=np.bincount(cluster))
+
+
+def write_background(background: Background, folder: Path) -> None:
+    """As background.npz of a version's folder."""
+    rows, weights = background.rows, background.weights
+    np.savez_compressed(folder / BACKGROUND, rows=rows, weights=weights)
+
+
+def _places(rows: NDArray[np.float32], features: tuple[Feature, ...]) -> NDArray[np.float64]:
+    """Coordinates in which every field counts about as much: ranks from 0 to 1, codes one-hot."""
+    columns = []
+    for values, feature in zip(rows.T, features, strict=True):
+        if feature.kind == "code":
+            # Two rows of different codes are 1 apart, as the lowest and the highest number are.
+            columns += [(values == code) * np.sqrt(0.5) for code in sorted(feature.codes)]
+        else:
+            ranks = rankdata(values, nan_policy="omit") / len(values)
+            columns.append(np.nan_to_num(ranks, nan=0.5))
+    return np.stack(columns, axis=1)
+
+
+def _clusters(places: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The cluster of each row; none has fewer than `FEWEST`.
+
+    Each centre first gets so many rows, by the assignment with the least squared distance in all;
+    every other row goes to the nearest centre.
+    """
+    size = min(SIZE, len(places) // FEWEST)
+    fitted = KMeans(size, n_init=4, random_state=SEED).fit(places)
+    distances = cdist(fitted.cluster_centers_, places, "sqeuclidean")
+    cluster = np.argmin(distances, axis=0)
+    seats, rows = linear_sum_assignment(np.repeat(distances, FEWEST, axis=0))
+    cluster[rows] = seats // FEWEST
+    return np.asarray(cluster)
+
+
+def _centre(values: NDArray[np.float32], feature: Feature) -> float:
+    recorded = values[~np.isnan(values)]
+    if not len(recorded):
+        return float("nan")
+    if feature.kind == "number":
+        return float(np.median(recorded))
+    codes, counts = np.unique(recorded, return_counts=True)
+    return float(codes[counts.argmax()])

@@ -1,0 +1,1 @@
+"""Conformal sets and in-distribution scores, fitted and measured."""

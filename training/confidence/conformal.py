@@ -1,0 +1,185 @@
+"""How far a model's answers are to be trusted, measured on rows it did not learn from.
+
+Split conformal prediction (Papadopoulos, Proedrou, Vovk and Gammerman 2002): the cutoff is an order
+statistic of what the model gave the truth of other rows. Where rows are too few to keep any apart,
+as cross-conformal prediction does (Vovk 2015): of each row, the answer of a network fitted without.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
+
+from service.contract.fields import Feature
+from service.contract.task import TabularTask
+from service.contract.uncertainty import Confidence, Familiar, Seen, Sets
+from service.models.artifacts.card import Card
+from service.models.runtime.session import Predictor
+from training.evaluation.cross_validation import answers_of
+from training.evaluation.folds import Folds
+from training.evaluation.metrics import probabilities_of
+from training.fitting.fit import fit
+from training.recipe import Course, Part, Prepared, Recipe, joined
+
+HALVES_SEED = FOLDS_SEED = 0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Answers to rows, [N] or [N, K], the truth of each, and which rows they are, in words."""
+
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    words: str
+
+    @property
+    def of_truth(self) -> NDArray[np.float64]:
+        """The probability that each row's truth was given."""
+        if self.probabilities.ndim == 1:
+            return np.where(self.labels == 1, self.probabilities, 1 - self.probabilities)
+        return np.asarray(self.probabilities[np.arange(len(self.labels)), self.labels])
+
+
+def confidence_of(
+    course: Course,
+    recipe: str,
+    predictor: Predictor,
+    data: Prepared,
+    familiar: Familiar | None,
+    *,
+    seed: int,
+    epochs: int,
+) -> Confidence:
+    """The section of a card.
+
+    `seed` and `epochs` are those of the model's own fit, for others like it on fewer rows.
+    """
+    calibrating, reporting = judged(course, recipe, predictor, data, seed=seed, epochs=epochs)
+    learned = learned_part(course.recipes[recipe], data)
+    features = course.task.features if isinstance(course.task, TabularTask) else ()
+    return Confidence(
+        sets=sets_of(course.coverage, calibrating, reporting),
+        familiar=familiar,
+        seen=tuple(seen(f, column) for f, column in zip(features, learned.inputs.T, strict=False)),
+    )
+
+
+def judged(
+    course: Course, recipe: str, predictor: Predictor, data: Prepared, *, seed: int, epochs: int
+) -> tuple[Judged, Judged]:
+    """The rows to choose a cutoff on, and others to measure it on, with a model's answers."""
+
+    def answered(part: Part, words: str) -> Judged:
+        return Judged(probabilities_of(predictor, part.inputs), part.labels, words)
+
+    # Made-up rows are as many as one likes, and nothing is fitted again for them.
+    if course.folds and data.published:
+        chosen = course.recipes[recipe]
+        folds = Folds.of(data, course.folds, FOLDS_SEED)
+        parts = [folds.fold(n, validates=chosen.validates) for n in range(course.folds)]
+        models = [
+            fit(course, chosen, part, seed=seed, epochs=epochs, quiet=True).model for part in parts
+        ]
+        apart = [answers_of(m, part.test.inputs) for m, part in zip(models, parts, strict=True)]
+        labels = np.concatenate([part.test.labels for part in parts])
+        words = (
+            f"the rows that are not of the test part, each answered by one of {len(parts)} such "
+            "networks fitted without it"
+        )
+        return Judged(np.concatenate(apart), labels, words), answered(data.test, "the test part")
+    if course.recipes[recipe].validates:
+        words = "the validation part, which the network was not fitted to"
+        if course.recipes[recipe].calibrates:
+            words += ", but its calibration was"
+        return answered(data.validation, words), answered(data.test, "the test part")
+    one, other = halves(data.test)
+    words = (
+        f"half of the test part, drawn at random (stratified, random_state {HALVES_SEED}): the "
+        "network learned from all else"
+    )
+    return answered(one, words), answered(other, "the other half of the test part")
+
+
+def halves(part: Part) -> tuple[Part, Part]:
+    """Of the same classes in the same shares."""
+    one, other = train_test_split(
+        np.arange(len(part.labels)),
+        test_size=0.5,
+        stratify=part.labels,
+        random_state=HALVES_SEED,
+    )
+    return Part(part.inputs[one], part.labels[one]), Part(part.inputs[other], part.labels[other])
+
+
+def learned_part(recipe: Recipe, data: Prepared) -> Part:
+    """The rows that a recipe learns from."""
+    return data.train if recipe.validates else joined(data.train, data.validation)
+
+
+def cutoff_of(of_truth: NDArray[np.float64], coverage: float) -> float:
+    """The lowest probability that an answer in a set has.
+
+    With it, the set of a row exchangeable with those given holds its truth with a probability of
+    `coverage` at least. 0 where there are too few rows to promise less than everything.
+    """
+    count = len(of_truth)
+    left_out = count - math.ceil((count + 1) * coverage)
+    return float(np.sort(of_truth)[left_out]) if left_out >= 0 else 0.0
+
+
+def sets_of(coverage: float, calibrating: Judged, reporting: Judged) -> Sets:
+    """Sets calibrated on some rows and measured on others."""
+    cutoff = cutoff_of(calibrating.of_truth, coverage)
+    measured, ambiguous = held(cutoff, reporting)
+    return Sets(
+        coverage=coverage,
+        cutoff=cutoff,
+        calibrated_on=calibrating.words,
+        calibrated_rows=len(calibrating.labels),
+        measured=measured,
+        measured_on=reporting.words,
+        measured_rows=len(reporting.labels),
+        ambiguous=ambiguous,
+    )
+
+
+def held(cutoff: float, rows: Judged) -> tuple[float, float]:
+    """The share of sets that hold the truth, and of those without exactly one answer."""
+    inside = rows.of_truth >= cutoff
+    if rows.probabilities.ndim == 1:
+        yes = rows.probabilities
+        single = (yes >= cutoff) != (1 - yes >= cutoff)
+    else:
+        # The likeliest class is in a set however small its probability.
+        inside |= rows.probabilities.argmax(axis=1) == rows.labels
+        single = (rows.probabilities >= cutoff).sum(axis=1) <= 1
+    return float(inside.mean()), float(1 - single.mean())
+
+
+def seen(feature: Feature, values: NDArray[np.float32]) -> Seen:
+    """What training rows hold of a field, where it was recorded."""
+    recorded = values[~np.isnan(values)]
+    if feature.kind == "code":
+        return Seen(name=feature.name, codes=tuple(int(code) for code in np.unique(recorded)))
+    if not len(recorded):
+        return Seen(name=feature.name)
+    # The shortest text of a float32 is the number that was recorded: 6.2, not 6.19999980926.
+    low, high = (float(str(value)) for value in (recorded.min(), recorded.max()))
+    return Seen(name=feature.name, low=low, high=high)
+
+
+def in_words(card: Card) -> str:
+    """What a card says of confidence, in brief."""
+    if (confidence := card.confidence) is None:
+        return "nothing is known of its confidence"
+    sets = confidence.sets
+    text = (
+        f"sets for {sets.coverage:.1%}: answers of {sets.cutoff:.4g} and more, {sets.measured:.2%} "
+        f"hold the truth of {sets.measured_rows:,} rows, {sets.ambiguous:.1%} without one answer"
+    )
+    if (familiar := confidence.familiar) is None:
+        return text
+    flagged = ", ".join(f"{kind} {share:.1%}" for kind, share in familiar.flagged.items())
+    return f"{text}; flagged as unlike what it learned from: {flagged}"

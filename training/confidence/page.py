@@ -1,0 +1,192 @@
+"""What `foretell evaluate TASK --confidence` prints: how far confidence itself can be trusted."""
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.contract.task import ImageTask, TabularTask
+from service.contract.uncertainty import FAMILIARITY, Confidence
+from service.errors import ArtifactError
+from service.models.artifacts.artifact import Artifact
+from service.models.runtime.session import Predictor
+from training.confidence.conformal import Judged, cutoff_of, halves, held
+from training.confidence.ood_benchmark import LOOKALIKES, Pictures, letters, outsiders
+from training.data.downloads import DATA_DIR
+from training.evaluation.cross_validation import fold_answers, spread
+from training.evaluation.metrics import BATCH, check_data, probabilities_of
+from training.markdown import markdown
+from training.recipe import Course, Prepared
+from training.recipes import COURSES
+
+COUNT = 1000
+"""Made-up pictures of each kind."""
+SEED = 2026
+REPEATS = 2
+"""Of a protocol of few rows: more would judge the same rows again."""
+
+
+def confidence_page(
+    course: Course, artifact: Artifact, data: Prepared, data_dir: Path | None
+) -> Iterator[str]:
+    """Sections of Markdown about an exported model: its sets, and what it calls strange.
+
+    Raises ArtifactError if the model's card has no section on confidence, DataDiffers.
+    """
+    card = artifact.card
+    check_data(card, data)
+    if (confidence := card.confidence) is None:
+        raise ArtifactError(f"{card.name}/{card.version} knows nothing of its confidence")
+    predictor = Predictor(artifact.model, "cpu")
+    yield f"# {card.name}/{card.version}\n\n{_sets(course, confidence, predictor, data)}"
+    if isinstance(course.task, TabularTask):
+        outside = course.task.ranges(confidence).outside(data.test.inputs)
+        yield f"Rows of the test part outside the range of training: {outside.mean():.2%}"
+        return
+    assert isinstance(course.task, ImageTask)
+    yield _own_kind(course, confidence, predictor, data, data_dir)
+    yield _others(course, confidence, predictor, data_dir)
+    if course.task.name == "digits":
+        yield _letters(course.task, confidence, predictor)
+
+
+def _sets(course: Course, confidence: Confidence, predictor: Predictor, data: Prepared) -> str:
+    sets, part = confidence.sets, data.test
+    if isinstance(course.task, ImageTask) and sets.measured_rows < len(part.labels):
+        part = halves(part)[1]
+    answers = Judged(probabilities_of(predictor, part.inputs), part.labels, sets.measured_on)
+    covered, ambiguous = held(sets.cutoff, answers)
+    lines = [["all", f"{len(part.labels):,}", f"{covered:.2%}", f"{ambiguous:.2%}"]]
+    labels = course.task.contract.labels or ("no", "yes")
+    for number, label in enumerate(labels):
+        these = part.labels == number
+        one = Judged(answers.probabilities[these], part.labels[these], label)
+        shares = (f"{share:.2%}" for share in held(sets.cutoff, one))
+        lines.append([label, f"{int(these.sum()):,}", *shares])
+    return (
+        f"Sets for {sets.coverage:.1%}: answers of a probability of {sets.cutoff:.4g} and more, a "
+        f"cutoff chosen on {sets.calibrated_rows:,} rows: {sets.calibrated_on}. Measured on "
+        f"{sets.measured_on}:\n\n"
+        + markdown(["truth", "rows", "sets that hold it", "sets without exactly one answer"], lines)
+    )
+
+
+def _own_kind(
+    course: Course,
+    confidence: Confidence,
+    predictor: Predictor,
+    data: Prepared,
+    data_dir: Path | None,
+) -> str:
+    groups: dict[str, Pictures] = {"test part": data.test.inputs}
+    copies = data_dir or os.environ.get(DATA_DIR)
+    if course.task.name == "digits" and copies:
+        groups |= drawn_digits(course, Path(copies))
+    return _table("What it is meant for", _flagged(confidence, predictor, groups))
+
+
+def drawn_digits(course: Course, data_dir: Path) -> dict[str, Pictures]:
+    """Digits drawn by people, where copies of them (drawn, hwd-1000) lie beside the data."""
+    assert isinstance(course.task, ImageTask)
+    found, sets = {}, {"drawn": "drawn/*.csv", "HwD-1000": "hwd-1000/*.png"}
+    for name, pattern in sets.items():
+        files = sorted(data_dir.glob(pattern))
+        if files and files[0].suffix == ".csv":
+            with files[0].open(newline="") as manifest:
+                files = [files[0].parent / row["file"] for row in csv.DictReader(manifest)]
+        if files:
+            read = [course.task.read(f.read_bytes(), max_pixels=50_000_000) for f in files]
+            found[name] = np.stack(read)
+    return found
+
+
+def _others(
+    course: Course, confidence: Confidence, predictor: Predictor, data_dir: Path | None
+) -> str:
+    assert isinstance(course.task, ImageTask)
+    groups = {}
+    for other in COURSES.values():
+        if isinstance(other.task, ImageTask) and other is not course:
+            test = other.prepare(other.load(data_dir)).test
+            for number, label in enumerate(other.task.labels):
+                groups[f"{other.task.name}: {label}"] = test.inputs[test.labels == number]
+    groups |= outsiders(course.task, COUNT, SEED)
+    flagged = _flagged(confidence, predictor, groups)
+    photographs = {name for name in flagged if name.startswith("photo")}
+    kinds = {name: found for name, found in flagged.items() if name not in photographs}
+    by_kind: dict[str, list[float]] = {}
+    for name, found in kinds.items():
+        by_kind.setdefault(name.split(":")[0], []).append(float(found.mean()))
+    pooled = float(np.concatenate(list(kinds.values())).mean())
+    means = ", ".join(f"{kind} {np.mean(shares):.1%}" for kind, shares in by_kind.items())
+    return (
+        _table("Other things", flagged)
+        + f"\n\nMeans: {means}.\nAll pictures but photographs: {pooled:.2%}."
+    )
+
+
+def _letters(task: ImageTask, confidence: Confidence, predictor: Predictor) -> str:
+    found = {
+        each: float(flags.mean())
+        for each, flags in _flagged(confidence, predictor, letters(task)).items()
+    }
+    other = [share for each, share in found.items() if each not in LOOKALIKES]
+    alike = [share for each, share in found.items() if each in LOOKALIKES]
+    return (
+        "Letters, each in twelve fonts: the share flagged\n\n"
+        + " ".join(f"{each} {share:.0%}" for each, share in found.items())
+        + f"\n\nOf the {len(other)} that look like no digit, {np.mean(other):.1%} of the pictures "
+        f"and, by the letter, {np.mean(np.array(other) >= 0.5):.1%} (at least half of its "
+        f"pictures); of the {len(alike)} that do ({''.join(LOOKALIKES)}), {np.mean(alike):.1%}."
+    )
+
+
+def _flagged(
+    confidence: Confidence, predictor: Predictor, groups: Mapping[str, Pictures]
+) -> dict[str, NDArray[np.bool_]]:
+    assert confidence.familiar is not None
+    cutoff = confidence.familiar.cutoff
+    return {
+        name: np.concatenate(
+            [
+                predictor.predict(pictures[start : start + BATCH])[FAMILIARITY] < cutoff
+                for start in range(0, len(pictures), BATCH)
+            ]
+        )
+        for name, pictures in groups.items()
+    }
+
+
+def _table(title: str, flagged: Mapping[str, NDArray[np.bool_]]) -> str:
+    lines = [[name, f"{len(found):,}", f"{found.mean():.2%}"] for name, found in flagged.items()]
+    return markdown([title, "pictures", "flagged"], lines)
+
+
+def repeated(course: Course, recipe: str, data_dir: Path | None, epochs: int | None) -> str:
+    """Coverage over a task's own folds, each fold's cutoff chosen on the answers to the others.
+
+    For tasks of few rows: one test part of 61 says nothing of a point of coverage.
+    """
+    covered, ambiguous = [], []
+    for folds in fold_answers(course, recipe, data_dir, repeats=REPEATS, epochs=epochs):
+        shares = []
+        for place, fold in enumerate(folds):
+            others = [f for n, f in enumerate(folds) if n != place]
+            calibrating = Judged(
+                np.concatenate([f.answers[0] for f in others]),
+                np.concatenate([f.labels for f in others]),
+                "the other folds",
+            )
+            cutoff = cutoff_of(calibrating.of_truth, course.coverage)
+            shares.append(held(cutoff, Judged(fold.answers[0], fold.labels, "the fold")))
+        sizes = [len(fold.labels) for fold in folds]
+        mean = np.average(np.array(shares), axis=0, weights=sizes)
+        covered.append(float(mean[0]))
+        ambiguous.append(float(mean[1]))
+    return (
+        f"{recipe}, sets for {course.coverage:.1%}, {len(covered)} times {len(folds)} folds: "
+        f"they hold the truth of {spread(covered)} of the rows; {spread(ambiguous)} are uncertain"
+    )

@@ -1,0 +1,1 @@
+"""Metrics, repeated cross-validation, fairness, intervals: how good a network is."""

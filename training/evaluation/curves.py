@@ -1,0 +1,102 @@
+"""What a model did on its test part, as the few numbers that pictures of it are drawn from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
+
+from service.models.artifacts.card import Bin, Curves
+from training.evaluation.metrics import bins_of
+
+POINTS = 100
+STEPS = np.arange(1, 20) / 20
+"""The thresholds of the table, and where the intervals of `Curves.scores` meet."""
+
+
+def curves_of(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], threshold: float
+) -> Curves:
+    """Of a task's probabilities, [N] of yes or [N, K] of each class, and the labels int64[N]."""
+    if probabilities.ndim > 1:
+        answers = probabilities.argmax(axis=1)
+        classes = range(probabilities.shape[1])
+        return Curves(
+            confusion=confusion_matrix(labels, answers, labels=classes).tolist(),
+            calibration=_calibration(probabilities.max(axis=1), answers == labels),
+        )
+    false_positive, true_positive, _ = roc_curve(labels, probabilities)
+    precision, recall, _ = precision_recall_curve(labels, probabilities)
+    return Curves(
+        confusion=confusion_matrix(labels, probabilities >= threshold, labels=[0, 1]).tolist(),
+        calibration=_calibration(probabilities, labels == 1),
+        roc=thinned(false_positive, true_positive),
+        precision_recall=thinned(recall, precision),
+        scores=[_scores(probabilities[labels == label]) for label in (0, 1)],
+    )
+
+
+def _calibration(probability: NDArray[np.float64], outcome: NDArray[np.bool_]) -> list[Bin]:
+    bins = bins_of(probability)
+    return [
+        Bin(
+            probability=_rounded(probability[bins == number].mean()),
+            share=_rounded(outcome[bins == number].mean()),
+            rows=int((bins == number).sum()),
+        )
+        for number in np.unique(bins)
+    ]
+
+
+def _scores(probability: NDArray[np.float64]) -> list[int]:
+    found: list[int] = np.bincount(
+        np.searchsorted(STEPS, probability, side="right"), minlength=len(STEPS) + 1
+    ).tolist()
+    return found
+
+
+def thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """At most `POINTS` of a curve's points, both ends among them, about as far from one another.
+
+    Distances are along the curve, so that neither a steep part nor a flat one is left out.
+    """
+    way = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
+    kept = np.unique(np.searchsorted(way, np.linspace(0, way[-1], POINTS)))
+    return [(_rounded(x[i]), _rounded(y[i])) for i in kept]
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 5)
+
+
+@dataclass(frozen=True)
+class AtThreshold:
+    """What a threshold does; NaN where there is nothing to divide by."""
+
+    threshold: float
+    flagged: float
+    sensitivity: float
+    specificity: float
+    precision: float
+    accuracy: float
+    f1: float
+
+
+def threshold_table(scores: Sequence[Sequence[int]]) -> list[AtThreshold]:
+    """A line for each threshold .05, .10, …, .95, from `Curves.scores`."""
+    counts = np.array(scores)
+    # Rows at or above each threshold, by class.
+    no, yes = counts[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
+    nos, yeses = counts.sum(axis=1)
+    rows = nos + yeses
+    with np.errstate(invalid="ignore"):
+        columns = (
+            (no + yes) / rows,
+            yes / yeses,
+            1 - no / nos,
+            yes / (no + yes),
+            (yes + nos - no) / rows,
+            2 * yes / (yeses + no + yes),
+        )
+    return [AtThreshold(*map(float, line)) for line in zip(STEPS, *columns, strict=True)]

@@ -1,0 +1,92 @@
+"""Who gets which answers: rates, scores, errors and calibration by group, on one test part.
+
+Figures to look at before a model is used on people; no fix is claimed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.contract.task import TabularTask
+from training.evaluation.cross_validation import THRESHOLD
+from training.evaluation.metrics import expected_calibration_error, of_decisions
+from training.fitting.fit import fit
+from training.layers.calibration import of_log_odds
+from training.markdown import markdown
+from training.recipe import Course, Part
+
+SMALLEST = 50
+"""Groups with fewer rows have no figures worth printing."""
+GROUPED = ("sex", "education", "marriage", "age")
+AGES = (0, 25, 30, 40, 50, 60, 121)
+HEAD = (
+    "group",
+    "rows",
+    "base rate",
+    "mean score",
+    "flagged",
+    "missed",
+    "false alarms",
+    "AUC",
+    "ECE",
+    "slope",
+)
+Groups = Mapping[str, NDArray[np.bool_]]
+
+
+def fairness_page(
+    course: Course, data_dir: Path | None, recipes: Sequence[str], epochs: int | None
+) -> Iterator[str]:
+    """For each recipe a heading and a Markdown table: all rows, then every group."""
+    assert isinstance(course.task, TabularTask)
+    data = course.prepare(course.load(data_dir))
+    for recipe in recipes:
+        model = fit(course, course.recipes[recipe], data, epochs=epochs, quiet=True).model
+        scores = np.asarray(model(data.test.inputs, training=False), np.float64).reshape(-1)
+        rows = [
+            _line(name, scores[members], data.test.labels[members])
+            for name, members in groups(course.task, data.test).items()
+            if members.sum() >= SMALLEST
+        ]
+        yield f"### {recipe}\n\n{markdown(HEAD, rows)}\n"
+
+
+def groups_of(task: TabularTask) -> dict[str, int]:
+    """The columns of `GROUPED` that a task has."""
+    columns = {feature.name: index for index, feature in enumerate(task.features)}
+    return {name: columns[name] for name in GROUPED if name in columns}
+
+
+def groups(task: TabularTask, part: Part) -> Groups:
+    """Everyone; then by each field of `GROUPED`, codes of one meaning together, ages in bands."""
+    found = {"all": np.ones(len(part.labels), bool)}
+    for name, index in groups_of(task).items():
+        column, meanings = part.inputs[:, index], task.features[index].codes
+        for meaning in dict.fromkeys(meanings.values()):
+            codes = [code for code, text in meanings.items() if text == meaning]
+            found[f"{name}: {meaning}"] = np.isin(column, codes)
+        if name == "age":
+            for low, high in pairwise(AGES):
+                words = f"under {high}" if not low else f"{low} to {high - 1}"
+                words = f"{low} and over" if high > 120 else words
+                found[f"age: {words}"] = (column >= low) & (column < high)
+    return found
+
+
+def _line(name: str, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> list[str]:
+    flagged = scores >= THRESHOLD
+    return [
+        name,
+        f"{len(labels):,}",
+        f"{labels.mean():.3f}",
+        f"{scores.mean():.3f}",
+        f"{flagged.mean():.3f}",
+        f"{1 - flagged[labels == 1].mean():.3f}",
+        f"{flagged[labels == 0].mean():.3f}",
+        f"{of_decisions(scores, labels, THRESHOLD)['auc']:.3f}",
+        f"{expected_calibration_error(scores, labels):.3f}",
+        f"{of_log_odds(scores, labels)[0]:.2f}",
+    ]

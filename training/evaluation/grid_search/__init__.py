@@ -1,0 +1,1 @@
+"""`foretell tune`: the grid, its trials and their report."""

@@ -1,0 +1,183 @@
+"""Trials: one cell of a grid, fitted on all folds but one and scored on that one.
+
+A study's trials lie in a file, a line each, from the moment they end; nothing is fitted twice.
+"""
+
+import hashlib
+from collections.abc import Generator, Sequence
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import joblib
+import keras
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+
+from service.errors import ForetellError
+from training.evaluation.folds import Folds
+from training.evaluation.grid_search.grid import Values, parameters_of, with_values
+from training.fitting.fit import TrainingDiverged, fit, keep_freed_memory
+from training.fitting.processes import worker_pool
+from training.recipe import Part
+from training.recipes import COURSES
+
+BATCH = 1024
+
+
+class WorkerDied(ForetellError):
+    """A process that was fitting is gone."""
+
+
+class Study(BaseModel):
+    """All that a trial's result depends on beside its values and its fold."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: str
+    recipe: str
+    data: str
+    fingerprint: str
+    rows: int
+    """Those that are dealt into folds."""
+    folds: int
+    seed: int
+    contract: str
+    code: str
+    """sha256 of the training package."""
+    libraries: dict[str, str]
+    device: str
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are, within the folder of reports."""
+        key = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        return Path("tune", f"{self.task}-{self.recipe}", key)
+
+
+class Trial(BaseModel):
+    """One line of the file. Scores are by metric: of the rows learned from, and of the others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    values: Values
+    """Of every parameter of the recipe, varied or not."""
+    fold: int
+    seconds: float = 0.0
+    """Of fitting."""
+    train: dict[str, float] = {}
+    held_out: dict[str, float] = {}
+    diverged: str | None = None
+    """Why there are no scores."""
+
+
+class TrialFile:
+    """A study and its trials as lines of JSON; what a kill left half written is dropped."""
+
+    def __init__(self, path: Path, study: Study) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = path.read_bytes() if path.exists() else b""
+        self.trials = [t for line in text.splitlines()[1:] if (t := _trial(line)) is not None]
+        lines = [study, *self.trials]
+        whole = "".join(f"{line.model_dump_json()}\n" for line in lines).encode()
+        if whole != text:
+            swap = path.with_suffix(".new")
+            swap.write_bytes(whole)
+            swap.replace(path)
+
+    def find(self, values: Values, fold: int) -> Trial | None:
+        """That trial, if it is there."""
+        return next((t for t in self.trials if t.values == values and t.fold == fold), None)
+
+    def add(self, trial: Trial) -> None:
+        """Keep a trial, whatever happens next."""
+        self.trials.append(trial)
+        with self.path.open("a") as file:
+            file.write(f"{trial.model_dump_json()}\n")
+
+
+def _trial(line: bytes) -> Trial | None:
+    try:
+        return Trial.model_validate_json(line)
+    except ValidationError:
+        return None
+
+
+def run(
+    study: Study, folds: Folds, jobs: Sequence[tuple[Values, int]], processes: int | None = None
+) -> Generator[Trial, None, None]:
+    """Fit and score side by side; trials come in the order in which they end.
+
+    Raises WorkerDied if the system ends a process.
+    """
+    # In a file the rows are there once for all processes, who map it into their memory.
+    with TemporaryDirectory(prefix="foretell-") as folder:
+        path = Path(folder, "folds")
+        joblib.dump(folds, path)
+        with worker_pool(len(jobs), processes, _begin, (study, path)) as pool:
+            try:
+                for done in as_completed([pool.submit(_fit, *job) for job in jobs]):
+                    yield done.result()
+            except BrokenProcessPool as error:
+                raise WorkerDied(
+                    "a process ended in the middle of its work, perhaps for want of memory: what "
+                    "had been fitted is kept; go on with the same command and fewer --processes"
+                ) from error
+
+
+_study: Study
+_folds: Folds
+
+
+def _begin(study: Study, path: Path) -> None:
+    global _study, _folds
+    _study, _folds = study, joblib.load(path, mmap_mode="r")
+    keep_freed_memory()
+
+
+def _fit(values: Values, fold: int) -> Trial:
+    course = COURSES[_study.task]
+    recipe = course.recipes[_study.recipe]
+    recipe = with_values(recipe, parameters_of(course, recipe), values)
+    data = _folds.fold(fold, validates=recipe.validates)
+    try:
+        fitted = fit(course, recipe, data, seed=_study.seed, quiet=True)
+        return Trial(
+            values=values,
+            fold=fold,
+            seconds=fitted.seconds,
+            train=scores(fitted.model, data.train),
+            held_out=scores(fitted.model, data.test),
+        )
+    except TrainingDiverged as error:
+        return Trial(values=values, fold=fold, diverged=str(error))
+    finally:
+        keras.utils.clear_session()  # or every trial leaves its graphs behind
+
+
+def scores(model: Any, part: Part) -> dict[str, float]:
+    """Accuracy and log-loss (nats); of yes-or-no answers the area under the ROC curve, too.
+
+    Raises TrainingDiverged if there are answers that are no numbers.
+    """
+    batches = (part.inputs[start : start + BATCH] for start in range(0, len(part.inputs), BATCH))
+    answers = np.concatenate(
+        [keras.ops.convert_to_numpy(model(batch, training=False)) for batch in batches]
+    ).astype(np.float64)
+    if not np.isfinite(answers).all():
+        raise TrainingDiverged("the network answers something that is not finite")
+    binary = answers.shape[1] == 1
+    each = np.column_stack([1 - answers, answers]) if binary else answers
+    # float32 softmax sums to 1 within a rounding only, which scikit-learn warns about.
+    each /= each.sum(axis=1, keepdims=True)
+    found = {
+        "accuracy": float(accuracy_score(part.labels, each.argmax(axis=1))),
+        "log_loss": float(log_loss(part.labels, each, labels=range(each.shape[1]))),
+    }
+    if binary:
+        found["auc"] = float(roc_auc_score(part.labels, answers[:, 0]))
+    return found

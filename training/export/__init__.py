@@ -1,0 +1,1 @@
+"""From a fitted network to an artifact on disk."""

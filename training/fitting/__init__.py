@@ -1,0 +1,1 @@
+"""Fits: the loop, checkpoints, optimizers, augmentation, processes."""

@@ -1,0 +1,1 @@
+"""Keras layers that end up in the exported graph."""

@@ -1,0 +1,98 @@
+"""Keras layers that become part of the exported graph, so that serving repeats nothing of them.
+
+Plain `keras.ops` only: the same layers train on TensorFlow, JAX and PyTorch.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from service.contract.fields import Feature
+
+NOT_RECORDED = -(2.0**20)
+"""In place of a missing code: no code of any contract, and exact in every number format."""
+
+
+class TabularEncoder(keras.layers.Layer):
+    """Rows in contract order (float32[N, F], NaN = not recorded) to what a network can learn from.
+
+    Columns out, float32[N, D]: each of `numbers`, standardised, a missing one at the training mean;
+    then, for each field of `codes`, one column of 0 or 1 a code. The code None stands for not
+    recorded; a field without it has all zeros there.
+
+    With `compensation`, the columns of a row are multiplied by (fields / recorded fields) to that
+    power: what is missing adds nothing to a network's sums, which would leave answers nearer to the
+    middle than what is recorded justifies. Dropout does the same while it trains.
+    """
+
+    learned = ("mean", "scale")
+    """The arrays that `adapt` sets."""
+
+    def __init__(
+        self,
+        features: Sequence[Feature],
+        numbers: Sequence[str],
+        codes: Mapping[str, Sequence[int | None]],
+        *,
+        compensation: float = 0.0,
+    ) -> None:
+        super().__init__(name="preprocessing", trainable=False)
+        if both := codes.keys() & set(numbers):
+            raise ValueError(f"{', '.join(sorted(both))}: numbers, and codes as well")
+        column = {feature.name: index for index, feature in enumerate(features)}
+        self.fields = len(features)
+        self.number_columns = [column[name] for name in numbers]
+        pairs = [(column[name], code) for name, values in codes.items() for code in values]
+        self.code_columns = [index for index, _ in pairs]
+        values = [NOT_RECORDED if code is None else code for _, code in pairs]
+        self.code_values = np.array(values, np.float32)
+        self.compensation = compensation
+        self.width = len(numbers) + len(pairs)
+        zeros = np.zeros(len(numbers), np.float32)
+        self.mean, self.scale = zeros, zeros + 1
+
+    def adapt(self, rows: NDArray[np.float32]) -> None:
+        """Learn each number's mean and standard deviation from the training rows, NaN left out."""
+        values = rows[:, self.number_columns].astype(np.float64)
+        self.mean = np.nanmean(values, axis=0).astype(np.float32)
+        deviation = np.nanstd(values, axis=0)
+        self.scale = np.where(deviation > 0, deviation, 1).astype(np.float32)
+
+    def call(self, rows: keras.KerasTensor) -> keras.KerasTensor:
+        """float32[N, F] to float32[N, D]."""
+        # Field by field: to pick columns out of rows takes runtimes longer than all the rest.
+        fields = ops.transpose(rows)
+        missing = ops.isnan(fields)
+        filling = np.full((self.fields, 1), NOT_RECORDED, np.float32)
+        filling[self.number_columns, 0] = self.mean
+        fields = ops.where(missing, filling, fields)
+        numbers = ops.take(fields, self.number_columns, axis=0)
+        numbers = (numbers - self.mean[:, None]) / self.scale[:, None]
+        hit = ops.equal(ops.take(fields, self.code_columns, axis=0), self.code_values[:, None])
+        columns = ops.concatenate([numbers, ops.cast(hit, "float32")], axis=0)
+        if self.compensation:
+            recorded = ops.cast(ops.logical_not(missing), "float32")
+            columns /= ops.mean(recorded, axis=0, keepdims=True) ** self.compensation
+        return ops.transpose(columns)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """One row in, one row out."""
+        return (input_shape[0], self.width)
+
+
+class PixelScaling(keras.layers.Layer):
+    """uint8[N, 28, 28] of 0..255 to float32[N, 28, 28] of 0..1."""
+
+    def __init__(self) -> None:
+        super().__init__(name="preprocessing", trainable=False)
+
+    def call(self, image: keras.KerasTensor) -> keras.KerasTensor:
+        """Brightness by 255."""
+        return ops.cast(image, "float32") / 255.0
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shapes do not change."""
+        return input_shape

@@ -1,0 +1,223 @@
+"""reports/<name>/<version>/: a model on one page, with its pictures beside it.
+
+The page needs no other file and nothing from a network. It shows pictures of test data, and is
+therefore never part of the repository.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import jinja2
+import numpy as np
+
+from service.models.artifacts.card import Card, Curves
+from service.contract.task import ImageTask, TabularTask, Task
+from training.reports import plots
+from training.evaluation.curves import curves_of, threshold_table
+from training.evaluation.metrics import Measured, differences
+from training.evaluation.intervals import RESAMPLES, bootstrap, losses
+from training.recipes import COURSES
+from training.reports.results import COLUMNS, comparison, kilobytes, of_task
+
+PAGE = "index.html"
+WORST = 40
+SMALL = 1000
+"""Test parts of fewer rows are called small: the standard error of their accuracy is above .01."""
+METRICS = {
+    "accuracy": "accuracy",
+    "auc": "AUC",
+    "log_loss": "log-loss (nats)",
+    "brier": "Brier score",
+    "ece": "expected calibration error",
+    "calibration_slope": "calibration slope",
+    "ks": "Kolmogorov-Smirnov distance",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG with the words above and under it."""
+
+    file: str
+    png: bytes
+    title: str
+    caption: str
+    columns: Literal["one", "two", "all"] = "one"
+
+    @property
+    def source(self) -> str:
+        """The picture itself, as the address of an `img`."""
+        return f"data:image/png;base64,{b64encode(self.png).decode()}"
+
+
+def write_report(
+    model: Measured, cards: Sequence[Card], models_dir: Path, reports_dir: Path
+) -> Path:
+    """The report of a model: index.html and its pictures; returns the page.
+
+    `cards` are those to compare with, its own among them; other tasks' are left out. A report that
+    was there is replaced. Raises OSError if the folder cannot be written.
+    """
+    card, rows = model.card, len(model.test.labels)
+    course = COURSES[card.task]
+    task = course.task
+    curves = curves_of(model.probabilities, model.test.labels, card.threshold)
+    pictures = _pictures(model, curves, task)
+    rivals = of_task(cards, card.task)
+    accuracy = model.metrics["accuracy"]
+    page = _template().render(
+        card=card,
+        kilobytes=kilobytes(card, models_dir),
+        rows=rows,
+        small=rows < SMALL,
+        standard_error=(accuracy * (1 - accuracy) / rows) ** 0.5,
+        metrics=_metrics(model),
+        resamples=RESAMPLES,
+        differences=differences(card, model.metrics),
+        pictures=pictures,
+        thresholds=threshold_table(curves.scores) if curves.scores else [],
+        columns=COLUMNS,
+        comparison=list(zip(rivals, comparison(rivals, models_dir), strict=True)),
+    )
+    folder = reports_dir / card.name / card.version
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in pictures:
+        (folder / picture.file).write_bytes(picture.png)
+    (folder / PAGE).write_text(page, encoding="utf-8")
+    return folder / PAGE
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("training"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html")
+
+
+def _metrics(model: Measured) -> list[tuple[str, float, tuple[float, float] | None]]:
+    # Name, value and, where there is one, interval.
+    intervals = bootstrap(model.probabilities, model.test.labels, model.card.threshold)
+    return [
+        (METRICS.get(name, name), value, intervals.get(name))
+        for name, value in model.metrics.items()
+    ]
+
+
+def _pictures(model: Measured, curves: Curves, task: Task) -> list[Picture]:
+    return [
+        *_history(model.card),
+        *(
+            _of_decisions(model, curves, task)
+            if isinstance(task, TabularTask)
+            else _of_pictures(model, curves, task)
+        ),
+    ]
+
+
+def _history(card: Card) -> Iterator[Picture]:
+    history = card.training.history
+    if history:
+        yield Picture(
+            "history.png",
+            plots.history_picture(history),
+            "Training",
+            "Training figures are means over an epoch, with dropout and augmentation at work: "
+            "those of validation may well be better. "
+            + ("" if "val_loss" in history else "No validation part was kept apart."),
+            columns="all",
+        )
+
+
+def _of_decisions(model: Measured, curves: Curves, task: TabularTask) -> Iterator[Picture]:
+    labels = (f"no {task.decision}", task.decision)
+    yield Picture(
+        "roc.png",
+        plots.roc_picture(curves.roc, model.metrics["auc"]),
+        "ROC",
+        "What share of one class is flagged, against the share of the other, at every threshold.",
+    )
+    yield Picture(
+        "precision-recall.png",
+        plots.precision_recall_picture(curves.precision_recall, float(model.test.labels.mean())),
+        "Precision and recall",
+        f"Of those flagged, how many have “{task.decision}”, against how many of them are found.",
+    )
+    yield Picture(
+        "calibration.png",
+        plots.calibration_picture(curves.calibration, "probability answered", "share found"),
+        "Calibration",
+        f"{len(curves.calibration)} intervals of equal width with rows in them, and 95 % "
+        "intervals of the share; on the dotted line, probabilities are right on average.",
+    )
+    yield Picture(
+        "scores.png",
+        plots.scores_picture(curves.scores, labels),
+        "Scores by class",
+        "What rows of each class are answered.",
+    )
+    yield Picture(
+        "confusion.png",
+        plots.confusion_picture(curves, labels),
+        "Confusion matrix",
+        f"Test rows, at the threshold {model.card.threshold:g}.",
+    )
+
+
+def _of_pictures(model: Measured, curves: Curves, task: ImageTask) -> Iterator[Picture]:
+    yield Picture(
+        "confusion.png",
+        plots.confusion_picture(curves, task.labels),
+        "Confusion matrix",
+        "Test pictures; the colour is stretched so that rare mistakes show.",
+        columns="two",
+    )
+    yield Picture(
+        "classes.png",
+        plots.classes_picture(curves, task.labels),
+        "Accuracy by class",
+        "With 95 % intervals (Wilson).",
+    )
+    yield Picture(
+        "calibration.png",
+        plots.calibration_picture(curves.calibration, "probability of the answer", "share right"),
+        "Calibration",
+        "Of the answer given, whichever it is, with 95 % intervals of the share; on the dotted "
+        "line, probabilities are right on average.",
+    )
+    loss = losses(model.probabilities, model.test.labels)
+    answers = model.probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(answers != model.test.labels)
+    worst = wrong[np.argsort(-loss[wrong], kind="stable")][:WORST]
+    if len(worst):
+        yield Picture(
+            "mistakes.png",
+            plots.mistakes_picture(
+                model.test.inputs[worst],
+                [
+                    title(
+                        task.labels[model.test.labels[i]],
+                        task.labels[answers[i]],
+                        model.probabilities[i, answers[i]],
+                    )
+                    for i in worst
+                ],
+            ),
+            "The worst mistakes",
+            f"{len(worst)} of {len(wrong)}, the highest loss first: truth → answer, and the "
+            "probability answered.",
+            columns="all",
+        )
+
+
+def title(truth: str, answer: str, probability: float) -> str:
+    """Of a mistake; a line for each part where names are long."""
+    if max(len(truth), len(answer)) <= 2:
+        return f"{truth} → {answer} {probability:.2f}"
+    return f"{truth}\n→ {answer}\n{probability:.2f}"

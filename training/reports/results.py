@@ -1,0 +1,86 @@
+"""A task's recipes compared, from cards: in docs/results.md, in reports, after a training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from service.models.artifacts.artifact import MODEL, read_artifact
+from service.models.artifacts.card import Card
+from service.models.artifacts.folder import some_names
+from training.markdown import markdown
+
+HEAD = """# Results
+
+Written by `make train`: `foretell train --all`, then `foretell results --output docs/results.md`.
+Every figure is of the exported ONNX graph, measured once, on the test part named under each table.
+The recipe that a task serves by default is in bold. Seconds are those of fitting; µs is the latency
+of one row on one thread; both on the machine that trained.
+"""
+COLUMNS = (
+    "recipe",
+    "parameters",
+    "epochs",
+    "seconds",
+    "KB",
+    "µs",
+    "accuracy",
+    "AUC",
+    "log-loss",
+    "Brier",
+)
+
+
+def table(cards: Sequence[Card], models_dir: Path) -> str:
+    """A Markdown table, readable as it is, with a line for each card, default recipes in bold."""
+    rows = [
+        (f"**{recipe}**" if card.name == card.task else recipe, *figures)
+        for card, (recipe, *figures) in zip(cards, comparison(cards, models_dir), strict=True)
+    ]
+    return markdown(COLUMNS, rows)
+
+
+def comparison(cards: Sequence[Card], models_dir: Path) -> list[tuple[str, ...]]:
+    """A line for each card: the cells of `COLUMNS`."""
+    return [_row(card, models_dir) for card in cards]
+
+
+def of_task(cards: Sequence[Card], task: str) -> list[Card]:
+    """The cards of one task, the best at last."""
+    return sorted((c for c in cards if c.task == task), key=lambda c: c.metrics["accuracy"])
+
+
+def results_page(models_dir: Path) -> str:
+    """The whole of docs/results.md: a table for each task, with the data and the split.
+
+    Every model in the folder has a line, by its newest version. Raises ArtifactError if there is
+    none, or a card cannot be read.
+    """
+    cards = [read_artifact(models_dir, name).card for name in some_names(models_dir)]
+    sections = [HEAD]
+    for task in dict.fromkeys(card.task for card in cards):
+        recipes = of_task(cards, task)
+        data = recipes[0].data
+        rows = ", ".join(f"{count:,} {part}" for part, count in data.rows.items())
+        unpublished = "" if data.published else " **Not the published data.**"
+        sections.append(
+            f"## {recipes[0].title}\n\n{table(recipes, models_dir)}\n\n"
+            f"{data.name}: {rows}. Split: {data.split}.{unpublished}\n"
+        )
+    return "\n".join(sections)
+
+
+def kilobytes(card: Card, models_dir: Path) -> float:
+    """Size of a model's ONNX file."""
+    return (models_dir / card.name / card.version / MODEL).stat().st_size / 1000
+
+
+def _row(card: Card, models_dir: Path) -> tuple[str, ...]:
+    metrics = [card.metrics.get(name) for name in ("accuracy", "auc", "log_loss", "brier")]
+    return (
+        card.training.recipe,
+        f"{card.training.parameters:,}",
+        str(card.training.epochs),
+        f"{card.training.seconds:.0f}",
+        f"{kilobytes(card, models_dir):.0f}",
+        f"{card.training.latency_us:.0f}",
+        *("" if value is None else f"{value:.4f}" for value in metrics),
+    )
