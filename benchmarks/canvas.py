@@ -78,8 +78,8 @@ def main() -> None:
 
 NOTE = (
     "A digit drawn on a 280×280 canvas, a PNG of {size} bytes in a multipart form, decoded by "
-    "`service/images/pixels` on both sides and answered by the same network with one thread and "
-    "one worker, of two processes on both sides: LitServe's second takes the calls, Foretell's reads "
+    "`service.images.pixels` on both sides and answered by the same network with one thread and a "
+    "worker, of two processes on each side: LitServe's second takes the calls, Foretell's reads "
     "the pictures. {rounds} rounds, {many} connections and one, as for one row."
 )
 

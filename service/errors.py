@@ -224,7 +224,7 @@ class NoPlace(ModelError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"{limit} portfolios are being scored, as many as FORETELL_MAX_PORTFOLIOS allows; "
+            f"{limit} portfolios are being scored, as many as FORETELL_MAX_BULK_JOBS allows; "
             "try again later"
         )
 
@@ -278,7 +278,7 @@ class QueueFull(QueueError):
     def __init__(self, model: str, limit: int, retry_seconds: float) -> None:
         super().__init__(
             f"no room for the call: of the rows that wait for {model!r} in each process, "
-            f"FORETELL_QUEUE_ROWS allows {limit:,}; try again later",
+            f"FORETELL_MAX_QUEUE_ROWS allows {limit:,}; try again later",
             retry_seconds,
         )
 
@@ -288,7 +288,7 @@ class QueuedTooLong(QueueError):
 
     def __init__(self, model: str, seconds: float, retry_seconds: float) -> None:
         super().__init__(
-            f"the call waited {seconds:g} s for {model!r}, as long as FORETELL_QUEUE_SECONDS "
+            f"the call waited {seconds:g} s for {model!r}, as long as FORETELL_QUEUE_TIMEOUT_SECONDS "
             "allows; try again later",
             retry_seconds,
         )

@@ -144,7 +144,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     app.state.draining = False
     app.state.place = place
     app.state.statistics = Statistics(board)
-    app.state.places = Places(settings.max_portfolios, board)
+    app.state.places = Places(settings.max_bulk_jobs, board)
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
     for router in batch:

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     models_dir: Path = Path(__file__).resolve().parents[2] / "models"
     """Folder of `<name>/<version>/model.onnx`; the only place models are ever loaded from."""
 
-    versions: str = "latest"
+    version_policy: str = "latest"
     """Which versions are served, beside labelled ones (`service/settings/version_policy.py`)."""
 
     poll_seconds: float = Field(2.0, ge=0, le=3600)
@@ -66,10 +66,10 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
     """Longest request body but portfolios, also when decompressed or unpacked; more: 413."""
 
-    max_portfolio_bytes: int = Field(4 * 2**30, ge=1024)
+    max_bulk_bytes: int = Field(4 * 2**30, ge=1024)
     """Longest portfolio taken in, and most that is kept of its answers; more is a 413."""
 
-    max_portfolios: int = Field(2, ge=1, le=64)
+    max_bulk_jobs: int = Field(2, ge=1, le=64)
     """Most portfolios scored at once by one process; more are refused with 503."""
 
     spool_dir: Path | None = None
@@ -81,19 +81,19 @@ class Settings(BaseSettings):
     max_pictures: int = Field(256, ge=1)
     """Most pictures in one upload, zip files included; more is refused with 400."""
 
-    picture_readers: int | None = Field(None, ge=1, le=64)
+    image_decoders: int | None = Field(None, ge=1, le=64)
     """Processes that read pictures for each worker. None: one core fewer than it has, at most 4."""
 
     batching: Mode = "auto"
     """Whether callers of a model share its runs. `auto`: where that was measured to pay."""
 
-    batch_delay_ms: float = Field(0.0, ge=0, le=50)
+    max_batch_delay_ms: float = Field(0.0, ge=0, le=50)
     """How long the first call of a shared run waits for others; 0: a run takes what has come."""
 
-    queue_rows: int = Field(1024, ge=1)
+    max_queue_rows: int = Field(1024, ge=1)
     """Most rows that wait for a version of such a model, in each process; more get a 503."""
 
-    queue_seconds: float = Field(5.0, ge=0.1, le=300)
+    queue_timeout_seconds: float = Field(5.0, ge=0.1, le=300)
     """Longest that a call waits there; then it is refused with 503 rather than answered late."""
 
     drain_seconds: float = Field(0.0, ge=0, le=300)
@@ -122,7 +122,7 @@ class Settings(BaseSettings):
             raise PydanticCustomError("folder", "a folder that is there and can be written to")
         return folder
 
-    @field_validator("versions")
+    @field_validator("version_policy")
     @classmethod
     def _is_a_policy(cls, text: str) -> str:
         try:
@@ -134,18 +134,18 @@ class Settings(BaseSettings):
     @cached_property
     def readers(self) -> int:
         """How many processes read pictures for each worker."""
-        return self.picture_readers or min(MOST_READERS, max(1, cores() // self.workers - 1))
+        return self.image_decoders or min(MOST_READERS, max(1, cores() // self.workers - 1))
 
     @cached_property
     def queue(self) -> Queue:
         """What may wait for a model."""
-        delay = self.batch_delay_ms / 1000
-        return Queue(self.queue_rows, self.queue_seconds, delay, self.batching)
+        delay = self.max_batch_delay_ms / 1000
+        return Queue(self.max_queue_rows, self.queue_timeout_seconds, delay, self.batching)
 
     @cached_property
     def policy(self) -> Policy:
         """What `versions` says."""
-        return parse_policy(self.versions)
+        return parse_policy(self.version_policy)
 
 
 def read_settings(**overrides: object) -> Settings:

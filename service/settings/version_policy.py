@@ -1,4 +1,4 @@
-"""Which versions of a model are served: FORETELL_VERSIONS as a rule for each model.
+"""Which versions of a model are served: FORETELL_VERSION_POLICY as a rule for each model.
 
 latest              the newest version that proves itself (the default)
 latest:2            the newest two that do

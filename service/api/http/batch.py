@@ -143,12 +143,12 @@ class PortfolioResponse(Response):
         written = asyncio.Event()
         loop = asyncio.get_running_loop()
         spool = Spool(
-            settings.max_portfolio_bytes,
+            settings.max_bulk_bytes,
             settings.spool_dir,
             patience=0 if holds_back else PATIENCE,
             on_write=lambda: _wake(loop, written),
         )
-        inflow = Inflow(settings.max_portfolio_bytes, PATIENCE, spool)
+        inflow = Inflow(settings.max_bulk_bytes, PATIENCE, spool)
         try:
             working = self.places.start(self.exchange, inflow, spool)
         except NoPlace:
@@ -250,7 +250,7 @@ def batch_router(task: TabularTask) -> APIRouter:
         if on_error not in get_args(OnError):
             expected = " or ".join(get_args(OnError))
             raise InvalidPayload([FieldProblem("on_error", expected, echo(on_error))])
-        limit = settings.max_portfolio_bytes
+        limit = settings.max_bulk_bytes
         if int(request.headers.get("content-length") or 0) > limit:
             raise PayloadTooLarge(limit, SETTING)
         repository: Repository = request.app.state.repository

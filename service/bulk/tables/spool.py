@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 from service.errors import PayloadStalled, PayloadTooLarge, UnwritableSpool
 
 IN_MEMORY = 4 * 2**20
-SETTING = "FORETELL_MAX_PORTFOLIO_BYTES"
+SETTING = "FORETELL_MAX_BULK_BYTES"
 
 
 class Abandoned(Exception):

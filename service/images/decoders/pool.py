@@ -44,7 +44,7 @@ PAUSE = 1.0
 TRIES = 2
 """Processes that one picture may end, and that may fail to begin: once may be a coincidence."""
 
-DIED = Kind("picture_readers", (), ("died",))
+DIED = Kind("image_decoders", (), ("died",))
 
 log = structlog.get_logger("foretell")
 

@@ -23,10 +23,10 @@ from service.models.runtime.session import Predictor
 from service.observability.metrics.shared_counters import Kind, Row
 from service.settings.limits import Queue
 
-QUEUED = Kind("queued", ("model", "version"), ("full", "late", "left", "waiting"))
+QUEUED = Kind("queued", ("model", "version"), ("full", "timeout", "cancelled", "waiting"))
 """Calls that got no answer from the queue: it was full, they waited too long, the caller left; and
 the rows that wait there now."""
-FULL, LATE, LEFT, WAITING = range(4)
+FULL, TIMEOUT, CANCELLED, WAITING = range(4)
 
 
 @dataclass
@@ -112,7 +112,7 @@ class Batcher:
             if call in self._calls:
                 self._calls.remove(call)
                 self._left(call)
-                self._counts.values[LEFT] += 1
+                self._counts.values[CANCELLED] += 1
             raise
 
     def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -152,7 +152,7 @@ class Batcher:
             if not call.answer.done():
                 late = QueuedTooLong(self._name, self._queue.seconds, self._seconds_to_go())
                 call.answer.set_exception(late)
-                self._counts.values[LATE] += 1
+                self._counts.values[TIMEOUT] += 1
         if self._alarm:
             self._alarm.cancel()
             deadline = self._calls[0].came + self._queue.seconds

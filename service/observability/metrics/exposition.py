@@ -84,7 +84,7 @@ class Metrics(Collector):
             for number, place in enumerate(self._board.by_place(RESTARTS))
         )
         yield _counter(name, text, ("worker",), died)
-        name, text = "foretell_picture_readers_died", "Processes that read pictures and died"
+        name, text = "foretell_decoder_restarts", "Processes that read pictures and died"
         yield _counter(name, text, (), [((), self._board.totals(DIED).get((), [0.0])[0])])
 
     def _standing(self, kind: Kind) -> dict[Key, list[float]]:
@@ -113,7 +113,7 @@ class Metrics(Collector):
     def _versions(self, repository: Repository) -> Iterator[Metric]:
         states = self._standing(STATES)
         answering = GaugeMetricFamily(
-            "foretell_model_answering_workers",
+            "foretell_model_default_workers",
             "Workers in which a version answers the calls that name none",
             labels=MODEL,
         )
@@ -153,7 +153,7 @@ class Metrics(Collector):
             ).items()
         }
         texts = {
-            "runs": ("foretell_model_runs", "Runs of a model's graph"),
+            "runs": ("foretell_model_batches", "Runs of a model's graph"),
             "rows": ("foretell_model_rows", "Rows that a model's graph computed"),
             "seconds": ("foretell_model_inference_seconds", "Time in a model's graph"),
         }
@@ -166,7 +166,7 @@ class Metrics(Collector):
         rows = self._board.totals(QUEUED)
         unanswered = replace(QUEUED, columns=QUEUED.columns[:WAITING])
         ended = {labels: values[:WAITING] for labels, values in rows.items()}
-        yield _by_column("foretell_queue_unanswered_calls", text, unanswered, ended, "reason")
+        yield _by_column("foretell_queue_rejected_requests", text, unanswered, ended, "reason")
         text = "Rows that wait for a shared run"
         waiting = GaugeMetricFamily("foretell_queue_rows", text, labels=MODEL)
         for labels, values in self._standing(QUEUED).items():
@@ -189,10 +189,10 @@ class Metrics(Collector):
     def _portfolios(self) -> Iterator[Metric]:
         rows = self._board.totals(PORTFOLIO_ROWS)
         text = "Rows of portfolios that were answered"
-        yield _by_column("foretell_portfolio_rows", text, PORTFOLIO_ROWS, rows, "result")
+        yield _by_column("foretell_bulk_rows", text, PORTFOLIO_ROWS, rows, "result")
         text = "Portfolios that are being scored"
         value = sum(values[0] for values in self._standing(PORTFOLIOS).values())
-        yield GaugeMetricFamily("foretell_portfolios_in_progress", text, value=value)
+        yield GaugeMetricFamily("foretell_bulk_jobs_in_progress", text, value=value)
 
     def _inferred(self) -> Iterator[Metric]:
         rows = {

@@ -273,7 +273,7 @@ def test_a_process_that_reads_and_dies_is_replaced_and_counted(client: TestClien
 
     def died() -> float:
         lines = client.get("/metrics").text.splitlines()
-        name = "foretell_picture_readers_died_total "
+        name = "foretell_decoder_restarts_total "
         return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
     picture = encoded(seven())

@@ -45,7 +45,7 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     (damaged / "model.onnx").write_bytes(b"damaged")
     for name in ("heart", "heart-mlp16"):
         (folder / name / "labels.json").write_text('{"canary": "1"}')
-    settings = Settings(models_dir=folder, device="cpu", versions="latest:2")
+    settings = Settings(models_dir=folder, device="cpu", version_policy="latest:2")
     with TestClient(create_app(settings), raise_server_exceptions=False) as started:
         wait_until(lambda: list(started.get("/readyz").json()["reasons"]) == ["heart-damaged"])
         yield started

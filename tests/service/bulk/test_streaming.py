@@ -81,7 +81,7 @@ class Talk:
 @pytest.fixture(scope="module")
 def service(models_dir: Path) -> Iterator[Service]:
     """One portfolio at a time, of 32 MiB at most."""
-    limits = {"FORETELL_MAX_PORTFOLIOS": "1", "FORETELL_MAX_PORTFOLIO_BYTES": str(2**25)}
+    limits = {"FORETELL_MAX_BULK_JOBS": "1", "FORETELL_MAX_BULK_BYTES": str(2**25)}
     with serving(models_dir, **limits) as running:
         yield running
 
@@ -214,7 +214,7 @@ def test_more_portfolios_than_places_are_refused(service: Service) -> None:
         refused = httpx.post(f"{service.url}{PATH}", content=body, headers=headers)
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "1"
-        assert "FORETELL_MAX_PORTFOLIOS" in refused.json()["detail"]
+        assert "FORETELL_MAX_BULK_JOBS" in refused.json()["detail"]
         row = {"age": 60, "sex": 1}
         assert httpx.post(f"{service.url}/v1/heart/predict", json=row).status_code == 200
         talk.end()

@@ -660,7 +660,7 @@ def test_runs_are_read_value_by_value(client: TestClient) -> None:
 def small(models_dir: Path) -> Any:
     """A service with low limits."""
     settings = Settings(
-        models_dir=models_dir, device="cpu", max_body_bytes=4096, max_portfolio_bytes=20_000
+        models_dir=models_dir, device="cpu", max_body_bytes=4096, max_bulk_bytes=20_000
     )
     with TestClient(create_app(settings)) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
@@ -683,7 +683,7 @@ def test_portfolios_have_a_limit_of_their_own(
         answer = small.post(HEART, content=content, headers={"content-type": media})
         assert answer.status_code == status
         if status == 413:
-            assert "FORETELL_MAX_PORTFOLIO_BYTES" in answer.json()["detail"]
+            assert "FORETELL_MAX_BULK_BYTES" in answer.json()["detail"]
     assert small.post("/v1/heart/predict", content=b"x" * 5000).status_code == 413
 
 

@@ -194,7 +194,7 @@ def test_a_full_queue_refuses_and_names_its_limit() -> None:
         return refused.value
 
     refused = simulate(come(), lambda: 10.0)
-    assert "FORETELL_QUEUE_ROWS allows 4" in str(refused)
+    assert "FORETELL_MAX_QUEUE_ROWS allows 4" in str(refused)
     assert batcher.waiting == 0
 
 
@@ -220,7 +220,7 @@ def test_whoever_waits_too_long_is_refused_while_the_run_goes_on() -> None:
     waited, reason = simulate(come(), lambda: 60.0)
     assert waited == pytest.approx(1.0)
     assert "1 s" in reason
-    assert "FORETELL_QUEUE_SECONDS" in reason
+    assert "FORETELL_QUEUE_TIMEOUT_SECONDS" in reason
 
 
 def test_a_caller_who_leaves_frees_his_place_at_once() -> None:

@@ -33,7 +33,7 @@ HEART = TASKS["heart"]
 CALLERS = 48
 CALLS = 12
 JSON = {"content-type": "application/json"}
-ON = {"FORETELL_BATCHING": "on", "FORETELL_QUEUE_SECONDS": "60"}
+ON = {"FORETELL_BATCHING": "on", "FORETELL_QUEUE_TIMEOUT_SECONDS": "60"}
 AGES = range(20, 100)
 
 
@@ -147,7 +147,7 @@ def probabilities(wide: Path) -> dict[int, float]:
 @pytest.fixture
 def service(wide: Path) -> Iterator[Service]:
     # The callers here are threads of one process, which alone might never come two at a time.
-    with serving(wide, **ON, FORETELL_BATCH_DELAY_MS="5") as running:
+    with serving(wide, **ON, FORETELL_MAX_BATCH_DELAY_MS="5") as running:
         yield running
 
 
@@ -235,7 +235,7 @@ def test_pictures_share_runs_too(service: Service) -> None:
 
 def test_more_than_may_wait_are_refused_in_so_many_words(wide: Path) -> None:
     """503, the limit's name, and when to come back; the others are answered."""
-    with serving(wide, **ON, FORETELL_QUEUE_ROWS="1") as running:
+    with serving(wide, **ON, FORETELL_MAX_QUEUE_ROWS="1") as running:
         url = f"{running.url}/v1/heart/predict"
 
         def call(_: int) -> httpx.Response:
@@ -247,11 +247,11 @@ def test_more_than_may_wait_are_refused_in_so_many_words(wide: Path) -> None:
     by_status = Counter(answer.status_code for answer in answers)
     assert set(by_status) == {200, 503}
     counted = f'reason="full",version="1"}} {float(by_status[503])}'
-    assert f'foretell_queue_unanswered_calls_total{{model="heart",{counted}' in metrics
+    assert f'foretell_queue_rejected_requests_total{{model="heart",{counted}' in metrics
     assert 'foretell_queue_rows{model="heart",version="1"} 0.0' in metrics
     refused = next(answer for answer in answers if answer.status_code == 503)
     assert refused.headers["retry-after"] == "1"
-    assert "FORETELL_QUEUE_ROWS allows 1;" in refused.json()["detail"]
+    assert "FORETELL_MAX_QUEUE_ROWS allows 1;" in refused.json()["detail"]
     assert after.status_code == 200
 
 

@@ -147,12 +147,12 @@ def test_models_rows_and_time_are_counted(client: TestClient) -> None:
     assert client.post(batch, content=csv, headers=kind).status_code == 422
     found = scrape(client)
     assert value(found, "foretell_model_rows_total", **heart) == 1 + 5 + 2
-    assert value(found, "foretell_model_runs_total", **heart) == 3
+    assert value(found, "foretell_model_batches_total", **heart) == 3
     assert 0 < value(found, "foretell_model_inference_seconds_total", **heart) < 1
-    rows = "foretell_portfolio_rows_total"
+    rows = "foretell_bulk_rows_total"
     assert value(found, rows, result="scored", **heart) == 2
     assert value(found, rows, result="refused", **heart) == 1
-    assert value(found, "foretell_portfolios_in_progress") == 0
+    assert value(found, "foretell_bulk_jobs_in_progress") == 0
     assert value(found, "foretell_v2_inferences_total", result="success", **heart) == 1
     info = {"task": "heart", "provider": "CPUExecutionProvider", **heart}
     assert value(found, "foretell_model_info", **info) == 1
@@ -160,7 +160,7 @@ def test_models_rows_and_time_are_counted(client: TestClient) -> None:
 
 def test_versions_loads_and_refusals_are_followed(client: TestClient, models: Path) -> None:
     """A new version, a broken one, and one that is gone."""
-    gauge, loads = "foretell_model_answering_workers", "foretell_model_loads_total"
+    gauge, loads = "foretell_model_default_workers", "foretell_model_loads_total"
     publish(models, "2")
     wait_until(lambda: value(scrape(client), gauge, model="heart", version="2") == 1)
     publish(models, "3", damaged=True)
@@ -176,7 +176,7 @@ def test_versions_loads_and_refusals_are_followed(client: TestClient, models: Pa
 def test_canaries_and_shadows_are_counted(client: TestClient, models: Path) -> None:
     """The share that each version answers; how the shadow agrees, and by how much it differs."""
     publish(models, "2")
-    gauge = "foretell_model_answering_workers"
+    gauge = "foretell_model_default_workers"
     wait_until(lambda: value(scrape(client), gauge, model="heart", version="2") == 1)
     label(models, stable="1", canary={"version": "2", "weight": 0.5})
     wait_until(lambda: "canary" in client.get("/v1/models/heart").json()["canaries"])
@@ -266,7 +266,7 @@ def test_workers_show_all_that_all_have_answered(models_dir: Path) -> None:
             assert requests(found, ROUTE, 200) == 30
             assert value(found, "foretell_model_rows_total", **rows) == 30
             assert value(found, "foretell_workers_ready") == value(found, "foretell_ready") * 2 == 2
-            assert value(found, "foretell_model_answering_workers", **rows) == 2
+            assert value(found, "foretell_model_default_workers", **rows) == 2
             memory = "process_resident_memory_bytes"
             assert all(value(found, memory, worker=number) > 2**20 for number in "01")
         killed = service.of("worker started")[0]["worker_pid"]
@@ -277,7 +277,7 @@ def test_workers_show_all_that_all_have_answered(models_dir: Path) -> None:
         for found in both(service):
             assert requests(found, ROUTE, 200) == 60
             assert value(found, "foretell_model_rows_total", **rows) == 60
-            assert value(found, "foretell_model_answering_workers", **rows) == 2
+            assert value(found, "foretell_model_default_workers", **rows) == 2
             loads = "foretell_model_loads_total"
             assert value(found, loads, result="loaded", **rows) == 3
             restarts = "foretell_worker_restarts_total"
@@ -288,14 +288,14 @@ def test_a_worker_that_died_counts_no_more_until_it_has_a_successor(models: Path
     """However often; what it had counted stays."""
     counted, rows = [bytearray(SIZE), bytearray(SIZE)], {"model": "heart", "version": "1"}
     app = create_app(Settings(models_dir=models, device="cpu"), Place(0, [0, 1], counted))
-    gauges = ["foretell_workers_ready", "foretell_portfolios_in_progress"]
+    gauges = ["foretell_workers_ready", "foretell_bulk_jobs_in_progress"]
     with TestClient(app) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         client.post(ROUTE, json=ROW).raise_for_status()
 
         def shown() -> list[float]:
             found = scrape(client)
-            standing = value(found, "foretell_model_answering_workers", **rows)
+            standing = value(found, "foretell_model_default_workers", **rows)
             ready = value(found, "foretell_model_version_workers", state="ready", **rows)
             return [standing, ready, *(value(found, gauge) for gauge in gauges)]
 

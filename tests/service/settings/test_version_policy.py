@@ -1,4 +1,4 @@
-"""FORETELL_VERSIONS: which versions are served."""
+"""FORETELL_VERSION_POLICY: which versions are served."""
 
 import pytest
 
@@ -34,8 +34,10 @@ def test_a_rule_says_what_to_try_newest_first(
 )
 def test_what_is_no_policy_stops_the_service_before_it_starts(text: str) -> None:
     """One line that names the variable and says what was expected."""
-    with pytest.raises(SettingsError, match=r"FORETELL_VERSIONS: expected 'latest', 'latest:N'"):
-        read_settings(versions=text)
+    with pytest.raises(
+        SettingsError, match=r"FORETELL_VERSION_POLICY: expected 'latest', 'latest:N'"
+    ):
+        read_settings(version_policy=text)
 
 
 def test_the_default_is_the_newest() -> None:
