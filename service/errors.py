@@ -288,8 +288,8 @@ class QueuedTooLong(QueueError):
 
     def __init__(self, model: str, seconds: float, retry_seconds: float) -> None:
         super().__init__(
-            f"the call waited {seconds:g} s for {model!r}, as long as FORETELL_QUEUE_TIMEOUT_SECONDS "
-            "allows; try again later",
+            f"the call waited {seconds:g} s for {model!r}, as long as "
+            "FORETELL_QUEUE_TIMEOUT_SECONDS allows; try again later",
             retry_seconds,
         )
 
