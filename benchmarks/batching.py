@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from benchmarks.canvas import canvas
 from benchmarks.load import Load, drive, require_wrk
 from benchmarks.servers import Running, running
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.models.artifacts.artifact import read_artifact
 from service.models.artifacts.folder import names
 from service.models.runtime.batcher import Batcher

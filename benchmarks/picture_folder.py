@@ -11,7 +11,7 @@ from pathlib import Path
 import pictures  # beside this file; makes `service` importable
 
 from service.bulk.pictures.score import score_pictures
-from service.settings.cores import cores
+from service.settings.limits import cores
 from service.settings.settings import Settings
 from service.tasks.digits import TASK
 

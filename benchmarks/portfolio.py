@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.models.artifacts.artifact import read_artifact
 from service.models.runtime.session import Predictor
 from service.settings.settings import Settings

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.models.artifacts.artifact import CARD, MODEL, read_artifact
 from service.models.artifacts.card import Card
 from service.models.versions.registry import Repository

@@ -15,7 +15,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from service.contract.fields import Contract, Tensor
+from service.contract.signature import Contract, Tensor
 from service.models.runtime.session import CPU, CUDA
 
 Batch = NDArray[Any]

@@ -7,13 +7,15 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from service.bulk.commands import run_score
 from service.models.commands import add_models
+from service.server.commands import run_serve
 
 if TYPE_CHECKING:
     from service.contract.fields import Payload
-    from service.contract.task import TabularTask
+    from service.contract.tabular import TabularTask
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,38 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run_serve(arguments: argparse.Namespace) -> int:
-    """`foretell serve`: runs until SIGTERM or Ctrl-C."""
-    from service.observability.logs import configure_logs
-    from service.server.sockets import check_ports
-    from service.server.supervisor import run_workers
-    from service.settings.settings import read_settings
-
-    settings = read_settings(
-        host=arguments.host,
-        port=arguments.port,
-        grpc_port=arguments.grpc_port,
-        workers=arguments.workers,
-        models_dir=arguments.models_dir,
-        device=arguments.device,
-    )
-    configure_logs(settings)
-    check_ports(settings)
-    if settings.workers > 1:
-        return run_workers(settings)
-    from service.api.app import create_app
-    from service.server.uvicorn_server import Server
-
-    server = Server(create_app(settings), settings)
-    server.run()
-    return 0 if server.started else 1
-
-
 def run_predict(arguments: argparse.Namespace) -> int:
     """`foretell predict`: the path of a request, without HTTP; one JSON object a line."""
     import numpy as np
 
-    from service.contract.task import TabularTask
+    from service.contract.tabular import TabularTask
     from service.errors import PictureError, UnknownModel
     from service.models.versions.registry import Repository
     from service.settings.settings import read_settings
@@ -165,37 +140,10 @@ def run_predict(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def run_score(arguments: argparse.Namespace) -> int:
-    """`foretell score`: a table or a folder of pictures in, a table of answers out."""
-    from service.contract.task import TabularTask
-    from service.errors import UnknownModel
-    from service.settings.settings import read_settings
-    from service.tasks import TASKS
-
-    settings = read_settings(models_dir=arguments.models_dir)
-    task = TASKS.get(arguments.task)
-    if task is None:
-        raise UnknownModel(arguments.task, list(TASKS))
-    usual = "refuse" if isinstance(task, TabularTask) else "report"
-    on_error = arguments.on_error or usual
-    given: dict[str, Any] = {"settings": settings, "model": arguments.model, "on_error": on_error}
-    if isinstance(task, TabularTask):
-        from service.bulk.tables.files import score_table
-
-        return score_table(task, arguments.input, arguments.output, **given)
-    from service.bulk.pictures.score import score_pictures
-
-    scored = score_pictures(task, arguments.input, arguments.output, **given)
-    total = scored.answered + scored.refused
-    why = "; see the column error" if scored.refused else ""
-    print(f"{arguments.output}: {scored.answered:,} of {total:,} answered{why}", file=sys.stderr)
-    return 0
-
-
 def _row(arguments: argparse.Namespace, task: "TabularTask") -> "Payload":
     from pydantic import ValidationError
 
-    from service.api.http.problems import invalid_payload
+    from service.contract.messages import invalid_payload
     from service.contract.parsing import short, unrepeated
 
     if arguments.json is None or arguments.pictures:

@@ -9,7 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from service.contract.task import TabularTask, Task
+from service.contract.tabular import TabularTask
+from service.contract.task import Task
 from service.models.artifacts.artifact import BACKGROUND, CARD, GOLDEN, MODEL, SIGNATURE, sha256
 from service.models.artifacts.card import Card
 from service.models.runtime.session import Predictor

@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.models.artifacts.artifact import read_artifact
 from service.models.artifacts.folder import some_names
 from training.confidence.conformal import in_words

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from service import errors
 from service.api.http import admin, health, metrics, models
-from service.api.http.batch import Places, batch_path, batch_router
+from service.api.http.batch import batch_path, batch_router
 from service.api.http.explain import explain_router
 from service.api.http.fast_path import DirectCalls, direct_answers
 from service.api.http.middleware import BodyLimit, RequestContext
@@ -35,14 +35,15 @@ from service.api.open_inference.rest.documentation import declared_router
 from service.api.open_inference.rest.paths import OpenInference
 from service.api.open_inference.statistics import Statistics
 from service.api.worker_states import note
-from service.contract.task import TabularTask
+from service.bulk.tables.job import Places
+from service.contract.tabular import TabularTask
 from service.explain.queue import Desk
 from service.images.decoders.pool import Readers
 from service.models.versions.registry import Repository
 from service.models.versions.watcher import Watcher
 from service.observability.metrics.requests import Requests
 from service.observability.metrics.shared_counters import Board
-from service.server.supervisor import Place
+from service.observability.worker_slots import Place
 from service.settings.settings import Settings
 from service.tasks import TASKS
 

@@ -3,7 +3,7 @@
 from starlette.datastructures import State
 
 from service.models.versions.registry import Repository
-from service.server.supervisor import Place
+from service.observability.worker_slots import Place
 
 
 def obstacles(state: State) -> dict[str, str]:

@@ -4,8 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.errors import InvalidOutput
-
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Certainty = Literal["decided", "uncertain"]
 CERTAINTIES: tuple[Certainty, Certainty] = ("uncertain", "decided")
@@ -83,17 +81,3 @@ class ImagePrediction(BaseModel):
     prediction_set: PredictionSet = None
     in_distribution: PictureFamiliar = None
     warnings: PictureWarnings = []
-
-
-ROUNDING = 1e-6
-"""By how much a softmax in float32 may exceed 1."""
-
-
-def checked(probabilities: list[float]) -> list[float]:
-    """The same, none above 1. Raises InvalidOutput unless each is in 0..1, but for rounding."""
-    # NaN fails both comparisons. Plain Python, which for a few numbers is several times quicker
-    # than NumPy.
-    for value in probabilities:
-        if not 0 <= value <= 1 + ROUNDING:
-            raise InvalidOutput("the model answered a value that is not a probability in 0..1")
-    return [min(value, 1.0) for value in probabilities]

@@ -6,12 +6,9 @@ the array that the network sees, and the features written into every model's car
 them is how the service knows that a model was trained for the fields it is about to be given.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -160,33 +157,3 @@ def _declaration(field: FieldInfo) -> object:
     ]
     marks = [m for m in (*field.metadata, *inside) if isinstance(m, Number | Code)]
     return marks[0] if len(marks) == 1 else None
-
-
-class Tensor(BaseModel):
-    """A named tensor of a model's graph; None is a free dimension (the batch)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    dtype: Literal["float32", "uint8", "int64"]
-    shape: tuple[int | None, ...]
-
-
-class Contract(BaseModel):
-    """What goes into a task's models and what comes out; the same in service, training and card."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    task: str
-    input: Tensor
-    outputs: tuple[Tensor, ...]
-    features: tuple[Feature, ...] = ()
-    labels: tuple[str, ...] = ()
-
-    @cached_property
-    def hash(self) -> str:
-        """sha256 over all that changes what a number means; wording may be mended freely."""
-        facts = self.model_dump(mode="json")
-        for feature in facts["features"]:
-            feature["codes"] = sorted(feature["codes"], key=int)
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

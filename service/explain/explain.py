@@ -6,7 +6,8 @@ from math import floor
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract.task import ImageTask, TabularTask
+from service.contract.image import ImageTask
+from service.contract.tabular import TabularTask
 from service.contract.wording import Factor, reason
 from service.errors import FieldProblem, InvalidPayload, NotExplainable
 from service.explain.answers import (

@@ -55,7 +55,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     """A line a version: name, number, recipe, metrics, labels; broken ones on standard error."""
     from service.errors import ArtifactError
     from service.models.artifacts.artifact import read_artifact
-    from service.models.artifacts.unloaded import is_unloaded
+    from service.models.artifacts.folder import is_unloaded
 
     models_dir = _models_dir(arguments)
     failures = 0

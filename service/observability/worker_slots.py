@@ -1,9 +1,14 @@
 """Which worker has which place, and how many had it before: also for the parent of all of them."""
 
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from service.observability.metrics.shared_counters import Board, Kind
+
+log = structlog.get_logger("foretell")
 
 WORKERS = Kind("workers", (), ("pid", "ready"))
 """Zeros while nobody has the place."""
@@ -18,3 +23,32 @@ def vacate(places: Sequence[Any], number: int) -> bool:
     left[0] = left[1] = 0
     board.row(RESTARTS).add(1)
     return was_ready
+
+
+@dataclass(frozen=True)
+class Place:
+    """One worker's place among all."""
+
+    number: int
+    loaded: MutableSequence[int]
+    """Shared by all: for each place, 1 once a worker there has loaded every model."""
+    counted: Sequence[Any] = ()
+    """Shared by all: for each place, the memory in which a worker there counts."""
+    replaces: bool = False
+    """Whether another worker had the place before."""
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this worker is the one that says where all of them listen."""
+        return self.number == 0 and not self.replaces
+
+    def taken(self) -> None:
+        """This worker has loaded every model."""
+        self.loaded[self.number] = 1
+        log.info("worker ready", worker=self.number)
+
+    @property
+    def missing(self) -> str | None:
+        """Which workers have not loaded every model since the service began, in words."""
+        count = sum(self.loaded)
+        return None if count == len(self.loaded) else f"{count} of {len(self.loaded)} are ready"

@@ -19,8 +19,8 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from service.api.http.fast_path import DirectCalls
-from service.api.http.middleware import REQUEST_ID, new_request_id
 from service.api.http.problems import MEDIA_TYPE, problem
+from service.api.http.requests import REQUEST_ID, new_request_id
 from service.server.eager import begin
 from service.server.transport import JoiningTransport
 

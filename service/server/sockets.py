@@ -2,10 +2,15 @@
 
 import errno
 import socket
+import sys
 from typing import Any
+
+import structlog
 
 from service.errors import SettingsError
 from service.settings.settings import Settings
+
+log = structlog.get_logger("foretell")
 
 HTTP, GRPC, HOST = "FORETELL_PORT", "FORETELL_GRPC_PORT", "FORETELL_HOST"
 
@@ -72,3 +77,47 @@ def _check_grpc(settings: Settings) -> None:
 
 def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+SHARED_OUT = sys.platform == "linux"
+"""Whether the kernel shares out connections among sockets at one port; others give them to one."""
+
+
+def reserve_port(settings: Settings) -> socket.socket:
+    """The port, for as long as the service runs; `check_ports` has found it free."""
+    family, address = addresses(settings)[0]
+    try:
+        if not SHARED_OUT:
+            return socket.create_server(address, family=family)
+        try:
+            # Nobody else's check finds it free then, not even while no worker listens.
+            return shared_socket(family, address, reuse=False)
+        except OSError:
+            # A service of one process has left connections there that wait for their end.
+            return shared_socket(family, address)
+    except OSError as error:
+        raise refused(error, settings.host, settings.port) from error
+
+
+def shared_socket(family: int, address: Any, *, reuse: bool = True) -> socket.socket:
+    """A socket at an address that others of this user may have as well.
+
+    `reuse`: also where, and so that, connections that wait for their end are in nobody's way.
+    """
+    sharing = socket.socket(family, socket.SOCK_STREAM)
+    sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+    try:
+        sharing.bind(address)
+    except OSError:
+        sharing.close()
+        raise
+    sharing.set_inheritable(True)
+    return sharing
+
+
+def log_listening(listening: socket.socket) -> None:
+    """Where a socket listens: with port 0, only it knows."""
+    host, port = listening.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    log.info("listening", url=url, docs=f"{url}/docs")

@@ -14,27 +14,23 @@ What they count is in memory that the parent makes, each in its own place, so th
 add it up: `metrics/board.py`.
 """
 
-import asyncio
 import multiprocessing
 import os
 import signal
 import socket
-import sys
 import time
-from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
-from typing import Any
 
 import structlog
 from uvicorn.config import STARTUP_FAILURE
 
-from service.errors import ForetellError
 from service.observability.metrics.shared_counters import SIZE
-from service.observability.worker_slots import vacate
-from service.server.sockets import addresses, refused
+from service.observability.worker_slots import Place, vacate
+from service.server.sockets import reserve_port
+from service.server.worker import work
 from service.settings.settings import Settings
 
 log = structlog.get_logger("foretell")
@@ -44,37 +40,6 @@ SHORTEST_LIFE = 1.0
 MOST_DEATHS = 5
 """In a row, of workers that never got ready: then it is no use to start others, and on and on."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-SHARED_OUT = sys.platform == "linux"
-"""Whether the kernel shares out connections among sockets at one port; others give them to one."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """One worker's place among all."""
-
-    number: int
-    loaded: MutableSequence[int]
-    """Shared by all: for each place, 1 once a worker there has loaded every model."""
-    counted: Sequence[Any] = ()
-    """Shared by all: for each place, the memory in which a worker there counts."""
-    replaces: bool = False
-    """Whether another worker had the place before."""
-
-    @property
-    def speaks(self) -> bool:
-        """Whether this worker is the one that says where all of them listen."""
-        return self.number == 0 and not self.replaces
-
-    def taken(self) -> None:
-        """This worker has loaded every model."""
-        self.loaded[self.number] = 1
-        log.info("worker ready", worker=self.number)
-
-    @property
-    def missing(self) -> str | None:
-        """Which workers have not loaded every model since the service began, in words."""
-        count = sum(self.loaded)
-        return None if count == len(self.loaded) else f"{count} of {len(self.loaded)} are ready"
 
 
 @dataclass
@@ -183,81 +148,4 @@ def run_workers(settings: Settings) -> int:
 
     Raises SettingsError.
     """
-    return Workers(settings, _take(settings)).run()
-
-
-def _take(settings: Settings) -> socket.socket:
-    """The port, for as long as the service runs; `check_ports` has found it free."""
-    family, address = addresses(settings)[0]
-    try:
-        if not SHARED_OUT:
-            return socket.create_server(address, family=family)
-        try:
-            # Nobody else's check finds it free then, not even while no worker listens.
-            return _sharing(family, address, reuse=False)
-        except OSError:
-            # A service of one process has left connections there that wait for their end.
-            return _sharing(family, address)
-    except OSError as error:
-        raise refused(error, settings.host, settings.port) from error
-
-
-def _sharing(family: int, address: Any, *, reuse: bool = True) -> socket.socket:
-    """A socket at an address that others of this user may have as well.
-
-    `reuse`: also where, and so that, connections that wait for their end are in nobody's way.
-    """
-    sharing = socket.socket(family, socket.SOCK_STREAM)
-    sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
-    try:
-        sharing.bind(address)
-    except OSError:
-        sharing.close()
-        raise
-    sharing.set_inheritable(True)
-    return sharing
-
-
-def log_listening(listening: socket.socket) -> None:
-    """Where a socket listens: with port 0, only it knows."""
-    host, port = listening.getsockname()[:2]
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    log.info("listening", url=url, docs=f"{url}/docs")
-
-
-def work(settings: Settings, listening: socket.socket, place: Place) -> None:
-    """The life of one worker, in its own process."""
-    from service.observability.logs import configure_logs
-
-    os.setsid()  # away from the terminal: signals come from the parent
-    configure_logs(settings)
-    try:
-        from service.api.app import create_app
-        from service.server.uvicorn_server import Server
-
-        if SHARED_OUT:
-            listening = _sharing(listening.family, listening.getsockname())
-        server = Server(create_app(settings, place), settings)
-        server.run([listening])
-    except Exception as error:  # a folder that cannot be read, say; any would end the process
-        known = isinstance(error, ForetellError | OSError)
-        reason = str(error) if known else f"{type(error).__name__}: {error}"
-        log.error("worker cannot start", reason=reason, exc_info=not known)
-        sys.exit(STARTUP_FAILURE)
-    if not server.started:
-        sys.exit(STARTUP_FAILURE)  # uvicorn has said why
-
-
-def end_with_parent() -> None:
-    """Make the running loop end this worker, as SIGTERM does, when its parent is killed."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    loop = asyncio.get_running_loop()
-
-    def end() -> None:
-        loop.remove_reader(parent.sentinel)
-        signal.raise_signal(signal.SIGTERM)
-
-    loop.add_reader(parent.sentinel, end)
+    return Workers(settings, reserve_port(settings)).run()

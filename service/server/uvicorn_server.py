@@ -1,6 +1,7 @@
 """uvicorn, with a shutdown that fails no request."""
 
 import asyncio
+import multiprocessing
 import signal
 import socket
 import sys
@@ -15,7 +16,8 @@ from fastapi import FastAPI
 from starlette.datastructures import State
 
 from service.errors import SettingsError
-from service.server.supervisor import Place, end_with_parent, log_listening
+from service.observability.worker_slots import Place
+from service.server.sockets import log_listening
 from service.settings.settings import Settings
 
 FASTEST: dict[str, Any] = {}
@@ -96,3 +98,17 @@ def _grpc() -> Callable[[State, Settings], Awaitable[Any]]:
         needs = "pip install 'foretell[grpc]'"
         raise SettingsError(f"FORETELL_GRPC_PORT needs {needs} ({error})") from error
     return listen
+
+
+def end_with_parent() -> None:
+    """Make the running loop end this worker, as SIGTERM does, when its parent is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.remove_reader(parent.sentinel)
+        signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(parent.sentinel, end)

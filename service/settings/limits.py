@@ -1,5 +1,6 @@
 """What may wait for a model whose runs are shared; apart, so that settings import nothing slow."""
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,3 +19,8 @@ class Queue:
     """Seconds that the first waits for others to come."""
     mode: Mode = "auto"
     """`auto`: runs are shared where that pays."""
+
+
+def cores() -> int:
+    """How many this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

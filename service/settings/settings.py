@@ -10,8 +10,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import FieldProblem, SettingsError
-from service.settings.cores import cores
-from service.settings.limits import Mode, Queue
+from service.settings.limits import Mode, Queue, cores
 from service.settings.version_policy import Policy, parse_policy
 
 PREFIX = "FORETELL_"

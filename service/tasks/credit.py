@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from service.contract.answers import TabularPrediction
 from service.contract.fields import Code, Number, Payload
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.contract.wording import Change, Factor, Values, Wording
 
 STATUS = Code(

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from service.contract.answers import ImagePrediction
-from service.contract.task import ImageTask
+from service.contract.image import ImageTask
 
 
 class DigitPrediction(ImagePrediction):

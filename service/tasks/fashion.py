@@ -5,7 +5,7 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from service.contract.answers import ImagePrediction
-from service.contract.task import ImageTask
+from service.contract.image import ImageTask
 
 Garment = Literal[
     "T-shirt/top",

@@ -1,7 +1,7 @@
 """The tree of errors, its drawing, and the table of statuses."""
 
 from service import errors
-from service.api.http.problems import STATUS
+from service.api.status import STATUS
 
 
 def leaves(error: type[errors.ForetellError]) -> set[type[errors.ForetellError]]:

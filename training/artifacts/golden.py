@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract.fields import Feature
-from service.contract.task import TabularTask, Task
+from service.contract.tabular import TabularTask
+from service.contract.task import Task
 from service.models.artifacts.artifact import GOLDEN, MODEL
 from service.models.runtime.session import Predictor
 from training.data.datasets import ImageData, TabularData

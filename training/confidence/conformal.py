@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from service.contract.fields import Feature
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.contract.uncertainty import Confidence, Familiar, Seen, Sets
 from service.models.artifacts.card import Card
 from service.models.runtime.session import Predictor

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from sklearn.datasets import load_sample_images
 
-from service.contract.task import ImageTask
+from service.contract.image import ImageTask
 from service.errors import PictureError
 from training.confidence.ood_negatives import stroke
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract.task import ImageTask, TabularTask
+from service.contract.image import ImageTask
+from service.contract.tabular import TabularTask
 from service.contract.uncertainty import FAMILIARITY, Confidence
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import Artifact

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from service.contract.task import ImageTask
+from service.contract.image import ImageTask
 from service.contract.uncertainty import FAMILIARITY
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import CARD, GOLDEN, MODEL, SIGNATURE, Artifact, sha256

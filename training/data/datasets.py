@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from service.contract.fields import Feature
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.tasks import TASKS
 from training.data.downloads import (
     DataDiffers,

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from training.evaluation.metrics import BATCH, metrics_of
 from training.fitting.fit import fit
 from training.fitting.processes import worker_pool

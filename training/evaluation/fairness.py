@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from training.evaluation.cross_validation import THRESHOLD
 from training.evaluation.metrics import expected_calibration_error, of_decisions
 from training.fitting.fit import fit

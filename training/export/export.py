@@ -19,7 +19,9 @@ import tf2onnx
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
-from service.contract.task import ImageTask, TabularTask, Task
+from service.contract.image import ImageTask
+from service.contract.tabular import TabularTask
+from service.contract.task import Task
 from service.contract.uncertainty import FAMILIARITY
 from service.models.artifacts.artifact import BACKGROUND, CARD, GOLDEN, MODEL, SIGNATURE, sha256
 from service.models.artifacts.card import Card, DataFacts, GoldenFacts, TrainingFacts

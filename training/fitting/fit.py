@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.errors import ForetellError
 from training.fitting.checkpoint import Checkpoint, backend_version, device
 from training.layers.calibration import Calibration

@@ -14,7 +14,9 @@ import jinja2
 import numpy as np
 
 from service.models.artifacts.card import Card, Curves
-from service.contract.task import ImageTask, TabularTask, Task
+from service.contract.task import Task
+from service.contract.image import ImageTask
+from service.contract.tabular import TabularTask
 from training.reports import plots
 from training.evaluation.curves import curves_of, threshold_table
 from training.evaluation.metrics import Measured, differences

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from service.api.access import keys
 from service.api.http.models import ModelDetail, detail_of
 from service.models.versions import admin
 from service.models.versions.registry import Repository
@@ -22,7 +23,7 @@ def admin_only(
     """Raises NotAllowed unless the key came with the request."""
     settings: Settings = request.app.state.settings
     assert settings.admin_key is not None
-    admin.authorise(settings.admin_key, sent.credentials if sent else None)
+    keys.authorise(settings.admin_key, sent.credentials if sent else None)
 
 
 router = APIRouter(prefix="/v1/models", tags=["control"], dependencies=[Depends(admin_only)])

@@ -7,10 +7,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from service.api.http.fast_path import answered_by, body_of
-from service.api.http.pictures import documented_body, one_picture
-from service.api.http.predict import json_only
-from service.api.http.problems import invalid_payload
+from service.api.http.fast_path import answered_by
+from service.api.http.picture_upload import documented_body, one_picture
+from service.api.http.requests import body_of, json_only
 from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
@@ -19,8 +18,11 @@ from service.api.http.selection import (
     request_id,
 )
 from service.contract.fields import Payload
+from service.contract.image import ImageTask
+from service.contract.messages import invalid_payload
 from service.contract.parsing import short, unrepeated
-from service.contract.task import ImageTask, TabularTask, Task
+from service.contract.tabular import TabularTask
+from service.contract.task import Task
 from service.errors import FieldProblem, InvalidPayload
 from service.explain.answers import Explanation, HeatMap
 from service.explain.explain import background_of, explain, heat_map, place_of

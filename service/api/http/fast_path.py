@@ -7,20 +7,17 @@ limits, errors) is done by the same middleware as ever.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.http.middleware import header
 from service.api.http.problems import refusal
-from service.errors import ForetellError, UnsupportedMediaType
+from service.errors import ForetellError
 
-T = TypeVar("T")
 Answer = Callable[[Request], Awaitable[bytes]]
 """Answers one request with JSON. Raises ForetellError."""
 
@@ -97,39 +94,3 @@ class DirectCalls:
         headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-
-
-async def unless_gone(receive: Receive, answer: Coroutine[Any, Any, T]) -> T:
-    """What `answer` gives, for calls that wait; cancelled once the caller has gone away.
-
-    The body is to have been read. Raises ClientDisconnect.
-    """
-    wanted = asyncio.ensure_future(answer)
-    leaving = asyncio.ensure_future(receive())
-    try:
-        await asyncio.wait((wanted, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not wanted.done():
-            raise ClientDisconnect
-        return wanted.result()
-    finally:
-        wanted.cancel()
-        leaving.cancel()
-
-
-async def body_of(request: Request) -> bytes:
-    """The whole body, read once. Raises UnsupportedMediaType if packed, or ClientDisconnect.
-
-    Most bodies come in one piece, which Starlette passes through a generator and a list.
-    """
-    coding = header(request.scope, b"content-encoding")
-    if coding and coding.lower() != "identity":
-        raise UnsupportedMediaType(coding[:80], ["identity"], "Content-Encoding")
-    pieces = []
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        pieces.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

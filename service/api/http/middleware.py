@@ -3,13 +3,13 @@
 import logging
 import time
 from contextlib import suppress
-from random import Random
 
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.http.problems import problem, problem_of, problem_response
+from service.api.http.requests import REQUEST_ID, header, new_request_id
 from service.errors import PayloadTooLarge
 from service.observability.logs import current_request_id
 from service.observability.metrics.requests import Requests
@@ -17,10 +17,7 @@ from service.observability.metrics.requests import Requests
 log = structlog.get_logger("foretell.http")
 lines = logging.getLogger("foretell.http")
 
-REQUEST_ID = b"x-request-id"
 LONGEST_REQUEST_ID = 128
-# Seeded by the system in each process. Ids need to differ, not to be secret: no call for each.
-ids = Random()
 
 
 class RequestContext:
@@ -86,22 +83,6 @@ def _request_id(sent: str | None) -> str:
     if sent and len(sent) <= LONGEST_REQUEST_ID and sent.isascii() and sent.isprintable():
         return sent
     return new_request_id()
-
-
-def new_request_id() -> str:
-    """An id for a request that brought none."""
-    return f"{ids.getrandbits(128):032x}"
-
-
-def header(scope: Scope, name: bytes) -> str | None:
-    """The first header of this name, which is in lower case.
-
-    Starlette's Headers decode every name they pass; this runs several times for each request.
-    """
-    for key, value in scope["headers"]:
-        if key == name:
-            return str(value, "latin-1")
-    return None
 
 
 class BodyLimit:

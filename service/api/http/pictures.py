@@ -1,19 +1,18 @@
 """Pictures by upload, by body or as pixels, and their answers."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Annotated, Any, ParamSpec, TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 from fastapi import APIRouter, Request
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic import BaseModel, create_model
 from pydantic_core import to_json
 
-from service.api.http.fast_path import answered_by, body_of, unless_gone
-from service.api.http.problems import Problem, invalid_payload, problem_of
+from service.api.http.fast_path import answered_by
+from service.api.http.picture_upload import _aside, _declared, _pixels, _read, documented_body
+from service.api.http.problems import Problem, problem_of
+from service.api.http.requests import body_of, unless_gone
 from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
@@ -22,44 +21,23 @@ from service.api.http.selection import (
     request_id,
 )
 from service.contract.answers import ImagePrediction
-from service.contract.fields import Payload
-from service.contract.parsing import short, unrepeated
-from service.contract.task import ImageTask
+from service.contract.image import ImageTask
 from service.errors import (
-    BlankImage,
-    FieldProblem,
-    InvalidPayload,
     PictureError,
-    UnsupportedMediaType,
 )
 from service.images.decoders.pool import Image, Readers
-from service.images.uploads.uploads import PICTURE_TYPES, UPLOADED, Limits, Picture, unpacked
-from service.images.uploads.zip_files import ZIP_TYPES
+from service.images.uploads.uploads import PICTURE_TYPES, Limits, Picture, unpacked
 from service.models.runtime.loaded import Served
 from service.models.versions.registry import Repository
 from service.settings.settings import Settings
 
-T = TypeVar("T")
-P = ParamSpec("P")
 Read = BaseModel | PictureError
 """What came of a picture."""
 
-ACCEPTED = (*UPLOADED, "application/json")
 AT_A_TIME = 16
 """Pictures that one upload has read before it is another's turn."""
 AT_ONCE = 16 * 1024
 """Bytes of a body that is taken apart sooner than a thread could be woken."""
-
-Brightness = Annotated[int, Field(strict=True, ge=0, le=255)]
-Row = Annotated[list[Brightness], Field(min_length=28, max_length=28)]
-
-
-class Pixels(Payload):
-    """A picture as the network sees it, without any preprocessing."""
-
-    pixels: Annotated[list[Row], Field(min_length=28, max_length=28)] = Field(
-        description="28 rows of 28 brightnesses, 0..255, light (255) on black (0)"
-    )
 
 
 class RefusedPicture(BaseModel):
@@ -67,10 +45,6 @@ class RefusedPicture(BaseModel):
 
     file: str
     error: Problem
-
-
-# For what would hold up the event loop: large forms, zip files, several pictures' answers.
-ASIDE = ThreadPoolExecutor(1, thread_name_prefix="pictures")
 
 
 def picture_router(task: ImageTask) -> APIRouter:
@@ -144,32 +118,6 @@ def picture_router(task: ImageTask) -> APIRouter:
     return router
 
 
-def _declared(request: Request) -> tuple[str, str]:
-    """The content type as it came, and without its parameters. Raises UnsupportedMediaType."""
-    declared = request.headers.get("content-type")
-    media = (declared or "").partition(";")[0].strip().lower()
-    if declared is None or media not in ACCEPTED:
-        raise UnsupportedMediaType(declared, ACCEPTED)
-    return declared, media
-
-
-def _pixels(body: bytes) -> NDArray[np.uint8]:
-    try:
-        payload = Pixels.model_validate_json(short(body))
-    except ValidationError as error:
-        raise invalid_payload(error.errors(), known=["pixels"]) from error
-    unrepeated(body, payload)
-    picture = np.array([payload.pixels], np.uint8)
-    if picture.min() == picture.max():
-        raise BlankImage("nothing is drawn: all pixels are the same")
-    return picture
-
-
-async def _aside(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(ASIDE, partial(function, *args, **options))
-
-
 async def _answers(
     served: Served, pictures: list[Picture], readers: Readers, max_pixels: int
 ) -> list[Read]:
@@ -181,14 +129,6 @@ async def _answers(
     return _joined(images, await _predicted(served, np.stack(good)) if good else [])
 
 
-async def _read(task: ImageTask, picture: Picture, readers: Readers, max_pixels: int) -> Image:
-    try:
-        encoded = await _aside(picture.encoded) if picture.unpacked else picture.encoded()
-    except PictureError as error:
-        return error
-    return await readers.read(task.reading, encoded, max_pixels)
-
-
 async def _predicted(served: Served, batch: NDArray[np.uint8]) -> Sequence[BaseModel]:
     if len(batch) > 1 and served.inline and not served.shares(len(batch)):
         return await _aside(served.predict, batch)  # one is short enough for the event loop
@@ -198,41 +138,3 @@ async def _predicted(served: Served, batch: NDArray[np.uint8]) -> Sequence[BaseM
 def _joined(images: list[Image], answers: Sequence[BaseModel]) -> list[Read]:
     rest = iter(answers)
     return [image if isinstance(image, PictureError) else next(rest) for image in images]
-
-
-async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:
-    """The picture of a request, uint8[28, 28], sent in any of the ways that predict takes.
-
-    Raises RequestError, also for several.
-    """
-    settings: Settings = request.app.state.settings
-    declared, media = _declared(request)
-    body = await body_of(request)
-    if media == "application/json":
-        return np.asarray(_pixels(body)[0])
-    limits = Limits(settings.max_pictures, settings.max_body_bytes)
-    pictures = (await _aside(unpacked, body, declared, limits)).pictures
-    if len(pictures) != 1:
-        raise InvalidPayload([FieldProblem("file", "one picture", f"{len(pictures)}")])
-    image = await _read(task, pictures[0], request.app.state.readers, settings.max_pixels)
-    if isinstance(image, PictureError):
-        raise image
-    return image
-
-
-def documented_body() -> dict[str, Any]:
-    """What a request with pictures looks like, for OpenAPI."""
-    file = {"type": "string", "format": "binary"}
-    form = {
-        "type": "object",
-        "properties": {"file": {"type": "array", "items": file}},
-        "required": ["file"],
-    }
-    return {
-        "required": True,
-        "content": {
-            "multipart/form-data": {"schema": form},
-            **{media: {"schema": file} for media in (*PICTURE_TYPES, ZIP_TYPES[0])},
-            "application/json": {"schema": Pixels.model_json_schema()},
-        },
-    }

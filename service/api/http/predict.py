@@ -3,10 +3,9 @@
 from fastapi import APIRouter, Request
 from pydantic import TypeAdapter, ValidationError
 
-from service.api.http.fast_path import answered_by, body_of, unless_gone
-from service.api.http.middleware import header
+from service.api.http.fast_path import answered_by
 from service.api.http.pictures import picture_router
-from service.api.http.problems import invalid_payload
+from service.api.http.requests import body_of, json_only, unless_gone
 from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
@@ -16,9 +15,10 @@ from service.api.http.selection import (
 )
 from service.contract.answers import TabularPrediction
 from service.contract.fields import Payload
+from service.contract.messages import invalid_payload
 from service.contract.parsing import short, unrepeated
-from service.contract.task import TabularTask, Task
-from service.errors import UnsupportedMediaType
+from service.contract.tabular import TabularTask
+from service.contract.task import Task
 from service.models.versions.registry import Repository
 
 
@@ -68,15 +68,3 @@ def tabular_router(task: TabularTask) -> APIRouter:
         response_model=task.prediction,
     )
     return router
-
-
-def json_only(request: Request) -> None:
-    """Raises UnsupportedMediaType unless the body is declared as JSON."""
-    declared = header(request.scope, b"content-type")
-    if declared == "application/json":
-        return
-    media = (declared or "").partition(";")[0].strip().lower()
-    if media != "application/json" and not (
-        media.startswith("application/") and media.endswith("+json")
-    ):
-        raise UnsupportedMediaType(declared, ["application/json"])

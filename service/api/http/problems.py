@@ -1,56 +1,19 @@
 """Errors as HTTP: the one table of statuses, and problem details (RFC 9457) as their only form."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from http import HTTPStatus
 from math import ceil
-from typing import Any
 
 from fastapi import Response
 from pydantic import BaseModel, Field
 
-from service import errors
+from service.api.status import STATUS
+from service.contract.messages import MOST_PROBLEMS
 from service.errors import FieldProblem, ForetellError, InvalidPayload, InvalidRows, QueueError
 
 MEDIA_TYPE = "application/problem+json"
 # RFC 9110's names, which Python has from 3.13 on.
 RENAMED = {413: "Content Too Large", 422: "Unprocessable Content"}
-LONGEST_ECHO = 80
-MOST_PROBLEMS = 100
-
-STATUS: dict[type[ForetellError], int] = {
-    errors.UnreadableForm: 400,
-    errors.UnreadableArchive: 400,
-    errors.ArchiveTooLarge: 413,
-    errors.InvalidPayload: 422,
-    errors.InvalidRows: 422,
-    errors.UnreadableTable: 422,
-    errors.NotAcceptable: 406,
-    errors.UnsupportedMediaType: 415,
-    errors.PayloadTooLarge: 413,
-    errors.NotAllowed: 403,
-    errors.Unsupported: 501,
-    errors.UnknownService: 404,
-    errors.PayloadStalled: 408,
-    errors.UnreadableImage: 422,
-    errors.ImageTooLarge: 413,
-    errors.BlankImage: 422,
-    errors.UnknownModel: 404,
-    errors.ModelNotReady: 503,
-    errors.NoPlace: 503,
-    errors.ArtifactError: 503,
-    errors.ControlError: 409,
-    errors.DeviceUnavailable: 503,
-    errors.InvalidOutput: 500,
-    errors.ReadersDown: 503,
-    errors.UnwritableSpool: 507,
-    errors.UnwritableTable: 500,
-    errors.NotExplainable: 409,
-    errors.ExplanationsBusy: 503,
-    errors.QueueFull: 503,
-    errors.QueuedTooLong: 503,
-    errors.SettingsError: 500,
-}
 
 
 class FieldError(BaseModel):
@@ -144,72 +107,3 @@ def problem_response(body: Problem, headers: Mapping[str, str] | None = None) ->
         media_type=MEDIA_TYPE,
         headers=retry | dict(headers or {}),
     )
-
-
-def invalid_payload(
-    failures: Sequence[Mapping[str, Any]], known: Sequence[str] = ()
-) -> InvalidPayload:
-    """Pydantic's errors as ours, those that are listed; `known` names explain a misspelt one."""
-    return InvalidPayload(
-        [
-            FieldProblem(_path(f["loc"]), _expected(f, known), _got(f))
-            for f in failures[:MOST_PROBLEMS]
-        ],
-        len(failures),
-    )
-
-
-def _path(loc: Sequence[str | int]) -> str:
-    return ".".join(map(str, loc)) or "body"
-
-
-def _expected(failure: Mapping[str, Any], known: Sequence[str]) -> str:
-    match failure["type"]:
-        case "feature":
-            return str(failure["ctx"]["expected"])
-        case "missing":
-            return "a value (required)"
-        case "extra_forbidden":
-            near = get_close_matches(str(failure["loc"][-1]), known, n=1)
-            return "no field of this name" + (f" (did you mean {near[0]!r}?)" if near else "")
-        case "json_invalid":
-            return f"valid JSON ({failure['ctx']['error']})"
-        case _:
-            return str(failure["msg"]).removeprefix("Input should be ")
-
-
-def _got(failure: Mapping[str, Any]) -> str:
-    match failure["type"]:
-        case "missing":
-            return "nothing"
-        case "json_invalid":
-            return "a body that is not JSON"
-        case _:
-            return echo(failure.get("input"))
-
-
-def echo(value: object) -> str:
-    """What came, cut to a length that is safe to log and to answer."""
-    match value:
-        case None:
-            text = "null"
-        case bool():
-            text = str(value).lower()
-        case dict():
-            text = f"an object of {len(value)}"
-        case list():
-            text = f"an array of {len(value)}"
-        case str():
-            text = f'"{value[:LONGEST_ECHO]}"'
-        case bytes():
-            text = f"{len(value)} bytes"
-        case int() | float():
-            text = f"{value:.10g}" if isinstance(value, float) else _digits(value)
-        case _:
-            text = repr(value)
-    return text if len(text) <= LONGEST_ECHO else text[: LONGEST_ECHO - 1] + "…"
-
-
-def _digits(value: int) -> str:
-    # Python refuses to print integers of thousands of digits.
-    return str(value) if value.bit_length() <= 256 else f"an integer of {value.bit_length()} bits"

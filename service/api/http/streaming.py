@@ -4,11 +4,18 @@ import asyncio
 import io
 import threading
 from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
 
-from starlette.types import Receive
+import structlog
+from fastapi import Response
+from starlette.types import Receive, Scope, Send
 
+from service.bulk.tables.job import Exchange, Places
 from service.bulk.tables.spool import SETTING, Abandoned, Spool
-from service.errors import PayloadStalled, PayloadTooLarge
+from service.errors import ForetellError, NoPlace, PayloadStalled, PayloadTooLarge
+
+log = structlog.get_logger("foretell")
 
 AHEAD = 2 * 2**20
 """Bytes taken in before the reader asks for them; then the caller has to wait (TCP sees to it)."""
@@ -95,3 +102,111 @@ class Inflow(io.RawIOBase):
         with self._changed:
             self._error = Abandoned()
             self._changed.notify_all()
+
+
+PIECE = 2**18
+
+
+PATIENCE = 60.0
+"""Seconds for which a caller may neither send nor take anything."""
+
+
+class PortfolioResponse(Response):
+    """Takes the body in and gives the answer out at the same time, each as fast as the other side.
+
+    Where bad rows refuse the portfolio, its answers are kept until the last row was found good: a
+    status is sent once; and so they are for HTTP/1.0, which needs their length. Otherwise they
+    leave as they are made, and if something breaks then (a body cut short, say) the connection is
+    cut, so that nobody takes a part of an answer for all of it.
+    """
+
+    def __init__(self, exchange: Exchange, places: Places) -> None:
+        self.exchange, self.places = exchange, places
+        super().__init__()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises ForetellError as long as nothing was sent."""
+        settings = self.exchange.settings
+        # HTTP/1.0 knows no chunks: without a length, a cut answer would look like a whole one.
+        chunked = scope["http_version"] != "1.0"
+        holds_back = self.exchange.portfolio.on_error == "refuse" or not chunked
+        written = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        spool = Spool(
+            settings.max_bulk_bytes,
+            settings.spool_dir,
+            patience=0 if holds_back else PATIENCE,
+            on_write=lambda: _wake(loop, written),
+        )
+        inflow = Inflow(settings.max_bulk_bytes, PATIENCE, spool)
+        try:
+            working = self.places.start(self.exchange, inflow, spool)
+        except NoPlace:
+            spool.abandon()
+            raise
+        working.add_done_callback(lambda _: written.set())
+        filling = asyncio.create_task(inflow.fill(receive))
+        outflow = _Outflow(send, self._facts())
+        try:
+            if holds_back:
+                await working
+                outflow.headers.append((b"content-length", b"%d" % spool.waiting))
+            await _send_all(spool, working, written, outflow)
+        except Abandoned:
+            log.info("portfolio abandoned by its caller")
+        except ForetellError as error:
+            if not outflow.started:
+                raise
+            # Without the end of the body, uvicorn closes the connection.
+            log.warning("portfolio cut off", reason=str(error))
+        finally:
+            inflow.stop()
+            spool.abandon()
+            filling.cancel()
+            with suppress(BaseException):
+                await working
+
+    def _facts(self) -> list[tuple[bytes, bytes]]:
+        card = self.exchange.portfolio.served.card
+        return [
+            (b"content-type", self.exchange.wanted.media.encode()),
+            (b"x-model", f"{card.name}/{card.version}".encode()),
+            (b"x-threshold", repr(card.threshold).encode()),
+        ]
+
+
+def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    with suppress(RuntimeError):  # the loop was closed at once, without waiting for anybody
+        loop.call_soon_threadsafe(event.set)
+
+
+@dataclass
+class _Outflow:
+    send: Send
+    headers: list[tuple[bytes, bytes]]
+    started: bool = False
+
+    async def start(self) -> None:
+        if not self.started:
+            self.started = True
+            start = {"type": "http.response.start", "status": 200, "headers": self.headers}
+            await self.send(start)
+
+    async def give(self, piece: bytes, *, more: bool) -> None:
+        await self.start()
+        await self.send({"type": "http.response.body", "body": piece, "more_body": more})
+
+
+async def _send_all(
+    spool: Spool, working: "asyncio.Future[None]", written: asyncio.Event, outflow: _Outflow
+) -> None:
+    while True:
+        await written.wait()
+        written.clear()
+        ended = working.done()
+        while piece := await asyncio.to_thread(spool.take, PIECE):
+            await outflow.give(piece, more=True)
+        if ended:
+            working.result()
+            await outflow.give(b"", more=False)
+            return

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 
+from service.api.access import keys
 from service.errors import Unsupported
 from service.models.versions import admin
 from service.models.versions.registry import Repository
@@ -21,7 +22,7 @@ def authorise(settings: Settings, authorization: str | None) -> None:
     if key is None:
         raise Unsupported("loading and unloading are off: the service has no FORETELL_ADMIN_KEY")
     scheme, _, sent = (authorization or "").partition(" ")
-    admin.authorise(key, sent if scheme.lower() == "bearer" else None)
+    keys.authorise(key, sent if scheme.lower() == "bearer" else None)
 
 
 def check_parameters(names: Collection[str]) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import to_json
 
-from service.api.http.problems import echo
 from service.api.open_inference.request import (
     InferRequest,
     InputTensor,
@@ -29,7 +28,8 @@ from service.api.open_inference.tensors import (
     refuse,
     row_bytes,
 )
-from service.contract.fields import Tensor
+from service.contract.messages import echo
+from service.contract.signature import Tensor
 from service.errors import InvalidOutput
 from service.models.runtime.batcher import Batcher
 from service.models.runtime.loaded import INLINE_US, Served

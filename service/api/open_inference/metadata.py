@@ -4,7 +4,7 @@ from importlib.metadata import version
 from typing import Any
 
 from service.api.open_inference.tensors import DATATYPES, shape_of
-from service.contract.fields import Tensor
+from service.contract.signature import Tensor
 from service.models.runtime.loaded import Served
 from service.models.runtime.session import CPU
 from service.models.versions.model_versions import Line

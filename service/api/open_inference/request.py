@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from service.api.http.problems import echo
 from service.api.open_inference.tensors import echo_number, refuse
+from service.contract.messages import echo
 from service.errors import Unsupported
 
 REQUEST = frozenset({"id", "parameters", "inputs", "outputs", "model_name", "model_version"})

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.api.http.problems import echo
-from service.contract.fields import Tensor
+from service.contract.messages import echo
+from service.contract.signature import Tensor
 from service.errors import FieldProblem, InvalidPayload
 
 DTYPES: dict[str, np.dtype[Any]] = {

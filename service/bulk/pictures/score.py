@@ -20,11 +20,11 @@ from pydantic import BaseModel
 
 from service.bulk.pictures.sources import Source, content, found
 from service.bulk.pictures.table import Row, check_suffix, table
-from service.contract.task import ImageTask
+from service.contract.image import ImageTask
 from service.errors import FieldProblem, InvalidPayload, ModelNotReady, PictureError
 from service.models.runtime.loaded import Served
 from service.models.versions.registry import Repository
-from service.settings.cores import cores
+from service.settings.limits import cores
 from service.settings.settings import Settings
 from service.tasks import TASKS
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.contract.task import ImageTask
+from service.contract.image import ImageTask
 from service.errors import FieldProblem, InvalidPayload
 
 Value = str | int | float | bool | None

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic_core import to_jsonable_python
 
-from service.api.http.problems import echo
+from service.contract.messages import echo
 from service.errors import FieldProblem, InvalidPayload
 
 NOT_PYTHONS = (pa.ArrowException, ValueError, OverflowError)

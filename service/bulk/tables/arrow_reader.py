@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from service.api.http.problems import LONGEST_ECHO, echo
 from service.bulk.tables.arrow_cells import shown
 from service.bulk.tables.chunks import CHUNK, Column, Names, Numbers, Rows
 from service.bulk.tables.validation import column_problems
 from service.contract.fields import Feature
+from service.contract.messages import LONGEST_ECHO, echo
 from service.errors import InvalidPayload, UnreadableTable
 
 BLOCK = 2**20

@@ -16,7 +16,7 @@ import numpy as np
 
 from service.bulk.tables.formats import BY_SUFFIX, Format
 from service.bulk.tables.scoring import OnError, Portfolio, score
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.errors import InvalidRows, UnreadableTable, UnwritableTable
 from service.models.runtime.loaded import Served
 from service.models.versions.registry import Repository

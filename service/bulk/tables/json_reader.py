@@ -9,10 +9,10 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from pydantic_core import from_json
 
-from service.api.http.problems import echo
 from service.bulk.tables.chunks import Column, Names, Numbers, Rows
 from service.bulk.tables.validation import extra_problem
 from service.contract.fields import Feature
+from service.contract.messages import echo
 from service.errors import UnreadableTable
 
 BLOCK = 2**17

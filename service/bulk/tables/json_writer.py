@@ -5,9 +5,9 @@ from typing import Any, BinaryIO
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from service.api.http.problems import echo
 from service.bulk.tables.chunks import Extras, Names, Scored
 from service.contract.answers import CERTAINTIES
+from service.contract.messages import echo
 from service.errors import FieldProblem, InvalidPayload
 
 NOT_JSON = (b"NaN", b"Infinity")

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.api.http.problems import MOST_PROBLEMS
 from service.bulk.tables.chunks import Names, Rows, Scored
 from service.bulk.tables.validation import check
-from service.contract.answers import ROUNDING
-from service.contract.task import TabularTask
+from service.contract.messages import MOST_PROBLEMS
+from service.contract.probability import ROUNDING
+from service.contract.tabular import TabularTask
 from service.contract.uncertainty import Ranges
 from service.errors import InvalidOutput, InvalidRows, RowProblem
 from service.models.runtime.loaded import Served

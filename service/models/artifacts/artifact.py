@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from service.contract.fields import Contract
+from service.contract.signature import Contract
 from service.errors import ArtifactError, UnknownModel
 from service.models.artifacts.card import Card
 from service.models.artifacts.folder import names, versions

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from service.contract.fields import Contract
+from service.contract.signature import Contract
 from service.contract.uncertainty import Confidence
 
 

@@ -60,3 +60,20 @@ def some_names(models_dir: Path, expected: Container[str] = ()) -> list[str]:
     if not (found := names(models_dir, expected)):
         raise ArtifactError(f"there are no models in {models_dir}; `foretell train` makes them")
     return found
+
+
+UNLOADED = "unloaded"
+
+
+def is_unloaded(folder: Path) -> bool:
+    """Whether an operator took the model in this folder out of use.
+
+    Raises ArtifactError if that cannot be told.
+    """
+    try:
+        (folder / UNLOADED).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise unreadable(folder, error) from error
+    return True

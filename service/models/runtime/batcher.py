@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract.task import Outputs
+from service.contract.signature import Outputs
 from service.errors import QueuedTooLong, QueueFull
 from service.models.runtime.batching_plan import Batching
 from service.models.runtime.session import Predictor

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.models.runtime.session import CPU, Predictor
-from service.settings.cores import cores
-from service.settings.limits import Mode
+from service.settings.limits import Mode, cores
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 """Rows of a run; of several sizes, so that on CUDA little of a batch is padding."""

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from service.contract.answers import ModelRef
-from service.contract.task import Outputs, TabularTask, Task, Values
+from service.contract.signature import Outputs, Values
+from service.contract.tabular import TabularTask
+from service.contract.task import Task
 from service.models.artifacts.artifact import Background
 from service.models.artifacts.card import Card
 from service.models.runtime.batcher import Batcher

@@ -13,7 +13,7 @@ import onnxruntime as ort
 import structlog
 from numpy.typing import ArrayLike, NDArray
 
-from service.contract.fields import Contract, Tensor
+from service.contract.signature import Contract, Tensor
 from service.errors import ArtifactError, DeviceUnavailable
 from service.observability.metrics.shared_counters import Kind, Row
 

@@ -7,28 +7,18 @@ Nothing else holds this state, so that every process and machine that follows th
 same, also after a start.
 """
 
-import hmac
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import SecretStr
-
-from service.errors import ArtifactError, ControlError, ModelNotReady, NotAllowed, UnknownModel
-from service.models.artifacts.folder import versions
+from service.errors import ArtifactError, ControlError, ModelNotReady, UnknownModel
+from service.models.artifacts.folder import UNLOADED, versions
 from service.models.artifacts.labels import STABLE, Label, Labels, read_labels, write_labels
-from service.models.artifacts.unloaded import UNLOADED
 from service.models.versions.registry import Repository
 
 PREVIOUS = "previous"
 Prove = Callable[[str, str], object]
 """Loads a version of a model and proves it. Raises ForetellError."""
-
-
-def authorise(key: SecretStr, sent: str | None) -> None:
-    """Raises NotAllowed unless `sent` is the operator's key."""
-    if sent is None or not hmac.compare_digest(sent.encode(), key.get_secret_value().encode()):
-        raise NotAllowed(came=sent is not None)
 
 
 def unload(repository: Repository, name: str) -> None:

@@ -15,9 +15,8 @@ import structlog
 from service.errors import ArtifactError, ModelNotReady, UnknownModel
 from service.models.artifacts.artifact import read_artifact
 from service.models.artifacts.card import Card
-from service.models.artifacts.folder import versions
+from service.models.artifacts.folder import is_unloaded, versions
 from service.models.artifacts.labels import Labels, read_labels
-from service.models.artifacts.unloaded import is_unloaded
 from service.models.runtime.loaded import Served
 from service.models.versions.loader import Trials
 from service.models.versions.traffic import SHARED, Traffic, shared_out

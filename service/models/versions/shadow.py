@@ -14,7 +14,8 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from service.contract.task import Outputs, TabularTask
+from service.contract.signature import Outputs
+from service.contract.tabular import TabularTask
 from service.models.runtime.loaded import Served
 from service.models.runtime.session import Predictor
 from service.observability.metrics.shared_counters import Kind, Row

@@ -20,7 +20,7 @@ from starlette.datastructures import State
 from service.api.open_inference.statistics import INFERRED
 from service.api.state import obstacles
 from service.api.worker_states import STATES, note
-from service.bulk.tables.counts import PORTFOLIO_ROWS, PORTFOLIOS
+from service.bulk.tables.job import PORTFOLIO_ROWS, PORTFOLIOS
 from service.images.decoders.pool import DIED
 from service.models.runtime.batcher import QUEUED, WAITING
 from service.models.runtime.session import COMPUTED

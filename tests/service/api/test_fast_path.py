@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from service.api.app import create_app
 from service.contract.answers import ModelRef
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.errors import InvalidOutput
 from service.models.runtime.session import Predictor
 from service.settings.settings import Settings

@@ -21,10 +21,10 @@ from tritonclient.utils import InferenceServerException
 
 import service.api.open_inference
 from service.api.app import create_app
-from service.api.http.problems import STATUS
 from service.api.open_inference.grpc.definitions import COMPILED, methods
 from service.api.open_inference.grpc.messages import parse
 from service.api.open_inference.grpc.service import CODES, HEALTH
+from service.api.status import STATUS
 from service.errors import InvalidPayload, SettingsError
 from service.server.supervisor import run_workers
 from service.server.uvicorn_server import Server

@@ -24,7 +24,7 @@ from service.api.open_inference.statistics import (
     Statistics,
 )
 from service.api.open_inference.tensors import cast, check_shape, from_bytes, from_json
-from service.contract.fields import Tensor
+from service.contract.signature import Tensor
 from service.errors import InvalidPayload, PayloadTooLarge, Unsupported
 from service.models.runtime.session import Predictor
 from service.observability.metrics import shared_counters

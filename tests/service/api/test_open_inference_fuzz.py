@@ -12,7 +12,7 @@ from tritonclient.grpc import service_pb2
 from service.api.open_inference.grpc.messages import decode, parse
 from service.api.open_inference.infer import batch_of
 from service.api.open_inference.request import read_request
-from service.contract.fields import Tensor
+from service.contract.signature import Tensor
 from service.errors import InvalidPayload, RequestError
 
 ROWS = Tensor(name="x", dtype="float32", shape=(None, 2))

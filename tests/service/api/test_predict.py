@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.contract.parsing import LONGEST
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.tasks import TASKS
 from tests.artifacts import golden_of, graph_of
 

@@ -14,11 +14,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.api.app import create_app
-from service.api.http.problems import MOST_PROBLEMS
 from service.bulk.tables.chunks import CHUNK
 from service.bulk.tables.formats import BY_MEDIA
 from service.bulk.tables.json_reader import ENOUGH
-from service.contract.task import TabularTask
+from service.contract.messages import MOST_PROBLEMS
+from service.contract.tabular import TabularTask
 from service.settings.settings import Settings
 from service.tasks import TASKS
 from tests.service.api.test_predict import ROWS, example

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from service.api.http.problems import invalid_payload
 from service.bulk.tables import json_reader
 from service.bulk.tables.chunks import Names
 from service.bulk.tables.formats import ARROW, CSV, JSON, NDJSON, Format
 from service.bulk.tables.validation import check, column_problems
 from service.contract.answers import TabularPrediction
 from service.contract.fields import Code, Number, Payload
-from service.contract.task import TabularTask
+from service.contract.messages import invalid_payload
+from service.contract.tabular import TabularTask
 from service.errors import UnreadableTable
 from service.tasks import TASKS
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 
 from service.contract.answers import TabularPrediction
-from service.contract.fields import Code, Contract, Number, Payload
-from service.contract.task import TabularTask
+from service.contract.fields import Code, Number, Payload
+from service.contract.signature import Contract
+from service.contract.tabular import TabularTask
 from service.tasks import TASKS
 
 YES = Code({0: "no", 1: "yes"})

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from service.api.app import create_app
 from service.cli import main
 from service.contract.answers import ModelRef
-from service.contract.task import Outputs, TabularTask
+from service.contract.signature import Outputs
+from service.contract.tabular import TabularTask
 from service.contract.uncertainty import Confidence, Familiar, Ranges, Seen, Sets
 from service.errors import InvalidOutput
 from service.models.artifacts.artifact import read_artifact

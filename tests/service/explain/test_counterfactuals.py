@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.contract.fields import Feature
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.contract.wording import Change, reason
 from service.explain.counterfactuals import counterfactuals
 from service.explain.explain import explain

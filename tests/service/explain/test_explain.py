@@ -10,7 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.api.app import create_app
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.errors import ExplanationsBusy
 from service.explain.queue import Desk
 from service.models.artifacts.artifact import BACKGROUND

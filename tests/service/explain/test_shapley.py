@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.errors import InvalidOutput
 from service.explain.explain import columns_of
 from service.explain.shapley import Predict, owen_values, shapley_values

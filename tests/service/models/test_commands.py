@@ -9,8 +9,8 @@ import pytest
 
 from service.cli import main
 from service.models.artifacts.artifact import SIGNATURE
+from service.models.artifacts.folder import UNLOADED
 from service.models.artifacts.labels import LABELS
-from service.models.artifacts.unloaded import UNLOADED
 from service.models.versions.registry import Repository
 from tests.artifacts import write_card
 from tests.service.models.test_versions import HEART, label, publish

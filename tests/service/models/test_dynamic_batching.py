@@ -17,9 +17,9 @@ import pytest
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
-from service.api.http.fast_path import unless_gone
 from service.api.http.problems import retry_after
-from service.contract.task import TabularTask
+from service.api.http.requests import unless_gone
+from service.contract.tabular import TabularTask
 from service.errors import QueuedTooLong, QueueFull
 from service.models.runtime.batching_plan import PAYS, USUAL, Batching, measured
 from service.models.runtime.session import CPU, CUDA, Predictor

@@ -13,8 +13,8 @@ import pytest
 import structlog
 
 from service.errors import ModelNotReady, UnknownModel
+from service.models.artifacts.folder import UNLOADED
 from service.models.artifacts.labels import LABELS
-from service.models.artifacts.unloaded import UNLOADED
 from service.models.runtime.loaded import Served
 from service.models.versions.admin import load
 from service.models.versions.registry import Choice, Repository

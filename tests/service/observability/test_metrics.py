@@ -16,12 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.app import create_app
 from service.api.worker_states import note
-from service.bulk.tables.counts import PORTFOLIOS
+from service.bulk.tables.job import PORTFOLIOS
 from service.models.runtime.session import COMPUTED
 from service.observability.metrics.exposition import Metrics
 from service.observability.metrics.shared_counters import SIZE, Board, Kind, Row
-from service.observability.worker_slots import vacate
-from service.server.supervisor import Place
+from service.observability.worker_slots import Place, vacate
 from service.settings.settings import Settings
 from service.tasks import TASKS
 from tests.artifacts import write_artifact

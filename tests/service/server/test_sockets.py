@@ -10,8 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from service.errors import SettingsError
-from service.server.sockets import check_ports
-from service.server.supervisor import SHARED_OUT, _sharing, _take
+from service.server.sockets import SHARED_OUT, check_ports, reserve_port, shared_socket
 from service.settings.settings import Settings
 
 LOCAL = "127.0.0.1"
@@ -55,7 +54,7 @@ def test_a_port_on_which_somebody_listens_is_refused(address: str, workers: int)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_port_is_refused_also_before_another_services_workers_listen(workers: int) -> None:
     """Theirs could be shared, and calls would be answered by one service or the other."""
-    with _take(Settings(port=0, workers=2)) as taken:
+    with reserve_port(Settings(port=0, workers=2)) as taken:
         settings = Settings(port=taken.getsockname()[1], workers=workers)
         with pytest.raises(SettingsError, match="Address already in use"):
             check_ports(settings)
@@ -71,7 +70,10 @@ def test_a_service_starts_again_at_once(before: int, workers: int) -> None:
     settings = Settings(port=port, workers=workers)
     check_ports(settings)
     if workers > 1:
-        with _take(settings) as taken, _sharing(taken.family, taken.getsockname()) as own:
+        with (
+            reserve_port(settings) as taken,
+            shared_socket(taken.family, taken.getsockname()) as own,
+        ):
             own.listen()
             with pytest.raises(SettingsError, match="Address already in use"):
                 check_ports(settings)
@@ -79,8 +81,8 @@ def test_a_service_starts_again_at_once(before: int, workers: int) -> None:
 
 def listener_of_a_worker() -> socket.socket:
     """One of its own, at the port of its parent."""
-    with _take(Settings(port=0, workers=2)) as taken:
-        own = _sharing(taken.family, taken.getsockname())
+    with reserve_port(Settings(port=0, workers=2)) as taken:
+        own = shared_socket(taken.family, taken.getsockname())
     own.listen()
     return own
 
@@ -89,7 +91,7 @@ def listener_of_a_worker() -> socket.socket:
 def test_a_port_that_is_taken_meanwhile_is_an_error_of_the_setting() -> None:
     """Between the check and the workers' start."""
     with listening() as port, pytest.raises(SettingsError, match=f"^FORETELL_PORT: {LOCAL}:{port}"):
-        _take(Settings(port=port, workers=2))
+        reserve_port(Settings(port=port, workers=2))
 
 
 @pytest.mark.parametrize("workers", [1, 2])

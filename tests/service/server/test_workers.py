@@ -19,7 +19,9 @@ from fastapi.testclient import TestClient
 from uvicorn.config import STARTUP_FAILURE
 
 from service.api.app import create_app
-from service.server.supervisor import MOST_DEATHS, Place, Worker, Workers, work
+from service.observability.worker_slots import Place
+from service.server.supervisor import MOST_DEATHS, Worker, Workers
+from service.server.worker import work
 from service.settings.settings import Settings
 from service.tasks import TASKS
 from tests.artifacts import write_artifact
@@ -347,7 +349,7 @@ def test_a_worker_that_cannot_start_says_so_in_a_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr("service.api.app.create_app", create)
     monkeypatch.setattr("service.observability.logs.configure_logs", lambda _: None)
     monkeypatch.setattr(os, "setsid", lambda: None)
-    monkeypatch.setattr("service.server.supervisor.SHARED_OUT", False)
+    monkeypatch.setattr("service.server.sockets.SHARED_OUT", False)
     with (
         socket.socket() as listening,
         structlog.testing.capture_logs() as events,

@@ -34,9 +34,7 @@ def test_a_rule_says_what_to_try_newest_first(
 )
 def test_what_is_no_policy_stops_the_service_before_it_starts(text: str) -> None:
     """One line that names the variable and says what was expected."""
-    with pytest.raises(
-        SettingsError, match=r"_VERSION_POLICY: expected 'latest', 'latest:N'"
-    ):
+    with pytest.raises(SettingsError, match=r"_VERSION_POLICY: expected 'latest', 'latest:N'"):
         read_settings(version_policy=text)
 
 

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from service.cli import main
-from service.contract.task import ImageTask
+from service.contract.image import ImageTask
 from service.contract.uncertainty import FAMILIARITY
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import GOLDEN, MODEL, read_artifact

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.tasks import TASKS
 from training.data import datasets, downloads
 from training.data.datasets import (

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from service.api.app import create_app
 from service.contract.fields import Feature
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import GOLDEN, MODEL, read_artifact
 from service.models.artifacts.folder import versions

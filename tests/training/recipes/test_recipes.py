@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from training.data.synthetic import synthetic_digits, synthetic_heart
 from training.fitting.augmentation import augment
 from training.fitting.fit import TrainingDiverged, fit

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from service.contract.task import TabularTask
+from service.contract.tabular import TabularTask
 from service.errors import ForetellError
 from training.recipe import Course, Recipe
 

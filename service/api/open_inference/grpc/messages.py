@@ -14,7 +14,7 @@ from service.api.open_inference.request import (
     check_offered,
 )
 from service.api.open_inference.tensors import DATATYPES, refuse
-from service.contract.fields import Tensor
+from service.contract.signature import Tensor
 from service.models.runtime.loaded import Served
 
 CONTENTS = {

@@ -15,7 +15,6 @@ import structlog
 from google.protobuf.json_format import ParseDict
 from starlette.datastructures import State
 
-from service.api.http.problems import STATUS
 from service.api.open_inference import metadata
 from service.api.open_inference.admin import ACTIONS, authorise, check_parameters
 from service.api.open_inference.grpc.definitions import methods
@@ -23,6 +22,7 @@ from service.api.open_inference.grpc.messages import decode, encode, parse
 from service.api.open_inference.infer import infer
 from service.api.open_inference.statistics import Statistics
 from service.api.state import obstacles
+from service.api.status import STATUS
 from service.errors import ForetellError, ModelNotReady, UnknownService
 from service.models.runtime.loaded import Served
 from service.models.versions.registry import Repository

@@ -12,8 +12,7 @@ from pydantic_core import from_json
 from starlette.datastructures import State
 from starlette.types import Receive, Scope
 
-from service.api.http.fast_path import unless_gone
-from service.api.http.problems import echo
+from service.api.http.requests import unless_gone
 from service.api.open_inference import metadata
 from service.api.open_inference.admin import ACTIONS, authorise, check_parameters
 from service.api.open_inference.infer import decode, encode, infer
@@ -32,6 +31,7 @@ from service.api.open_inference.rest.replies import (
 from service.api.open_inference.statistics import Statistics
 from service.api.open_inference.tensors import refuse
 from service.api.state import obstacles
+from service.contract.messages import echo
 from service.errors import ModelNotReady
 from service.models.runtime.loaded import Served
 from service.models.versions.model_versions import Line

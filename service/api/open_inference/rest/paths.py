@@ -11,10 +11,10 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.http.problems import echo
 from service.api.open_inference.rest import calls
 from service.api.open_inference.rest.calls import Call
 from service.api.open_inference.rest.replies import Reply, failure, refusal
+from service.contract.messages import echo
 from service.errors import ForetellError
 
 log = structlog.get_logger("foretell.http")

@@ -7,8 +7,9 @@ from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from service.api.http.problems import STATUS, retry_after
+from service.api.http.problems import retry_after
 from service.api.open_inference.tensors import refuse
+from service.api.status import STATUS
 from service.errors import ForetellError, InvalidPayload, PayloadTooLarge
 
 BAD_ARGUMENT = (415, 422)

@@ -1,0 +1,1 @@
+"""Who may call what: asked once, at the front door, for every protocol."""

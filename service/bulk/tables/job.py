@@ -1,0 +1,99 @@
+"""One bulk job, from the format that a table comes in to the one that it is answered in."""
+
+import asyncio
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from service.api.http.streaming import Inflow
+from service.bulk.tables.chunks import Rows
+from service.bulk.tables.formats import Format
+from service.bulk.tables.scoring import Portfolio, score
+from service.bulk.tables.spool import Abandoned, Spool, kept
+from service.errors import NoPlace
+from service.observability.metrics.shared_counters import Board, Kind
+from service.settings.settings import Settings
+
+
+@dataclass
+class Places:
+    """The portfolios that one process scores at once, each in a thread."""
+
+    limit: int
+    board: Board
+    _taken: int = 0
+    _threads: ThreadPoolExecutor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._threads = ThreadPoolExecutor(self.limit, "portfolio")
+        self._change(0)  # a worker here before may have died with some under way
+
+    def start(self, exchange: "Exchange", inflow: Inflow, spool: Spool) -> "asyncio.Future[None]":
+        """Work on a portfolio. Raises NoPlace if there are as many already."""
+        if self._taken >= self.limit:
+            raise NoPlace(self.limit)
+        self._change(1)
+        loop = asyncio.get_running_loop()
+        working = loop.run_in_executor(self._threads, exchange.work, inflow, spool)
+        working.add_done_callback(self._done)
+        return working
+
+    def _done(self, _: object) -> None:
+        self._change(-1)
+
+    def _change(self, by: int) -> None:
+        self._taken += by
+        self.board.row(PORTFOLIOS).values[0] = self._taken
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One portfolio, from the format that it comes in to the one that it is answered in."""
+
+    portfolio: Portfolio
+    given: Format
+    wanted: Format
+    settings: Settings
+    board: Board
+
+    def work(self, body: io.RawIOBase, answer: Spool) -> None:
+        """Read, score and write it all; in a thread."""
+        if self.given.seeks:
+            with kept(body, self.settings.spool_dir) as file:
+                self._answer(file, answer)
+        else:
+            self._answer(cast(BinaryIO, body), answer)
+
+    def _answer(self, source: BinaryIO, answer: Spool) -> None:
+        names = self.portfolio.names
+        # Formats write many small pieces.
+        sink = io.BufferedWriter(answer, 2**20)
+        writer = self.wanted.write(cast(BinaryIO, sink), names)
+        tables = self.given.read(source, self.portfolio.task.features, names)
+        good = bad = 0
+        for scored in score(self.portfolio, _while_wanted(tables, answer)):
+            writer.write(scored)
+            sink.flush()
+            unscored = int(np.isnan(scored.probability).sum())
+            good, bad = good + len(scored.probability) - unscored, bad + unscored
+        writer.close()
+        sink.flush()
+        card = self.portfolio.served.card
+        self.board.row(PORTFOLIO_ROWS, card.name, card.version).add(good, bad)
+
+
+def _while_wanted(tables: Iterator[Rows], answer: Spool) -> Iterator[Rows]:
+    for rows in tables:
+        if answer.abandoned:
+            raise Abandoned
+        yield rows
+
+
+PORTFOLIO_ROWS = Kind("portfolio_rows", ("model", "version"), ("scored", "refused"))
+
+
+PORTFOLIOS = Kind("portfolios", (), ("under_way",))
