@@ -33,10 +33,15 @@ from service.contract.tabular import TabularTask
 from service.models.artifacts.artifact import read_artifact
 from service.models.artifacts.folder import names
 from service.models.runtime.batcher import Batcher
-from service.models.runtime.batching_plan import HANDOVER_US, PAYS, USUAL, measured
-from service.models.runtime.loaded import INLINE_US, Served
-from service.models.versions.registry import Repository
-from service.settings.limits import Queue
+from service.models.runtime.batching_plan import (
+    BATCHING_OVERHEAD_US,
+    MIN_SPEEDUP,
+    REFERENCE_BATCH,
+    plan_batching,
+)
+from service.models.runtime.loaded import MAX_EVENT_LOOP_US, LoadedModel
+from service.models.versions.registry import ModelRegistry
+from service.settings.limits import QueueLimits
 from service.settings.settings import Settings
 from service.tasks import TASKS
 from training.markdown import markdown
@@ -55,23 +60,23 @@ async def turn(call: Callable[[NDArray[Any]], Awaitable[Any]], rows: int, row: A
     return (time.perf_counter() - start) / rows * 1e6
 
 
-async def in_process(served: Served, row: NDArray[Any]) -> list[str]:
+async def in_process(served: LoadedModel, row: NDArray[Any]) -> list[str]:
     """A line of the first table: USUAL callers at once, each alone, then sharing runs."""
 
     async def alone(row: NDArray[Any]) -> Any:
-        return served.predictor.predict_row(row[0])
+        return served.session.predict_row(row[0])
 
-    queue = Queue(mode="on")
-    batching = measured(served.predictor, row[0], served.row_us, INLINE_US, "on")
-    batcher = Batcher(served.card.name, served.predictor, batching, queue, served.queued)
-    one, many = np.ascontiguousarray(row), min(USUAL, batcher.most)
+    queue = QueueLimits(mode="on")
+    batching = plan_batching(served.session, row[0], served.row_us, MAX_EVENT_LOOP_US, "on")
+    batcher = Batcher(served.card.name, served.session, batching, queue, served.queued)
+    one, many = np.ascontiguousarray(row), min(REFERENCE_BATCH, batcher.most)
     times: dict[str, list[float]] = {"alone": [], "shared": []}
     for _ in range(TURNS):
         times["alone"].append(await turn(alone, many, one))
         times["shared"].append(await turn(batcher.ask, many, one))
-    bare = served.predictor.batch_us(np.concatenate([one] * many)) / many
+    bare = served.session.batch_us(np.concatenate([one] * many)) / many
     by_itself, shared = (statistics.median(found) for found in times.values())
-    decided = measured(served.predictor, row[0], served.row_us, INLINE_US, "auto")
+    decided = plan_batching(served.session, row[0], served.row_us, MAX_EVENT_LOOP_US, "auto")
     return [
         served.card.name,
         f"{served.row_us:.1f}",
@@ -80,12 +85,12 @@ async def in_process(served: Served, row: NDArray[Any]) -> list[str]:
         f"{by_itself:.1f}",
         f"{shared:.1f}",
         f"{(shared - bare) - (by_itself - served.row_us):.1f}",
-        f"{decided.pays:.2f}",
+        f"{decided.speedup:.2f}",
         "on" if decided.on else "off",
     ]
 
 
-def question(served: Served) -> tuple[bytes, str]:
+def question(served: LoadedModel) -> tuple[bytes, str]:
     """A request's body, and its content type."""
     if isinstance(served.task, TabularTask):
         example: Any = served.task.payload.model_config["json_schema_extra"]
@@ -94,7 +99,7 @@ def question(served: Served) -> tuple[bytes, str]:
 
 
 def by_http(
-    served: Served, services: dict[str, Running], connections: int, seconds: int, rounds: int
+    served: LoadedModel, services: dict[str, Running], connections: int, seconds: int, rounds: int
 ) -> list[str]:
     """A line of the second table."""
     body, kind = question(served)
@@ -154,15 +159,15 @@ def main() -> None:
     if min(*chosen.connections, chosen.seconds, chosen.rounds) < 1:
         parser.error("--connections, --seconds and --rounds: expected at least 1")
     require_wrk()
-    repository = Repository(models_dir, TASKS, "cpu")
-    served = {name: repository.load(name) for name in chosen.models or known}
+    registry = ModelRegistry(models_dir, TASKS, "cpu")
+    served = {name: registry.load(name) for name in chosen.models or known}
 
     async def first_table() -> list[list[str]]:
         return [await in_process(one, golden_row(models_dir, one)) for one in served.values()]
 
     print(
-        f"A row in microseconds, {TURNS} turns; runs are shared where a row gets {PAYS} times "
-        f"cheaper, with {HANDOVER_US:g} us for handing it over.\n"
+        f"A row in microseconds, {TURNS} turns; runs are shared where a row gets {MIN_SPEEDUP} times "
+        f"cheaper, with {BATCHING_OVERHEAD_US:g} us for handing it over.\n"
     )
     head = ["model", "row_us", "callers", "run / row", "each alone", "shared", "handing over"]
     print(markdown([*head, "pays", "by the rule"], uvloop.run(first_table())), flush=True)
@@ -185,7 +190,7 @@ def main() -> None:
     print(f"\n{markdown([*head, 'on / off'], lines)}")
 
 
-def golden_row(models_dir: Path, served: Served) -> NDArray[Any]:
+def golden_row(models_dir: Path, served: LoadedModel) -> NDArray[Any]:
     """One row that the model was proved with, [1, …]."""
     rows, _ = read_artifact(models_dir, served.card.name).golden()
     return rows[:1]

@@ -21,8 +21,8 @@ from service.contract.tabular import TabularTask
 from service.explain.explain import columns_of, explain, heat_map
 from service.explain.shapley import AT_ONCE, owen_values, shapley_values
 from service.models.artifacts.artifact import Background, read_artifact
-from service.models.runtime.loaded import Served
-from service.models.versions.registry import Repository
+from service.models.runtime.loaded import LoadedModel
+from service.models.versions.registry import ModelRegistry
 from service.tasks import TASKS
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -33,13 +33,13 @@ SIZES = (20, 10, 5, 3)
 class Counted:
     """A served graph that counts the rows it scores."""
 
-    def __init__(self, served: Served) -> None:
-        self.predictor, self.rows = served.predictor, 0
+    def __init__(self, served: LoadedModel) -> None:
+        self.session, self.rows = served.session, 0
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities."""
         self.rows += len(rows)
-        answers: NDArray[np.float32] = self.predictor.predict(rows)["probability"]
+        answers: NDArray[np.float32] = self.session.predict(rows)["probability"]
         return answers
 
 
@@ -66,7 +66,7 @@ def worst_row(task: TabularTask, background: Background) -> NDArray[np.float32]:
 
 def of_rows(name: str, rounds: int) -> None:
     """One line for each kind of row, then one for each size of background."""
-    served = Repository(MODELS, TASKS, "cpu").load(name)
+    served = ModelRegistry(MODELS, TASKS, "cpu").load(name)
     task, background, score = served.task, served.background, Counted(served)
     assert isinstance(task, TabularTask)
     assert background is not None
@@ -123,7 +123,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     for name in ("heart", "credit"):
         of_rows(name, rounds)
-    digits = Repository(MODELS, TASKS, "cpu").load("digits")
+    digits = ModelRegistry(MODELS, TASKS, "cpu").load("digits")
     picture = read_artifact(MODELS, "digits").golden()[0][0]
     print(f"digits, heat map: {median_ms(lambda: heat_map(digits, picture), rounds):.1f} ms")
 

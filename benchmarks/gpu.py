@@ -23,8 +23,8 @@ from benchmarks.ways import Answers, Batch, Prepare, Run, cpu_ways, cuda_ways
 from service.models.artifacts.artifact import Artifact, read_artifact
 from service.models.artifacts.folder import names
 from service.models.runtime import batching_plan
-from service.models.runtime.loaded import INLINE_US
-from service.models.runtime.session import Device, Predictor, cuda_obstacle
+from service.models.runtime.loaded import MAX_EVENT_LOOP_US
+from service.models.runtime.session import Device, OnnxSession, cuda_obstacle
 from service.settings.settings import Settings
 from training.markdown import markdown
 
@@ -120,14 +120,14 @@ def rule_rows(artifact: Artifact, devices: Sequence[Device]) -> list[list[str]]:
     """Return the batching plan that the service makes for a model on each device."""
     lines, (rows, _) = [], artifact.golden()
     for name in devices:
-        predictor = Predictor(artifact.model, name)
-        row_us = predictor.row_us(rows[0])
-        found = batching_plan.measured(predictor, rows[0], row_us, INLINE_US, "auto")
-        alone = "on the event loop" if row_us <= INLINE_US else "on a thread"
+        session = OnnxSession(artifact.model, name)
+        row_us = session.row_us(rows[0])
+        found = batching_plan.plan_batching(session, rows[0], row_us, MAX_EVENT_LOOP_US, "auto")
+        alone = "on the event loop" if row_us <= MAX_EVENT_LOOP_US else "on a thread"
         shared = "on the event loop" if found.on_loop else "on a thread"
         shared = f"{shared}, up to {found.buckets[-1]} rows" if found.on else "no"
         lines.append(
-            [artifact.card.name, name, f"{row_us:,.1f}", alone, f"{found.pays:.2f}", shared]
+            [artifact.card.name, name, f"{row_us:,.1f}", alone, f"{found.speedup:.2f}", shared]
         )
     return lines
 

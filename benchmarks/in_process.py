@@ -87,7 +87,7 @@ async def measure(rounds: int, count: int) -> None:
     settings = Settings()
     configure_logs(settings)
     foretell = create_app(settings)
-    foretell.state.repository.refresh()
+    foretell.state.registry.refresh()
     extra: Any = Patient.model_config["json_schema_extra"]
     body = json.dumps(extra["example"]).encode()
     head = f"POST /v1/heart/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pictures  # beside this file; makes `service` importable
 
 from service.bulk.pictures.score import score_pictures
-from service.settings.limits import cores
+from service.settings.limits import available_cores
 from service.settings.settings import Settings
 from service.tasks.digits import TASK
 
@@ -30,7 +30,7 @@ def main() -> None:
         for i in range(chosen.pictures):
             sample = drawn[i % len(drawn)]
             (folder / f"{i:06}_{sample.name}").write_bytes(sample.encoded)
-        for processes in [1, cores()] * chosen.rounds:
+        for processes in [1, available_cores()] * chosen.rounds:
             start = time.perf_counter()
             score_pictures(
                 TASK, folder, Path(made, "out.csv"), settings=Settings(), processes=processes

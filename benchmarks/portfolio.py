@@ -31,7 +31,7 @@ import pyarrow.parquet as pq
 
 from service.contract.tabular import TabularTask
 from service.models.artifacts.artifact import read_artifact
-from service.models.runtime.session import Predictor
+from service.models.runtime.session import OnnxSession
 from service.settings.settings import Settings
 from service.tasks import TASKS
 
@@ -125,10 +125,10 @@ def post(port: int, model: str, media: str, file: Path) -> float:
     return float(seconds)
 
 
-def alone(predictor: Predictor, array: Any) -> float:
+def alone(session: OnnxSession, array: Any) -> float:
     """Seconds of ONNX Runtime on an array, given to it as the service does."""
     start = time.perf_counter()
-    predictor.predict(array)
+    session.predict(array)
     return time.perf_counter() - start
 
 
@@ -186,13 +186,13 @@ def main() -> None:
     names = [feature.name for feature in task.features]
     array = np.stack([table[name].to_numpy() for name in names], axis=1).astype(np.float32)
     model = read_artifact(Settings().models_dir, arguments.model).model
-    predictor = Predictor(model, "cpu")
+    session = OnnxSession(model, "cpu")
     rates: dict[str, list[float]] = {name: [] for name in ("ONNX Runtime alone", *MEDIA)}
     with tempfile.TemporaryDirectory() as folder, service() as (port, process):
         files = write_files(table, Path(folder))
         before = memory_mib(process, "VmRSS")
         for _ in range(rounds):
-            rates["ONNX Runtime alone"].append(rows / alone(predictor, array))
+            rates["ONNX Runtime alone"].append(rows / alone(session, array))
             for name, media in MEDIA.items():
                 rates[name].append(rows / post(port, arguments.model, media, files[name]))
         peak = memory_mib(process, "VmHWM")

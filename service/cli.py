@@ -111,7 +111,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
     from service.contract.tabular import TabularTask
     from service.errors import PictureError, UnknownModel
-    from service.models.versions.registry import Repository
+    from service.models.versions.registry import ModelRegistry
     from service.settings.settings import read_settings
     from service.tasks import TASKS
 
@@ -119,8 +119,8 @@ def run_predict(arguments: argparse.Namespace) -> int:
     task = TASKS.get(arguments.task)
     if task is None:
         raise UnknownModel(arguments.task, list(TASKS))
-    repository = Repository(settings.models_dir, TASKS, "cpu")
-    served = repository.load_for(task.name)
+    registry = ModelRegistry(settings.models_dir, TASKS, "cpu")
+    served = registry.load_for(task.name)
     if isinstance(task, TabularTask):
         row = task.to_array([_row(arguments, task)])
         print(served.predict(row)[0].model_dump_json())
@@ -144,18 +144,18 @@ def _row(arguments: argparse.Namespace, task: "TabularTask") -> "Payload":
     from pydantic import ValidationError
 
     from service.contract.messages import invalid_payload
-    from service.contract.parsing import short, unrepeated
+    from service.contract.parsing import check_size, reject_duplicate_keys
 
     if arguments.json is None or arguments.pictures:
         arguments.parser.error(f"{task.name} takes a row: --json '{{…}}', or --json - for stdin")
     text = sys.stdin.read() if arguments.json == "-" else arguments.json
-    body = short(text.encode())
+    body = check_size(text.encode())
     try:
         payload = task.payload.model_validate_json(body)
     except ValidationError as error:
         known = [feature.name for feature in task.features]
         raise invalid_payload(error.errors(), known) from error
-    unrepeated(body, payload)
+    reject_duplicate_keys(body, payload)
     return payload
 
 

@@ -22,17 +22,17 @@ ForetellError
 ├── ModelError
 │   ├── UnknownModel            no such model or version
 │   ├── ModelNotReady           known, but not (or not yet) able to answer
-│   ├── NoPlace                 as many portfolios are being scored as are allowed at once
+│   ├── TooManyJobs              as many portfolios are being scored as are allowed at once
 │   ├── ArtifactError           a version that must not be served: damaged, or of another contract
-│   ├── ControlError            an operator's call that the folder of models does not allow
+│   ├── AdminError            an operator's call that the folder of models does not allow
 │   ├── DeviceUnavailable       the device asked for does not work here
 │   ├── InvalidOutput           the model answered something that is no probability
 │   ├── NotExplainable          the version has no reference rows to compare with
-│   ├── ExplanationsBusy        too many explanations wait already
+│   ├── ExplanationQueueFull        too many explanations wait already
 │   └── QueueError
 │       ├── QueueFull           too many rows wait for the model already
-│       └── QueuedTooLong       the call's turn did not come in time
-├── ReadersDown                 no process that reads pictures can be started
+│       └── QueueTimeout       the call's turn did not come in time
+├── DecodersUnavailable                 no process that reads pictures can be started
 ├── UnwritableSpool             what has to be kept of a portfolio cannot be, on a full disk say
 ├── UnwritableTable             answers that cannot be put where they were asked for
 └── SettingsError               the service is configured wrongly
@@ -219,7 +219,7 @@ class ModelNotReady(ModelError):
         super().__init__(f"model {name!r} is not ready: {reason}")
 
 
-class NoPlace(ModelError):
+class TooManyJobs(ModelError):
     """`limit` portfolios are being scored already."""
 
     def __init__(self, limit: int) -> None:
@@ -233,7 +233,7 @@ class ArtifactError(ModelError):
     """A version on disk that must not be served."""
 
 
-class ControlError(ModelError):
+class AdminError(ModelError):
     """What an operator asks for cannot be done with the folder of models as it is."""
 
 
@@ -255,7 +255,7 @@ class NotExplainable(ModelError):
         )
 
 
-class ExplanationsBusy(ModelError):
+class ExplanationQueueFull(ModelError):
     """As many explanations as may wait are waiting."""
 
     def __init__(self, limit: int) -> None:
@@ -283,7 +283,7 @@ class QueueFull(QueueError):
         )
 
 
-class QueuedTooLong(QueueError):
+class QueueTimeout(QueueError):
     """The call waited for its turn for `seconds`, and no longer."""
 
     def __init__(self, model: str, seconds: float, retry_seconds: float) -> None:
@@ -294,7 +294,7 @@ class QueuedTooLong(QueueError):
         )
 
 
-class ReadersDown(ForetellError):
+class DecodersUnavailable(ForetellError):
     """There is no process that reads pictures, and none can be started."""
 
 

@@ -13,7 +13,7 @@ from service.contract.tabular import TabularTask
 from service.contract.task import Task
 from service.models.artifacts.artifact import BACKGROUND, CARD, GOLDEN, MODEL, SIGNATURE, sha256
 from service.models.artifacts.card import Card
-from service.models.runtime.session import Predictor
+from service.models.runtime.session import OnnxSession
 
 TYPES = {"float32": TensorProto.FLOAT, "uint8": TensorProto.UINT8, "int64": TensorProto.INT64}
 
@@ -32,8 +32,8 @@ def write_artifact(
     onnx.save(graph or graph_of(task), folder / MODEL)
     (folder / SIGNATURE).write_text("a graph of a few nodes, for tests\n")
     inputs = golden_of(task)
-    predictor = Predictor(folder / MODEL, "cpu")
-    arrays: dict[str, Any] = {"input": inputs, **predictor.predict(inputs)}
+    session = OnnxSession(folder / MODEL, "cpu")
+    arrays: dict[str, Any] = {"input": inputs, **session.predict(inputs)}
     np.savez(folder / GOLDEN, **arrays)
     if isinstance(task, TabularTask):
         np.savez(folder / BACKGROUND, rows=background_rows(task), weights=np.array([3, 1, 2, 4]))

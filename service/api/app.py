@@ -20,7 +20,7 @@ from service import errors
 from service.api.http import admin, health, metrics, models
 from service.api.http.batch import batch_path, batch_router
 from service.api.http.explain import explain_router
-from service.api.http.fast_path import DirectCalls, direct_answers
+from service.api.http.fast_path import FastPath, fast_path_answers
 from service.api.http.middleware import BodyLimit, RequestContext
 from service.api.http.playground import playground_router
 from service.api.http.predict import predict_router
@@ -34,16 +34,16 @@ from service.api.http.problems import (
 from service.api.open_inference.rest.documentation import declared_router
 from service.api.open_inference.rest.paths import OpenInference
 from service.api.open_inference.statistics import Statistics
-from service.api.worker_states import note
-from service.bulk.tables.job import Places
+from service.api.worker_states import record_states
+from service.bulk.tables.job import JobSlots
 from service.contract.tabular import TabularTask
-from service.explain.queue import Desk
-from service.images.decoders.pool import Readers
-from service.models.versions.registry import Repository
+from service.explain.queue import ExplanationQueue
+from service.images.decoders.pool import DecoderPool
+from service.models.versions.registry import ModelRegistry
 from service.models.versions.watcher import Watcher
 from service.observability.metrics.requests import Requests
-from service.observability.metrics.shared_counters import Board
-from service.observability.worker_slots import Place
+from service.observability.metrics.shared_counters import SharedCounters
+from service.observability.worker_slots import WorkerSlot
 from service.settings.settings import Settings
 from service.tasks import TASKS
 
@@ -69,7 +69,7 @@ class Foretell(FastAPI):
     Not where OpenTelemetry is set up: then they take the long way, on which FastAPI traces them.
     """
 
-    direct_calls: DirectCalls
+    direct_calls: FastPath
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -80,21 +80,23 @@ class Foretell(FastAPI):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
+def create_app(settings: Settings, place: WorkerSlot | None = None) -> FastAPI:
     """The service, as one process or in its `place` among several.
 
     Its lifespan loads the models in a thread, so that /livez answers at once.
     """
-    board = Board(place.counted, place.number) if place and place.counted else Board()
-    repository = Repository(
-        settings.models_dir, TASKS, settings.device, settings.policy, board, settings.queue
+    counters = (
+        SharedCounters(place.counted, place.number) if place and place.counted else SharedCounters()
+    )
+    registry = ModelRegistry(
+        settings.models_dir, TASKS, settings.device, settings.policy, counters, settings.queue
     )
     told = False
 
     def looked() -> None:
         nonlocal told
-        note(board, repository)
-        if place and not told and not repository.not_ready():
+        record_states(counters, registry)
+        if place and not told and not registry.not_ready():
             told = True
             place.taken()
 
@@ -102,12 +104,12 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Or a thread that reads JSON keeps the event loop waiting for 5 ms again and again.
         sys.setswitchinterval(SWITCH_SECONDS)
-        watcher = Watcher(repository, settings.poll_seconds, looked)
+        watcher = Watcher(registry, settings.poll_seconds, looked)
         watcher.start()
         if place and place.replaces:
             await asyncio.to_thread(watcher.wait)  # other workers answer meanwhile
-        app.state.explanations = explanations = Desk()
-        app.state.readers = readers = Readers(settings.readers, board)
+        app.state.explanations = explanations = ExplanationQueue()
+        app.state.readers = readers = DecoderPool(settings.readers, counters)
         # The models load first; a picture that comes sooner is not kept waiting for that.
         starting = asyncio.get_running_loop().call_later(READERS_AFTER, readers.start)
         yield
@@ -115,7 +117,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         await readers.close()
         await asyncio.to_thread(watcher.stop)
         await asyncio.to_thread(explanations.close)
-        repository.close()
+        registry.close()
 
     tables = [task for task in TASKS.values() if isinstance(task, TabularTask)]
     predict = [predict_router(task) for task in TASKS.values()]
@@ -128,7 +130,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         for route in router.routes
         if isinstance(route, APIRoute)
     }
-    context = Middleware(RequestContext, requests=Requests(board, known))
+    context = Middleware(RequestContext, requests=Requests(counters, known))
     elsewhere = frozenset(batch_path(task) for task in tables)
     limit = Middleware(BodyLimit, limit=settings.max_body_bytes, elsewhere=elsewhere)
     # FastAPI's own docs load their scripts from elsewhere: a blank page in a closed network.
@@ -139,13 +141,13 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         lifespan=lifespan,
         middleware=[context, Middleware(OpenInference), limit],
     )
-    app.state.board = board
-    app.state.repository = repository
+    app.state.counters = counters
+    app.state.registry = registry
     app.state.settings = settings
     app.state.draining = False
     app.state.place = place
-    app.state.statistics = Statistics(board)
-    app.state.places = Places(settings.max_bulk_jobs, board)
+    app.state.statistics = Statistics(counters)
+    app.state.places = JobSlots(settings.max_bulk_jobs, counters)
     for router in predict:
         app.include_router(router, responses=_documented(400, 404, 413, 415, 422, 503))
     for router in batch:
@@ -166,7 +168,7 @@ def create_app(settings: Settings, place: Place | None = None) -> FastAPI:
         # FastAPIOffline is a function: there is no class to inherit from.
         app.__class__ = Foretell
         assert isinstance(app, Foretell)
-        app.direct_calls = DirectCalls(direct_answers(predict), [context, limit])
+        app.direct_calls = FastPath(fast_path_answers(predict), [context, limit])
     _add_problem_schema(app)
     return app
 

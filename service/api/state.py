@@ -2,18 +2,18 @@
 
 from starlette.datastructures import State
 
-from service.models.versions.registry import Repository
-from service.observability.worker_slots import Place
+from service.models.versions.registry import ModelRegistry
+from service.observability.worker_slots import WorkerSlot
 
 
-def obstacles(state: State) -> dict[str, str]:
+def unready_reasons(state: State) -> dict[str, str]:
     """Why not, by model, and for `workers` or the `service`; empty when it can.
 
     `state` is the application's.
     """
-    repository: Repository = state.repository
-    reasons = repository.not_ready()
-    place: Place | None = state.place
+    registry: ModelRegistry = state.registry
+    reasons = registry.not_ready()
+    place: WorkerSlot | None = state.place
     if place and place.missing:
         reasons = {"workers": place.missing} | reasons
     if state.draining:

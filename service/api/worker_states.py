@@ -5,31 +5,31 @@ from typing import get_args
 
 from service.errors import UnknownModel
 from service.models.versions.model_versions import State
-from service.models.versions.registry import Repository
-from service.observability.metrics.shared_counters import Board, Kind
+from service.models.versions.registry import ModelRegistry
+from service.observability.metrics.shared_counters import Metric, SharedCounters
 from service.observability.worker_slots import WORKERS
 
-STATES = Kind("states", ("model", "version"), ("answering", *get_args(State)))
+STATES = Metric("states", ("model", "version"), ("answering", *get_args(State)))
 """1 for what a version is in a worker, 0 for what it is not; all 0: it is gone."""
 
 
-def note(board: Board, repository: Repository) -> None:
+def record_states(counters: SharedCounters, registry: ModelRegistry) -> None:
     """Write down how things stand in this process."""
-    ready = not repository.not_ready()
+    ready = not registry.not_ready()
     for column, value in enumerate((os.getpid(), ready)):
-        board.row(WORKERS).values[column] = value
-    now = _states(repository)
-    for labels in {*board.rows(STATES), *now}:
-        values = board.row(STATES, *labels).values
+        counters.series(WORKERS).values[column] = value
+    now = _states(registry)
+    for labels in {*counters.all_series(STATES), *now}:
+        values = counters.series(STATES, *labels).values
         for column, name in enumerate(STATES.columns):
             values[column] = name in now.get(labels, ())
 
 
-def _states(repository: Repository) -> dict[tuple[str, ...], tuple[str, ...]]:
+def _states(registry: ModelRegistry) -> dict[tuple[str, ...], tuple[str, ...]]:
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for name in repository.expected:
+    for name in registry.expected:
         try:
-            line = repository.line(name)
+            line = registry.line(name)
         except UnknownModel:  # removed meanwhile
             continue
         answering = line.answering.card.version if line.answering else None

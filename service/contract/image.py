@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract.answers import ImagePrediction, ModelRef
-from service.contract.probability import checked
+from service.contract.probability import check_probabilities
 from service.contract.signature import Contract, Outputs, Tensor
-from service.contract.uncertainty import FAMILIARITY, Confidence
+from service.contract.uncertainty import OOD_SCORE, Confidence
 
 
 class ReadPicture(Protocol):
@@ -59,7 +59,7 @@ class ImageTask:
             outputs=(
                 Tensor(name="probabilities", dtype="float32", shape=(None, len(self.labels))),
                 Tensor(name=self.answer, dtype="int64", shape=(None,)),
-                Tensor(name=FAMILIARITY, dtype="float32", shape=(None,)),
+                Tensor(name=OOD_SCORE, dtype="float32", shape=(None,)),
             ),
             labels=self.labels,
         )
@@ -72,9 +72,12 @@ class ImageTask:
         `confidence` is that of the model's card. Raises InvalidOutput unless every probability and
         familiarity is in 0..1.
         """
-        table = [checked(probabilities) for probabilities in outputs["probabilities"].tolist()]
+        table = [
+            check_probabilities(probabilities)
+            for probabilities in outputs["probabilities"].tolist()
+        ]
         chosen = outputs[self.answer].tolist()
-        familiarity = checked(outputs[FAMILIARITY].tolist())
+        familiarity = check_probabilities(outputs[OOD_SCORE].tolist())
         return [
             self.prediction.model_validate(
                 {

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from service.contract.fields import Payload
 from service.errors import FieldProblem, InvalidPayload, PayloadTooLarge
 
-LONGEST = 2**16
+MAX_BYTES = 2**16
 """Bytes of a call's JSON. The longest, 16 rows to explain, has a sixth of it; in millions of bytes
 there would be hundreds of thousands of unknown fields to be told about, on the event loop."""
 
 
-def short(body: bytes) -> bytes:
+def check_size(body: bytes) -> bytes:
     """The body. Raises PayloadTooLarge."""
-    if len(body) > LONGEST:
-        raise PayloadTooLarge(LONGEST, "a call in JSON")
+    if len(body) > MAX_BYTES:
+        raise PayloadTooLarge(MAX_BYTES, "a call in JSON")
     return body
 
 
-def unrepeated(body: bytes, *payloads: Payload) -> None:
+def reject_duplicate_keys(body: bytes, *payloads: Payload) -> None:
     """Raises InvalidPayload if a field came twice, of which a parser keeps the last one only.
 
     `payloads` are what the body held. Their fields are numbers, so that each colon in the body

@@ -6,7 +6,7 @@ ROUNDING = 1e-6
 """By how much a softmax in float32 may exceed 1."""
 
 
-def checked(probabilities: list[float]) -> list[float]:
+def check_probabilities(probabilities: list[float]) -> list[float]:
     """The same, none above 1. Raises InvalidOutput unless each is in 0..1, but for rounding."""
     # NaN fails both comparisons. Plain Python, which for a few numbers is several times quicker
     # than NumPy.

@@ -11,10 +11,10 @@ from pydantic_core import to_json
 
 from service.contract.answers import CERTAINTIES, ModelRef, TabularPrediction
 from service.contract.fields import Feature, Payload
-from service.contract.probability import checked
+from service.contract.probability import check_probabilities
 from service.contract.signature import Contract, Outputs, Tensor, Values
-from service.contract.uncertainty import Confidence, Ranges
-from service.contract.wording import Factor, Wording, factors_of, parts_of
+from service.contract.uncertainty import Confidence, RangeCheck
+from service.contract.wording import FeatureGroup, Wording, feature_groups_of, single_field_groups
 
 YES, NO = b"true", b"false"
 
@@ -50,15 +50,15 @@ class TabularTask:
         )
 
     @cached_property
-    def parts(self) -> dict[str, Factor]:
+    def parts(self) -> dict[str, FeatureGroup]:
         """Each field as a factor of its own, under the title that its payload describes it by."""
         titles = {name: f.description or name for name, f in self.payload.model_fields.items()}
-        return parts_of(self.features, titles, self.wording)
+        return single_field_groups(self.features, titles, self.wording)
 
     @cached_property
-    def factors(self) -> tuple[Factor, ...]:
+    def factors(self) -> tuple[FeatureGroup, ...]:
         """What explanations share an answer out to; every field is in one."""
-        return factors_of(self.parts, self.wording)
+        return feature_groups_of(self.parts, self.wording)
 
     def to_array(self, rows: Sequence[Payload]) -> NDArray[np.float32]:
         """Validated payloads as float32[N, F] in declared order; not recorded becomes NaN."""
@@ -101,9 +101,9 @@ class TabularTask:
             for place, values in enumerate(_recorded(rows))
         ]
 
-    def ranges(self, confidence: Confidence) -> Ranges:
+    def ranges(self, confidence: Confidence) -> RangeCheck:
         """What tells fields that lie outside what training saw."""
-        return Ranges(self.features, confidence.seen)
+        return RangeCheck(self.features, confidence.seen)
 
     def writer(
         self, model: ModelRef, threshold: float, confidence: Confidence | None = None
@@ -124,7 +124,7 @@ class TabularTask:
             no, yes = (ending("null", "null", b"[]", each) for each in (False, True))
 
             def write_plain(outputs: Outputs, _: Values) -> bytes:
-                (probability,) = checked(outputs["probability"].tolist())
+                (probability,) = check_probabilities(outputs["probability"].tolist())
                 return b'{"probability":%a%b' % (
                     probability,
                     yes if probability >= threshold else no,
@@ -139,7 +139,7 @@ class TabularTask:
         ]
 
         def write(outputs: Outputs, values: Values) -> bytes:
-            (probability,) = checked(outputs["probability"].tolist())
+            (probability,) = check_probabilities(outputs["probability"].tolist())
             yes = probability >= threshold
             # As `Sets.decided`, which for one number costs fifty times as much.
             decided = (probability >= cutoff) is not (1 - probability >= cutoff)

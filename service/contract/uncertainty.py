@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict
 
 from service.contract.fields import Feature
 
-FAMILIARITY = "familiarity"
+OOD_SCORE = "familiarity"
 """The output of a graph of pictures that says whether one looks like those it learned from."""
 
 
-class Sets(BaseModel):
+class ConformalSets(BaseModel):
     """A set holds every answer whose probability is at least `cutoff`.
 
     Of pictures it holds classes, the likeliest always; of rows yes, no, both or neither, and with
@@ -52,7 +52,7 @@ class Sets(BaseModel):
         return order[:1] + [k for k in order[1:] if probabilities[k] >= self.cutoff]
 
 
-class Familiar(BaseModel):
+class OodThreshold(BaseModel):
     """Pictures whose `familiarity` is below `cutoff` look unlike those the model learned from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,7 +66,7 @@ class Familiar(BaseModel):
     """The share below the cutoff, by what the pictures are."""
 
 
-class Seen(BaseModel):
+class TrainingRange(BaseModel):
     """What the training rows hold of one field: a range, or for codes those that occur."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,17 +82,17 @@ class Confidence(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sets: Sets
-    familiar: Familiar | None = None
-    seen: tuple[Seen, ...] = ()
+    sets: ConformalSets
+    familiar: OodThreshold | None = None
+    seen: tuple[TrainingRange, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Ranges:
+class RangeCheck:
     """Tells which fields of a row lie outside what training saw. Not recorded is never outside."""
 
     features: tuple[Feature, ...]
-    seen: tuple[Seen, ...]
+    seen: tuple[TrainingRange, ...]
 
     def strange(self, values: Sequence[float | None]) -> list[int]:
         """The places of such fields in a row of declared order; None is not recorded."""
@@ -131,11 +131,11 @@ class Ranges:
         )
 
     @cached_property
-    def _by_name(self) -> dict[str, Seen]:
+    def _by_name(self) -> dict[str, TrainingRange]:
         return {seen.name: seen for seen in self.seen}
 
     @cached_property
-    def _places(self) -> list[tuple[int, Feature, Seen]]:
+    def _places(self) -> list[tuple[int, Feature, TrainingRange]]:
         return [
             (place, feature, self._by_name[feature.name])
             for place, feature in enumerate(self.features)

@@ -13,7 +13,7 @@ Values = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Factor:
+class FeatureGroup:
     """Fields that are explained as one; `phrase` says their values, as the subject of a reason."""
 
     name: str
@@ -23,7 +23,7 @@ class Factor:
 
 
 @dataclass(frozen=True)
-class Change:
+class ActionableField:
     """A field that a person can change: which way, and how far is plausible.
 
     `limit` is a value or the name of another field of the row; `step` how finely numbers are told.
@@ -40,13 +40,13 @@ class Wording:
     """The table of phrases of a contract: by field a text with `{value}` in it, or one a code."""
 
     phrases: Mapping[str, Phrase] = field(default_factory=dict)
-    factors: tuple[Factor, ...] = ()
-    changes: tuple[Change, ...] = ()
+    factors: tuple[FeatureGroup, ...] = ()
+    changes: tuple[ActionableField, ...] = ()
 
 
-def parts_of(
+def single_field_groups(
     features: Sequence[Feature], titles: Mapping[str, str], wording: Wording
-) -> dict[str, Factor]:
+) -> dict[str, FeatureGroup]:
     """Every field, by name, as a factor of its own."""
     return {
         feature.name: _single(feature, titles[feature.name], wording.phrases.get(feature.name))
@@ -54,7 +54,9 @@ def parts_of(
     }
 
 
-def factors_of(parts: Mapping[str, Factor], wording: Wording) -> tuple[Factor, ...]:
+def feature_groups_of(
+    parts: Mapping[str, FeatureGroup], wording: Wording
+) -> tuple[FeatureGroup, ...]:
     """The declared factors, and one for every other field, in the order of the fields."""
     united = {name: factor for factor in wording.factors for name in factor.fields}
     # A dict keeps the first of equals in its place.
@@ -63,7 +65,7 @@ def factors_of(parts: Mapping[str, Factor], wording: Wording) -> tuple[Factor, .
     )
 
 
-def _single(feature: Feature, title: str, template: Phrase | None) -> Factor:
+def _single(feature: Feature, title: str, template: Phrase | None) -> FeatureGroup:
     unit = f" {feature.unit}" if feature.unit else ""
     text = template or f"{title}: {{value}}{unit}"
 
@@ -72,15 +74,15 @@ def _single(feature: Feature, title: str, template: Phrase | None) -> Factor:
         if isnan(value):
             return f"{title} not recorded"
         return (
-            text.replace("{value}", worded(value, feature))
+            text.replace("{value}", format_value(value, feature))
             if isinstance(text, str)
             else text[int(value)]
         )
 
-    return Factor(feature.name, title, (feature.name,), phrase)
+    return FeatureGroup(feature.name, title, (feature.name,), phrase)
 
 
-def worded(value: float, feature: Feature) -> str:
+def format_value(value: float, feature: Feature) -> str:
     """A recorded value: a code's meaning, or a number to seven digits."""
     return feature.codes[int(value)] if feature.codes else f"{round(value, 4):,.7g}"
 

@@ -35,14 +35,14 @@ class Contribution(Amount):
     )
 
 
-class Split(BaseModel):
+class GroupBreakdown(BaseModel):
     """One factor's contribution shared out to its fields: Owen values; they add up to it."""
 
     factor: str = Field(examples=["repayment"])
     contributions: list[Contribution] = Field(description="The largest first")
 
 
-class Compared(BaseModel):
+class BackgroundSummary(BaseModel):
     """The rows compared with: medians of clusters of the training rows, in the model's folder."""
 
     rows: int = Field(examples=[20])
@@ -73,7 +73,9 @@ class Explanation(BaseModel):
         description="Exact Shapley values, the largest first; base + contributions = the answer, "
         "in probability and in log-odds"
     )
-    split: Split | None = Field(None, description="The factor named by `split`, field by field")
+    split: GroupBreakdown | None = Field(
+        None, description="The factor named by `split`, field by field"
+    )
     reasons: list[str] = Field(
         description="Where the decision is true: what raised the estimate, most important first"
     )
@@ -82,7 +84,7 @@ class Explanation(BaseModel):
         "can change, that turn it; fewest fields first"
     )
     counterfactuals_note: str | None = Field(None, description="Why there is none")
-    background: Compared
+    background: BackgroundSummary
     model: ModelRef
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract.fields import Feature
-from service.contract.wording import Change
+from service.contract.wording import ActionableField
 from service.explain.shapley import Predict, answers_to
 
 LEVELS = {1: 256, 2: 24, 3: 12}
@@ -22,7 +22,7 @@ def counterfactuals(
     row: NDArray[np.float32],
     threshold: float,
     features: Sequence[Feature],
-    changes: Sequence[Change],
+    changes: Sequence[ActionableField],
 ) -> list[NDArray[np.float32]]:
     """Up to `MOST` rows with a probability below the threshold, the smallest change first.
 
@@ -52,7 +52,7 @@ class _Way:
 
     def __init__(
         self,
-        change: Change,
+        change: ActionableField,
         row: NDArray[np.float32],
         places: dict[str, int],
         features: Sequence[Feature],

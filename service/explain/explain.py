@@ -8,35 +8,35 @@ from numpy.typing import NDArray
 
 from service.contract.image import ImageTask
 from service.contract.tabular import TabularTask
-from service.contract.wording import Factor, reason
+from service.contract.wording import FeatureGroup, reason
 from service.errors import FieldProblem, InvalidPayload, NotExplainable
 from service.explain.answers import (
     Amount,
-    Compared,
+    BackgroundSummary,
     Contribution,
     Counterfactual,
     Explanation,
+    GroupBreakdown,
     HeatMap,
-    Split,
 )
 from service.explain.counterfactuals import counterfactuals
 from service.explain.occlusion import occlusion
 from service.explain.shapley import (
+    Attributions,
     Predict,
-    Shares,
-    checked,
+    check_probabilities,
     owen_values,
     shapley_values,
     to_log_odds,
 )
 from service.models.artifacts.artifact import BACKGROUND, Background
-from service.models.runtime.loaded import Served
+from service.models.runtime.loaded import LoadedModel
 
 LEAST = 0.005
 """Of a probability: what raises an estimate by less is no reason."""
 
 
-def explain(served: Served, row: NDArray[np.float32], split: str | None = None) -> Explanation:
+def explain(served: LoadedModel, row: NDArray[np.float32], split: str | None = None) -> Explanation:
     """Of one row, float32[F] in declared order; with the factor `split` shared out to its fields.
 
     Raises NotExplainable for a model without reference rows, InvalidPayload if there is no such
@@ -48,10 +48,10 @@ def explain(served: Served, row: NDArray[np.float32], split: str | None = None) 
     groups = columns_of(task)
 
     def predict(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        return served.predictor.predict(rows)["probability"]
+        return served.session.predict(rows)["probability"]
 
     shares = shapley_values(predict, row, background, groups)
-    outputs = served.predictor.predict(row[None])
+    outputs = served.session.predict(row[None])
     (answered,) = task.answers(outputs, row[None], served.ref, card.threshold, card.confidence)
     probability = answered.probability
     adverse = probability >= card.threshold
@@ -70,7 +70,7 @@ def explain(served: Served, row: NDArray[np.float32], split: str | None = None) 
         reasons=[c.text for c in contributions if c.probability >= LEAST] if adverse else [],
         counterfactuals=turned,
         counterfactuals_note=None if turned else _why_none(task, adverse),
-        background=Compared(
+        background=BackgroundSummary(
             rows=len(background.rows),
             standing_for=int(background.weights.sum()),
             sha256=card.files[BACKGROUND],
@@ -83,19 +83,21 @@ def explain(served: Served, row: NDArray[np.float32], split: str | None = None) 
     fields = [task.parts[name] for name in factor.fields]
     owen = owen_values(predict, row, background, groups, place)
     parts = _contributions(task, row, fields, owen)
-    return answer.model_copy(update={"split": Split(factor=factor.name, contributions=parts)})
+    return answer.model_copy(
+        update={"split": GroupBreakdown(factor=factor.name, contributions=parts)}
+    )
 
 
-def heat_map(served: Served, picture: NDArray[np.uint8]) -> HeatMap:
+def heat_map(served: LoadedModel, picture: NDArray[np.uint8]) -> HeatMap:
     """Of one picture uint8[28, 28]. Raises InvalidOutput."""
     task = served.task
     assert isinstance(task, ImageTask)
-    outputs = served.predictor.predict(picture[None])
+    outputs = served.session.predict(picture[None])
     (answered,) = task.answers(outputs, served.ref, served.card.confidence)
     chosen = int(outputs[task.answer][0])
 
     def predict(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return checked(served.predictor.predict(pictures)["probabilities"][:, chosen])
+        return check_probabilities(served.session.predict(pictures)["probabilities"][:, chosen])
 
     return HeatMap.model_validate(
         {
@@ -111,7 +113,7 @@ def heat_map(served: Served, picture: NDArray[np.uint8]) -> HeatMap:
     )
 
 
-def background_of(served: Served) -> Background:
+def background_of(served: LoadedModel) -> Background:
     """What a model's explanations compare with. Raises NotExplainable."""
     if served.background is None:
         raise NotExplainable(served.card.name, served.card.version)
@@ -136,7 +138,10 @@ def columns_of(task: TabularTask) -> list[list[int]]:
 
 
 def _contributions(
-    task: TabularTask, row: NDArray[np.float32], factors: Sequence[Factor], shares: Shares
+    task: TabularTask,
+    row: NDArray[np.float32],
+    factors: Sequence[FeatureGroup],
+    shares: Attributions,
 ) -> list[Contribution]:
     values = _values(task, row)
     found = [

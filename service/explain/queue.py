@@ -5,28 +5,28 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from service.errors import ExplanationsBusy
+from service.errors import ExplanationQueueFull
 
 Result = TypeVar("Result")
 
-WAITING = 16
+MAX_WAITING = 16
 """Calls that may wait or be answered at once, in each process."""
 
 
-class Desk:
+class ExplanationQueue:
     """One thread, so that explanations take at most one core from predictions.
 
     For use on the event loop. The graph runs without the interpreter's lock.
     """
 
-    def __init__(self, waiting: int = WAITING) -> None:
+    def __init__(self, waiting: int = MAX_WAITING) -> None:
         self._limit, self._taken = waiting, 0
         self._thread = ThreadPoolExecutor(1, "explanations")
 
-    async def ask(self, work: Callable[[], Result]) -> Result:
-        """The result of some work, when its turn comes. Raises ExplanationsBusy if full."""
+    async def submit(self, work: Callable[[], Result]) -> Result:
+        """The result of some work, when its turn comes. Raises ExplanationQueueFull if full."""
         if self._taken >= self._limit:
-            raise ExplanationsBusy(self._limit)
+            raise ExplanationQueueFull(self._limit)
         loop = asyncio.get_running_loop()
         future = self._thread.submit(work)
         self._taken += 1

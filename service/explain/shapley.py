@@ -31,7 +31,7 @@ NEARLY_SURE = 1e-7
 
 
 @dataclass(frozen=True, eq=False)
-class Shares:
+class Attributions:
     """`base` + the sum of `parts` = the model's answer, in both scales: probability, log-odds.
 
     `base` is float64[2], the mean answer to the reference rows; `parts` float64[players, 2].
@@ -43,7 +43,7 @@ class Shares:
 
 def shapley_values(
     predict: Predict, row: NDArray[np.float32], background: Background, groups: Groups
-) -> Shares:
+) -> Attributions:
     """What each group contributes to the answer to `row`, float32[F]; every column is in one.
 
     Where the row agrees with a reference row in a group, that group changes nothing, whatever the
@@ -55,7 +55,7 @@ def shapley_values(
 
 def owen_values(
     predict: Predict, row: NDArray[np.float32], background: Background, groups: Groups, split: int
-) -> Shares:
+) -> Attributions:
     """What each column of `groups[split]` contributes while the other groups stay whole.
 
     The parts add up to the group's Shapley value; the base is that of the whole answer. A reference
@@ -74,10 +74,10 @@ def to_log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
 def answers_to(predict: Predict, rows: NDArray[np.float32]) -> NDArray[np.float64]:
     """Probabilities of N rows, in runs of `AT_ONCE`. Raises InvalidOutput."""
     runs = [predict(rows[start : start + AT_ONCE]) for start in range(0, len(rows), AT_ONCE)]
-    return checked(np.concatenate(runs))
+    return check_probabilities(np.concatenate(runs))
 
 
-def checked(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+def check_probabilities(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
     """In float64, at most 1. Raises InvalidOutput."""
     answers = probabilities.astype(np.float64)
     # Written so that NaN fails; a sigmoid in float32 may exceed 1 by a rounding.
@@ -92,7 +92,7 @@ def _shares(
     background: Background,
     whole: Groups,
     players: Groups,
-) -> Shares:
+) -> Attributions:
     """The parts of `players`, which are united if there are groups that stay `whole`."""
     differs = (row != background.rows) & ~(np.isnan(row) & np.isnan(background.rows))
     games = []
@@ -111,7 +111,7 @@ def _shares(
         scales = np.stack([own, to_log_odds(own)], axis=1)
         base += weight * scales[0]
         parts[shown] += weight * (_weights(len(others), len(shown)) @ scales)
-    return Shares(base, parts)
+    return Attributions(base, parts)
 
 
 def _mixed(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from service.models.artifacts.labels import Labels
-    from service.models.versions.registry import Repository
+    from service.models.versions.registry import ModelRegistry
 
 
 def add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -115,8 +115,8 @@ def run_verify(arguments: argparse.Namespace) -> int:
     """
     from service.errors import ArtifactError, ForetellError
 
-    repository = _repository(arguments)
-    models_dir = repository.models_dir
+    registry = _repository(arguments)
+    models_dir = registry.models_dir
     failures = 0
     for name in _names(arguments, models_dir):
         try:
@@ -130,7 +130,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
             failures += _explain(name, problem)
         for version in wanted:
             try:
-                served = repository.load(name, version)
+                served = registry.load(name, version)
             except ForetellError as error:
                 failures += _explain(f"{name}/{version}", error)
             else:
@@ -142,16 +142,16 @@ def run_promote(arguments: argparse.Namespace) -> int:
     """Prove a version, then point `stable` at it."""
     from service.models.versions.admin import answering_of, promote
 
-    repository, name = _repository(arguments), arguments.name
-    _known(repository.models_dir, name)
-    folder = repository.models_dir / name
+    registry, name = _repository(arguments), arguments.name
+    _known(registry.models_dir, name)
+    folder = registry.models_dir / name
     if arguments.version == "latest":
         promote(folder, None, None)
         print(f"{name}: the newest good version answers, now and in future")
         return 0
-    version = _number(repository.models_dir, name, arguments.version)
-    repository.load(name, version)
-    before = answering_of(folder, repository.load)
+    version = _number(registry.models_dir, name, arguments.version)
+    registry.load(name, version)
+    before = answering_of(folder, registry.load)
     promote(folder, version, before)
     print(
         f"{name}: version {version} answers"
@@ -162,16 +162,16 @@ def run_promote(arguments: argparse.Namespace) -> int:
 
 def run_rollback(arguments: argparse.Namespace) -> int:
     """Point `stable` at the version that answered before."""
-    from service.errors import ControlError
+    from service.errors import AdminError
     from service.models.versions.admin import answering_of, point_back
 
-    repository, name = _repository(arguments), arguments.name
-    _known(repository.models_dir, name)
-    folder = repository.models_dir / name
-    answering = answering_of(folder, repository.load)
+    registry, name = _repository(arguments), arguments.name
+    _known(registry.models_dir, name)
+    folder = registry.models_dir / name
+    answering = answering_of(folder, registry.load)
     if answering is None:
-        raise ControlError(f"no version of {name} can answer: there is nothing to go back from")
-    print(f"{name}: version {point_back(folder, answering, repository.load)} answers")
+        raise AdminError(f"no version of {name} can answer: there is nothing to go back from")
+    print(f"{name}: version {point_back(folder, answering, registry.load)} answers")
     return 0
 
 
@@ -196,11 +196,11 @@ def _models_dir(arguments: argparse.Namespace) -> Path:
     return read_settings(models_dir=arguments.models_dir).models_dir
 
 
-def _repository(arguments: argparse.Namespace) -> "Repository":
-    from service.models.versions.registry import Repository
+def _repository(arguments: argparse.Namespace) -> "ModelRegistry":
+    from service.models.versions.registry import ModelRegistry
     from service.tasks import TASKS
 
-    return Repository(_models_dir(arguments), TASKS, "cpu")
+    return ModelRegistry(_models_dir(arguments), TASKS, "cpu")
 
 
 def _names(arguments: argparse.Namespace, models_dir: Path) -> list[str]:

@@ -6,27 +6,27 @@ from typing import Any
 
 import structlog
 
-from service.observability.metrics.shared_counters import Board, Kind
+from service.observability.metrics.shared_counters import Metric, SharedCounters
 
 log = structlog.get_logger("foretell")
 
-WORKERS = Kind("workers", (), ("pid", "ready"))
+WORKERS = Metric("workers", (), ("pid", "ready"))
 """Zeros while nobody has the place."""
-RESTARTS = Kind("restarts", (), ("workers",))
+RESTARTS = Metric("restarts", (), ("workers",))
 
 
-def vacate(places: Sequence[Any], number: int) -> bool:
+def release(places: Sequence[Any], number: int) -> bool:
     """Write down that a worker has died, before it has a successor: whether it had been ready."""
-    board = Board(places, number)
-    left = board.row(WORKERS).values
+    counters = SharedCounters(places, number)
+    left = counters.series(WORKERS).values
     was_ready = bool(left[1])
     left[0] = left[1] = 0
-    board.row(RESTARTS).add(1)
+    counters.series(RESTARTS).add(1)
     return was_ready
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerSlot:
     """One worker's place among all."""
 
     number: int

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from service.api.http.fast_path import DirectCalls
+from service.api.http.fast_path import FastPath
 from service.api.http.problems import MEDIA_TYPE, problem
 from service.api.http.requests import REQUEST_ID, new_request_id
 from service.server.eager import begin
@@ -80,7 +80,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_made(JoiningTransport(transport, self.loop))  # type: ignore[arg-type]
         # Under a root path, paths are others than those in the table: the long way.
         calls = None if self.root_path else getattr(self.config.app, "direct_calls", None)
-        self.calls: DirectCalls | None = calls
+        self.calls: FastPath | None = calls
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""

@@ -28,9 +28,9 @@ import structlog
 from uvicorn.config import STARTUP_FAILURE
 
 from service.observability.metrics.shared_counters import SIZE
-from service.observability.worker_slots import Place, vacate
+from service.observability.worker_slots import WorkerSlot, release
 from service.server.sockets import reserve_port
-from service.server.worker import work
+from service.server.worker import run_worker
 from service.settings.settings import Settings
 
 log = structlog.get_logger("foretell")
@@ -46,12 +46,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Worker:
     """A process in a place."""
 
-    place: Place
+    place: WorkerSlot
     process: SpawnProcess
     started: float
 
 
-class Workers:
+class Supervisor:
     """Starts workers, replaces those that die, and passes signals on."""
 
     def __init__(self, settings: Settings, listening: socket.socket) -> None:
@@ -70,7 +70,7 @@ class Workers:
         """Until a signal came and every worker has ended. 1 if workers cannot start at all."""
         before = {sig: signal.signal(sig, self._hear) for sig in SIGNALS}
         self._workers = [
-            self._start(Place(number, self._loaded, self._counted))
+            self._start(WorkerSlot(number, self._loaded, self._counted))
             for number in range(self._settings.workers)
         ]
         while waited := [w.process for w in self._workers if not self._stopping or _lives(w)]:
@@ -104,8 +104,10 @@ class Workers:
             if worker.process.exitcode is None and worker.process.pid:
                 os.kill(worker.process.pid, signal.SIGTERM)
 
-    def _start(self, place: Place) -> Worker:
-        process = self._context.Process(target=work, args=(self._settings, self._listening, place))
+    def _start(self, place: WorkerSlot) -> Worker:
+        process = self._context.Process(
+            target=run_worker, args=(self._settings, self._listening, place)
+        )
         # Ctrl-C reaches every process of a terminal: until a worker has left it, it must not hear.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         process.start()
@@ -119,7 +121,7 @@ class Workers:
         code = worker.process.exitcode
         number, pid = worker.place.number, worker.process.pid
         log.error("worker died", worker=number, worker_pid=pid, exit=code)
-        was_ready = vacate(self._counted, number) and code != STARTUP_FAILURE
+        was_ready = release(self._counted, number) and code != STARTUP_FAILURE
         self._deaths[number] = 0 if was_ready else self._deaths[number] + 1
         if self._hopeless(worker.place, code):
             log.error("workers cannot start", worker=number, deaths=self._deaths[number])
@@ -128,9 +130,9 @@ class Workers:
             return worker
         # Returns at once when there is a signal, which is heard soon after.
         wait([self._woken], timeout=max(0.0, worker.started + SHORTEST_LIFE - time.monotonic()))
-        return self._start(Place(number, self._loaded, self._counted, replaces=True))
+        return self._start(WorkerSlot(number, self._loaded, self._counted, replaces=True))
 
-    def _hopeless(self, place: Place, code: int | None) -> bool:
+    def _hopeless(self, place: WorkerSlot, code: int | None) -> bool:
         """Whether to give up. Not as long as others answer, in whose midst one was ready before."""
         if code == STARTUP_FAILURE and not place.replaces:
             return True
@@ -148,4 +150,4 @@ def run_workers(settings: Settings) -> int:
 
     Raises SettingsError.
     """
-    return Workers(settings, reserve_port(settings)).run()
+    return Supervisor(settings, reserve_port(settings)).run()

@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from starlette.datastructures import State
 
 from service.errors import SettingsError
-from service.observability.worker_slots import Place
+from service.observability.worker_slots import WorkerSlot
 from service.server.sockets import log_listening
 from service.settings.settings import Settings
 
@@ -57,7 +57,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, and say where: with port 0, only now is it known."""
         await super().startup(sockets)
-        place: Place | None = self._app.state.place
+        place: WorkerSlot | None = self._app.state.place
         if place is not None:
             end_with_parent()
         if self._listen is not None and not self.should_exit:

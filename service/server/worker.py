@@ -8,14 +8,14 @@ import structlog
 from uvicorn.config import STARTUP_FAILURE
 
 from service.errors import ForetellError
-from service.observability.worker_slots import Place
+from service.observability.worker_slots import WorkerSlot
 from service.server.sockets import SHARED_OUT, shared_socket
 from service.settings.settings import Settings
 
 log = structlog.get_logger("foretell")
 
 
-def work(settings: Settings, listening: socket.socket, place: Place) -> None:
+def run_worker(settings: Settings, listening: socket.socket, place: WorkerSlot) -> None:
     """The life of one worker, in its own process."""
     from service.observability.logs import configure_logs
 

@@ -4,11 +4,11 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-Mode = Literal["auto", "on", "off"]
+BatchingMode = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True)
-class Queue:
+class QueueLimits:
     """What may wait for one version of a model, in one process."""
 
     rows: int = 1024
@@ -17,10 +17,10 @@ class Queue:
     """A call that has waited so long is refused."""
     delay: float = 0.0
     """Seconds that the first waits for others to come."""
-    mode: Mode = "auto"
+    mode: BatchingMode = "auto"
     """`auto`: runs are shared where that pays."""
 
 
-def cores() -> int:
+def available_cores() -> int:
     """How many this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,8 +10,8 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import FieldProblem, SettingsError
-from service.settings.limits import Mode, Queue, cores
-from service.settings.version_policy import Policy, parse_policy
+from service.settings.limits import BatchingMode, QueueLimits, available_cores
+from service.settings.version_policy import VersionPolicies, parse_version_policies
 
 PREFIX = "FORETELL_"
 # Read by other parts of Foretell (training, tests), so not misspelt settings of the service.
@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     image_decoders: int | None = Field(None, ge=1, le=64)
     """Processes that read pictures for each worker. None: one core fewer than it has, at most 4."""
 
-    batching: Mode = "auto"
+    batching: BatchingMode = "auto"
     """Whether callers of a model share its runs. `auto`: where that was measured to pay."""
 
     max_batch_delay_ms: float = Field(0.0, ge=0, le=50)
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_a_policy(cls, text: str) -> str:
         try:
-            parse_policy(text)
+            parse_version_policies(text)
         except ValueError as error:
             raise PydanticCustomError("policy", "{reason}", {"reason": str(error)}) from error
         return text
@@ -133,18 +133,20 @@ class Settings(BaseSettings):
     @cached_property
     def readers(self) -> int:
         """How many processes read pictures for each worker."""
-        return self.image_decoders or min(MOST_READERS, max(1, cores() // self.workers - 1))
+        return self.image_decoders or min(
+            MOST_READERS, max(1, available_cores() // self.workers - 1)
+        )
 
     @cached_property
-    def queue(self) -> Queue:
+    def queue(self) -> QueueLimits:
         """What may wait for a model."""
         delay = self.max_batch_delay_ms / 1000
-        return Queue(self.max_queue_rows, self.queue_timeout_seconds, delay, self.batching)
+        return QueueLimits(self.max_queue_rows, self.queue_timeout_seconds, delay, self.batching)
 
     @cached_property
-    def policy(self) -> Policy:
+    def policy(self) -> VersionPolicies:
         """What `versions` says."""
-        return parse_policy(self.version_policy)
+        return parse_version_policies(self.version_policy)
 
 
 def read_settings(**overrides: object) -> Settings:

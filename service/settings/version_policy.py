@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-RULE = re.compile(r"latest(?::([1-9][0-9]{0,3}))?|([1-9][0-9]*(?:,[1-9][0-9]*)*)")
+POLICY = re.compile(r"latest(?::([1-9][0-9]{0,3}))?|([1-9][0-9]*(?:,[1-9][0-9]*)*)")
 EXPECTED = (
     "'latest', 'latest:N' or versions such as '1,3', for one model as 'heart=1,3', "
     "several with ';' between them"
@@ -18,7 +18,7 @@ EXPECTED = (
 
 
 @dataclass(frozen=True)
-class Rule:
+class VersionPolicy:
     """Which versions of one model are served."""
 
     latest: int = 1
@@ -40,32 +40,32 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Policy:
+class VersionPolicies:
     """A rule for every model."""
 
-    default: Rule = Rule()
-    by_model: Mapping[str, Rule] = field(default_factory=dict)
+    default: VersionPolicy = VersionPolicy()
+    by_model: Mapping[str, VersionPolicy] = field(default_factory=dict)
 
-    def of(self, name: str) -> Rule:
+    def of(self, name: str) -> VersionPolicy:
         """The rule for a model."""
         return self.by_model.get(name, self.default)
 
 
-def parse_policy(text: str) -> Policy:
+def parse_version_policies(text: str) -> VersionPolicies:
     """The policy that a setting describes. Raises ValueError."""
-    default: Rule | None = None
-    by_model: dict[str, Rule] = {}
+    default: VersionPolicy | None = None
+    by_model: dict[str, VersionPolicy] = {}
     for part in text.split(";"):
         name, equals, rule = (piece.strip() for piece in part.rpartition("="))
-        match = RULE.fullmatch(rule)
+        match = POLICY.fullmatch(rule)
         if match is None or bool(equals) != bool(name):
             raise ValueError(EXPECTED)
         named = tuple(sorted(set(match[2].split(",")), key=int)) if match[2] else ()
-        parsed = Rule(latest=int(match[1] or 1), named=named)
+        parsed = VersionPolicy(latest=int(match[1] or 1), named=named)
         if (name in by_model) if name else (default is not None):
             raise ValueError(f"{EXPECTED}, each once")
         if name:
             by_model[name] = parsed
         else:
             default = parsed
-    return Policy(default or Rule(), by_model)
+    return VersionPolicies(default or VersionPolicy(), by_model)

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from service.contract.answers import TabularPrediction
 from service.contract.fields import Code, Number, Payload
 from service.contract.tabular import TabularTask
-from service.contract.wording import Change, Factor, Values, Wording
+from service.contract.wording import ActionableField, FeatureGroup, Values, Wording
 
 STATUS = Code(
     {
@@ -183,16 +183,16 @@ WORDING = Wording(
         **dict(zip(PAYMENTS, (f"NT$ {{value}} paid in {m}" for m in MONTHS), strict=True)),
     },
     factors=(
-        Factor("repayment", "Repayment status, April to September", STATUSES, worst_status),
-        Factor("bills", "Bill statements, April to September", BILLS, mean_bill),
-        Factor("payments", "Amounts paid, April to September", PAYMENTS, mean_payment),
+        FeatureGroup("repayment", "Repayment status, April to September", STATUSES, worst_status),
+        FeatureGroup("bills", "Bill statements, April to September", BILLS, mean_bill),
+        FeatureGroup("payments", "Amounts paid, April to September", PAYMENTS, mean_payment),
     ),
     # The latest month; those before are past, and the limit is the bank's to change. What is paid
     # in September is paid towards August's bill.
     changes=(
-        Change("pay_0", "down", -1),
-        Change("bill_amt1", "down", 0, step=100),
-        Change("pay_amt1", "up", "bill_amt2", step=100),
+        ActionableField("pay_0", "down", -1),
+        ActionableField("bill_amt1", "down", 0, step=100),
+        ActionableField("pay_amt1", "up", "bill_amt2", step=100),
     ),
 )
 

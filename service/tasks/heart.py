@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from service.contract.answers import TabularPrediction
 from service.contract.fields import Code, Number, Payload
 from service.contract.tabular import TabularTask
-from service.contract.wording import Change, Wording
+from service.contract.wording import ActionableField, Wording
 
 NO_YES = Code({0: "no", 1: "yes"})
 
@@ -147,7 +147,7 @@ WORDING = Wording(
         },
     },
     # What treatment and diet change; the rest is given, or a finding of an examination.
-    changes=(Change("trestbps", "down", 110), Change("chol", "down", 150)),
+    changes=(ActionableField("trestbps", "down", 110), ActionableField("chol", "down", 150)),
 )
 
 TASK = TabularTask(

@@ -4,7 +4,7 @@ import pytest
 from benchmarks.gpu import crossover, measure, parity_rows, rule_rows, speed_table
 from benchmarks.ways import CannotRun, bound, cpu_ways, plain, session
 from service.models.artifacts.artifact import Artifact, read_artifact
-from service.models.runtime.batching_plan import PAYS
+from service.models.runtime.batching_plan import MIN_SPEEDUP
 from service.models.runtime.session import CPU
 from service.tasks import TASKS
 from tests.artifacts import write_artifact
@@ -35,8 +35,8 @@ def test_what_the_service_decides_is_by_its_own_rule(artifact: Artifact) -> None
     assert float(us) > 0
     # A graph of a few nodes is far quicker than a thread can be woken.
     assert alone == "on the event loop"
-    assert shared == "no" or float(pays) >= PAYS
-    assert float(pays) <= PAYS or shared.startswith("on the event loop, up to")
+    assert shared == "no" or float(pays) >= MIN_SPEEDUP
+    assert float(pays) <= MIN_SPEEDUP or shared.startswith("on the event loop, up to")
 
 
 def test_bound_tensors_give_the_answers_of_a_plain_run(artifact: Artifact) -> None:

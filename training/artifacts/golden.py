@@ -15,7 +15,7 @@ from service.contract.fields import Feature
 from service.contract.tabular import TabularTask
 from service.contract.task import Task
 from service.models.artifacts.artifact import GOLDEN, MODEL
-from service.models.runtime.session import Predictor
+from service.models.runtime.session import OnnxSession
 from training.data.datasets import ImageData, TabularData
 
 ORDINARY = 32
@@ -64,6 +64,6 @@ def write_golden(
     """
     arrays: dict[str, Any] = {"input": inputs, **answers}
     np.savez_compressed(folder / GOLDEN, **arrays)
-    predictor = Predictor(folder / MODEL, "cpu")
-    predictor.check_signature(task.contract)
-    predictor.check_golden(inputs, dict(answers), TOLERANCE)
+    session = OnnxSession(folder / MODEL, "cpu")
+    session.check_signature(task.contract)
+    session.check_golden(inputs, dict(answers), TOLERANCE)

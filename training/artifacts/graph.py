@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-from service.contract.uncertainty import FAMILIARITY
+from service.contract.uncertainty import OOD_SCORE
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import MODEL, SIGNATURE
 
-PREFIX = f"{FAMILIARITY}/"
+PREFIX = f"{OOD_SCORE}/"
 """Of the names of all that is added."""
 CONVOLUTIONS = 2
 """How many of the last ones a familiarity looks at, besides what the last layer takes."""
@@ -65,7 +65,7 @@ def without_familiarity(proto: onnx.ModelProto) -> onnx.ModelProto:
     for field, kept in (
         (graph.node, [n for n in graph.node if not n.name.startswith(PREFIX)]),
         (graph.initializer, [t for t in graph.initializer if not t.name.startswith(PREFIX)]),
-        (graph.output, [o for o in graph.output if o.name != FAMILIARITY]),
+        (graph.output, [o for o in graph.output if o.name != OOD_SCORE]),
     ):
         copies = [type(each).FromString(each.SerializeToString()) for each in kept]
         del field[:]
@@ -99,7 +99,7 @@ def with_familiarity(proto: onnx.ModelProto, head: Head) -> onnx.ModelProto:
     _add(graph, "Sigmoid", ["score"], "column")
     graph.node.append(
         helper.make_node(
-            "Reshape", [f"{PREFIX}column", f"{PREFIX}flat"], [FAMILIARITY], name=f"{PREFIX}reshape"
+            "Reshape", [f"{PREFIX}column", f"{PREFIX}flat"], [OOD_SCORE], name=f"{PREFIX}reshape"
         )
     )
     constants = {
@@ -111,7 +111,7 @@ def with_familiarity(proto: onnx.ModelProto, head: Head) -> onnx.ModelProto:
     }
     for name, values in constants.items():
         graph.initializer.append(numpy_helper.from_array(values, PREFIX + name))
-    graph.output.append(helper.make_tensor_value_info(FAMILIARITY, TensorProto.FLOAT, ["N"]))
+    graph.output.append(helper.make_tensor_value_info(OOD_SCORE, TensorProto.FLOAT, ["N"]))
     return whole
 
 

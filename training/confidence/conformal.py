@@ -14,9 +14,9 @@ from sklearn.model_selection import train_test_split
 
 from service.contract.fields import Feature
 from service.contract.tabular import TabularTask
-from service.contract.uncertainty import Confidence, Familiar, Seen, Sets
+from service.contract.uncertainty import Confidence, ConformalSets, OodThreshold, TrainingRange
 from service.models.artifacts.card import Card
-from service.models.runtime.session import Predictor
+from service.models.runtime.session import OnnxSession
 from training.evaluation.cross_validation import answers_of
 from training.evaluation.folds import Folds
 from training.evaluation.metrics import probabilities_of
@@ -45,9 +45,9 @@ class Judged:
 def confidence_of(
     course: Course,
     recipe: str,
-    predictor: Predictor,
+    session: OnnxSession,
     data: Prepared,
-    familiar: Familiar | None,
+    familiar: OodThreshold | None,
     *,
     seed: int,
     epochs: int,
@@ -56,7 +56,7 @@ def confidence_of(
 
     `seed` and `epochs` are those of the model's own fit, for others like it on fewer rows.
     """
-    calibrating, reporting = judged(course, recipe, predictor, data, seed=seed, epochs=epochs)
+    calibrating, reporting = judged(course, recipe, session, data, seed=seed, epochs=epochs)
     learned = learned_part(course.recipes[recipe], data)
     features = course.task.features if isinstance(course.task, TabularTask) else ()
     return Confidence(
@@ -67,12 +67,12 @@ def confidence_of(
 
 
 def judged(
-    course: Course, recipe: str, predictor: Predictor, data: Prepared, *, seed: int, epochs: int
+    course: Course, recipe: str, session: OnnxSession, data: Prepared, *, seed: int, epochs: int
 ) -> tuple[Judged, Judged]:
     """The rows to choose a cutoff on, and others to measure it on, with a model's answers."""
 
     def answered(part: Part, words: str) -> Judged:
-        return Judged(probabilities_of(predictor, part.inputs), part.labels, words)
+        return Judged(probabilities_of(session, part.inputs), part.labels, words)
 
     # Made-up rows are as many as one likes, and nothing is fitted again for them.
     if course.folds and data.published:
@@ -129,11 +129,11 @@ def cutoff_of(of_truth: NDArray[np.float64], coverage: float) -> float:
     return float(np.sort(of_truth)[left_out]) if left_out >= 0 else 0.0
 
 
-def sets_of(coverage: float, calibrating: Judged, reporting: Judged) -> Sets:
+def sets_of(coverage: float, calibrating: Judged, reporting: Judged) -> ConformalSets:
     """Sets calibrated on some rows and measured on others."""
     cutoff = cutoff_of(calibrating.of_truth, coverage)
     measured, ambiguous = held(cutoff, reporting)
-    return Sets(
+    return ConformalSets(
         coverage=coverage,
         cutoff=cutoff,
         calibrated_on=calibrating.words,
@@ -158,16 +158,18 @@ def held(cutoff: float, rows: Judged) -> tuple[float, float]:
     return float(inside.mean()), float(1 - single.mean())
 
 
-def seen(feature: Feature, values: NDArray[np.float32]) -> Seen:
+def seen(feature: Feature, values: NDArray[np.float32]) -> TrainingRange:
     """What training rows hold of a field, where it was recorded."""
     recorded = values[~np.isnan(values)]
     if feature.kind == "code":
-        return Seen(name=feature.name, codes=tuple(int(code) for code in np.unique(recorded)))
+        return TrainingRange(
+            name=feature.name, codes=tuple(int(code) for code in np.unique(recorded))
+        )
     if not len(recorded):
-        return Seen(name=feature.name)
+        return TrainingRange(name=feature.name)
     # The shortest text of a float32 is the number that was recorded: 6.2, not 6.19999980926.
     low, high = (float(str(value)) for value in (recorded.min(), recorded.max()))
-    return Seen(name=feature.name, low=low, high=high)
+    return TrainingRange(name=feature.name, low=low, high=high)
 
 
 def in_words(card: Card) -> str:

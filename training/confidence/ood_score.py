@@ -11,7 +11,7 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from service.contract.uncertainty import Familiar
+from service.contract.uncertainty import OodThreshold
 from training.artifacts.graph import Head, with_features
 from training.confidence.ood_negatives import strangers, turned
 from training.recipe import Course, Part, Prepared, Recipe
@@ -90,7 +90,7 @@ def _taught(features: NDArray[np.float32], answers: NDArray[np.float32]) -> Head
 
 def familiar_of(
     proto: onnx.ModelProto, head: Head, course: Course, recipe: Recipe, data: Prepared
-) -> Familiar:
+) -> OodThreshold:
     """The cutoff, and what it flags."""
     rng = np.random.default_rng(OTHER_SEED)
     strange = strange_pictures(len(data.validation.labels), data.validation, course, recipe, rng)
@@ -100,7 +100,7 @@ def familiar_of(
 
     cutoff = float(np.quantile(score(data.validation.inputs), FLAGGED))
     kept = "the network learned from them, the score did not" if not recipe.validates else "unseen"
-    return Familiar(
+    return OodThreshold(
         cutoff=cutoff,
         chosen_on=f"the {FLAGGED:.0%} of {len(data.validation.labels):,} validation pictures "
         f"({kept}) that look least like the others",

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from service.contract.image import ImageTask
 from service.contract.tabular import TabularTask
-from service.contract.uncertainty import FAMILIARITY, Confidence
+from service.contract.uncertainty import OOD_SCORE, Confidence
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import Artifact
-from service.models.runtime.session import Predictor
+from service.models.runtime.session import OnnxSession
 from training.confidence.conformal import Judged, cutoff_of, halves, held
 from training.confidence.ood_benchmark import LOOKALIKES, Pictures, letters, outsiders
 from training.data.downloads import DATA_DIR
@@ -41,24 +41,24 @@ def confidence_page(
     check_data(card, data)
     if (confidence := card.confidence) is None:
         raise ArtifactError(f"{card.name}/{card.version} knows nothing of its confidence")
-    predictor = Predictor(artifact.model, "cpu")
-    yield f"# {card.name}/{card.version}\n\n{_sets(course, confidence, predictor, data)}"
+    session = OnnxSession(artifact.model, "cpu")
+    yield f"# {card.name}/{card.version}\n\n{_sets(course, confidence, session, data)}"
     if isinstance(course.task, TabularTask):
         outside = course.task.ranges(confidence).outside(data.test.inputs)
         yield f"Rows of the test part outside the range of training: {outside.mean():.2%}"
         return
     assert isinstance(course.task, ImageTask)
-    yield _own_kind(course, confidence, predictor, data, data_dir)
-    yield _others(course, confidence, predictor, data_dir)
+    yield _own_kind(course, confidence, session, data, data_dir)
+    yield _others(course, confidence, session, data_dir)
     if course.task.name == "digits":
-        yield _letters(course.task, confidence, predictor)
+        yield _letters(course.task, confidence, session)
 
 
-def _sets(course: Course, confidence: Confidence, predictor: Predictor, data: Prepared) -> str:
+def _sets(course: Course, confidence: Confidence, session: OnnxSession, data: Prepared) -> str:
     sets, part = confidence.sets, data.test
     if isinstance(course.task, ImageTask) and sets.measured_rows < len(part.labels):
         part = halves(part)[1]
-    answers = Judged(probabilities_of(predictor, part.inputs), part.labels, sets.measured_on)
+    answers = Judged(probabilities_of(session, part.inputs), part.labels, sets.measured_on)
     covered, ambiguous = held(sets.cutoff, answers)
     lines = [["all", f"{len(part.labels):,}", f"{covered:.2%}", f"{ambiguous:.2%}"]]
     labels = course.task.contract.labels or ("no", "yes")
@@ -78,7 +78,7 @@ def _sets(course: Course, confidence: Confidence, predictor: Predictor, data: Pr
 def _own_kind(
     course: Course,
     confidence: Confidence,
-    predictor: Predictor,
+    session: OnnxSession,
     data: Prepared,
     data_dir: Path | None,
 ) -> str:
@@ -86,7 +86,7 @@ def _own_kind(
     copies = data_dir or os.environ.get(DATA_DIR)
     if course.task.name == "digits" and copies:
         groups |= drawn_digits(course, Path(copies))
-    return _table("What it is meant for", _flagged(confidence, predictor, groups))
+    return _table("What it is meant for", _flagged(confidence, session, groups))
 
 
 def drawn_digits(course: Course, data_dir: Path) -> dict[str, Pictures]:
@@ -105,7 +105,7 @@ def drawn_digits(course: Course, data_dir: Path) -> dict[str, Pictures]:
 
 
 def _others(
-    course: Course, confidence: Confidence, predictor: Predictor, data_dir: Path | None
+    course: Course, confidence: Confidence, session: OnnxSession, data_dir: Path | None
 ) -> str:
     assert isinstance(course.task, ImageTask)
     groups = {}
@@ -115,7 +115,7 @@ def _others(
             for number, label in enumerate(other.task.labels):
                 groups[f"{other.task.name}: {label}"] = test.inputs[test.labels == number]
     groups |= outsiders(course.task, COUNT, SEED)
-    flagged = _flagged(confidence, predictor, groups)
+    flagged = _flagged(confidence, session, groups)
     photographs = {name for name in flagged if name.startswith("photo")}
     kinds = {name: found for name, found in flagged.items() if name not in photographs}
     by_kind: dict[str, list[float]] = {}
@@ -129,10 +129,10 @@ def _others(
     )
 
 
-def _letters(task: ImageTask, confidence: Confidence, predictor: Predictor) -> str:
+def _letters(task: ImageTask, confidence: Confidence, session: OnnxSession) -> str:
     found = {
         each: float(flags.mean())
-        for each, flags in _flagged(confidence, predictor, letters(task)).items()
+        for each, flags in _flagged(confidence, session, letters(task)).items()
     }
     other = [share for each, share in found.items() if each not in LOOKALIKES]
     alike = [share for each, share in found.items() if each in LOOKALIKES]
@@ -146,14 +146,14 @@ def _letters(task: ImageTask, confidence: Confidence, predictor: Predictor) -> s
 
 
 def _flagged(
-    confidence: Confidence, predictor: Predictor, groups: Mapping[str, Pictures]
+    confidence: Confidence, session: OnnxSession, groups: Mapping[str, Pictures]
 ) -> dict[str, NDArray[np.bool_]]:
     assert confidence.familiar is not None
     cutoff = confidence.familiar.cutoff
     return {
         name: np.concatenate(
             [
-                predictor.predict(pictures[start : start + BATCH])[FAMILIARITY] < cutoff
+                session.predict(pictures[start : start + BATCH])[OOD_SCORE] < cutoff
                 for start in range(0, len(pictures), BATCH)
             ]
         )

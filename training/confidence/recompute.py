@@ -10,11 +10,11 @@ import onnx
 from numpy.typing import NDArray
 
 from service.contract.image import ImageTask
-from service.contract.uncertainty import FAMILIARITY
+from service.contract.uncertainty import OOD_SCORE
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import CARD, GOLDEN, MODEL, SIGNATURE, Artifact, sha256
 from service.models.artifacts.card import Card
-from service.models.runtime.session import Predictor
+from service.models.runtime.session import OnnxSession
 from training.artifacts.golden import write_golden
 from training.artifacts.graph import (
     features_by_numpy,
@@ -44,22 +44,22 @@ def renew(artifact: Artifact, course: Course, data: Prepared) -> Card:
         shutil.copytree(artifact.folder, work, dirs_exist_ok=True)
         familiar, training = None, card.training
         if isinstance(course.task, ImageTask):
-            before = Predictor(artifact.model, "cpu")
+            before = OnnxSession(artifact.model, "cpu")
             bare = without_familiarity(onnx.load(artifact.model))
             golden, answers = artifact.golden()
             head = head_of(bare, course, recipe, data)
             familiar = familiar_of(bare, head, course, recipe, data)
-            answers[FAMILIARITY] = head.familiarity(features_by_numpy(bare, golden))
+            answers[OOD_SCORE] = head.familiarity(features_by_numpy(bare, golden))
             write_graph(with_familiarity(bare, head), work)
             write_golden(course.task, golden, answers, work)
-            after = Predictor(work / MODEL, "cpu")
+            after = OnnxSession(work / MODEL, "cpu")
             check_unchanged(before, after, data.test.inputs[:1000])
             latency = latency_us(after, golden[:1])
             training = training.model_copy(update={"latency_us": latency})
         confidence = confidence_of(
             course,
             card.training.recipe,
-            Predictor(work / MODEL, "cpu"),
+            OnnxSession(work / MODEL, "cpu"),
             data,
             familiar,
             seed=card.training.seed,
@@ -104,9 +104,9 @@ def _asked(card: Card, course: Course, recipe: Recipe) -> int:
     return recipe.epochs
 
 
-def check_unchanged(before: Predictor, after: Predictor, inputs: NDArray[Any]) -> None:
+def check_unchanged(before: OnnxSession, after: OnnxSession, inputs: NDArray[Any]) -> None:
     """Raises ArtifactError unless one graph answers as the other did, to the last bit."""
     new = after.predict(inputs)
     for name, old in before.predict(inputs).items():
-        if name != FAMILIARITY and not np.array_equal(new[name], old):
+        if name != OOD_SCORE and not np.array_equal(new[name], old):
             raise ArtifactError(f"output {name!r} is no longer what it was before")

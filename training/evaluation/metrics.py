@@ -20,7 +20,7 @@ from service.errors import ArtifactError
 from service.models.artifacts.artifact import Artifact, read_artifact
 from service.models.artifacts.card import Card
 from service.models.artifacts.folder import some_names
-from service.models.runtime.session import Predictor
+from service.models.runtime.session import OnnxSession
 from training.data.datasets import DataDiffers
 from training.layers.calibration import of_log_odds
 from training.recipe import Course, Part, Prepared
@@ -49,17 +49,17 @@ class Measured:
 
 def measured(artifact: Artifact, test: Part) -> Measured:
     """What an exported graph answers, and how good that is."""
-    probabilities = probabilities_of(Predictor(artifact.model, "cpu"), test.inputs)
+    probabilities = probabilities_of(OnnxSession(artifact.model, "cpu"), test.inputs)
     metrics = metrics_of(probabilities, test.labels, artifact.card.threshold)
     return Measured(artifact, test, probabilities, metrics)
 
 
-def probabilities_of(predictor: Predictor, inputs: NDArray[Any]) -> NDArray[np.float64]:
+def probabilities_of(session: OnnxSession, inputs: NDArray[Any]) -> NDArray[np.float64]:
     """A graph's answers: the probability of yes [N], or of each class [N, K], rows summing to 1."""
     batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
     # A task's first output is its probabilities.
-    first = predictor.outputs[0].name
-    joined = np.concatenate([predictor.predict(batch)[first] for batch in batches])
+    first = session.outputs[0].name
+    joined = np.concatenate([session.predict(batch)[first] for batch in batches])
     exact = joined.astype(np.float64)
     if exact.ndim > 1:
         # float32 softmax sums to 1 within a rounding only, which scikit-learn warns about.
@@ -120,13 +120,13 @@ def bins_of(probability: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.minimum((probability * 15).astype(np.int64), 14)
 
 
-def latency_us(predictor: Predictor, row: NDArray[Any]) -> float:
+def latency_us(session: OnnxSession, row: NDArray[Any]) -> float:
     """Microseconds for one row on one thread: the median of single runs for a quarter second."""
     times: list[int] = []
     end = time.perf_counter() + 0.25
     while time.perf_counter() < end:
         start = time.perf_counter_ns()
-        predictor.predict(row)
+        session.predict(row)
         times.append(time.perf_counter_ns() - start)
     return round(float(np.median(times)) / 1000, 1)
 

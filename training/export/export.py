@@ -22,11 +22,11 @@ from scipy.linalg import block_diag
 from service.contract.image import ImageTask
 from service.contract.tabular import TabularTask
 from service.contract.task import Task
-from service.contract.uncertainty import FAMILIARITY
+from service.contract.uncertainty import OOD_SCORE
 from service.models.artifacts.artifact import BACKGROUND, CARD, GOLDEN, MODEL, SIGNATURE, sha256
 from service.models.artifacts.card import Card, DataFacts, GoldenFacts, TrainingFacts
 from service.models.artifacts.folder import versions
-from service.models.runtime.session import Predictor
+from service.models.runtime.session import OnnxSession
 from training.artifacts.background import background_of, write_background
 from training.artifacts.golden import TOLERANCE, TOLERANCE_REASON, golden_inputs, write_golden
 from training.artifacts.graph import features_by_numpy, with_familiarity, write_graph
@@ -58,7 +58,7 @@ def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_d
         if isinstance(course.task, ImageTask):
             head = head_of(proto, course, course.recipes[recipe], data)
             familiar = familiar_of(proto, head, course, course.recipes[recipe], data)
-            answers[FAMILIARITY] = head.familiarity(features_by_numpy(proto, golden))
+            answers[OOD_SCORE] = head.familiarity(features_by_numpy(proto, golden))
             proto = with_familiarity(proto, head)
         write_graph(proto, folder)
         write_golden(course.task, golden, answers, folder)
@@ -66,22 +66,22 @@ def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_d
         if isinstance(course.task, TabularTask):
             write_background(background_of(data.train.inputs, course.task.features), folder)
             files.append(BACKGROUND)
-        predictor = Predictor(folder / MODEL, "cpu")
-        answered = probabilities_of(predictor, data.test.inputs)
+        session = OnnxSession(folder / MODEL, "cpu")
+        answered = probabilities_of(session, data.test.inputs)
         facts = {
             "name": name,
             "title": course.task.title,
             "task": course.task.name,
             "created": datetime.now(UTC).replace(microsecond=0),
             "data": _data_facts(data),
-            "training": _training_facts(recipe, fitted, latency_us(predictor, golden[:1])),
+            "training": _training_facts(recipe, fitted, latency_us(session, golden[:1])),
             "metrics": metrics_of(answered, data.test.labels, THRESHOLD),
             "curves": curves_of(answered, data.test.labels, THRESHOLD),
             "threshold": THRESHOLD,
             "confidence": confidence_of(
                 course,
                 recipe,
-                predictor,
+                session,
                 data,
                 familiar,
                 seed=fitted.seed,

@@ -10,7 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from service.api.access import keys
 from service.api.http.models import ModelDetail, detail_of
 from service.models.versions import admin
-from service.models.versions.registry import Repository
+from service.models.versions.registry import ModelRegistry
 from service.settings.settings import Settings
 
 bearer = HTTPBearer(auto_error=False, description="The service's FORETELL_ADMIN_KEY")
@@ -47,7 +47,9 @@ async def roll_back(name: str, request: Request) -> ModelDetail:
     return await _done(admin.roll_back, name, request)
 
 
-async def _done(act: Callable[[Repository, str], None], name: str, request: Request) -> ModelDetail:
-    repository: Repository = request.app.state.repository
-    await asyncio.to_thread(act, repository, name)
-    return detail_of(repository.line(name))
+async def _done(
+    act: Callable[[ModelRegistry, str], None], name: str, request: Request
+) -> ModelDetail:
+    registry: ModelRegistry = request.app.state.registry
+    await asyncio.to_thread(act, registry, name)
+    return detail_of(registry.line(name))

@@ -10,13 +10,13 @@ from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
     VersionChoice,
-    chosen_model,
+    model_selector,
     request_id,
 )
-from service.api.http.streaming import PortfolioResponse
+from service.api.http.streaming import BulkResponse
 from service.bulk.tables.formats import BY_MEDIA, JSON
-from service.bulk.tables.job import Exchange
-from service.bulk.tables.scoring import OnError, Portfolio
+from service.bulk.tables.job import BulkJob
+from service.bulk.tables.scoring import BulkScoring, OnError
 from service.bulk.tables.spool import SETTING
 from service.contract.messages import echo
 from service.contract.tabular import TabularTask
@@ -25,7 +25,7 @@ from service.errors import (
     InvalidPayload,
     PayloadTooLarge,
 )
-from service.models.versions.registry import Repository
+from service.models.versions.registry import ModelRegistry
 from service.settings.settings import Settings
 
 log = structlog.get_logger("foretell")
@@ -62,13 +62,13 @@ def batch_router(task: TabularTask) -> APIRouter:
         limit = settings.max_bulk_bytes
         if int(request.headers.get("content-length") or 0) > limit:
             raise PayloadTooLarge(limit, SETTING)
-        repository: Repository = request.app.state.repository
-        portfolio = Portfolio(
-            repository.choose(task.name, chosen_model(request), request_id(request)),
+        registry: ModelRegistry = request.app.state.registry
+        portfolio = BulkScoring(
+            registry.for_task(task.name, model_selector(request), request_id(request)),
             cast(OnError, on_error),
         )
-        exchange = Exchange(portfolio, given, wanted, settings, request.app.state.board)
-        return PortfolioResponse(exchange, request.app.state.places)
+        exchange = BulkJob(portfolio, given, wanted, settings, request.app.state.counters)
+        return BulkResponse(exchange, request.app.state.places)
 
     router = APIRouter(tags=[task.name])
     router.add_api_route(

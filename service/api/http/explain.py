@@ -9,26 +9,26 @@ from pydantic_core import to_json
 
 from service.api.http.fast_path import answered_by
 from service.api.http.picture_upload import documented_body, one_picture
-from service.api.http.requests import body_of, json_only
+from service.api.http.requests import read_body, require_json
 from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
     VersionChoice,
-    chosen_model,
+    model_selector,
     request_id,
 )
 from service.contract.fields import Payload
 from service.contract.image import ImageTask
 from service.contract.messages import invalid_payload
-from service.contract.parsing import short, unrepeated
+from service.contract.parsing import check_size, reject_duplicate_keys
 from service.contract.tabular import TabularTask
 from service.contract.task import Task
 from service.errors import FieldProblem, InvalidPayload
 from service.explain.answers import Explanation, HeatMap
 from service.explain.explain import background_of, explain, heat_map, place_of
-from service.explain.queue import Desk
-from service.models.runtime.loaded import Served
-from service.models.versions.registry import Repository
+from service.explain.queue import ExplanationQueue
+from service.models.runtime.loaded import LoadedModel
+from service.models.versions.registry import ModelRegistry
 
 MOST_ROWS = 16
 COUNTS = {"too_short": "none", "too_long": "more"}
@@ -56,8 +56,8 @@ def _tabular_router(task: TabularTask) -> APIRouter:
     known = [feature.name for feature in task.features]
 
     async def answer(request: Request) -> bytes:
-        json_only(request)
-        body = short(await body_of(request))
+        require_json(request)
+        body = check_size(await read_body(request))
         several = body.lstrip(b" \t\r\n").startswith(b"[")
         try:
             payloads = many.validate_json(body) if several else [one.validate_json(body)]
@@ -68,12 +68,12 @@ def _tabular_router(task: TabularTask) -> APIRouter:
                 problem = FieldProblem("body", f"1 to {MOST_ROWS} rows", got.pop())
                 raise InvalidPayload([problem]) from error
             raise invalid_payload(failures, known) from error
-        unrepeated(body, *payloads)
+        reject_duplicate_keys(body, *payloads)
         split = _split(request, task, len(payloads))
         served, desk = _chosen(request, task), _desk(request)
         background_of(served)
         rows = task.to_array(payloads)
-        answers = await desk.ask(lambda: [explain(served, row, split) for row in rows])
+        answers = await desk.submit(lambda: [explain(served, row, split) for row in rows])
         return to_json(answers) if several else answers[0].model_dump_json().encode()
 
     def declared(
@@ -101,7 +101,7 @@ def _picture_router(task: ImageTask) -> APIRouter:
     async def answer(request: Request) -> bytes:
         served, desk = _chosen(request, task), _desk(request)
         picture = await one_picture(request, task)
-        shown = await desk.ask(partial(heat_map, served, picture))
+        shown = await desk.submit(partial(heat_map, served, picture))
         return shown.model_dump_json().encode()
 
     def declared(
@@ -127,13 +127,13 @@ def _router(task: Task, answer: Any, declared: Any, **documented: Any) -> APIRou
     return router
 
 
-def _chosen(request: Request, task: Task) -> Served:
-    repository: Repository = request.app.state.repository
-    return repository.choose(task.name, chosen_model(request), request_id(request))
+def _chosen(request: Request, task: Task) -> LoadedModel:
+    registry: ModelRegistry = request.app.state.registry
+    return registry.for_task(task.name, model_selector(request), request_id(request))
 
 
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.explanations
+def _desk(request: Request) -> ExplanationQueue:
+    desk: ExplanationQueue = request.app.state.explanations
     return desk
 
 

@@ -1,7 +1,7 @@
 """Routes whose calls are answered ahead of the framework, and declared to it all the same.
 
 FastAPI's dependencies, validation and serialisation cost ten times what a small model does. A
-`DirectRoute` is declared like any other, so that /docs, the schema, 404 and 405 know it; its calls
+`FastRoute` is declared like any other, so that /docs, the schema, 404 and 405 know it; its calls
 are answered by its own `answer`: bytes in, bytes out. All else that happens to a request (id, log,
 limits, errors) is done by the same middleware as ever.
 """
@@ -24,7 +24,7 @@ Answer = Callable[[Request], Awaitable[bytes]]
 JSON = b"application/json"
 
 
-class DirectRoute(APIRoute):
+class FastRoute(APIRoute):
     """A route that `answer` answers; the function it is declared with only documents it."""
 
     answer: ClassVar[Answer]
@@ -38,18 +38,18 @@ class DirectRoute(APIRoute):
         return handle
 
 
-def answered_by(answer: Answer) -> type[DirectRoute]:
+def answered_by(answer: Answer) -> type[FastRoute]:
     """A class of routes, for `APIRouter(route_class=...)`."""
-    return type("AnsweredRoute", (DirectRoute,), {"answer": staticmethod(answer)})
+    return type("AnsweredRoute", (FastRoute,), {"answer": staticmethod(answer)})
 
 
-def direct_answers(routers: Iterable[APIRouter]) -> dict[str, Answer]:
+def fast_path_answers(routers: Iterable[APIRouter]) -> dict[str, Answer]:
     """The answers of all direct routes of some routers, by their path."""
     routes = [route for router in routers for route in router.routes]
-    return {route.path: type(route).answer for route in routes if isinstance(route, DirectRoute)}
+    return {route.path: type(route).answer for route in routes if isinstance(route, FastRoute)}
 
 
-class DirectCalls:
+class FastPath:
     """`app` answers POSTs to the paths of direct routes, behind `middleware`, and nothing else.
 
     The middleware is to be the framework's, so that the same happens to every request; but for what

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from service.api.state import obstacles
+from service.api.state import unready_reasons
 
 
 class Live(BaseModel):
@@ -37,7 +37,7 @@ async def live() -> Live:
 @router.get("/readyz", responses={503: {"model": Readiness}})
 async def ready(request: Request, response: Response) -> Readiness:
     """200 once every model is loaded and repeats its golden answers, in every worker; else 503."""
-    reasons = obstacles(request.app.state)
+    reasons = unready_reasons(request.app.state)
     if reasons:
         response.status_code = 503
     return Readiness(ready=not reasons, reasons=reasons)

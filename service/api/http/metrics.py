@@ -17,9 +17,9 @@ def metrics(request: Request) -> Response:
     from prometheus_client import exposition
     from prometheus_client.openmetrics import exposition as openmetrics
 
-    from service.observability.metrics.exposition import Metrics
+    from service.observability.metrics.exposition import PrometheusExposition
 
-    shown = Metrics(request.app.state)
+    shown = PrometheusExposition(request.app.state)
     # Their own choose_encoder crashes on a version that is no number.
     if "application/openmetrics-text" in request.headers.get("accept", ""):
         text = openmetrics.generate_latest(shown)  # type: ignore[no-untyped-call]  # theirs

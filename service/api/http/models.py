@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from service.api.http.selection import LabelChoice, chosen_model
+from service.api.http.selection import LabelChoice, model_selector
 from service.models.artifacts.card import Card
-from service.models.versions.model_versions import Line, State
-from service.models.versions.registry import Repository
+from service.models.versions.model_versions import ModelVersions, State
+from service.models.versions.registry import ModelRegistry
 from service.models.versions.shadow import COMPARED, Comparison
 
 
@@ -47,7 +47,7 @@ class BatchingSummary(BaseModel):
         description="Rows that runs are warmed up with; the last is the most of one run",
         examples=[[1, 2, 4, 8, 16, 32, 64]],
     )
-    pays: float = Field(description="How many times cheaper a row is in a shared run")
+    speedup: float = Field(description="How many times cheaper a row is in a shared run")
 
 
 class ModelSummary(BaseModel):
@@ -74,7 +74,7 @@ class ModelSummary(BaseModel):
     provider: str | None = Field(None, description="The execution provider in use")
     load_ms: float | None = Field(None, description="Time to load, verify and warm up")
     row_us: float | None = Field(None, description="Time of one row in microseconds, then")
-    inline: bool | None = Field(
+    runs_on_event_loop: bool | None = Field(
         None, description="Whether it answers on the event loop (small models) or in a thread"
     )
     batching: BatchingSummary | None = Field(
@@ -94,10 +94,10 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 @router.get("")
 async def list_models(request: Request) -> list[ModelSummary]:
     """Every expected model."""
-    repository: Repository = request.app.state.repository
+    registry: ModelRegistry = request.app.state.registry
     return [
-        ModelSummary.model_validate(detail_of(repository.line(name)).model_dump(exclude={"card"}))
-        for name in repository.expected
+        ModelSummary.model_validate(detail_of(registry.line(name)).model_dump(exclude={"card"}))
+        for name in registry.expected
     ]
 
 
@@ -115,21 +115,21 @@ async def show_model(
     label: LabelChoice = None,
 ) -> ModelDetail:
     """One model and its card: data, training, metrics, contract, intended use."""
-    repository: Repository = request.app.state.repository
-    line = repository.line(name)
+    registry: ModelRegistry = request.app.state.registry
+    line = registry.line(name)
     detail = detail_of(line)
-    choice = chosen_model(request)  # of the version or the label, which are declared above
+    choice = model_selector(request)  # of the version or the label, which are declared above
     if choice is None or choice.version is None:
         return detail
     card = await asyncio.to_thread(line.card, choice.version)
     return detail.model_copy(update={"card": card})
 
 
-def _shadow_of(line: Line) -> ShadowSummary | None:
+def _shadow_of(line: ModelVersions) -> ShadowSummary | None:
     if (shadow := line.traffic.shadow) is None:
         return None
     versions = shadow.first.card.version, shadow.second.card.version
-    seen = Comparison(*line.board.total(COMPARED, line.name, *versions))
+    seen = Comparison(*line.counters.total(COMPARED, line.name, *versions))
     return ShadowSummary(
         version=shadow.second.card.version,
         share=shadow.share,
@@ -141,7 +141,7 @@ def _shadow_of(line: Line) -> ShadowSummary | None:
     )
 
 
-def detail_of(line: Line) -> ModelDetail:
+def detail_of(line: ModelVersions) -> ModelDetail:
     """What there is to say of a model."""
     served = line.answering
     detail = ModelDetail(

@@ -11,11 +11,11 @@ from fastapi import Request
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
-from service.api.http.requests import body_of
+from service.api.http.requests import read_body
 from service.contract.fields import Payload
 from service.contract.image import ImageTask
 from service.contract.messages import invalid_payload
-from service.contract.parsing import short, unrepeated
+from service.contract.parsing import check_size, reject_duplicate_keys
 from service.errors import (
     BlankImage,
     FieldProblem,
@@ -23,7 +23,7 @@ from service.errors import (
     PictureError,
     UnsupportedMediaType,
 )
-from service.images.decoders.pool import Image, Readers
+from service.images.decoders.pool import DecoderPool, Image
 from service.images.uploads.uploads import PICTURE_TYPES, UPLOADED, Limits, Picture, unpacked
 from service.images.uploads.zip_files import ZIP_TYPES
 from service.settings.settings import Settings
@@ -52,10 +52,10 @@ class Pixels(Payload):
 
 
 # For what would hold up the event loop: large forms, zip files, several pictures' answers.
-ASIDE = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+UPLOAD_EXECUTOR = ThreadPoolExecutor(1, thread_name_prefix="pictures")
 
 
-def _declared(request: Request) -> tuple[str, str]:
+def declared_media_type(request: Request) -> tuple[str, str]:
     """The content type as it came, and without its parameters. Raises UnsupportedMediaType."""
     declared = request.headers.get("content-type")
     media = (declared or "").partition(";")[0].strip().lower()
@@ -64,26 +64,28 @@ def _declared(request: Request) -> tuple[str, str]:
     return declared, media
 
 
-def _pixels(body: bytes) -> NDArray[np.uint8]:
+def read_pixels(body: bytes) -> NDArray[np.uint8]:
     try:
-        payload = Pixels.model_validate_json(short(body))
+        payload = Pixels.model_validate_json(check_size(body))
     except ValidationError as error:
         raise invalid_payload(error.errors(), known=["pixels"]) from error
-    unrepeated(body, payload)
+    reject_duplicate_keys(body, payload)
     picture = np.array([payload.pixels], np.uint8)
     if picture.min() == picture.max():
         raise BlankImage("nothing is drawn: all pixels are the same")
     return picture
 
 
-async def _aside(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+async def run_in_executor(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(ASIDE, partial(function, *args, **options))
+    return await loop.run_in_executor(UPLOAD_EXECUTOR, partial(function, *args, **options))
 
 
-async def _read(task: ImageTask, picture: Picture, readers: Readers, max_pixels: int) -> Image:
+async def read_picture(
+    task: ImageTask, picture: Picture, readers: DecoderPool, max_pixels: int
+) -> Image:
     try:
-        encoded = await _aside(picture.encoded) if picture.unpacked else picture.encoded()
+        encoded = await run_in_executor(picture.encoded) if picture.unpacked else picture.encoded()
     except PictureError as error:
         return error
     return await readers.read(task.reading, encoded, max_pixels)
@@ -95,15 +97,15 @@ async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:
     Raises RequestError, also for several.
     """
     settings: Settings = request.app.state.settings
-    declared, media = _declared(request)
-    body = await body_of(request)
+    declared, media = declared_media_type(request)
+    body = await read_body(request)
     if media == "application/json":
-        return np.asarray(_pixels(body)[0])
+        return np.asarray(read_pixels(body)[0])
     limits = Limits(settings.max_pictures, settings.max_body_bytes)
-    pictures = (await _aside(unpacked, body, declared, limits)).pictures
+    pictures = (await run_in_executor(unpacked, body, declared, limits)).pictures
     if len(pictures) != 1:
         raise InvalidPayload([FieldProblem("file", "one picture", f"{len(pictures)}")])
-    image = await _read(task, pictures[0], request.app.state.readers, settings.max_pixels)
+    image = await read_picture(task, pictures[0], request.app.state.readers, settings.max_pixels)
     if isinstance(image, PictureError):
         raise image
     return image

@@ -10,14 +10,20 @@ from pydantic import BaseModel, create_model
 from pydantic_core import to_json
 
 from service.api.http.fast_path import answered_by
-from service.api.http.picture_upload import _aside, _declared, _pixels, _read, documented_body
+from service.api.http.picture_upload import (
+    declared_media_type,
+    documented_body,
+    read_picture,
+    read_pixels,
+    run_in_executor,
+)
 from service.api.http.problems import Problem, problem_of
-from service.api.http.requests import body_of, unless_gone
+from service.api.http.requests import cancel_on_disconnect, read_body
 from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
     VersionChoice,
-    chosen_model,
+    model_selector,
     request_id,
 )
 from service.contract.answers import ImagePrediction
@@ -25,10 +31,10 @@ from service.contract.image import ImageTask
 from service.errors import (
     PictureError,
 )
-from service.images.decoders.pool import Image, Readers
+from service.images.decoders.pool import DecoderPool, Image
 from service.images.uploads.uploads import PICTURE_TYPES, Limits, Picture, unpacked
-from service.models.runtime.loaded import Served
-from service.models.versions.registry import Repository
+from service.models.runtime.loaded import LoadedModel
+from service.models.versions.registry import ModelRegistry
 from service.settings.settings import Settings
 
 Read = BaseModel | PictureError
@@ -65,32 +71,32 @@ def picture_router(task: ImageTask) -> APIRouter:
 
     async def answer(request: Request) -> bytes:
         app = request.app
-        repository: Repository = app.state.repository
-        served = repository.choose(task.name, chosen_model(request), request_id(request))
-        declared, media = _declared(request)
-        body = await body_of(request)
+        registry: ModelRegistry = app.state.registry
+        served = registry.for_task(task.name, model_selector(request), request_id(request))
+        declared, media = declared_media_type(request)
+        body = await read_body(request)
         if media == "application/json":
-            answers = await served.answers(_pixels(body))
+            answers = await served.answers(read_pixels(body))
             return answers[0].model_dump_json().encode()
         settings: Settings = app.state.settings
         limits = Limits(settings.max_pictures, settings.max_body_bytes)
         if len(body) <= AT_ONCE or media in PICTURE_TYPES:
             upload = unpacked(body, declared, limits)
         else:
-            upload = await _aside(unpacked, body, declared, limits)
+            upload = await run_in_executor(unpacked, body, declared, limits)
         results: list[Read] = []
         for at in range(0, len(upload.pictures), AT_A_TIME):
             some = upload.pictures[at : at + AT_A_TIME]
             answering = _answers(served, some, app.state.readers, settings.max_pixels)
-            if served.waits or upload.many:
-                answering = unless_gone(request.receive, answering)
+            if served.may_block or upload.many:
+                answering = cancel_on_disconnect(request.receive, answering)
             results += await answering
         if not upload.many:
             if isinstance(results[0], PictureError):
                 raise results[0]
             return results[0].model_dump_json().encode()
         files = [picture.file for picture in upload.pictures]
-        return await _aside(listed, files, results, request.state.request_id)
+        return await run_in_executor(listed, files, results, request.state.request_id)
 
     def predict(
         model: ModelChoice = None,
@@ -119,19 +125,21 @@ def picture_router(task: ImageTask) -> APIRouter:
 
 
 async def _answers(
-    served: Served, pictures: list[Picture], readers: Readers, max_pixels: int
+    served: LoadedModel, pictures: list[Picture], readers: DecoderPool, max_pixels: int
 ) -> list[Read]:
     """The answer to each picture, or what is wrong with it."""
     assert isinstance(served.task, ImageTask)
-    read = [_read(served.task, picture, readers, max_pixels) for picture in pictures]
+    read = [read_picture(served.task, picture, readers, max_pixels) for picture in pictures]
     images = [await read[0]] if len(read) == 1 else await asyncio.gather(*read)
     good = [image for image in images if not isinstance(image, PictureError)]
     return _joined(images, await _predicted(served, np.stack(good)) if good else [])
 
 
-async def _predicted(served: Served, batch: NDArray[np.uint8]) -> Sequence[BaseModel]:
-    if len(batch) > 1 and served.inline and not served.shares(len(batch)):
-        return await _aside(served.predict, batch)  # one is short enough for the event loop
+async def _predicted(served: LoadedModel, batch: NDArray[np.uint8]) -> Sequence[BaseModel]:
+    if len(batch) > 1 and served.runs_on_event_loop and not served.batches(len(batch)):
+        return await run_in_executor(
+            served.predict, batch
+        )  # one is short enough for the event loop
     return await served.answers(batch)
 
 

@@ -5,21 +5,21 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.api.http.fast_path import answered_by
 from service.api.http.pictures import picture_router
-from service.api.http.requests import body_of, json_only, unless_gone
+from service.api.http.requests import cancel_on_disconnect, read_body, require_json
 from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
     VersionChoice,
-    chosen_model,
+    model_selector,
     request_id,
 )
 from service.contract.answers import TabularPrediction
 from service.contract.fields import Payload
 from service.contract.messages import invalid_payload
-from service.contract.parsing import short, unrepeated
+from service.contract.parsing import check_size, reject_duplicate_keys
 from service.contract.tabular import TabularTask
 from service.contract.task import Task
-from service.models.versions.registry import Repository
+from service.models.versions.registry import ModelRegistry
 
 
 def predict_router(task: Task) -> APIRouter:
@@ -33,19 +33,19 @@ def tabular_router(task: TabularTask) -> APIRouter:
     known = [feature.name for feature in task.features]
 
     async def answer(request: Request) -> bytes:
-        json_only(request)
-        body = short(await body_of(request))
+        require_json(request)
+        body = check_size(await read_body(request))
         try:
             payload = payload_of(body)
         except ValidationError as error:
             raise invalid_payload(error.errors(include_url=False), known) from error
-        unrepeated(body, payload)
-        repository: Repository = request.app.state.repository
-        served = repository.choose(task.name, chosen_model(request), request_id(request))
+        reject_duplicate_keys(body, payload)
+        registry: ModelRegistry = request.app.state.registry
+        served = registry.for_task(task.name, model_selector(request), request_id(request))
         values = task.values(payload)
-        outputs = served.outputs_of(values)
-        if served.waits:
-            outputs = unless_gone(request.receive, outputs)
+        outputs = served.infer_row(values)
+        if served.may_block:
+            outputs = cancel_on_disconnect(request.receive, outputs)
         return served.write(await outputs, values)
 
     def predict(

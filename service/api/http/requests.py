@@ -37,7 +37,7 @@ def header(scope: Scope, name: bytes) -> str | None:
 T = TypeVar("T")
 
 
-async def unless_gone(receive: Receive, answer: Coroutine[Any, Any, T]) -> T:
+async def cancel_on_disconnect(receive: Receive, answer: Coroutine[Any, Any, T]) -> T:
     """What `answer` gives, for calls that wait; cancelled once the caller has gone away.
 
     The body is to have been read. Raises ClientDisconnect.
@@ -54,7 +54,7 @@ async def unless_gone(receive: Receive, answer: Coroutine[Any, Any, T]) -> T:
         leaving.cancel()
 
 
-async def body_of(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
     """The whole body, read once. Raises UnsupportedMediaType if packed, or ClientDisconnect.
 
     Most bodies come in one piece, which Starlette passes through a generator and a list.
@@ -73,7 +73,7 @@ async def body_of(request: Request) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def json_only(request: Request) -> None:
+def require_json(request: Request) -> None:
     """Raises UnsupportedMediaType unless the body is declared as JSON."""
     declared = header(request.scope, b"content-type")
     if declared == "application/json":

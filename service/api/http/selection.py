@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Query, Request
 
 from service.errors import FieldProblem, InvalidPayload
-from service.models.versions.registry import Choice
+from service.models.versions.registry import ModelSelector
 
 ModelChoice = Annotated[
     str | None,
@@ -36,16 +36,16 @@ def request_id(request: Request) -> str:
     return state["request_id"]
 
 
-def chosen_model(request: Request) -> Choice | None:
+def model_selector(request: Request) -> ModelSelector | None:
     """What a request says of it, if anything. Raises InvalidPayload for a version and a label."""
     if not request.scope["query_string"]:
         return None
     model, version, label = map(request.query_params.get, ("model", "version", "label"))
     if label is None:
-        return Choice(model, version)
+        return ModelSelector(model, version)
     if version is not None:
         raise InvalidPayload([FieldProblem("label", "a version or a label, not both", repr(label))])
     if label.isdigit():
         problem = FieldProblem("label", "the name of a label (a number is a version)", repr(label))
         raise InvalidPayload([problem])
-    return Choice(model, label)
+    return ModelSelector(model, label)

@@ -11,17 +11,17 @@ import structlog
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-from service.bulk.tables.job import Exchange, Places
+from service.bulk.tables.job import BulkJob, JobSlots
 from service.bulk.tables.spool import SETTING, Abandoned, Spool
-from service.errors import ForetellError, NoPlace, PayloadStalled, PayloadTooLarge
+from service.errors import ForetellError, PayloadStalled, PayloadTooLarge, TooManyJobs
 
 log = structlog.get_logger("foretell")
 
-AHEAD = 2 * 2**20
+READ_AHEAD_BYTES = 2 * 2**20
 """Bytes taken in before the reader asks for them; then the caller has to wait (TCP sees to it)."""
 
 
-class Inflow(io.RawIOBase):
+class RequestBodyReader(io.RawIOBase):
     """What `fill` receives on the event loop, `read` gives to a thread.
 
     `limit` bounds the body; a caller who goes away, or sends nothing for `patience`
@@ -59,7 +59,7 @@ class Inflow(io.RawIOBase):
                 self._ended = not more
                 if taken > self._limit:
                     self._error = PayloadTooLarge(self._limit, SETTING)
-                if self._waiting > AHEAD:
+                if self._waiting > READ_AHEAD_BYTES:
                     self._room.clear()
                 else:
                     self._room.set()
@@ -93,7 +93,7 @@ class Inflow(io.RawIOBase):
                 parts.append(part)
                 missing -= len(part) if size > 0 else 0
                 self._waiting -= len(part)
-                if self._waiting <= AHEAD // 2 and not self._room.is_set():
+                if self._waiting <= READ_AHEAD_BYTES // 2 and not self._room.is_set():
                     self._loop.call_soon_threadsafe(self._room.set)
         return b"".join(parts)
 
@@ -104,14 +104,14 @@ class Inflow(io.RawIOBase):
             self._changed.notify_all()
 
 
-PIECE = 2**18
+PIECE_BYTES = 2**18
 
 
-PATIENCE = 60.0
+STALL_SECONDS = 60.0
 """Seconds for which a caller may neither send nor take anything."""
 
 
-class PortfolioResponse(Response):
+class BulkResponse(Response):
     """Takes the body in and gives the answer out at the same time, each as fast as the other side.
 
     Where bad rows refuse the portfolio, its answers are kept until the last row was found good: a
@@ -120,7 +120,7 @@ class PortfolioResponse(Response):
     cut, so that nobody takes a part of an answer for all of it.
     """
 
-    def __init__(self, exchange: Exchange, places: Places) -> None:
+    def __init__(self, exchange: BulkJob, places: JobSlots) -> None:
         self.exchange, self.places = exchange, places
         super().__init__()
 
@@ -135,18 +135,18 @@ class PortfolioResponse(Response):
         spool = Spool(
             settings.max_bulk_bytes,
             settings.spool_dir,
-            patience=0 if holds_back else PATIENCE,
+            patience=0 if holds_back else STALL_SECONDS,
             on_write=lambda: _wake(loop, written),
         )
-        inflow = Inflow(settings.max_bulk_bytes, PATIENCE, spool)
+        inflow = RequestBodyReader(settings.max_bulk_bytes, STALL_SECONDS, spool)
         try:
             working = self.places.start(self.exchange, inflow, spool)
-        except NoPlace:
+        except TooManyJobs:
             spool.abandon()
             raise
         working.add_done_callback(lambda _: written.set())
         filling = asyncio.create_task(inflow.fill(receive))
-        outflow = _Outflow(send, self._facts())
+        outflow = ResponseStream(send, self._facts())
         try:
             if holds_back:
                 await working
@@ -181,7 +181,7 @@ def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
 
 
 @dataclass
-class _Outflow:
+class ResponseStream:
     send: Send
     headers: list[tuple[bytes, bytes]]
     started: bool = False
@@ -198,13 +198,13 @@ class _Outflow:
 
 
 async def _send_all(
-    spool: Spool, working: "asyncio.Future[None]", written: asyncio.Event, outflow: _Outflow
+    spool: Spool, working: "asyncio.Future[None]", written: asyncio.Event, outflow: ResponseStream
 ) -> None:
     while True:
         await written.wait()
         written.clear()
         ended = working.done()
-        while piece := await asyncio.to_thread(spool.take, PIECE):
+        while piece := await asyncio.to_thread(spool.take, PIECE_BYTES):
             await outflow.give(piece, more=True)
         if ended:
             working.result()

@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection
 from service.api.access import keys
 from service.errors import Unsupported
 from service.models.versions import admin
-from service.models.versions.registry import Repository
+from service.models.versions.registry import ModelRegistry
 from service.settings.settings import Settings
 
-ACTIONS: dict[str, Callable[[Repository, str], None]] = {
+ACTIONS: dict[str, Callable[[ModelRegistry, str], None]] = {
     "load": admin.load,
     "unload": admin.unload,
 }

@@ -32,8 +32,8 @@ from service.contract.messages import echo
 from service.contract.signature import Tensor
 from service.errors import InvalidOutput
 from service.models.runtime.batcher import Batcher
-from service.models.runtime.loaded import INLINE_US, Served
-from service.models.runtime.session import Predictor
+from service.models.runtime.loaded import MAX_EVENT_LOOP_US, LoadedModel
+from service.models.runtime.session import OnnxSession
 
 SHORT = 16 * 1024
 """Bytes of a request that is read sooner than a thread could be woken."""
@@ -57,27 +57,29 @@ Encode = Callable[[InferRequest, Sequence[RequestedOutput], dict[str, NDArray[An
 
 
 async def infer(
-    served: Served, length: float, decode: Decode, encode: Encode[Answer]
+    served: LoadedModel, length: float, decode: Decode, encode: Encode[Answer]
 ) -> tuple[Answer, Timing]:
     """Answer one request of `length` bytes: `decode` reads it, `encode` words the answer.
 
     On the event loop if it is quick, else in a thread; in a run that calls share, if the model has
     such and the rows are few. Raises InvalidPayload, Unsupported, InvalidOutput or QueueError.
     """
-    on_loop = quick(served, length, INLINE_US)
+    on_loop = quick(served, length, MAX_EVENT_LOOP_US)
     batcher = served.batcher
-    if batcher is not None and length <= SHORT and not (on_loop and batcher.alone()):
+    if batcher is not None and length <= SHORT and not (on_loop and batcher.try_bypass()):
         return await _in_company(served, batcher, decode, encode)
     work = partial(_by_itself, served, decode, encode)
     return work() if on_loop else await asyncio.to_thread(work)
 
 
-def _by_itself(served: Served, decode: Decode, encode: Encode[Answer]) -> tuple[Answer, Timing]:
+def _by_itself(
+    served: LoadedModel, decode: Decode, encode: Encode[Answer]
+) -> tuple[Answer, Timing]:
     start = perf_counter_ns()
     request, batch = decode()
-    wanted = chosen(request, served.predictor.outputs)
+    wanted = chosen(request, served.session.outputs)
     decoded = perf_counter_ns()
-    outputs = served.predictor.predict(batch)
+    outputs = served.session.predict(batch)
     check(served, batch, outputs)
     computed = perf_counter_ns()
     answer = encode(request, wanted, outputs)
@@ -87,15 +89,15 @@ def _by_itself(served: Served, decode: Decode, encode: Encode[Answer]) -> tuple[
 
 
 async def _in_company(
-    served: Served, batcher: Batcher, decode: Decode, encode: Encode[Answer]
+    served: LoadedModel, batcher: Batcher, decode: Decode, encode: Encode[Answer]
 ) -> tuple[Answer, Timing]:
     start = perf_counter_ns()
     request, batch = decode()
-    wanted = chosen(request, served.predictor.outputs)
+    wanted = chosen(request, served.session.outputs)
     decoded = perf_counter_ns()
     if len(batch) > batcher.most:
         return await asyncio.to_thread(_by_itself, served, lambda: (request, batch), encode)
-    outputs, run = await batcher.ask(batch)
+    outputs, run = await batcher.submit(batch)
     check(served, batch, outputs)
     computed = perf_counter_ns()
     answer = encode(request, wanted, outputs)
@@ -105,7 +107,7 @@ async def _in_company(
 
 
 def decode(
-    predictor: Predictor, body: bytes, json_size: int | None
+    session: OnnxSession, body: bytes, json_size: int | None
 ) -> tuple[InferRequest, NDArray[Any]]:
     """What is asked by HTTP, and the batch: `json_size` bytes of JSON, then binary inputs.
 
@@ -113,7 +115,7 @@ def decode(
     Raises InvalidPayload or Unsupported.
     """
     if json_size == 0:
-        return InferRequest(None, (), (), binary=True), _raw(predictor.input, body)
+        return InferRequest(None, (), (), binary=True), _raw(session.input, body)
     if json_size is None:
         json_size = len(body)
     if json_size > len(body):
@@ -121,7 +123,7 @@ def decode(
         raise refuse("Inference-Header-Content-Length", expected, echo(json_size))
     request = read_request(body[:json_size])
     data = memoryview(body)[json_size:]
-    return request, batch_of(request.inputs, predictor.input, data)
+    return request, batch_of(request.inputs, session.input, data)
 
 
 def _raw(tensor: Tensor, body: bytes) -> NDArray[Any]:
@@ -173,7 +175,7 @@ def chosen(request: InferRequest, outputs: Iterable[Tensor]) -> Sequence[Request
     return request.outputs or [RequestedOutput(name, request.binary) for name in known]
 
 
-def check(served: Served, batch: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
+def check(served: LoadedModel, batch: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
     """Raises InvalidOutput or InvalidPayload, as `blame` decides, of what is no probability."""
     for name, array in outputs.items():
         # Float outputs are probabilities, by contract; NaN fails both comparisons.
@@ -182,7 +184,7 @@ def check(served: Served, batch: NDArray[Any], outputs: dict[str, NDArray[Any]])
             raise blame(served, name, row, batch[row])
 
 
-def blame(served: Served, output: str, row: int, values: NDArray[Any]) -> Exception:
+def blame(served: LoadedModel, output: str, row: int, values: NDArray[Any]) -> Exception:
     """The error of a row whose answer is no probability.
 
     Arrays are taken as they come, without the contract's bounds: where a row breaks them, infinity
@@ -198,7 +200,7 @@ def blame(served: Served, output: str, row: int, values: NDArray[Any]) -> Except
 
 
 def encode(
-    served: Served,
+    served: LoadedModel,
     request: InferRequest,
     wanted: Sequence[RequestedOutput],
     outputs: dict[str, NDArray[Any]],
@@ -224,6 +226,6 @@ def encode(
     return to_json(names | given | {"outputs": described}), data
 
 
-def quick(served: Served, length: float, limit_us: float) -> bool:
+def quick(served: LoadedModel, length: float, limit_us: float) -> bool:
     """Whether so many bytes, with as many rows as they may hold, are done in `limit_us`."""
-    return length * served.row_us <= limit_us * row_bytes(served.predictor.input)
+    return length * served.row_us <= limit_us * row_bytes(served.session.input)

@@ -5,11 +5,11 @@ from typing import Any
 
 from service.api.open_inference.tensors import DATATYPES, shape_of
 from service.contract.signature import Tensor
-from service.models.runtime.loaded import Served
+from service.models.runtime.loaded import LoadedModel
 from service.models.runtime.session import CPU
-from service.models.versions.model_versions import Line
-from service.models.versions.registry import Repository
-from service.settings.version_policy import Rule
+from service.models.versions.model_versions import ModelVersions
+from service.models.versions.registry import ModelRegistry
+from service.settings.version_policy import VersionPolicy
 
 PLATFORM = "onnxruntime_onnx"
 # Ours, in the words of Triton's index.
@@ -34,14 +34,14 @@ def server() -> dict[str, Any]:
     return {"name": "foretell", "version": version("foretell"), "extensions": EXTENSIONS}
 
 
-def model(line: Line, served: Served) -> dict[str, Any]:
+def model(line: ModelVersions, served: LoadedModel) -> dict[str, Any]:
     """`$metadata_model_response`: -1 is a dimension of any size, the rows."""
     return {
         "name": served.card.name,
         "versions": sorted(line.loaded, key=int),
         "platform": PLATFORM,
-        "inputs": [_tensor(served.predictor.input)],
-        "outputs": [_tensor(output) for output in served.predictor.outputs],
+        "inputs": [_tensor(served.session.input)],
+        "outputs": [_tensor(output) for output in served.session.outputs],
     }
 
 
@@ -49,13 +49,13 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
     return {"name": tensor.name, "datatype": DATATYPES[tensor.dtype], "shape": shape_of(tensor)}
 
 
-def config(line: Line, served: Served) -> dict[str, Any]:
+def config(line: ModelVersions, served: LoadedModel) -> dict[str, Any]:
     """Triton's ModelConfig, as far as it means something here.
 
     `max_batch_size` 0 says that shapes are whole, with the rows among the `dims`.
     https://github.com/triton-inference-server/common/blob/main/protobuf/model_config.proto
     """
-    kind = "KIND_CPU" if served.predictor.provider == CPU else "KIND_GPU"
+    kind = "KIND_CPU" if served.session.provider == CPU else "KIND_GPU"
     return {
         "name": served.card.name,
         "platform": PLATFORM,
@@ -63,15 +63,15 @@ def config(line: Line, served: Served) -> dict[str, Any]:
         "runtime": "",
         "version_policy": _policy(line.rule),
         "max_batch_size": 0,
-        "input": [_configured(served.predictor.input) | {"format": "FORMAT_NONE"}],
-        "output": [_configured(output) for output in served.predictor.outputs],
+        "input": [_configured(served.session.input) | {"format": "FORMAT_NONE"}],
+        "output": [_configured(output) for output in served.session.outputs],
         "instance_group": [{"name": served.card.name, "kind": kind, "count": 1}],
         "default_model_filename": "model.onnx",
         "parameters": {},
     }
 
 
-def _policy(rule: Rule) -> dict[str, Any]:
+def _policy(rule: VersionPolicy) -> dict[str, Any]:
     if rule.named:
         return {"specific": {"versions": [int(version) for version in rule.named]}}
     return {"latest": {"num_versions": rule.latest}}
@@ -82,13 +82,13 @@ def _configured(tensor: Tensor) -> dict[str, Any]:
     return {"name": tensor.name, "data_type": data_type, "dims": shape_of(tensor)}
 
 
-def index(repository: Repository, ready_only: bool) -> list[dict[str, str]]:
+def index(registry: ModelRegistry, ready_only: bool) -> list[dict[str, str]]:
     """`$repository_index_response`: every version, and which of them answer."""
-    entries = [entry for n in repository.expected for entry in _entries(repository.line(n))]
+    entries = [entry for n in registry.expected for entry in _entries(registry.line(n))]
     return [entry for entry in entries if not ready_only or entry["state"] == "READY"]
 
 
-def _entries(line: Line) -> list[dict[str, str]]:
+def _entries(line: ModelVersions) -> list[dict[str, str]]:
     states = line.states()
     if not states:
         return [{"name": line.name, "state": "UNAVAILABLE", "reason": line.problem or ""}]

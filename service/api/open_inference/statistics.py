@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from service.api.open_inference.infer import Timing
-from service.models.runtime.loaded import Served
-from service.observability.metrics.shared_counters import Board, Kind, Row
+from service.models.runtime.loaded import LoadedModel
+from service.observability.metrics.shared_counters import Metric, Series, SharedCounters
 
 MOST_BATCH_SIZES = 64
 """Sizes counted apart, so that no caller can make the table grow; others are in the sums alone."""
@@ -23,19 +23,19 @@ def _columns(durations: tuple[str, ...]) -> tuple[str, ...]:
 
 
 # Executions are runs of the session; calls may share one.
-INFERRED = Kind("inferred", ("model", "version"), ("rows", "executions", *_columns(DURATIONS)))
-LAST = Kind("last", ("model", "version"), ("ms",))
-BATCHES = Kind("batches", ("model", "version", "rows"), _columns(PARTS))
+INFERRED = Metric("inferred", ("model", "version"), ("rows", "executions", *_columns(DURATIONS)))
+LAST = Metric("last", ("model", "version"), ("ms",))
+BATCHES = Metric("batches", ("model", "version", "rows"), _columns(PARTS))
 
 
 class ModelStatistics:
     """Of one version of one model, in this process."""
 
-    def __init__(self, board: Board, model: str, version: str) -> None:
-        self._board, self._labels = board, (model, version)
-        self._counts = board.row(INFERRED, model, version)
-        self._last = board.row(LAST, model, version)
-        self._batches: dict[int, Row] = {}
+    def __init__(self, counters: SharedCounters, model: str, version: str) -> None:
+        self._counters, self._labels = counters, (model, version)
+        self._counts = counters.series(INFERRED, model, version)
+        self._last = counters.series(LAST, model, version)
+        self._batches: dict[int, Series] = {}
 
     def succeeded(self, timing: Timing, ns: int) -> None:
         """One more answer, after so many nanoseconds; what was not work was waiting."""
@@ -55,32 +55,32 @@ class ModelStatistics:
     def _look_at_the_clock(self) -> None:
         self._last.values[0] = time.time_ns() // 1_000_000
 
-    def _of_size(self, rows: int) -> Row:
+    def _of_size(self, rows: int) -> Series:
         if rows not in self._batches:
-            self._batches[rows] = self._board.row(BATCHES, *self._labels, str(rows))
+            self._batches[rows] = self._counters.series(BATCHES, *self._labels, str(rows))
         return self._batches[rows]
 
 
 class Statistics:
     """Of all models; counted on the event loop only."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, counters: SharedCounters) -> None:
+        self._counters = counters
         self._models: dict[tuple[str, str], ModelStatistics] = {}
 
-    def of(self, served: Served) -> ModelStatistics:
+    def of(self, served: LoadedModel) -> ModelStatistics:
         """Those of one version, from zero if it is new."""
         key = served.card.name, served.card.version
         if key not in self._models:
-            self._models[key] = ModelStatistics(self._board, *key)
+            self._models[key] = ModelStatistics(self._counters, *key)
         return self._models[key]
 
-    def shown(self, served: Served) -> dict[str, Any]:
+    def shown(self, served: LoadedModel) -> dict[str, Any]:
         """One version's `$model_stat`. No answer here comes from a cache."""
         key = served.card.name, served.card.version
-        rows, executions, *counted = self._board.total(INFERRED, *key)
+        rows, executions, *counted = self._counters.total(INFERRED, *key)
         shown = _durations(DURATIONS, counted)
-        last = [place[key][0] for place in self._board.by_place(LAST) if key in place]
+        last = [place[key][0] for place in self._counters.per_worker(LAST) if key in place]
         return {
             "name": key[0],
             "version": key[1],
@@ -95,7 +95,7 @@ class Statistics:
         }
 
     def _batches(self, key: tuple[str, str]) -> list[tuple[int, list[float]]]:
-        batches = self._board.totals(BATCHES)
+        batches = self._counters.totals(BATCHES)
         return [(int(labels[2]), values) for labels, values in batches.items() if labels[:2] == key]
 
 

@@ -22,9 +22,9 @@ from service.bulk.pictures.sources import Source, content, found
 from service.bulk.pictures.table import Row, check_suffix, table
 from service.contract.image import ImageTask
 from service.errors import FieldProblem, InvalidPayload, ModelNotReady, PictureError
-from service.models.runtime.loaded import Served
-from service.models.versions.registry import Repository
-from service.settings.limits import cores
+from service.models.runtime.loaded import LoadedModel
+from service.models.versions.registry import ModelRegistry
+from service.settings.limits import available_cores
 from service.settings.settings import Settings
 from service.tasks import TASKS
 
@@ -90,7 +90,7 @@ def score_pictures(
     unfinished = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
         with table(unfinished, output.suffix, task) as write:
-            for rows in spread(reading, sources, processes or cores()):
+            for rows in spread(reading, sources, processes or available_cores()):
                 write(rows)
                 bad = [row for row in rows if row.error is not None]
                 refused += [problem_of(row) for row in bad][: MOST_PROBLEMS - len(refused)]
@@ -155,9 +155,9 @@ def answered(task: str, model: str, settings: Settings, sources: Sequence[Source
 
 
 @lru_cache(maxsize=1)
-def served_by(task: str, model: str, settings: Settings) -> Served:
+def served_by(task: str, model: str, settings: Settings) -> LoadedModel:
     """The model, on one core. Raises ArtifactError, or UnknownModel, also for another task's."""
-    return Repository(settings.models_dir, TASKS, "cpu").load_for(task, model)
+    return ModelRegistry(settings.models_dir, TASKS, "cpu").load_for(task, model)
 
 
 def _read(task: ImageTask, source: Source, max_pixels: int) -> NDArray[np.uint8] | str:

@@ -14,7 +14,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from service.bulk.tables.arrow_cells import shown
-from service.bulk.tables.chunks import CHUNK, Column, Names, Numbers, Rows
+from service.bulk.tables.chunks import CHUNK_ROWS, AnswerColumns, Chunk, Column, Numbers
 from service.bulk.tables.validation import column_problems
 from service.contract.fields import Feature
 from service.contract.messages import LONGEST_ECHO, echo
@@ -84,7 +84,9 @@ def _floats(text: Any) -> Any:
     return text.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
-def read_csv(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
+def read_csv(
+    source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
+) -> Iterator[Chunk]:
     """Rows of CSV in UTF-8 with a line of names. Extra columns stay text, as it came."""
     first = source.read(BLOCK)
     if len(first) < BLOCK and not first.endswith(b"\n"):
@@ -131,7 +133,9 @@ def _of_csv_row(bad_rows: list[Any], error: Exception) -> str:
     )
 
 
-def read_arrow(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
+def read_arrow(
+    source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
+) -> Iterator[Chunk]:
     """Rows of an Arrow IPC stream."""
     with _readable("an Arrow IPC stream"):
         reader = pa.ipc.open_stream(source)
@@ -139,7 +143,9 @@ def read_arrow(source: BinaryIO, features: Sequence[Feature], answer: Names) -> 
         yield from _rows(_alone(reader, source), reader.schema, features, TypedColumn)
 
 
-def read_arrow_file(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
+def read_arrow_file(
+    source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
+) -> Iterator[Chunk]:
     """Rows of an Arrow IPC file (Feather), or stream, which many call by the same suffix."""
     magic = source.read(len(ARROW_MAGIC))
     source.seek(0)
@@ -153,12 +159,14 @@ def read_arrow_file(source: BinaryIO, features: Sequence[Feature], answer: Names
         yield from _rows(_sound(batches), reader.schema, features, TypedColumn)
 
 
-def read_parquet(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
+def read_parquet(
+    source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
+) -> Iterator[Chunk]:
     """Rows of a Parquet file; `source` can seek."""
     with _readable("Parquet"):
         file = pq.ParquetFile(source, pre_buffer=False)
         _check_columns(features, file.schema_arrow.names, answer)
-        batches = file.iter_batches(batch_size=CHUNK, use_threads=False)
+        batches = file.iter_batches(batch_size=CHUNK_ROWS, use_threads=False)
         yield from _rows(batches, file.schema_arrow, features, TypedColumn)
 
 
@@ -174,7 +182,7 @@ def _alone(reader: Any, source: BinaryIO) -> Iterator[Any]:
         raise UnreadableTable("not one Arrow IPC stream: expected nothing behind its end, got more")
 
 
-def _check_columns(features: Sequence[Feature], names: list[str], answer: Names) -> None:
+def _check_columns(features: Sequence[Feature], names: list[str], answer: AnswerColumns) -> None:
     if problems := column_problems(features, names, answer):
         raise InvalidPayload(problems)
 
@@ -189,7 +197,7 @@ def _readable(form: str, detail: Callable[[Exception], str] = str) -> Iterator[N
 
 def _rows(
     batches: Iterable[Any], schema: Any, features: Sequence[Feature], column: type[Any]
-) -> Iterator[Rows]:
+) -> Iterator[Chunk]:
     """At least one, so that the columns of an empty table are known too."""
     columns = [pa.nulls(0, kind) for kind in schema.types]
     nothing = _plain(pa.RecordBatch.from_arrays(columns, schema=schema))
@@ -224,7 +232,7 @@ def _unpacked(cells: Any) -> Any:
     return cells.dictionary_decode()
 
 
-def _taken_apart(batch: Any, features: Sequence[Feature], column: type[Any]) -> Rows:
+def _taken_apart(batch: Any, features: Sequence[Feature], column: type[Any]) -> Chunk:
     names = {feature.name for feature in features}
     columns: dict[str, Column] = {}
     extras = []
@@ -233,7 +241,7 @@ def _taken_apart(batch: Any, features: Sequence[Feature], column: type[Any]) -> 
             extras.append(name)
             continue
         columns[name] = column(cells)
-    return Rows(batch.num_rows, columns, batch.select(extras).replace_schema_metadata(None))
+    return Chunk(batch.num_rows, columns, batch.select(extras).replace_schema_metadata(None))
 
 
 def _of_size(batches: Iterable[Any], schema: Any) -> Iterator[Any]:
@@ -244,7 +252,7 @@ def _of_size(batches: Iterable[Any], schema: Any) -> Iterator[Any]:
         waiting.append(batch)
         count += batch.num_rows
         size += batch.nbytes
-        if count >= CHUNK or size >= MOST_BYTES:
+        if count >= CHUNK_ROWS or size >= MOST_BYTES:
             yield from _joined(waiting, schema)
             waiting, count, size = [], 0, 0
     if count:
@@ -253,8 +261,8 @@ def _of_size(batches: Iterable[Any], schema: Any) -> Iterator[Any]:
 
 def _joined(batches: list[Any], schema: Any) -> Iterator[Any]:
     (batch,) = batches if len(batches) == 1 else _combined(batches, schema)
-    for start in range(0, batch.num_rows, CHUNK):
-        yield batch.slice(start, CHUNK)
+    for start in range(0, batch.num_rows, CHUNK_ROWS):
+        yield batch.slice(start, CHUNK_ROWS)
 
 
 def _combined(batches: list[Any], schema: Any) -> list[Any]:

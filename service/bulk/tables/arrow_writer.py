@@ -10,14 +10,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.bulk.tables.arrow_reader import is_number
-from service.bulk.tables.chunks import CERTAINTY, Extras, Names, Scored
+from service.bulk.tables.chunks import CERTAINTY, AnswerColumns, PassthroughColumns, ScoredChunk
 from service.contract.answers import CERTAINTIES
 from service.errors import FieldProblem, InvalidPayload
 
 INFINITE = (float("inf"), float("-inf"))
 
 
-def answer_table(scored: Scored, names: Names) -> Any:
+def answer_table(scored: ScoredChunk, names: AnswerColumns) -> Any:
     """Extras and answers side by side, as a RecordBatch."""
     extras = as_batch(scored.extras)
     bad = np.isnan(scored.probability)
@@ -36,13 +36,13 @@ def answer_table(scored: Scored, names: Names) -> Any:
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
-def answer_fields(names: Names) -> list[Any]:
+def answer_fields(names: AnswerColumns) -> list[Any]:
     """The columns that an answer has besides the extras."""
     kinds = {"probability": pa.float64(), CERTAINTY: pa.string(), "error": pa.string()}
     return [pa.field(name, kinds.get(name, pa.bool_())) for name in names.all]
 
 
-def as_batch(extras: Extras) -> Any:
+def as_batch(extras: PassthroughColumns) -> Any:
     """Extras as a RecordBatch. Raises InvalidPayload if objects do not make up columns."""
     if not isinstance(extras, list):
         return extras
@@ -81,11 +81,11 @@ def _stay(values: Iterable[Any], kind: Any) -> bool:
 class ArrowWriter:
     """Answers as an Arrow IPC stream."""
 
-    def __init__(self, sink: BinaryIO, names: Names) -> None:
+    def __init__(self, sink: BinaryIO, names: AnswerColumns) -> None:
         self._sink, self._names = sink, names
         self._writer: Any = None
 
-    def write(self, scored: Scored) -> None:
+    def write(self, scored: ScoredChunk) -> None:
         """Some rows more. Raises InvalidPayload if their extra columns are not those before."""
         table = answer_table(scored, self._names)
         try:
@@ -164,11 +164,11 @@ def _holds(kind: Any, other: Any) -> bool:
 class CsvWriter:
     """Answers as CSV; a cell has quotes around it only where it could not be read without."""
 
-    def __init__(self, sink: BinaryIO, names: Names) -> None:
+    def __init__(self, sink: BinaryIO, names: AnswerColumns) -> None:
         self._sink, self._names = sink, names
         self._schema: Any = None
 
-    def write(self, scored: Scored) -> None:
+    def write(self, scored: ScoredChunk) -> None:
         """Some rows more. Raises InvalidPayload if CSV cannot hold their extra columns."""
         table = answer_table(scored, self._names)
         if self._schema is None:

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from service.errors import RowProblem
 
-CHUNK = 16_384
+CHUNK_ROWS = 16_384
 """Rows scored at once: fewer cost calls, more take memory; in between the runtime is as quick."""
 
 CERTAINTY = "certainty"
 
-Extras = Any
+PassthroughColumns = Any
 """Columns that are no fields: a pyarrow.RecordBatch, or a list of dicts, of the same rows."""
 
 
@@ -40,7 +40,7 @@ class Column(Protocol):
 
 
 @dataclass(frozen=True)
-class Rows:
+class Chunk:
     """Some rows of a portfolio, one after the other.
 
     `strange` are problems that a format found in single rows, by their place here: field, expected,
@@ -49,20 +49,20 @@ class Rows:
 
     count: int
     columns: Mapping[str, Column]
-    extras: Extras
+    extras: PassthroughColumns
     strange: Mapping[int, Sequence[tuple[str, str, str]]] = field(default_factory=dict)
     unread: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredChunk:
     """The answers to some rows: `probability` is NaN and `errors` says why where a row is bad.
 
     `errors` is None where bad rows refuse the whole portfolio. `decided` and `familiar` are None
     where the model's card says nothing of confidence.
     """
 
-    extras: Extras
+    extras: PassthroughColumns
     probability: NDArray[np.float64]
     decision: NDArray[np.bool_]
     errors: Sequence[str | None] | None
@@ -71,7 +71,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Names:
+class AnswerColumns:
     """The columns of an answer, besides those carried through."""
 
     decision: str

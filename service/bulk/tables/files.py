@@ -15,11 +15,11 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from service.bulk.tables.formats import BY_SUFFIX, Format
-from service.bulk.tables.scoring import OnError, Portfolio, score
+from service.bulk.tables.scoring import BulkScoring, OnError, score
 from service.contract.tabular import TabularTask
 from service.errors import InvalidRows, UnreadableTable, UnwritableTable
-from service.models.runtime.loaded import Served
-from service.models.versions.registry import Repository
+from service.models.runtime.loaded import LoadedModel
+from service.models.versions.registry import ModelRegistry
 from service.settings.settings import Settings
 from service.tasks import TASKS
 
@@ -55,7 +55,7 @@ class Progress:
         if self._drawn:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
-    def summary(self, served: Served, output: Path) -> str:
+    def summary(self, served: LoadedModel, output: Path) -> str:
         """What was done, in one line."""
         seconds = time.perf_counter() - self._start
         model = f"{served.card.name}/{served.card.version}"
@@ -78,7 +78,7 @@ def score_table(
     """
     given, wanted = format_of(table), format_of(output)
     served = load(task, settings, model)
-    portfolio = Portfolio(served, on_error)
+    portfolio = BulkScoring(served, on_error)
     try:
         with written(output, table) as sink, opened(table) as (source, place, size):
             progress = Progress(place, size)
@@ -97,7 +97,7 @@ def score_table(
 
 
 def _score(
-    portfolio: Portfolio,
+    portfolio: BulkScoring,
     given: Format,
     wanted: Format,
     source: BinaryIO,
@@ -115,9 +115,9 @@ def _score(
     writer.close()
 
 
-def load(task: TabularTask, settings: Settings, model: str | None) -> Served:
+def load(task: TabularTask, settings: Settings, model: str | None) -> LoadedModel:
     """The model that scores. Raises UnknownModel, also for one of another task."""
-    return Repository(settings.models_dir, TASKS, settings.device).load_for(task.name, model)
+    return ModelRegistry(settings.models_dir, TASKS, settings.device).load_for(task.name, model)
 
 
 def format_of(file: Path) -> Format:

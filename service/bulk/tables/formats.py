@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, BinaryIO, Protocol, cast
 
-from service.bulk.tables.chunks import Names, Rows, Scored
+from service.bulk.tables.chunks import AnswerColumns, Chunk, ScoredChunk
 from service.contract.fields import Feature
 
-Read = Callable[[BinaryIO, Sequence[Feature], Names], Iterator[Rows]]
+Read = Callable[[BinaryIO, Sequence[Feature], AnswerColumns], Iterator[Chunk]]
 
 
 class Writer(Protocol):
     """Turns scored rows into bytes, in their order."""
 
-    def write(self, scored: Scored) -> None:
+    def write(self, scored: ScoredChunk) -> None:
         """Some rows more. Raises InvalidPayload if the format cannot hold their extra columns."""
 
     def close(self) -> None:
@@ -33,14 +33,16 @@ class Format:
     seeks: bool = False
     """Whether its reader goes back and forth, so that a stream has to be put into a file first."""
 
-    def read(self, source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
-        """The rows of a table, at least one `Rows` of them, maybe empty.
+    def read(
+        self, source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
+    ) -> Iterator[Chunk]:
+        """The rows of a table, at least one `Chunk` of them, maybe empty.
 
         Raises UnreadableTable, or InvalidPayload for what is wrong with its columns.
         """
         return cast(Read, _imported(self.reader))(source, features, answer)
 
-    def write(self, sink: BinaryIO, answer: Names) -> Writer:
+    def write(self, sink: BinaryIO, answer: AnswerColumns) -> Writer:
         """A writer of answers into `sink`."""
         return cast(Writer, _imported(self.writer)(sink, answer))
 

@@ -9,22 +9,21 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from service.api.http.streaming import Inflow
-from service.bulk.tables.chunks import Rows
+from service.bulk.tables.chunks import Chunk
 from service.bulk.tables.formats import Format
-from service.bulk.tables.scoring import Portfolio, score
+from service.bulk.tables.scoring import BulkScoring, score
 from service.bulk.tables.spool import Abandoned, Spool, kept
-from service.errors import NoPlace
-from service.observability.metrics.shared_counters import Board, Kind
+from service.errors import TooManyJobs
+from service.observability.metrics.shared_counters import Metric, SharedCounters
 from service.settings.settings import Settings
 
 
 @dataclass
-class Places:
+class JobSlots:
     """The portfolios that one process scores at once, each in a thread."""
 
     limit: int
-    board: Board
+    counters: SharedCounters
     _taken: int = 0
     _threads: ThreadPoolExecutor = field(init=False)
 
@@ -32,10 +31,12 @@ class Places:
         self._threads = ThreadPoolExecutor(self.limit, "portfolio")
         self._change(0)  # a worker here before may have died with some under way
 
-    def start(self, exchange: "Exchange", inflow: Inflow, spool: Spool) -> "asyncio.Future[None]":
-        """Work on a portfolio. Raises NoPlace if there are as many already."""
+    def start(
+        self, exchange: "BulkJob", inflow: io.RawIOBase, spool: Spool
+    ) -> "asyncio.Future[None]":
+        """Work on a portfolio. Raises TooManyJobs if there are as many already."""
         if self._taken >= self.limit:
-            raise NoPlace(self.limit)
+            raise TooManyJobs(self.limit)
         self._change(1)
         loop = asyncio.get_running_loop()
         working = loop.run_in_executor(self._threads, exchange.work, inflow, spool)
@@ -47,18 +48,18 @@ class Places:
 
     def _change(self, by: int) -> None:
         self._taken += by
-        self.board.row(PORTFOLIOS).values[0] = self._taken
+        self.counters.series(BULK_JOBS).values[0] = self._taken
 
 
 @dataclass(frozen=True)
-class Exchange:
+class BulkJob:
     """One portfolio, from the format that it comes in to the one that it is answered in."""
 
-    portfolio: Portfolio
+    portfolio: BulkScoring
     given: Format
     wanted: Format
     settings: Settings
-    board: Board
+    counters: SharedCounters
 
     def work(self, body: io.RawIOBase, answer: Spool) -> None:
         """Read, score and write it all; in a thread."""
@@ -83,17 +84,17 @@ class Exchange:
         writer.close()
         sink.flush()
         card = self.portfolio.served.card
-        self.board.row(PORTFOLIO_ROWS, card.name, card.version).add(good, bad)
+        self.counters.series(BULK_ROWS, card.name, card.version).add(good, bad)
 
 
-def _while_wanted(tables: Iterator[Rows], answer: Spool) -> Iterator[Rows]:
+def _while_wanted(tables: Iterator[Chunk], answer: Spool) -> Iterator[Chunk]:
     for rows in tables:
         if answer.abandoned:
             raise Abandoned
         yield rows
 
 
-PORTFOLIO_ROWS = Kind("portfolio_rows", ("model", "version"), ("scored", "refused"))
+BULK_ROWS = Metric("portfolio_rows", ("model", "version"), ("scored", "refused"))
 
 
-PORTFOLIOS = Kind("portfolios", (), ("under_way",))
+BULK_JOBS = Metric("portfolios", (), ("under_way",))

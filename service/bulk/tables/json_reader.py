@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from pydantic_core import from_json
 
-from service.bulk.tables.chunks import Column, Names, Numbers, Rows
+from service.bulk.tables.chunks import AnswerColumns, Chunk, Column, Numbers
 from service.bulk.tables.validation import extra_problem
 from service.contract.fields import Feature
 from service.contract.messages import echo
@@ -81,7 +81,7 @@ class Shapes:
     """What there is to say of the names of objects, kept, for most have the same."""
 
     features: Sequence[Feature]
-    answer: Names
+    answer: AnswerColumns
     _known: dict[tuple[str, ...], Shape] = field(default_factory=dict)
 
     def of(self, row: Object) -> Shape:
@@ -106,7 +106,9 @@ class Shapes:
         )
 
 
-def read_ndjson(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
+def read_ndjson(
+    source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
+) -> Iterator[Chunk]:
     """Rows of JSON objects, one a line; empty lines are no rows."""
     shapes = Shapes(features, answer)
     for lines in _enough(_lines(source)):
@@ -151,7 +153,9 @@ def _parsed(line: bytes) -> object:
         return NotJson(str(error))
 
 
-def read_json(source: BinaryIO, features: Sequence[Feature], answer: Names) -> Iterator[Rows]:
+def read_json(
+    source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
+) -> Iterator[Chunk]:
     """Rows of one JSON array of objects."""
     shapes = Shapes(features, answer)
     for parsed in _enough(_elements(source)):
@@ -207,7 +211,7 @@ def _beginning(text: bytes) -> str:
     return "an object" if text[:1] == b"{" else echo(text[:20].decode(errors="replace"))
 
 
-def _rows(parsed: list[object], shapes: Shapes) -> Rows:
+def _rows(parsed: list[object], shapes: Shapes) -> Chunk:
     objects: list[Object] = []
     strange: dict[int, list[Strange]] = {}
     unread: set[int] = set()
@@ -226,7 +230,7 @@ def _rows(parsed: list[object], shapes: Shapes) -> Rows:
                 (name, expected, echo(row[name])) for name, expected in shape.problems
             ]
     columns = _columns([feature.name for feature in shapes.features], objects)
-    return Rows(len(objects), columns, extras, strange, frozenset(unread))
+    return Chunk(len(objects), columns, extras, strange, frozenset(unread))
 
 
 def _columns(names: list[str], objects: list[Object]) -> dict[str, Column]:

@@ -5,7 +5,7 @@ from typing import Any, BinaryIO
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from service.bulk.tables.chunks import Extras, Names, Scored
+from service.bulk.tables.chunks import AnswerColumns, PassthroughColumns, ScoredChunk
 from service.contract.answers import CERTAINTIES
 from service.contract.messages import echo
 from service.errors import FieldProblem, InvalidPayload
@@ -14,7 +14,7 @@ NOT_JSON = (b"NaN", b"Infinity")
 """How numbers are written that JSON does not have."""
 
 
-def as_objects(extras: Extras) -> list[dict[str, Any]]:
+def as_objects(extras: PassthroughColumns) -> list[dict[str, Any]]:
     """Extras as a list of dicts."""
     if isinstance(extras, list):
         return extras
@@ -29,11 +29,11 @@ class NdjsonWriter:
 
     START, BETWEEN, END = b"", b"\n", b"\n"
 
-    def __init__(self, sink: BinaryIO, names: Names) -> None:
+    def __init__(self, sink: BinaryIO, names: AnswerColumns) -> None:
         self._sink, self._names = sink, names
         self._empty = True
 
-    def write(self, scored: Scored) -> None:
+    def write(self, scored: ScoredChunk) -> None:
         """Some rows more. Raises InvalidPayload if JSON cannot hold their extra columns."""
         extras = as_objects(scored.extras)
         try:
@@ -74,7 +74,9 @@ def _check(extras: list[dict[str, Any]]) -> None:
                 raise InvalidPayload([FieldProblem(name, expected, echo(value))]) from error
 
 
-def _answers(scored: Scored, extras: list[dict[str, Any]], names: Names) -> Iterator[bytes]:
+def _answers(
+    scored: ScoredChunk, extras: list[dict[str, Any]], names: AnswerColumns
+) -> Iterator[bytes]:
     decided = f'"{names.decision}"'
     errors = scored.errors or [None] * len(scored.probability)
     values = zip(
@@ -99,7 +101,7 @@ def _answers(scored: Scored, extras: list[dict[str, Any]], names: Names) -> Iter
 NOT_JUDGED = ',"certainty":null,"in_distribution":null'
 
 
-def _judged(scored: Scored) -> list[str]:
+def _judged(scored: ScoredChunk) -> list[str]:
     """What is said of confidence in each row; nothing where the card does not."""
     if scored.decided is None or scored.familiar is None:
         return [""] * len(scored.probability)

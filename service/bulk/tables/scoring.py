@@ -10,23 +10,23 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bulk.tables.chunks import Names, Rows, Scored
+from service.bulk.tables.chunks import AnswerColumns, Chunk, ScoredChunk
 from service.bulk.tables.validation import check
 from service.contract.messages import MOST_PROBLEMS
 from service.contract.probability import ROUNDING
 from service.contract.tabular import TabularTask
-from service.contract.uncertainty import Ranges
+from service.contract.uncertainty import RangeCheck
 from service.errors import InvalidOutput, InvalidRows, RowProblem
-from service.models.runtime.loaded import Served
+from service.models.runtime.loaded import LoadedModel
 
 OnError = Literal["refuse", "report"]
 
 
 @dataclass(frozen=True)
-class Portfolio:
+class BulkScoring:
     """How one portfolio is scored: by which model, and what becomes of bad rows."""
 
-    served: Served
+    served: LoadedModel
     on_error: OnError
 
     @property
@@ -36,16 +36,16 @@ class Portfolio:
         return self.served.task
 
     @property
-    def names(self) -> Names:
+    def names(self) -> AnswerColumns:
         """The columns that its answers have."""
-        return Names(
+        return AnswerColumns(
             self.task.decision,
             errors=self.on_error == "report",
             confidence=self.served.card.confidence is not None,
         )
 
     @cached_property
-    def ranges(self) -> Ranges | None:
+    def ranges(self) -> RangeCheck | None:
         """What tells rows unlike those of training, if the model's card knows."""
         confidence = self.served.card.confidence
         return None if confidence is None else self.task.ranges(confidence)
@@ -56,17 +56,17 @@ class _Part:
     """What became of some rows."""
 
     count: int
-    scored: Scored | None
+    scored: ScoredChunk | None
     problems: list[RowProblem]
     problem_count: int
 
 
 def score(
-    portfolio: Portfolio,
-    tables: Iterable[Rows],
+    portfolio: BulkScoring,
+    tables: Iterable[Chunk],
     threads: Executor | None = None,
     ahead: int = 1,
-) -> Iterator[Scored]:
+) -> Iterator[ScoredChunk]:
     """Answers to all rows, some at a time; with threads, `ahead` parts are worked on at once.
 
     Where bad rows refuse the portfolio, it is checked to its end, and InvalidRows raised then.
@@ -82,7 +82,7 @@ def score(
         raise InvalidRows(problems, count)
 
 
-def _works(portfolio: Portfolio, tables: Iterable[Rows]) -> Iterator[Callable[[], _Part]]:
+def _works(portfolio: BulkScoring, tables: Iterable[Chunk]) -> Iterator[Callable[[], _Part]]:
     first = 1
     for rows in tables:
         yield _Work(portfolio, rows, first)
@@ -91,8 +91,8 @@ def _works(portfolio: Portfolio, tables: Iterable[Rows]) -> Iterator[Callable[[]
 
 @dataclass(frozen=True)
 class _Work:
-    portfolio: Portfolio
-    rows: Rows
+    portfolio: BulkScoring
+    rows: Chunk
     first: int
 
     def __call__(self) -> _Part:
@@ -119,7 +119,7 @@ def _in_order(
             future.cancel()
 
 
-def score_rows(portfolio: Portfolio, rows: Rows, first: int) -> _Part:
+def score_rows(portfolio: BulkScoring, rows: Chunk, first: int) -> _Part:
     """Check some rows, the first of which is row `first`, and score those that are good."""
     checked = check(portfolio.task.features, rows)
     if not checked.count:
@@ -154,18 +154,18 @@ def _spread(values: NDArray[np.bool_], good: NDArray[np.bool_]) -> NDArray[np.bo
     return everywhere
 
 
-def _scored(portfolio: Portfolio, rows: Rows, array: NDArray[np.float32]) -> Scored:
+def _scored(portfolio: BulkScoring, rows: Chunk, array: NDArray[np.float32]) -> ScoredChunk:
     if len(array):
-        probability = _checked(portfolio.served.predictor.predict(array)["probability"])
+        probability = _checked(portfolio.served.session.predict(array)["probability"])
     else:
         probability = np.empty(0, np.float64)
     decision = probability >= portfolio.served.card.threshold
     errors = [None] * len(array) if portfolio.names.errors else None
     confidence, ranges = portfolio.served.card.confidence, portfolio.ranges
     if confidence is None or ranges is None:
-        return Scored(rows.extras, probability, decision, errors)
+        return ScoredChunk(rows.extras, probability, decision, errors)
     decided, familiar = confidence.sets.decided(probability), ~ranges.outside(array)
-    return Scored(rows.extras, probability, decision, errors, decided, familiar)
+    return ScoredChunk(rows.extras, probability, decision, errors, decided, familiar)
 
 
 def _checked(probability: NDArray[np.float32]) -> NDArray[np.float64]:

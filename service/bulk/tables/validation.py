@@ -11,7 +11,7 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bulk.tables.chunks import Names, Numbers, Rows, row_problem
+from service.bulk.tables.chunks import AnswerColumns, Chunk, Numbers, row_problem
 from service.contract.fields import Feature
 from service.errors import FieldProblem, RowProblem
 
@@ -28,7 +28,7 @@ class Checked:
     """bool[N]: rows that cannot be scored. Their numbers in `array` mean nothing."""
     count: int
     """Problems in all."""
-    _rows: Rows
+    _rows: Chunk
     _wrong: list[tuple[Feature, NDArray[np.bool_]]]
 
     def problems(self, first: int) -> Iterator[RowProblem]:
@@ -43,7 +43,7 @@ class Checked:
                     yield row_problem(first + place, feature.name, feature.expected, got)
 
 
-def check(features: Sequence[Feature], rows: Rows) -> Checked:
+def check(features: Sequence[Feature], rows: Chunk) -> Checked:
     """Every field of every row against the contract."""
     array = np.empty((rows.count, len(features)), np.float32)
     bad = np.zeros(rows.count, np.bool_)
@@ -93,7 +93,7 @@ def recorded(feature: Feature, numbers: Numbers) -> NDArray[np.float64]:
 
 
 def column_problems(
-    features: Sequence[Feature], names: Sequence[str], answer: Names
+    features: Sequence[Feature], names: Sequence[str], answer: AnswerColumns
 ) -> list[FieldProblem]:
     """What is wrong with the columns of a table, whatever is in them."""
     known = {feature.name for feature in features}
@@ -112,7 +112,7 @@ def column_problems(
     return problems
 
 
-def extra_problem(name: str, absent: Sequence[str], answer: Names) -> str | None:
+def extra_problem(name: str, absent: Sequence[str], answer: AnswerColumns) -> str | None:
     """Why a column that is no field cannot be carried through: what was expected, or None."""
     if name in answer.all:
         return "another name, which the answer does not use itself"

@@ -27,7 +27,7 @@ class ReadingFailed(Exception):
     """An error in the reading itself, not in the picture; its text is the traceback."""
 
 
-def framed(content: object) -> tuple[bytes, bytes]:
+def encode_frame(content: object) -> tuple[bytes, bytes]:
     """Anything as a frame."""
     pickled = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(pickled)), pickled
@@ -51,7 +51,7 @@ def answer(end: socket.socket) -> None:
             result = error
         except Exception:
             result = ReadingFailed(traceback.format_exc())
-        end.sendall(b"".join(framed(result)))
+        end.sendall(b"".join(encode_frame(result)))
 
 
 def main() -> None:

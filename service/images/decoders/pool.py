@@ -22,35 +22,35 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from service.errors import PictureError, ReadersDown, UnreadableImage
+from service.errors import DecodersUnavailable, PictureError, UnreadableImage
 from service.images.decoders import decoder_process
-from service.images.decoders.decoder_process import LENGTH, READY, framed
-from service.observability.metrics.shared_counters import Board, Kind
+from service.images.decoders.decoder_process import LENGTH, READY, encode_frame
+from service.observability.metrics.shared_counters import Metric, SharedCounters
 
 Image = NDArray[np.uint8] | PictureError
 """uint8[28, 28], or what is wrong with the picture."""
 
-IN_HAND = 1
+PICTURES_IN_FLIGHT = 1
 """Pictures that a process has been given at a time. With 2 the next is there when one is read: an
 eighth more are answered, and other models' slowest answers take up to twice as long."""
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**24), "MALLOC_MMAP_THRESHOLD_": str(2**21)}
 """For glibc, bytes: what one picture leaves is kept for the next. Elsewhere it does nothing."""
-LONGEST = 60.0
+DECODE_TIMEOUT_SECONDS = 60.0
 """Seconds that one picture may take; the largest allowed takes three."""
-START = 60.0
+START_TIMEOUT_SECONDS = 60.0
 """Seconds that a process may take to begin."""
-PAUSE = 1.0
+RESTART_PAUSE_SECONDS = 1.0
 """Seconds from one failed beginning to the next."""
-TRIES = 2
+MAX_ATTEMPTS = 2
 """Processes that one picture may end, and that may fail to begin: once may be a coincidence."""
 
-DIED = Kind("image_decoders", (), ("died",))
+DECODER_RESTARTS = Metric("image_decoders", (), ("died",))
 
 log = structlog.get_logger("foretell")
 
 
 @dataclass(eq=False)
-class Asked:
+class DecodeRequest:
     """One picture that a process was given."""
 
     frame: tuple[bytes, bytes]
@@ -66,17 +66,17 @@ class Asked:
             self.image.set_result(image)
 
 
-class Reader:
+class DecoderProcess:
     """A process that reads pictures in their order, and its successors.
 
     One that ends is replaced, and its successor is given the pictures again, but for one that has
-    ended `TRIES` of them.
+    ended `MAX_ATTEMPTS` of them.
     """
 
     def __init__(self, died: Callable[[], None]) -> None:
         """`died` is told of each process that ends by itself."""
         self._died = died
-        self._asked: deque[Asked] = deque()
+        self._asked: deque[DecodeRequest] = deque()
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._ready = False
@@ -95,11 +95,11 @@ class Reader:
         """Of the process; None while there is none."""
         return self._process.pid if self._process else None
 
-    def ask(self, frame: tuple[bytes, bytes]) -> "asyncio.Future[Image]":
-        """What the process makes of a frame, not to be cancelled. Raises ReadersDown."""
+    def submit(self, frame: tuple[bytes, bytes]) -> "asyncio.Future[Image]":
+        """What the process makes of a frame, not to be cancelled. Raises DecodersUnavailable."""
         if self.down is not None:
-            raise ReadersDown(self.down)
-        asked = Asked(frame, asyncio.get_running_loop().create_future())
+            raise DecodersUnavailable(self.down)
+        asked = DecodeRequest(frame, asyncio.get_running_loop().create_future())
         self._asked.append(asked)
         if self._ready:
             self._give(asked)
@@ -122,7 +122,7 @@ class Reader:
                         self._bury(error, status)
                     else:
                         self._fail(error, status)
-                        await asyncio.sleep(PAUSE)
+                        await asyncio.sleep(RESTART_PAUSE_SECONDS)
         finally:
             await self._end()
 
@@ -130,14 +130,14 @@ class Reader:
         """Start a process and give it what is asked; where its answers come from."""
         self._process, ours = _started()
         answers, self._writer = await asyncio.open_connection(sock=ours)
-        async with asyncio.timeout(START):
+        async with asyncio.timeout(START_TIMEOUT_SECONDS):
             await answers.readexactly(len(READY))
         self._ready, self._failures, self.down = True, 0, None
         for asked in self._asked:
             self._give(asked)
         return answers
 
-    def _give(self, asked: Asked) -> None:
+    def _give(self, asked: DecodeRequest) -> None:
         assert self._writer is not None
         if self._writer.transport.is_closing():
             return  # it has just died; its successor is given all that is asked
@@ -158,10 +158,10 @@ class Reader:
         if self._limit is not None:
             self._limit.cancel()
         loop = asyncio.get_running_loop()
-        self._limit = loop.call_later(LONGEST, self._stop) if self._asked else None
+        self._limit = loop.call_later(DECODE_TIMEOUT_SECONDS, self._stop) if self._asked else None
 
     def _stop(self) -> None:
-        self._asked[0].deaths = TRIES - 1  # it would take as long again
+        self._asked[0].deaths = MAX_ATTEMPTS - 1  # it would take as long again
         assert self._process is not None
         self._process.kill()
 
@@ -174,17 +174,17 @@ class Reader:
         if not self._asked:
             return
         self._asked[0].deaths += 1
-        if self._asked[0].deaths >= TRIES:
+        if self._asked[0].deaths >= MAX_ATTEMPTS:
             reason = "the process that read it died of it, or took too long"
             self._asked.popleft().answer(UnreadableImage(reason))
 
     def _fail(self, error: Exception, status: int | None) -> None:
         """Refuse everything once several processes in a row did not begin."""
         self._failures += 1
-        if self._failures < TRIES:
+        if self._failures < MAX_ATTEMPTS:
             return
         if isinstance(error, TimeoutError):
-            why = f"it did not begin within {START:g} s"
+            why = f"it did not begin within {START_TIMEOUT_SECONDS:g} s"
         elif isinstance(error, EOFError):
             why = f"it ended at once, status {status}"
         else:
@@ -194,7 +194,7 @@ class Reader:
             log.error("picture reader failed", reason=reason)
         self.down = reason
         while self._asked:
-            self._asked.popleft().answer(ReadersDown(reason))
+            self._asked.popleft().answer(DecodersUnavailable(reason))
 
     async def _end(self) -> int | None:
         """The exit status of the process; None if there is none."""
@@ -242,14 +242,14 @@ async def _ended(process: "subprocess.Popen[bytes]") -> int:
     return process.wait()
 
 
-class Readers:
+class DecoderPool:
     """So many processes that read pictures, started with the first. For use on one event loop."""
 
-    def __init__(self, count: int, board: Board) -> None:
-        """Those that die are counted on `board`."""
-        self._count, self._board = count, board
-        self._readers: list[Reader] = []
-        self._places = asyncio.Semaphore(count * IN_HAND)
+    def __init__(self, count: int, counters: SharedCounters) -> None:
+        """Those that die are counted on `counters`."""
+        self._count, self._counters = count, counters
+        self._readers: list[DecoderProcess] = []
+        self._places = asyncio.Semaphore(count * PICTURES_IN_FLIGHT)
 
     @property
     def pids(self) -> list[int]:
@@ -259,23 +259,23 @@ class Readers:
     def start(self) -> None:
         """Start the processes, once."""
         if not self._readers:
-            self._readers = [Reader(self._note_death) for _ in range(self._count)]
+            self._readers = [DecoderProcess(self._note_death) for _ in range(self._count)]
 
     def _note_death(self) -> None:
-        self._board.row(DIED).add(1)
+        self._counters.series(DECODER_RESTARTS).add(1)
 
     async def read(self, function: str, encoded: bytes, max_pixels: int) -> Image:
         """What the function `module:name` makes of an encoded picture, when its turn comes.
 
         A caller that is cancelled leaves the line; what is read already keeps its place until it is
-        read. Raises ReadersDown.
+        read. Raises DecodersUnavailable.
         """
         self.start()
         await self._places.acquire()
         try:
             able = [reader for reader in self._readers if reader.down is None]
             chosen = min(able or self._readers, key=len)
-            image = chosen.ask(framed((function, encoded, max_pixels)))
+            image = chosen.submit(encode_frame((function, encoded, max_pixels)))
         except BaseException:
             self._places.release()
             raise

@@ -29,7 +29,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from service.errors import ArtifactError, ControlError
+from service.errors import AdminError, ArtifactError
 from service.models.artifacts.artifact import content
 
 LABELS = "labels.json"
@@ -130,7 +130,7 @@ def read_labels(folder: Path) -> Labels:
 
 
 def write_labels(folder: Path, labels: Labels) -> None:
-    """Replace the labels of the model in this folder, whole or not at all. Raises ControlError."""
+    """Replace the labels of the model in this folder, whole or not at all. Raises AdminError."""
     try:
         with NamedTemporaryFile("w", dir=folder, prefix=".labels-", delete=False) as written:
             written.write(labels.model_dump_json(indent=2) + "\n")
@@ -138,4 +138,4 @@ def write_labels(folder: Path, labels: Labels) -> None:
         new.chmod(0o644)
         new.replace(folder / LABELS)
     except OSError as error:
-        raise ControlError(f"{folder / LABELS} cannot be written: {error.strerror}") from error
+        raise AdminError(f"{folder / LABELS} cannot be written: {error.strerror}") from error

@@ -17,20 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract.signature import Outputs
-from service.errors import QueuedTooLong, QueueFull
-from service.models.runtime.batching_plan import Batching
-from service.models.runtime.session import Predictor
-from service.observability.metrics.shared_counters import Kind, Row
-from service.settings.limits import Queue
+from service.errors import QueueFull, QueueTimeout
+from service.models.runtime.batching_plan import BatchingPlan
+from service.models.runtime.session import OnnxSession
+from service.observability.metrics.shared_counters import Metric, Series
+from service.settings.limits import QueueLimits
 
-QUEUED = Kind("queued", ("model", "version"), ("full", "timeout", "cancelled", "waiting"))
+QUEUE = Metric("queued", ("model", "version"), ("full", "timeout", "cancelled", "waiting"))
 """Calls that got no answer from the queue: it was full, they waited too long, the caller left; and
 the rows that wait there now."""
 FULL, TIMEOUT, CANCELLED, WAITING = range(4)
 
 
 @dataclass
-class Run:
+class BatchRun:
     """One run of a session that callers shared."""
 
     rows: int
@@ -41,13 +41,13 @@ class Run:
 
 
 @dataclass(eq=False)
-class Call:
+class PendingRequest:
     """One caller's rows."""
 
     rows: NDArray[Any]
     came: float
     """By the event loop's clock, which is monotonic."""
-    answer: "asyncio.Future[tuple[Outputs, Run]]"
+    answer: "asyncio.Future[tuple[Outputs, BatchRun]]"
 
 
 class Batcher:
@@ -58,7 +58,12 @@ class Batcher:
     """
 
     def __init__(
-        self, name: str, predictor: Predictor, batching: Batching, queue: Queue, counts: Row
+        self,
+        name: str,
+        session: OnnxSession,
+        batching: BatchingPlan,
+        queue: QueueLimits,
+        counts: Series,
     ) -> None:
         """`name` is the model's, for messages; `counts` a row of QUEUED."""
         self._name, self._counts = name, counts
@@ -67,15 +72,15 @@ class Batcher:
         self.on_loop = batching.on_loop
         self.waiting = 0
         """Rows that wait."""
-        self._predictor, self._buckets, self._queue = predictor, batching.buckets, queue
+        self._predictor, self._buckets, self._queue = session, batching.buckets, queue
         self._thread = None if batching.on_loop else ThreadPoolExecutor(1, "batches")
-        self._calls: deque[Call] = deque()
+        self._calls: deque[PendingRequest] = deque()
         self._next: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._running = self._in_company = self._turn_taken = False
         self._row_seconds = 0.0
 
-    def alone(self) -> bool:
+    def try_bypass(self) -> bool:
         """Whether a row that comes now is to be computed at once, beside the queue.
 
         So it is where runs are on the event loop, if neither in this turn of it nor in the last run
@@ -92,17 +97,17 @@ class Batcher:
     def _end_turn(self) -> None:
         self._turn_taken = False
 
-    async def ask(self, rows: NDArray[Any]) -> tuple[Outputs, Run]:
+    async def submit(self, rows: NDArray[Any]) -> tuple[Outputs, BatchRun]:
         """The outputs of N rows, 1 to `most`, and the run that they were in.
 
-        Whoever is cancelled leaves the queue at once. Raises QueueFull, QueuedTooLong, and what the
+        Whoever is cancelled leaves the queue at once. Raises QueueFull, QueueTimeout, and what the
         run raises, to everybody who was in it.
         """
         if self._calls and self.waiting + len(rows) > self._queue.rows:
             self._counts.values[FULL] += 1
             raise QueueFull(self._name, self._queue.rows, self._seconds_to_go())
         loop = asyncio.get_running_loop()
-        call = Call(rows, loop.time(), loop.create_future())
+        call = PendingRequest(rows, loop.time(), loop.create_future())
         self._calls.append(call)
         self._wait(len(rows))
         self._plan(loop)
@@ -138,7 +143,7 @@ class Batcher:
         self.waiting += rows
         self._counts.values[WAITING] = self.waiting
 
-    def _left(self, call: Call) -> None:
+    def _left(self, call: PendingRequest) -> None:
         self._wait(-len(call.rows))
         if self._alarm and not self._calls:
             self._alarm.cancel()
@@ -150,7 +155,7 @@ class Batcher:
             call = self._calls.popleft()
             self._left(call)
             if not call.answer.done():
-                late = QueuedTooLong(self._name, self._queue.seconds, self._seconds_to_go())
+                late = QueueTimeout(self._name, self._queue.seconds, self._seconds_to_go())
                 call.answer.set_exception(late)
                 self._counts.values[TIMEOUT] += 1
         if self._alarm:
@@ -183,9 +188,9 @@ class Batcher:
             done.set_exception(error)
         self._share(calls, done)
 
-    def _take(self) -> list[Call]:
+    def _take(self) -> list[PendingRequest]:
         """Who is in the next run: first come, first served."""
-        taken: list[Call] = []
+        taken: list[PendingRequest] = []
         room = self.most
         while self._calls and len(self._calls[0].rows) <= room:
             call = self._calls.popleft()
@@ -195,14 +200,16 @@ class Batcher:
                 room -= len(call.rows)
         return taken
 
-    def _compute(self, rows: Sequence[NDArray[Any]]) -> tuple[Outputs, Run]:
+    def _compute(self, rows: Sequence[NDArray[Any]]) -> tuple[Outputs, BatchRun]:
         start = perf_counter_ns()
         batch = np.concatenate(rows) if len(rows) > 1 else rows[0]
         bucket = next(size for size in self._buckets if size >= len(batch))
         outputs = self._predictor.predict(batch, bucket)
-        return outputs, Run(len(batch), perf_counter_ns() - start)
+        return outputs, BatchRun(len(batch), perf_counter_ns() - start)
 
-    def _share(self, calls: Sequence[Call], done: "asyncio.Future[tuple[Outputs, Run]]") -> None:
+    def _share(
+        self, calls: Sequence[PendingRequest], done: "asyncio.Future[tuple[Outputs, BatchRun]]"
+    ) -> None:
         """To each caller his own rows' outputs, or what went wrong with all."""
         self._running = False
         if self._calls:

@@ -15,20 +15,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from service.contract.signature import Contract, Tensor
 from service.errors import ArtifactError, DeviceUnavailable
-from service.observability.metrics.shared_counters import Kind, Row
+from service.observability.metrics.shared_counters import Metric, Series
 
 log = structlog.get_logger("foretell")
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # TF32 rounds the inputs of matrix products to 10 bits of mantissa: too coarse for golden answers.
 CUDA_OPTIONS = {"use_tf32": "0"}
-AT_A_TIME = 1024
+MAX_CPU_ROWS = 1024
 """Rows that the CPU is given at once: what the layers make of more does not stay in its caches."""
 NUMPY_NAMES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
 
 Device = Literal["auto", "cpu", "cuda"]
 
-COMPUTED = Kind(
+BATCHES_RUN = Metric(
     "computed", ("model", "version"), ("runs", "rows", "seconds", "singles", "single_seconds")
 )
 """What sessions have computed, whoever asked: predictions, explanations, a shadow. Single rows, of
@@ -36,7 +36,7 @@ which there are most, are counted apart from runs of many."""
 SINGLES, SINGLE_SECONDS = 3, 4
 
 
-class Predictor:
+class OnnxSession:
     """A loaded graph. Safe to call from several threads at once."""
 
     def __init__(self, model: Path, device: Device = "auto") -> None:
@@ -66,7 +66,7 @@ class Predictor:
         self.outputs = tuple(_tensor(output) for output in self._session.get_outputs())
         # Attributes of pydantic models cost more than a small graph's nodes.
         self._input, self._names = self.input.name, [output.name for output in self.outputs]
-        self.computed = Row.alone(COMPUTED)
+        self.computed = Series.detached(BATCHES_RUN)
 
     @property
     def provider(self) -> str:
@@ -87,9 +87,9 @@ class Predictor:
         return {name: array[:rows] for name, array in zip(self._names, results, strict=True)}
 
     def _run(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
-        if len(batch) <= AT_A_TIME or self.provider == CUDA:
+        if len(batch) <= MAX_CPU_ROWS or self.provider == CUDA:
             return list(self._session.run(self._names, {self._input: batch}))
-        slices = (batch[at : at + AT_A_TIME] for at in range(0, len(batch), AT_A_TIME))
+        slices = (batch[at : at + MAX_CPU_ROWS] for at in range(0, len(batch), MAX_CPU_ROWS))
         runs = [self._session.run(self._names, {self._input: some}) for some in slices]
         return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
 

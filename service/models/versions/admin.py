@@ -11,53 +11,53 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from service.errors import ArtifactError, ControlError, ModelNotReady, UnknownModel
+from service.errors import AdminError, ArtifactError, ModelNotReady, UnknownModel
 from service.models.artifacts.folder import UNLOADED, versions
 from service.models.artifacts.labels import STABLE, Label, Labels, read_labels, write_labels
-from service.models.versions.registry import Repository
+from service.models.versions.registry import ModelRegistry
 
 PREVIOUS = "previous"
 Prove = Callable[[str, str], object]
 """Loads a version of a model and proves it. Raises ForetellError."""
 
 
-def unload(repository: Repository, name: str) -> None:
-    """Let go of every version of a model, until `load`. Raises UnknownModel or ControlError."""
-    folder = repository.line(name).folder
+def unload(registry: ModelRegistry, name: str) -> None:
+    """Let go of every version of a model, until `load`. Raises UnknownModel or AdminError."""
+    folder = registry.line(name).folder
     try:
         (folder / UNLOADED).touch()
     except OSError as error:
-        raise ControlError(f"{folder / UNLOADED} cannot be written: {error.strerror}") from error
-    repository.refresh(name)
+        raise AdminError(f"{folder / UNLOADED} cannot be written: {error.strerror}") from error
+    registry.refresh(name)
 
 
-def load(repository: Repository, name: str) -> None:
+def load(registry: ModelRegistry, name: str) -> None:
     """Undo `unload`, and do at once what the folder says.
 
-    Raises UnknownModel, ControlError, or ModelNotReady if no version can answer.
+    Raises UnknownModel, AdminError, or ModelNotReady if no version can answer.
     """
-    folder = repository.line(name).folder
+    folder = registry.line(name).folder
     try:
         (folder / UNLOADED).unlink(missing_ok=True)
     except OSError as error:
-        raise ControlError(f"{folder / UNLOADED} cannot be removed: {error.strerror}") from error
-    repository.refresh(name)
-    repository.get(name)
+        raise AdminError(f"{folder / UNLOADED} cannot be removed: {error.strerror}") from error
+    registry.refresh(name)
+    registry.get(name)
 
 
-def roll_back(repository: Repository, name: str) -> None:
-    """Let the version before answer. Raises UnknownModel, ModelNotReady or ControlError."""
-    line = repository.line(name)
+def roll_back(registry: ModelRegistry, name: str) -> None:
+    """Let the version before answer. Raises UnknownModel, ModelNotReady or AdminError."""
+    line = registry.line(name)
     if line.unloaded:
         raise ModelNotReady(name, "it is unloaded")
-    point_back(line.folder, line.get().card.version, repository.load)
-    repository.refresh(name)
+    point_back(line.folder, line.get().card.version, registry.load)
+    registry.refresh(name)
 
 
 def promote(folder: Path, version: str | None, answering: str | None) -> None:
     """Point `stable` at a version, and `previous` at the one that answered; None: at none.
 
-    Raises ArtifactError for labels that cannot be read, or ControlError.
+    Raises ArtifactError for labels that cannot be read, or AdminError.
     """
     labels = read_labels(folder)
     if version is not None and labels.stable == version:
@@ -88,14 +88,14 @@ def point_back(folder: Path, answering: str, prove: Prove) -> str:
     """Point `stable` at the version that answered before `answering`; gives its number.
 
     That is the one that the label `previous` points at, which is then used up, or else the newest
-    of the older ones that proves itself. Raises ControlError.
+    of the older ones that proves itself. Raises AdminError.
     """
     name = folder.name
     try:
         labels = dict(read_labels(folder).root)
         older = [v for v in versions(folder.parent, name) if int(v) < int(answering)]
     except ArtifactError as error:
-        raise ControlError(str(error)) from error
+        raise AdminError(str(error)) from error
     previous = labels.pop(PREVIOUS, None)
     before = [previous.version] if previous and previous.version != answering else []
     for version in [*before, *reversed(older)]:
@@ -105,4 +105,4 @@ def point_back(folder: Path, answering: str, prove: Prove) -> str:
             continue
         write_labels(folder, Labels(labels | {STABLE: Label(version=version)}))
         return version
-    raise ControlError(f"there is no good version before {name}/{answering} to go back to")
+    raise AdminError(f"there is no good version before {name}/{answering} to go back to")

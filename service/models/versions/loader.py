@@ -8,18 +8,18 @@ from pathlib import Path
 import structlog
 
 from service.errors import ForetellError
-from service.models.runtime.loaded import Served
-from service.observability.metrics.shared_counters import Board, Kind
+from service.models.runtime.loaded import LoadedModel
+from service.observability.metrics.shared_counters import Metric, SharedCounters
 
 log = structlog.get_logger("foretell")
 
-TRIED = Kind("tried", ("model", "version"), ("loaded", "refused"))
+LOADS = Metric("tried", ("model", "version"), ("loaded", "refused"))
 
 Fingerprint = tuple[tuple[str | int, ...], ...]
 
 
 @dataclass(frozen=True)
-class Refusal:
+class LoadFailure:
     """Why a version is not served, and what its files were then."""
 
     reason: str
@@ -27,19 +27,19 @@ class Refusal:
 
 
 @dataclass
-class Trials:
+class VersionLoader:
     """Loads versions of one model, each once until its files change."""
 
     name: str
     folder: Path
-    load: Callable[[str, str], Served]
+    load: Callable[[str, str], LoadedModel]
     """Makes a version ready to answer, or raises ForetellError."""
-    board: Board
+    counters: SharedCounters
     loading: str | None = None
     _files: dict[str, Fingerprint] = field(default_factory=dict)
-    _refused: dict[str, Refusal] = field(default_factory=dict)
+    _refused: dict[str, LoadFailure] = field(default_factory=dict)
 
-    def proved(self, version: str, before: Served | None) -> Served | None:
+    def load_if_changed(self, version: str, before: LoadedModel | None) -> LoadedModel | None:
         """The version as its files are now.
 
         If they are refused, as it was `before`: what answers goes on answering.
@@ -55,11 +55,11 @@ class Trials:
         try:
             served = self.load(self.name, version)
         except ForetellError as error:
-            self._refuse(version, Refusal(str(error), files))
+            self._refuse(version, LoadFailure(str(error), files))
             log.error("model refused", model=self.name, version=version, reason=str(error))
             return before
         except Exception as error:  # one broken model must not keep the others from loading
-            self._refuse(version, Refusal(f"{type(error).__name__}: {error}", files))
+            self._refuse(version, LoadFailure(f"{type(error).__name__}: {error}", files))
             log.exception("model refused", model=self.name, version=version)
             return before
         finally:
@@ -68,13 +68,13 @@ class Trials:
             return before  # still being written: the next refresh sees to it
         self._files[version] = files
         self._refused.pop(version, None)
-        self.board.row(TRIED, self.name, version).add(1, 0)
+        self.counters.series(LOADS, self.name, version).add(1, 0)
         log.info("model loaded", model=self.name, **served.facts)
         return served
 
-    def _refuse(self, version: str, refusal: Refusal) -> None:
+    def _refuse(self, version: str, refusal: LoadFailure) -> None:
         self._refused[version] = refusal
-        self.board.row(TRIED, self.name, version).add(0, 1)
+        self.counters.series(LOADS, self.name, version).add(0, 1)
 
     def reason(self, version: str) -> str | None:
         """Why the files that a version has now are refused, if they are."""

@@ -17,11 +17,11 @@ from service.models.artifacts.artifact import read_artifact
 from service.models.artifacts.card import Card
 from service.models.artifacts.folder import is_unloaded, versions
 from service.models.artifacts.labels import Labels, read_labels
-from service.models.runtime.loaded import Served
-from service.models.versions.loader import Trials
-from service.models.versions.traffic import SHARED, Traffic, shared_out
-from service.observability.metrics.shared_counters import Board
-from service.settings.version_policy import Rule
+from service.models.runtime.loaded import LoadedModel
+from service.models.versions.loader import VersionLoader
+from service.models.versions.traffic import CANARY_CALLS, Traffic, build_traffic_split
+from service.observability.metrics.shared_counters import SharedCounters
+from service.settings.version_policy import VersionPolicy
 
 log = structlog.get_logger("foretell")
 
@@ -44,19 +44,19 @@ class VersionState:
 
 
 @dataclass
-class Line:
+class ModelVersions:
     """The versions of one model."""
 
     name: str
     folder: Path
-    rule: Rule
-    trials: Trials
-    board: Board
+    rule: VersionPolicy
+    loader: VersionLoader
+    counters: SharedCounters
     required: bool
     """Whether the service is not ready without it."""
-    answering: Served | None = None
+    answering: LoadedModel | None = None
     """The version for calls that name none."""
-    loaded: Mapping[str, Served] = field(default_factory=dict)
+    loaded: Mapping[str, LoadedModel] = field(default_factory=dict)
     """Versions that answer, by number."""
     labels: Labels = field(default_factory=Labels)
     traffic: Traffic = field(default_factory=Traffic)
@@ -68,7 +68,7 @@ class Line:
     _found: list[str] = field(default_factory=list)
     _misread: str | None = None
     """Why labels.json, as it is now, cannot be read."""
-    _leaving: list["weakref.ref[Served]"] = field(default_factory=list)
+    _leaving: list["weakref.ref[LoadedModel]"] = field(default_factory=list)
 
     def refresh(self) -> None:
         """Do what the folder says now: load what is new and proves itself, let go of the rest.
@@ -91,13 +91,13 @@ class Line:
             self.problem = problem
             return
         candidates, count = self.rule.candidates(self._found)
-        chosen: dict[str, Served] = {}
+        chosen: dict[str, LoadedModel] = {}
         for version in candidates:
-            if len(chosen) < count and (served := self._proved(version)):
+            if len(chosen) < count and (served := self._load_if_changed(version)):
                 chosen[version] = served
         newest = next(iter(chosen.values()), None)
         for version in {*self.labels.versions.values()} & {*self._found} - {*chosen}:
-            if served := self._proved(version):
+            if served := self._load_if_changed(version):
                 chosen[version] = served
         stable = self.labels.stable
         answering = newest if stable is None else chosen.get(stable)
@@ -107,23 +107,23 @@ class Line:
                 chosen.setdefault(answering.card.version, answering)
         self._swap(chosen, answering, problem)
 
-    def get(self, request_id: str | None = None) -> Served:
+    def get(self, request_id: str | None = None) -> LoadedModel:
         """What calls get that name no version, by their id. Raises ModelNotReady."""
-        if served := self.traffic.pick(request_id):
+        if served := self.traffic.route(request_id):
             if self.traffic.canaries:
-                self.board.row(SHARED, self.name, served.card.version).add(1)
+                self.counters.series(CANARY_CALLS, self.name, served.card.version).add(1)
             return served
         raise ModelNotReady(self.name, self.problem or "it is being loaded")
 
-    def version(self, wanted: str) -> Served:
+    def version(self, wanted: str) -> LoadedModel:
         """The version of this number or label. Raises UnknownModel or ModelNotReady."""
         number = self.labels.versions.get(wanted, wanted)
         if served := self.loaded.get(number):
             return served
         asked = f"{self.name}/{wanted}"
-        if refused := self.trials.reason(number):
+        if refused := self.loader.reason(number):
             raise ModelNotReady(asked, refused)
-        if number in self._found and (number == self.trials.loading or not self.loaded):
+        if number in self._found and (number == self.loader.loading or not self.loaded):
             raise ModelNotReady(asked, self.problem or "it is being loaded")
         if wanted in self.labels.root:
             raise ModelNotReady(asked, f"the label points at version {number}, which is not there")
@@ -169,7 +169,7 @@ class Line:
         return [self._state(version, leaving) for version in every]
 
     def _state(self, version: str, leaving: set[str]) -> VersionState:
-        reason = self.trials.reason(version)
+        reason = self.loader.reason(version)
         state: State = "idle"
         if version in self.loaded:
             state = "ready"
@@ -177,7 +177,7 @@ class Line:
                 reason = f"its files have changed, and are refused: {reason}"
             elif version not in self._found:
                 reason = "its folder is gone, and no other version can take its place"
-        elif version == self.trials.loading:
+        elif version == self.loader.loading:
             state, reason = "loading", None
         elif reason:
             state = "refused"
@@ -204,8 +204,8 @@ class Line:
             log.info("labels changed", model=self.name, labels=labels.model_dump())
             self.labels = labels
 
-    def _proved(self, version: str) -> Served | None:
-        return self.trials.proved(version, self.loaded.get(version))
+    def _load_if_changed(self, version: str) -> LoadedModel | None:
+        return self.loader.load_if_changed(version, self.loaded.get(version))
 
     def _why_none(self, candidates: list[str]) -> str:
         stable = self.labels.stable
@@ -216,10 +216,10 @@ class Line:
         if astray := self.labels.astray(self._found):
             return astray
         culprit = stable or candidates[0]
-        return self.trials.reason(culprit) or f"version {culprit} is being loaded"
+        return self.loader.reason(culprit) or f"version {culprit} is being loaded"
 
     def _swap(
-        self, chosen: Mapping[str, Served], answering: Served | None, problem: str | None
+        self, chosen: Mapping[str, LoadedModel], answering: LoadedModel | None, problem: str | None
     ) -> None:
         gone = [v for v in self.loaded.values() if v is not chosen.get(v.card.version)]
         if answering is not self.answering and self.answering and answering:
@@ -232,11 +232,11 @@ class Line:
         self.loaded, self.answering, self.problem = chosen, answering, problem
         before, self.traffic = (
             self.traffic,
-            shared_out(self.labels, chosen, answering, self.traffic, self.board),
+            build_traffic_split(self.labels, chosen, answering, self.traffic, self.counters),
         )
         if before.shadow and before.shadow is not self.traffic.shadow:
             before.shadow.close()
-        self.trials.forget(self._found, chosen)
+        self.loader.forget(self._found, chosen)
         self._leaving = [ref for ref in self._leaving if ref()] + [weakref.ref(v) for v in gone]
         for served in gone:
             log.info("version let go", model=self.name, version=served.card.version)

@@ -14,21 +14,21 @@ from service.errors import ArtifactError, UnknownModel
 from service.models.artifacts.artifact import read_artifact
 from service.models.artifacts.folder import names
 from service.models.artifacts.labels import read_labels
-from service.models.runtime.batcher import QUEUED, WAITING
-from service.models.runtime.batching_plan import measured
-from service.models.runtime.loaded import INLINE_US, Served
-from service.models.runtime.session import COMPUTED, Device, Predictor
-from service.models.versions.loader import Trials
-from service.models.versions.model_versions import Line
-from service.observability.metrics.shared_counters import Board
-from service.settings.limits import Queue
-from service.settings.version_policy import Policy
+from service.models.runtime.batcher import QUEUE, WAITING
+from service.models.runtime.batching_plan import plan_batching
+from service.models.runtime.loaded import MAX_EVENT_LOOP_US, LoadedModel
+from service.models.runtime.session import BATCHES_RUN, Device, OnnxSession
+from service.models.versions.loader import VersionLoader
+from service.models.versions.model_versions import ModelVersions
+from service.observability.metrics.shared_counters import SharedCounters
+from service.settings.limits import QueueLimits
+from service.settings.version_policy import VersionPolicies
 
 log = structlog.get_logger("foretell")
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelSelector:
     """Which model a request asks for; None where it leaves that to the service."""
 
     model: str | None = None
@@ -37,7 +37,7 @@ class Choice:
 
 
 @dataclass
-class Repository:
+class ModelRegistry:
     """Models by name, from one folder, on one device.
 
     Expected are one model for each task, under the task's name, and whatever else lies in the
@@ -48,14 +48,14 @@ class Repository:
     models_dir: Path
     tasks: Mapping[str, Task]
     device: Device = "auto"
-    policy: Policy = field(default_factory=Policy)
-    board: Board = field(default_factory=Board)
+    policy: VersionPolicies = field(default_factory=VersionPolicies)
+    counters: SharedCounters = field(default_factory=SharedCounters)
     """Where it is counted what models compute and what becomes of them."""
-    queue: Queue | None = None
+    queue: QueueLimits | None = None
     """What may wait for a version; None, where there are no callers: it is not measured whether
     they would share runs."""
-    _lines: dict[str, Line] = field(default_factory=dict)
-    _answering: dict[str, Served] = field(default_factory=dict)
+    _lines: dict[str, ModelVersions] = field(default_factory=dict)
+    _answering: dict[str, LoadedModel] = field(default_factory=dict)
     """What a call gets that names no version, of models without canaries: one look into this is all
     that most calls need."""
     _away: str | None = None
@@ -111,19 +111,19 @@ class Repository:
         for line in self._lines.values():
             line.problem = reason
 
-    def line(self, name: str) -> Line:
+    def line(self, name: str) -> ModelVersions:
         """All versions of a model. Raises UnknownModel."""
         if line := self._lines.get(name):
             return line
         raise UnknownModel(name, self.expected)
 
-    def get(self, name: str) -> Served:
+    def get(self, name: str) -> LoadedModel:
         """The version of a model that answers by default. Raises UnknownModel or ModelNotReady."""
         return self._answering.get(name) or self.line(name).get()
 
-    def resolve(
+    def for_model(
         self, name: str, version: str | None = None, request_id: str | None = None
-    ) -> Served:
+    ) -> LoadedModel:
         """A version of a model: by number, by label, or the one for calls that name none.
 
         Of those, canaries get their share by `request_id`; without an id, none. Raises UnknownModel
@@ -133,18 +133,18 @@ class Repository:
             return self.line(name).version(version)
         return self._answering.get(name) or self.line(name).get(request_id)
 
-    def choose(
-        self, task: str, choice: Choice | None = None, request_id: str | None = None
-    ) -> Served:
+    def for_task(
+        self, task: str, choice: ModelSelector | None = None, request_id: str | None = None
+    ) -> LoadedModel:
         """The model that answers a request to a task: the one asked for, or else the task's own.
 
         Raises UnknownModel, also for a model of another task, or ModelNotReady.
         """
         if choice is None:
-            return self._answering.get(task) or self.resolve(task, None, request_id)
+            return self._answering.get(task) or self.for_model(task, None, request_id)
         name = task if choice.model is None else choice.model
         if name in self._lines:
-            served = self.resolve(name, choice.version, request_id)
+            served = self.for_model(name, choice.version, request_id)
             if served.task.name == task:
                 return served
         raise UnknownModel(name, [n for n, answers in self._tasks() if answers == task], task)
@@ -168,7 +168,7 @@ class Repository:
             if line.required and line.answering is None and not line.unloaded
         }
 
-    def load(self, name: str, version: str | None = None) -> Served:
+    def load(self, name: str, version: str | None = None) -> LoadedModel:
         """Load a version of a model, the newest by default, and prove it: files, contract, answers.
 
         Raises UnknownModel, ArtifactError or DeviceUnavailable.
@@ -184,20 +184,24 @@ class Repository:
         if name in self.tasks and name != task.name:
             raise ArtifactError(f"the card is of task {task.name!r}, not {name!r}")
         artifact.verify(task.contract)
-        predictor = Predictor(artifact.model, self.device)
-        predictor.check_signature(task.contract)
+        session = OnnxSession(artifact.model, self.device)
+        session.check_signature(task.contract)
         batch, answers = artifact.golden()
-        predictor.check_golden(batch, answers, tolerance=card.golden.tolerance)
-        row_us = predictor.row_us(batch[0])
-        background, queue = artifact.background(), self.queue or Queue(mode="off")
-        batching = measured(predictor, batch[0], row_us, INLINE_US, queue.mode)
-        predictor.computed = self.board.row(COMPUTED, card.name, card.version)  # from here on
-        queued = self.board.row(QUEUED, card.name, card.version)
+        session.check_golden(batch, answers, tolerance=card.golden.tolerance)
+        row_us = session.row_us(batch[0])
+        background, queue = artifact.background(), self.queue or QueueLimits(mode="off")
+        batching = plan_batching(session, batch[0], row_us, MAX_EVENT_LOOP_US, queue.mode)
+        session.computed = self.counters.series(
+            BATCHES_RUN, card.name, card.version
+        )  # from here on
+        queued = self.counters.series(QUEUE, card.name, card.version)
         queued.values[WAITING] = 0  # a worker here before may have died with some waiting
         load_ms = (time.perf_counter() - start) * 1000
-        return Served(task, card, predictor, load_ms, row_us, batching, queue, queued, background)
+        return LoadedModel(
+            task, card, session, load_ms, row_us, batching, queue, queued, background
+        )
 
-    def load_for(self, task: str, model: str | None = None) -> Served:
+    def load_for(self, task: str, model: str | None = None) -> LoadedModel:
         """Load what calls to a task get that name no version; `model`: another of its models.
 
         For work without a service. Raises as `load`, UnknownModel also for another task's model.
@@ -208,7 +212,7 @@ class Repository:
             raise UnknownModel(name, [task], task)
         return served
 
-    def _line(self, name: str, required: bool) -> Line:
+    def _line(self, name: str, required: bool) -> ModelVersions:
         folder = self.models_dir / name
-        trials = Trials(name, folder, self.load, self.board)
-        return Line(name, folder, self.policy.of(name), trials, self.board, required)
+        trials = VersionLoader(name, folder, self.load, self.counters)
+        return ModelVersions(name, folder, self.policy.of(name), trials, self.counters, required)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from service.contract.signature import Outputs
 from service.contract.tabular import TabularTask
-from service.models.runtime.loaded import Served
-from service.models.runtime.session import Predictor
-from service.observability.metrics.shared_counters import Kind, Row
+from service.models.runtime.loaded import LoadedModel
+from service.models.runtime.session import OnnxSession
+from service.observability.metrics.shared_counters import Metric, Series
 
 log = structlog.get_logger("foretell")
 
@@ -42,7 +42,7 @@ class Comparison:
     """Calls that the shadow could not score."""
 
 
-COMPARED = Kind(
+COMPARED = Metric(
     "compared", ("model", "version", "shadow"), tuple(f.name for f in fields(Comparison))
 )
 
@@ -50,7 +50,9 @@ COMPARED = Kind(
 class Shadow:
     """Compares `second` with `first` on a `share` (0..1) of the calls that `first` answers."""
 
-    def __init__(self, first: Served, second: Served, share: float, counts: Row) -> None:
+    def __init__(
+        self, first: LoadedModel, second: LoadedModel, share: float, counts: Series
+    ) -> None:
         """What it sees is added to `counts`, a row of COMPARED."""
         self.first, self.second, self.share = first, second, share
         self._counts = counts
@@ -72,14 +74,14 @@ class Shadow:
             self._counts.add(0, 0, 0, 1)
             return
         # Copied, because a single row is computed in memory that the next one overwrites.
-        rows = np.array(batch[:MOST_ROWS], self.first.predictor.input.dtype)
+        rows = np.array(batch[:MOST_ROWS], self.first.session.input.dtype)
         answered = {name: array[:MOST_ROWS].copy() for name, array in outputs.items()}
         try:
             self._waiting.put_nowait((rows, answered))
         except Full:
             self._counts.add(0, 0, 0, 1)
 
-    def compares(self, first: Served, second: Served, share: float) -> bool:
+    def compares(self, first: LoadedModel, second: LoadedModel, share: float) -> bool:
         """Whether it is these that it compares, and so often."""
         return self.first is first and self.second is second and self.share == share
 
@@ -98,7 +100,7 @@ class Shadow:
                     log.exception("shadow failed", **self.second.facts)
 
     def _compare(self, batch: NDArray[Any], answered: Outputs) -> None:
-        scored = self.second.predictor.predict(batch)
+        scored = self.second.session.predict(batch)
         probability = self.first.task.contract.outputs[0].name
         gaps = np.abs(scored[probability] - answered[probability]).reshape(len(batch), -1)
         same = decided(self.second, scored) == decided(self.first, answered)
@@ -106,7 +108,7 @@ class Shadow:
         self._counts.add(len(batch), int(same.sum()), difference)
 
 
-def decided(served: Served, outputs: Outputs) -> NDArray[Any]:
+def decided(served: LoadedModel, outputs: Outputs) -> NDArray[Any]:
     """Of each row, what its answer decides: yes or no by the card's threshold, or the class."""
     if isinstance(served.task, TabularTask):
         # As the answers are decided: in Python's floats, to which float32 is widened.
@@ -114,21 +116,21 @@ def decided(served: Served, outputs: Outputs) -> NDArray[Any]:
     return outputs[served.task.answer]
 
 
-class Shadowed(Predictor):
+class ShadowedSession(OnnxSession):
     """The session of a version that answers, offering each call to its shadow."""
 
     def __init__(self, shadow: Shadow) -> None:
-        vars(self).update(vars(shadow.first.predictor))
+        vars(self).update(vars(shadow.first.session))
         self._shadow = shadow
 
     def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
-        """As Predictor."""
+        """As OnnxSession."""
         outputs = super().predict(batch, bucket)
         self._shadow.offer(batch, outputs)
         return outputs
 
     def predict_row(self, values: Any) -> dict[str, NDArray[Any]]:
-        """As Predictor."""
+        """As OnnxSession."""
         outputs = super().predict_row(values)
         self._shadow.offer([values], outputs)
         return outputs

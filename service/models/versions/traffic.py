@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from service.models.artifacts.labels import Labels
-from service.models.runtime.loaded import Served
-from service.models.versions.shadow import COMPARED, Shadow, Shadowed
-from service.observability.metrics.shared_counters import Board, Kind
+from service.models.runtime.loaded import LoadedModel
+from service.models.versions.shadow import COMPARED, Shadow, ShadowedSession
+from service.observability.metrics.shared_counters import Metric, SharedCounters
 
-SHARED = Kind("shared", ("model", "version"), ("calls",))
+CANARY_CALLS = Metric("shared", ("model", "version"), ("calls",))
 """Calls that named no version, while a canary had a share of them."""
 
 
@@ -17,32 +17,32 @@ SHARED = Kind("shared", ("model", "version"), ("calls",))
 class Traffic:
     """How the calls to one model are shared out."""
 
-    default: Served | None = None
+    default: LoadedModel | None = None
     """What most of them get; with a shadow, it tells that of each call."""
-    canaries: tuple[tuple[float, Served], ...] = ()
+    canaries: tuple[tuple[float, LoadedModel], ...] = ()
     """Versions that get a share, each with the end of its part of 0..1."""
     shadow: Shadow | None = None
 
-    def pick(self, request_id: str | None) -> Served | None:
+    def route(self, request_id: str | None) -> LoadedModel | None:
         """What a call of this id gets; without an id, never a canary.
 
         The same id always goes the same way; one that went to the only canary stays with it when
         its weight grows.
         """
         if request_id is not None and self.canaries:
-            place = part_of(request_id)
+            place = position_of(request_id)
             for end, served in self.canaries:
                 if place < end:
                     return served
         return self.default
 
 
-def shared_out(
+def build_traffic_split(
     labels: Labels,
-    loaded: Mapping[str, Served],
-    answering: Served | None,
+    loaded: Mapping[str, LoadedModel],
+    answering: LoadedModel | None,
     before: Traffic,
-    board: Board,
+    counters: SharedCounters,
 ) -> Traffic:
     """The traffic that labels ask for, among the versions that are loaded.
 
@@ -51,7 +51,7 @@ def shared_out(
     """
     if answering is None:
         return Traffic()
-    canaries: list[tuple[float, Served]] = []
+    canaries: list[tuple[float, LoadedModel]] = []
     end = 0.0
     for label, weight in sorted(labels.weights.items()):
         if canary := loaded.get(labels.versions[label]):
@@ -64,13 +64,13 @@ def shared_out(
     if before.shadow and before.shadow.compares(answering, second, wanted.shadow):
         return replace(before, canaries=tuple(canaries))
     versions = answering.card.version, second.card.version
-    counts = board.row(COMPARED, answering.card.name, *versions)
+    counts = counters.series(COMPARED, answering.card.name, *versions)
     shadow = Shadow(answering, second, wanted.shadow, counts)
-    default = replace(answering, predictor=Shadowed(shadow))
+    default = replace(answering, session=ShadowedSession(shadow))
     return Traffic(default, tuple(canaries), shadow)
 
 
-def part_of(request_id: str) -> float:
+def position_of(request_id: str) -> float:
     """Where in 0..1 an id lies: anywhere, and always there."""
     digest = hashlib.blake2b(request_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64

@@ -5,7 +5,7 @@ from threading import Event, Thread
 
 import structlog
 
-from service.models.versions.registry import Repository
+from service.models.versions.registry import ModelRegistry
 
 log = structlog.get_logger("foretell")
 
@@ -21,9 +21,9 @@ class Watcher:
     """
 
     def __init__(
-        self, repository: Repository, poll_seconds: float, looked: Callable[[], None]
+        self, registry: ModelRegistry, poll_seconds: float, looked: Callable[[], None]
     ) -> None:
-        self._repository, self._poll_seconds, self._looked = repository, poll_seconds, looked
+        self._repository, self._poll_seconds, self._looked = registry, poll_seconds, looked
         self._stopped, self._loaded = Event(), Event()
         self._thread = Thread(target=self._run, name="models", daemon=True)
 

@@ -5,7 +5,7 @@ from collections.abc import Container
 
 from starlette.types import Scope
 
-from service.observability.metrics.shared_counters import Board, Kind
+from service.observability.metrics.shared_counters import Metric, SharedCounters
 
 BOUNDS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025),
@@ -14,8 +14,8 @@ BOUNDS = (
 """Upper ends of the histograms' buckets, in seconds; the last bucket has none."""
 COLUMNS = (*map(str, BOUNDS), "+Inf", "seconds")
 SECONDS = len(COLUMNS) - 1
-HTTP = Kind("http", ("route", "method", "status"), COLUMNS)
-GRPC = Kind("grpc", ("method", "code"), COLUMNS)
+HTTP = Metric("http", ("route", "method", "status"), COLUMNS)
+GRPC = Metric("grpc", ("method", "code"), COLUMNS)
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
@@ -27,9 +27,9 @@ UNANSWERED = "none"
 class Requests:
     """Counts requests. For the event loop alone."""
 
-    def __init__(self, board: Board, known: Container[str] = ()) -> None:
+    def __init__(self, counters: SharedCounters, known: Container[str] = ()) -> None:
         """`known` are paths of routes whose calls may be answered ahead of routing."""
-        self._board, self._known = board, known
+        self._counters, self._known = counters, known
         self._rows: dict[tuple[str, str, int], memoryview[float]] = {}
         """By path, of those that are routes themselves: there are only so many."""
 
@@ -49,7 +49,7 @@ class Requests:
             template = path if path in self._known else OTHER
         known = method if method in METHODS else OTHER
         code = str(status) if status else UNANSWERED
-        values = self._board.row(HTTP, template, known, code).values
+        values = self._counters.series(HTTP, template, known, code).values
         if template == path and known == method:
             self._rows[path, method, status] = values
         return values
@@ -58,11 +58,11 @@ class Requests:
 class Calls:
     """Counts calls by gRPC. For the event loop alone."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, counters: SharedCounters) -> None:
+        self._counters = counters
 
     def count(self, method: str, code: str, seconds: float) -> None:
         """One more, with the name of its status code."""
-        values = self._board.row(GRPC, method, code).values
+        values = self._counters.series(GRPC, method, code).values
         values[bisect_left(BOUNDS, seconds)] += 1
         values[SECONDS] += seconds

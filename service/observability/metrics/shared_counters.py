@@ -29,7 +29,7 @@ Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Kind:
+class Metric:
     """What is counted: records of this name, one for each combination of labels."""
 
     name: str
@@ -37,7 +37,7 @@ class Kind:
     columns: tuple[str, ...]
 
 
-class Row:
+class Series:
     """The numbers of one record."""
 
     __slots__ = ("lock", "values")
@@ -46,7 +46,7 @@ class Row:
         self.values, self.lock = values, lock
 
     @classmethod
-    def alone(cls, kind: Kind) -> "Row":
+    def detached(cls, kind: Metric) -> "Series":
         """One that is on no board."""
         return cls(memoryview(bytearray(8 * len(kind.columns))).cast("d"), Lock())
 
@@ -57,45 +57,45 @@ class Row:
                 self.values[column] += amount
 
 
-class Board:
+class SharedCounters:
     """The records of all places; `mine` is where this process writes."""
 
     def __init__(self, places: Sequence[Any] = (), mine: int = 0) -> None:
         """Places are blocks of `SIZE` zero bytes, shared by all workers; none: a service of one."""
         self._places = [memoryview(place).cast("B") for place in places or [bytearray(SIZE)]]
         self._mine, self._lock, self._full = self._places[mine], Lock(), False
-        self._rows = {key: Row(values, self._lock) for key, values in _records(self._mine)}
+        self._series = {key: Series(values, self._lock) for key, values in _records(self._mine)}
 
-    def row(self, kind: Kind, *labels: str) -> Row:
+    def series(self, kind: Metric, *labels: str) -> Series:
         """A record of this process, from zero if it is new."""
         key = (kind.name, *labels)
-        return self._rows.get(key) or self._new(key, len(kind.columns))
+        return self._series.get(key) or self._new(key, len(kind.columns))
 
-    def rows(self, kind: Kind) -> dict[Key, Row]:
+    def all_series(self, kind: Metric) -> dict[Key, Series]:
         """The records of this process, by their labels."""
         with self._lock:
-            return {key[1:]: row for key, row in self._rows.items() if key[0] == kind.name}
+            return {key[1:]: row for key, row in self._series.items() if key[0] == kind.name}
 
-    def by_place(self, kind: Kind) -> list[dict[Key, list[float]]]:
+    def per_worker(self, kind: Metric) -> list[dict[Key, list[float]]]:
         """What each worker has counted, by labels."""
         return [
             {key[1:]: list(values) for key, values in _records(place) if key[0] == kind.name}
             for place in self._places
         ]
 
-    def totals(self, kind: Kind) -> dict[Key, list[float]]:
+    def totals(self, kind: Metric) -> dict[Key, list[float]]:
         """What all workers have counted, by labels."""
-        return added(self.by_place(kind))
+        return sum_workers(self.per_worker(kind))
 
-    def total(self, kind: Kind, *labels: str) -> list[float]:
+    def total(self, kind: Metric, *labels: str) -> list[float]:
         """Of one combination of labels; zeros if nothing was counted."""
         return self.totals(kind).get(labels) or [0.0] * len(kind.columns)
 
-    def _new(self, key: Key, columns: int) -> Row:
+    def _new(self, key: Key, columns: int) -> Series:
         with self._lock:
-            if key not in self._rows:
-                self._rows[key] = Row(self._append(key, columns), self._lock)
-            return self._rows[key]
+            if key not in self._series:
+                self._series[key] = Series(self._append(key, columns), self._lock)
+            return self._series[key]
 
     def _append(self, key: Key, columns: int) -> "memoryview[float]":
         written = json.dumps(key).encode()
@@ -114,7 +114,7 @@ class Board:
         return self._mine[first:end].cast("d")
 
 
-def added(places: Iterable[dict[Key, list[float]]]) -> dict[Key, list[float]]:
+def sum_workers(places: Iterable[dict[Key, list[float]]]) -> dict[Key, list[float]]:
     """What several workers have counted, by labels."""
     sums: dict[Key, list[float]] = {}
     for place in places:

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from service.api.app import create_app
 from service.models.artifacts.labels import LABELS
-from service.models.versions.registry import Repository
+from service.models.versions.registry import ModelRegistry
 from service.settings.settings import Settings, read_settings
 from service.tasks import TASKS
 from tests.artifacts import write_artifact
@@ -105,10 +105,10 @@ def test_an_unloaded_model_answers_nobody_until_it_is_loaded(
     assert "it was unloaded" in answer.json()["detail"]
     assert client.post("/v1/heart/predict?version=3", json=ROW).status_code == 503
     publish(models, "4")
-    client.app.state.repository.refresh()  # type: ignore[attr-defined]
+    client.app.state.registry.refresh()  # type: ignore[attr-defined]
     assert client.post("/v1/heart/predict", json=ROW).status_code == 503
     assert client.get("/readyz").status_code == 200
-    another = Repository(models, TASKS, "cpu")
+    another = ModelRegistry(models, TASKS, "cpu")
     another.refresh()
     assert another.line("heart").unloaded
     assert another.not_ready() == {}
@@ -196,7 +196,7 @@ def test_a_closed_folder_is_the_reason_why_a_model_is_not_ready(
     reason = f"{models / 'heart'} cannot be looked into: Permission denied"
     settings = Settings(models_dir=models, device="cpu", poll_seconds=0, admin_key=KEY)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
-        client.app.state.repository.refresh()  # type: ignore[attr-defined]
+        client.app.state.registry.refresh()  # type: ignore[attr-defined]
         assert client.get("/readyz").json()["reasons"] == {"heart": reason}
         assert client.get("/v1/models/heart").json()["reason"] == reason
         assert client.post("/v1/models/credit/load", headers=OPERATOR).status_code == 200

@@ -12,7 +12,7 @@ from service.api.app import create_app
 from service.contract.answers import ModelRef
 from service.contract.tabular import TabularTask
 from service.errors import InvalidOutput
-from service.models.runtime.session import Predictor
+from service.models.runtime.session import OnnxSession
 from service.settings.settings import Settings
 from service.tasks import TASKS
 from tests.waiting import wait_until
@@ -120,10 +120,10 @@ def test_what_is_no_probability_is_not_written(probability: float) -> None:
 
 def test_one_row_is_computed_as_a_batch_of_one(models_dir: Path) -> None:
     """In memory of its own, time after time; None and NaN are both not recorded."""
-    predictor = Predictor(models_dir / "heart" / "1" / "model.onnx", "cpu")
+    session = OnnxSession(models_dir / "heart" / "1" / "model.onnx", "cpu")
     for row in ([60.0, 1.0] + [None] * 11, [float(n) for n in range(13)], [np.nan] * 13):
-        wanted = predictor.predict(np.array([row], np.float32))["probability"]
-        assert predictor.predict_row(row)["probability"].tolist() == wanted.tolist()
+        wanted = session.predict(np.array([row], np.float32))["probability"]
+        assert session.predict_row(row)["probability"].tolist() == wanted.tolist()
 
 
 def test_with_opentelemetry_set_up_calls_take_the_long_way(

@@ -26,7 +26,7 @@ from service.api.open_inference.statistics import (
 from service.api.open_inference.tensors import cast, check_shape, from_bytes, from_json
 from service.contract.signature import Tensor
 from service.errors import InvalidPayload, PayloadTooLarge, Unsupported
-from service.models.runtime.session import Predictor
+from service.models.runtime.session import OnnxSession
 from service.observability.metrics import shared_counters
 from service.settings.settings import Settings
 from service.tasks import TASKS
@@ -172,7 +172,7 @@ def test_a_crash_is_an_error_without_a_word_of_the_inside(
 
     with TestClient(create_app(Settings(models_dir=models_dir, device="cpu"))) as client:
         wait_until(lambda: client.get("/v2/health/ready").status_code == 200)
-        monkeypatch.setattr(Predictor, "predict", fail)
+        monkeypatch.setattr(OnnxSession, "predict", fail)
         with caplog.at_level(logging.ERROR):
             answer = client.post(INFER, json=request_of(PATIENT))
     message = is_v2_error(answer, 500)
@@ -194,8 +194,8 @@ def test_the_docs_list_every_path(client: TestClient) -> None:
 
 def test_data_go_out_without_a_copy(client: TestClient) -> None:
     """What is sent behind the JSON are the bytes that the session answered with."""
-    served = client.app.state.repository.get("heart")  # type: ignore[attr-defined]
-    outputs = served.predictor.predict(np.zeros((3, FEATURES), np.float32))
+    served = client.app.state.registry.get("heart")  # type: ignore[attr-defined]
+    outputs = served.session.predict(np.zeros((3, FEATURES), np.float32))
     wanted = [RequestedOutput("probability", binary=True)]
     _, (data,) = encode(served, InferRequest(None, (), (), binary=True), wanted, outputs)
     assert np.shares_memory(np.frombuffer(data, np.uint8), outputs["probability"])
@@ -342,7 +342,7 @@ def test_decompression_stops_at_the_limit() -> None:
 
 def test_statistics_of_batch_sizes_do_not_grow_without_end() -> None:
     """A caller chooses the size; beyond so many, only the sums count it."""
-    counted = shared_counters.Board()
+    counted = shared_counters.SharedCounters()
     counts = ModelStatistics(counted, "heart", "1")
     for rows in range(1, MOST_BATCH_SIZES + 100):
         counts.succeeded(Timing(rows, 1, 1, 1, rows), 5)
@@ -355,9 +355,9 @@ def test_statistics_of_batch_sizes_do_not_grow_without_end() -> None:
 def test_statistics_are_those_of_all_workers(client: TestClient) -> None:
     """Whichever is asked: sums, the latest time, and batches of the same size together."""
     places = [bytearray(shared_counters.SIZE), bytearray(shared_counters.SIZE)]
-    boards = [shared_counters.Board(places, number) for number in range(2)]
+    boards = [shared_counters.SharedCounters(places, number) for number in range(2)]
     app: Any = client.app
-    served = app.state.repository.get("heart")
+    served = app.state.registry.get("heart")
     for each in boards:
         Statistics(each).of(served).succeeded(Timing(3, 10, 20, 30, 3), 100)
     Statistics(boards[1]).of(served).failed(7)

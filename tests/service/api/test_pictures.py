@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from service.api.app import create_app
-from service.images.decoders.pool import Readers
+from service.images.decoders.pool import DecoderPool
 from service.settings.settings import Settings
 from tests.waiting import wait_until
 
@@ -87,7 +87,7 @@ def test_a_model_that_is_slow_answers_pictures_as_it_answers_rows(
     models_dir: Path, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Read on one thread, answered on another: in order, and each problem in its place."""
-    monkeypatch.setattr("service.models.runtime.loaded.INLINE_US", -1.0)
+    monkeypatch.setattr("service.models.runtime.loaded.MAX_EVENT_LOOP_US", -1.0)
     pictures = [encoded(seven(60 + i)) for i in range(40)]
     pictures[3] = pictures[20] = b"no picture"
     files: list[tuple[str, Any]] = [("file", (f"{i}.png", p)) for i, p in enumerate(pictures)]
@@ -106,7 +106,7 @@ def test_other_models_answer_while_pictures_are_read(client: TestClient) -> None
     """With every process that reads pictures stopped, heart is answered, and then the picture."""
     picture = encoded(seven())
     client.post("/v1/digits/predict", files={"file": ("a.png", picture)})
-    readers: Readers = client.app.state.readers  # type: ignore[attr-defined]
+    readers: DecoderPool = client.app.state.readers  # type: ignore[attr-defined]
     for pid in readers.pids:
         os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as caller:
@@ -279,7 +279,7 @@ def test_a_process_that_reads_and_dies_is_replaced_and_counted(client: TestClien
     picture = encoded(seven())
     first = client.post("/v1/digits/predict", files={"file": ("a.png", picture)})
     before = died()
-    readers: Readers = client.app.state.readers  # type: ignore[attr-defined]
+    readers: DecoderPool = client.app.state.readers  # type: ignore[attr-defined]
     os.kill(readers.pids[0], signal.SIGKILL)
     again = client.post("/v1/digits/predict", files={"file": ("a.png", picture)})
     assert again.json() == first.json()

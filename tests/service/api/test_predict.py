@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from service.contract.parsing import LONGEST
+from service.contract.parsing import MAX_BYTES
 from service.contract.tabular import TabularTask
 from service.tasks import TASKS
 from tests.artifacts import golden_of, graph_of
@@ -183,7 +183,7 @@ def test_thousands_of_unknown_fields_are_counted_and_the_first_hundred_listed(
 def test_a_body_longer_than_any_call_in_json_is_413(client: TestClient, path: str) -> None:
     """Told apart by its length, before anything reads it."""
     headers = {"Content-Type": "application/json"}
-    longest = "{" + " " * (LONGEST - 2) + "}"
+    longest = "{" + " " * (MAX_BYTES - 2) + "}"
     assert client.post(f"/v1/{path}", content=longest, headers=headers).status_code == 422
     answer = client.post(f"/v1/{path}", content=longest + " ", headers=headers)
     assert answer.status_code == 413

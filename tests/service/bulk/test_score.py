@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
-from service.bulk.tables.chunks import CHUNK
+from service.bulk.tables.chunks import CHUNK_ROWS
 from service.bulk.tables.formats import BY_SUFFIX
 from service.cli import main
 from tests.artifacts import graph_of, write_artifact
@@ -82,7 +82,7 @@ def test_parts_that_were_scored_side_by_side_are_in_their_order(
     score: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Many more parts than cores; the summary counts the rows."""
-    count = 12 * CHUNK + 5
+    count = 12 * CHUNK_ROWS + 5
     table = pa.table({"id": range(count), "age": [60] * count, "sex": [1] * count})
     pq.write_table(table, tmp_path / "book.parquet")
     assert score(tmp_path / "book.parquet", tmp_path / "scored.parquet") == 0

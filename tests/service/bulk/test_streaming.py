@@ -17,8 +17,8 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from service.api.http.streaming import AHEAD, Inflow
-from service.bulk.tables.chunks import CHUNK
+from service.api.http.streaming import READ_AHEAD_BYTES, RequestBodyReader
+from service.bulk.tables.chunks import CHUNK_ROWS
 from service.bulk.tables.spool import Spool
 from service.errors import PayloadStalled
 from tests.service.server.test_serving import Service, serving
@@ -100,7 +100,7 @@ def is_free(service: Service) -> bool:
     return httpx.post(f"{service.url}{PATH}", content=body, headers=headers).status_code == 200
 
 
-ROWS = b"60,1\n" * CHUNK
+ROWS = b"60,1\n" * CHUNK_ROWS
 MANY = 50
 """Times ROWS: several of the blocks that are read at once."""
 
@@ -108,7 +108,7 @@ MANY = 50
 def test_reported_answers_leave_as_they_are_made(service: Service) -> None:
     """Before the body has ended; and the rest once it has."""
     with talking(service, query="?on_error=report") as talk:
-        talk.send(b"id,age,sex\n" + b"first,60,1\n" * 20 * CHUNK)
+        talk.send(b"id,age,sex\n" + b"first,60,1\n" * 20 * CHUNK_ROWS)
         talk.take_until(b"first,0.")
         assert END not in talk.got
         talk.send(b"last,630,1\n")
@@ -132,7 +132,7 @@ def test_other_answers_are_held_back_until_all_rows_are_good(service: Service) -
         talk.end()
         talk.take_until(b"request_id")
         assert talk.got.startswith(b"HTTP/1.1 422")
-        assert b'"row":%d' % (MANY * CHUNK + 1) in talk.got
+        assert b'"row":%d' % (MANY * CHUNK_ROWS + 1) in talk.got
 
 
 def test_a_caller_of_http_1_0_gets_a_length_and_no_chunks(service: Service) -> None:
@@ -164,9 +164,9 @@ def test_an_answer_that_breaks_off_cannot_be_taken_for_a_whole_one(
         body, rest, media = b"age,sex\n" + ROWS * MANY, b"60\n", CSV
     else:
         stream = io.BytesIO()
-        table = pa.table({"age": [60] * MANY * CHUNK, "sex": [1] * MANY * CHUNK})
+        table = pa.table({"age": [60] * MANY * CHUNK_ROWS, "sex": [1] * MANY * CHUNK_ROWS})
         with pa.ipc.new_stream(stream, table.schema) as writer:
-            writer.write_table(table, CHUNK)
+            writer.write_table(table, CHUNK_ROWS)
         half = len(stream.getvalue()) // 2
         body, rest, media = stream.getvalue()[:half], b"", ARROW
     with talking(service, media, "?on_error=report") as talk:
@@ -233,13 +233,13 @@ def test_no_more_is_received_than_is_read() -> None:
 
     async def some_of_it() -> None:
         spool = Spool(1, None)
-        inflow = Inflow(2**40, 10, spool)
+        inflow = RequestBodyReader(2**40, 10, spool)
         filling = asyncio.create_task(inflow.fill(receive))
         for part in range(1, 30):
             read = await asyncio.to_thread(inflow.read, 2**20)
             assert len(read) == 2**20
             await asyncio.sleep(0.01)
-            assert received <= part * 2**20 + AHEAD + 2 * 2**18
+            assert received <= part * 2**20 + READ_AHEAD_BYTES + 2 * 2**18
         filling.cancel()
         spool.abandon()
 
@@ -270,7 +270,7 @@ def test_a_caller_who_sends_nothing_more_is_not_waited_for_forever() -> None:
     spool = Spool(1000, None)
 
     async def read() -> None:
-        await asyncio.to_thread(Inflow(1000, 0.05, spool).read, 1)
+        await asyncio.to_thread(RequestBodyReader(1000, 0.05, spool).read, 1)
 
     with pytest.raises(PayloadStalled, match="no more of the body came"):
         asyncio.run(read())
@@ -320,25 +320,25 @@ def body(media: str, text: str, parts: int) -> Iterator[bytes]:
     """CHUNK rows a part, each with a long text."""
     if media == NDJSON:
         row = json.dumps({"age": 60, "sex": 1, "text": text}).encode() + b"\n"
-        for _ in range(parts * CHUNK // 256):
+        for _ in range(parts * CHUNK_ROWS // 256):
             yield row * 256
         return
     if media == JSON:
         row = json.dumps({"age": 60, "sex": 1, "text": text}).encode() + b","
         yield b"["
-        for _ in range(parts * CHUNK // 256):
+        for _ in range(parts * CHUNK_ROWS // 256):
             yield row * 256
         yield row[:-1] + b"]"
         return
     if media == CSV:
         yield b"age,sex,text\n"
-        for _ in range(parts * CHUNK // 256):
+        for _ in range(parts * CHUNK_ROWS // 256):
             yield f"60,1,{text}\n".encode() * 256
         return
     batch: Any = pa.record_batch({"age": [60] * 256, "sex": [1] * 256, "text": [text] * 256})
     stream = io.BytesIO()
     with pa.ipc.new_stream(stream, batch.schema) as writer:
-        for _ in range(parts * CHUNK // 256):
+        for _ in range(parts * CHUNK_ROWS // 256):
             writer.write_batch(batch)
             yield stream.getvalue()
             stream.seek(0)

@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.api.app import create_app
-from service.bulk.tables.chunks import CHUNK
+from service.bulk.tables.chunks import CHUNK_ROWS
 from service.bulk.tables.formats import BY_MEDIA
 from service.bulk.tables.json_reader import ENOUGH
 from service.contract.messages import MOST_PROBLEMS
@@ -118,7 +118,7 @@ def test_any_format_is_answered_in_any(
 @pytest.mark.parametrize("media", MEDIA)
 def test_rows_of_many_parts_come_back_in_their_order(client: TestClient, media: str) -> None:
     """More rows than are scored at once, in columns of another order than the contract's."""
-    count = 2 * CHUNK + 7
+    count = 2 * CHUNK_ROWS + 7
     rows = [{"id": n, "sex": n % 2, "age": 18 + n % 100} for n in range(count)]
     answer = decoded(media, post(client, media, encoded(media, rows)).content)
     assert [int(row["id"]) for row in answer] == list(range(count))
@@ -278,7 +278,7 @@ def test_one_bad_row_refuses_the_portfolio(client: TestClient, media: str) -> No
 @pytest.mark.parametrize("media", MEDIA)
 def test_the_first_problems_are_listed_and_all_are_counted(client: TestClient, media: str) -> None:
     """Also those far behind; listing stops at a hundred."""
-    count = CHUNK + 50
+    count = CHUNK_ROWS + 50
     rows = [{"age": 630, "sex": 7} if n % 200 else GOOD for n in range(count)]
     problem = post(client, media, encoded(media, rows)).json()
     assert problem["count"] == 2 * sum(1 for n in range(count) if n % 200)

@@ -17,7 +17,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from service.bulk.tables import json_reader
-from service.bulk.tables.chunks import Names
+from service.bulk.tables.chunks import AnswerColumns
 from service.bulk.tables.formats import ARROW, CSV, JSON, NDJSON, Format
 from service.bulk.tables.validation import check, column_problems
 from service.contract.answers import TabularPrediction
@@ -45,7 +45,7 @@ class Answer(TabularPrediction):
 
 
 TASK = TabularTask(name="row", title="Row", payload=Row, prediction=Answer, decision="tall")
-NAMES = Names("tall", errors=False)
+NAMES = AnswerColumns("tall", errors=False)
 FIELDS = [feature.name for feature in TASK.features]
 
 numbers = (

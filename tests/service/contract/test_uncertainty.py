@@ -16,7 +16,13 @@ from service.cli import main
 from service.contract.answers import ModelRef
 from service.contract.signature import Outputs
 from service.contract.tabular import TabularTask
-from service.contract.uncertainty import Confidence, Familiar, Ranges, Seen, Sets
+from service.contract.uncertainty import (
+    Confidence,
+    ConformalSets,
+    OodThreshold,
+    RangeCheck,
+    TrainingRange,
+)
 from service.errors import InvalidOutput
 from service.models.artifacts.artifact import read_artifact
 from service.settings.settings import Settings
@@ -28,16 +34,16 @@ from tests.waiting import wait_until
 
 REF = ModelRef(name="m", version="1")
 SEEN = (
-    Seen(name="age", low=29, high=77),
-    Seen(name="sex", codes=(0, 1)),
-    Seen(name="oldpeak", low=0, high=6.2),
-    Seen(name="thal", codes=(3, 7)),
+    TrainingRange(name="age", low=29, high=77),
+    TrainingRange(name="sex", codes=(0, 1)),
+    TrainingRange(name="oldpeak", low=0, high=6.2),
+    TrainingRange(name="thal", codes=(3, 7)),
 )
 PATIENT = {"age": 57, "sex": 1, "oldpeak": 0.2, "thal": 7}
 
 
-def sets(cutoff: float) -> Sets:
-    return Sets(
+def sets(cutoff: float) -> ConformalSets:
+    return ConformalSets(
         coverage=0.95,
         cutoff=cutoff,
         calibrated_on="rows",
@@ -52,7 +58,7 @@ def sets(cutoff: float) -> Sets:
 ROWS = Confidence(sets=sets(0.2), seen=SEEN)
 PICTURES = Confidence(
     sets=sets(0.1),
-    familiar=Familiar(cutoff=0.5, chosen_on="pictures", learned_from="others", flagged={}),
+    familiar=OodThreshold(cutoff=0.5, chosen_on="pictures", learned_from="others", flagged={}),
 )
 
 
@@ -112,17 +118,17 @@ def test_a_field_outside_the_training_range_is_named() -> None:
 
 def test_what_is_not_recorded_never_warns() -> None:
     """Null, left out, NaN, and the 0 that stands for it; the ends of a range are inside."""
-    seen = (*SEEN, Seen(name="chol", low=126, high=564))
+    seen = (*SEEN, TrainingRange(name="chol", low=126, high=564))
     known = Confidence(sets=sets(0.2), seen=seen)
     answer = judged(0.9, {"age": 29, "sex": 1, "chol": 0, "thal": None}, known)
     assert (answer["in_distribution"], answer["warnings"]) == (True, [])
     nothing = np.full((1, len(HEART.features)), np.nan, np.float32)
-    assert not Ranges(HEART.features, seen).outside(nothing).any()
+    assert not RangeCheck(HEART.features, seen).outside(nothing).any()
 
 
 def test_a_field_that_training_never_saw_recorded_has_no_range() -> None:
     """There is nothing to be outside of, and nothing is claimed."""
-    known = Confidence(sets=sets(0.2), seen=(Seen(name="age"), Seen(name="chol")))
+    known = Confidence(sets=sets(0.2), seen=(TrainingRange(name="age"), TrainingRange(name="chol")))
     assert judged(0.9, {"age": 90, "sex": 1, "chol": 400}, known)["warnings"] == []
 
 
@@ -139,7 +145,7 @@ def test_a_field_that_training_never_saw_recorded_has_no_range() -> None:
 )
 def test_rows_alone_and_in_a_table_are_judged_alike(rows: list[Any]) -> None:
     """One by one in Python, together in float32: also where float32 cannot tell the difference."""
-    ranges = Ranges(HEART.features, SEEN)
+    ranges = RangeCheck(HEART.features, SEEN)
     payloads = [
         HEART.payload.model_validate({"age": age, "sex": 1, "oldpeak": oldpeak, "thal": thal})
         for age, oldpeak, thal in rows
@@ -282,7 +288,7 @@ def test_the_command_shows_and_compares_it(
 ) -> None:
     """In brief: the ranges of fields only where they differ."""
     other = ROWS.model_copy(
-        update={"sets": sets(0.3), "seen": (Seen(name="age", low=18, high=77),)}
+        update={"sets": sets(0.3), "seen": (TrainingRange(name="age", low=18, high=77),)}
     )
     for version, confidence in (("1", ROWS), ("2", other)):
         folder = write_artifact(tmp_path, HEART, version=version)

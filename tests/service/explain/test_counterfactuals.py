@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from service.contract.fields import Feature
 from service.contract.tabular import TabularTask
-from service.contract.wording import Change, reason
+from service.contract.wording import ActionableField, reason
 from service.explain.counterfactuals import counterfactuals
 from service.explain.explain import explain
-from service.models.versions.registry import Repository
+from service.models.versions.registry import ModelRegistry
 from service.tasks import TASKS
 from tests.service.explain.test_shapley import MODELS, example
 
@@ -22,8 +22,8 @@ FEATURES = (
     Feature(name="late", kind="code", required=True, codes={-1: "", 0: "", 1: "", 2: "", 3: ""}),
     Feature(name="paid", kind="number", required=True, low=0, high=100),
 )
-DOWN = Change("debt", "down", 0)
-CHANGES = (DOWN, Change("late", "down", -1), Change("paid", "up", "debt"))
+DOWN = ActionableField("debt", "down", 0)
+CHANGES = (DOWN, ActionableField("late", "down", -1), ActionableField("paid", "up", "debt"))
 
 
 def odds(rows: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
@@ -72,7 +72,7 @@ def test_what_is_not_recorded_is_not_changed() -> None:
 @pytest.mark.parametrize("name", ["heart", "credit"])
 def test_counterfactuals_of_committed_models_are_allowed_and_proved(name: str) -> None:
     """Only declared fields, in their direction and to their limit; the model says below."""
-    served = Repository(MODELS, TASKS, "cpu").load(name)
+    served = ModelRegistry(MODELS, TASKS, "cpu").load(name)
     task = served.task
     assert isinstance(task, TabularTask)
     with np.load(MODELS / name / "1" / "golden.npz") as golden:
@@ -91,7 +91,7 @@ def test_counterfactuals_of_committed_models_are_allowed_and_proved(name: str) -
                 low, high = sorted((old, limit))
                 assert low <= value <= high
                 other[places[field]] = value
-            probability = served.predictor.predict(other[None])["probability"][0]
+            probability = served.session.predict(other[None])["probability"][0]
             assert probability == np.float32(each.probability)
             assert probability < served.card.threshold
             told += 1
@@ -100,7 +100,7 @@ def test_counterfactuals_of_committed_models_are_allowed_and_proved(name: str) -
 
 def test_reasons_are_ordered_and_only_for_adverse_decisions() -> None:
     """What raised the estimate most comes first; a decision that is not adverse has none."""
-    served = Repository(MODELS, TASKS, "cpu").load("credit")
+    served = ModelRegistry(MODELS, TASKS, "cpu").load("credit")
     task = served.task
     assert isinstance(task, TabularTask)
     row = example(task)

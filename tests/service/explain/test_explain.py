@@ -11,8 +11,8 @@ from fastapi.testclient import TestClient
 
 from service.api.app import create_app
 from service.contract.tabular import TabularTask
-from service.errors import ExplanationsBusy
-from service.explain.queue import Desk
+from service.errors import ExplanationQueueFull
+from service.explain.queue import ExplanationQueue
 from service.models.artifacts.artifact import BACKGROUND
 from service.settings.settings import Settings
 from service.tasks import TASKS
@@ -115,7 +115,7 @@ def test_a_model_without_reference_rows_predicts_and_says_why_it_cannot_explain(
 def test_a_full_desk_refuses_and_recovers(client: TestClient) -> None:
     """503 with Retry-After while as many wait as may; afterwards explanations go on."""
     app: Any = client.app
-    desk: Desk = app.state.explanations
+    desk: ExplanationQueue = app.state.explanations
     before, desk._taken = desk._taken, desk._limit
     try:
         refused = client.post("/v1/heart/explain", json=PATIENT)
@@ -132,16 +132,16 @@ def test_a_desk_counts_work_until_it_is_over() -> None:
     """A caller who goes away frees no place while the thread still works for them."""
 
     async def crowd() -> None:
-        desk, gate = Desk(waiting=1), threading.Event()
-        gone = asyncio.create_task(desk.ask(gate.wait))
+        desk, gate = ExplanationQueue(waiting=1), threading.Event()
+        gone = asyncio.create_task(desk.submit(gate.wait))
         await asyncio.sleep(0.05)
         gone.cancel()
-        with pytest.raises(ExplanationsBusy):
-            await desk.ask(gate.wait)
+        with pytest.raises(ExplanationQueueFull):
+            await desk.submit(gate.wait)
         gate.set()
         while desk._taken:
             await asyncio.sleep(0.001)
-        assert await desk.ask(lambda: 7) == 7
+        assert await desk.submit(lambda: 7) == 7
         desk.close()
 
     asyncio.run(asyncio.wait_for(crowd(), 10))

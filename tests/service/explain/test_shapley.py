@@ -15,7 +15,7 @@ from service.errors import InvalidOutput
 from service.explain.explain import columns_of
 from service.explain.shapley import Predict, owen_values, shapley_values
 from service.models.artifacts.artifact import Background
-from service.models.versions.registry import Repository
+from service.models.versions.registry import ModelRegistry
 from service.tasks import TASKS
 from tests.requirements import cannot_run
 
@@ -100,12 +100,12 @@ def test_answers_that_are_no_probability_are_refused(answer: float) -> None:
 
 
 def loaded(name: str) -> tuple[TabularTask, Predict, Background]:
-    served = Repository(MODELS, TASKS, "cpu").load(name)
+    served = ModelRegistry(MODELS, TASKS, "cpu").load(name)
     assert isinstance(served.task, TabularTask)
     assert served.background is not None
     return (
         served.task,
-        lambda rows: served.predictor.predict(rows)["probability"],
+        lambda rows: served.session.predict(rows)["probability"],
         served.background,
     )
 

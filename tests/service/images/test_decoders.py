@@ -17,11 +17,11 @@ import pytest
 from numpy.typing import NDArray
 from structlog.contextvars import bound_contextvars, get_contextvars
 
-from service.errors import BlankImage, ImageTooLarge, ReadersDown, UnreadableImage
+from service.errors import BlankImage, DecodersUnavailable, ImageTooLarge, UnreadableImage
 from service.images.decoders import pool as module
-from service.images.decoders.decoder_process import READY, ReadingFailed, framed
-from service.images.decoders.pool import DIED, IN_HAND, Readers
-from service.observability.metrics.shared_counters import Board
+from service.images.decoders.decoder_process import READY, ReadingFailed, encode_frame
+from service.images.decoders.pool import DECODER_RESTARTS, PICTURES_IN_FLIGHT, DecoderPool
+from service.observability.metrics.shared_counters import SharedCounters
 
 ECHO, SLOW = f"{__name__}:echo", f"{__name__}:slow"
 
@@ -47,12 +47,12 @@ def slow(encoded: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
     return echo(encoded, max_pixels=max_pixels)
 
 
-def with_readers(use: Callable[[Readers], Awaitable[None]], count: int = 1) -> Board:
+def with_readers(use: Callable[[DecoderPool], Awaitable[None]], count: int = 1) -> SharedCounters:
     """Use readers within a time limit, and end them; what was counted."""
-    board = Board()
+    counters = SharedCounters()
 
     async def run() -> None:
-        readers = Readers(count, board)
+        readers = DecoderPool(count, counters)
         try:
             await asyncio.wait_for(use(readers), 60)
         finally:
@@ -61,7 +61,7 @@ def with_readers(use: Callable[[Readers], Awaitable[None]], count: int = 1) -> B
         assert not any(alive(pid) for pid in pids)
 
     asyncio.run(run())
-    return board
+    return counters
 
 
 def alive(pid: int) -> bool:
@@ -69,12 +69,12 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def deaths(board: Board) -> float:
+def deaths(counters: SharedCounters) -> float:
     """How many were counted."""
-    return board.row(DIED).values[0]
+    return counters.series(DECODER_RESTARTS).values[0]
 
 
-async def value(readers: Readers, encoded: bytes, function: str = ECHO) -> int:
+async def value(readers: DecoderPool, encoded: bytes, function: str = ECHO) -> int:
     """The one value of the picture that comes back."""
     image = await readers.read(function, encoded, 50)
     assert isinstance(image, np.ndarray)
@@ -87,7 +87,7 @@ async def value(readers: Readers, encoded: bytes, function: str = ECHO) -> int:
 def test_everyone_gets_their_own_picture(count: int) -> None:
     """Hundreds at once, by one process or several."""
 
-    async def use(readers: Readers) -> None:
+    async def use(readers: DecoderPool) -> None:
         sent = [number % 256 for number in range(500)]
         got = await asyncio.gather(*(value(readers, b"%d" % number) for number in sent))
         assert got == sent
@@ -99,7 +99,7 @@ def test_everyone_gets_their_own_picture(count: int) -> None:
 def test_what_is_wrong_with_a_picture_comes_back_as_it_was_raised() -> None:
     """With its words, in its place; a mistake of ours is an error, and the next is read."""
 
-    async def use(readers: Readers) -> None:
+    async def use(readers: DecoderPool) -> None:
         blank = await readers.read(ECHO, b"blank", 50)
         large = await readers.read(ECHO, b"large", 50)
         assert isinstance(blank, BlankImage)
@@ -116,7 +116,7 @@ def test_what_is_wrong_with_a_picture_comes_back_as_it_was_raised() -> None:
 def test_the_pictures_of_a_process_that_is_killed_are_read_by_the_next() -> None:
     """Those that it had been given, and those that waited: nobody notices but the log."""
 
-    async def use(readers: Readers) -> None:
+    async def use(readers: DecoderPool) -> None:
         await value(readers, b"0")
         (pid,) = readers.pids
         os.kill(pid, signal.SIGSTOP)
@@ -132,7 +132,7 @@ def test_the_pictures_of_a_process_that_is_killed_are_read_by_the_next() -> None
 def test_a_picture_that_kills_every_process_is_refused_and_no_other() -> None:
     """The second process that it ends is the last."""
 
-    async def use(readers: Readers) -> None:
+    async def use(readers: DecoderPool) -> None:
         before, bad, after = await asyncio.gather(
             value(readers, b"1"), readers.read(ECHO, b"die", 50), value(readers, b"2")
         )
@@ -146,7 +146,7 @@ def test_a_picture_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatc
     """Once is enough; those behind it are read."""
     monkeypatch.setattr(module, "LONGEST", 0.5)
 
-    async def use(readers: Readers) -> None:
+    async def use(readers: DecoderPool) -> None:
         bad, after = await asyncio.gather(readers.read(ECHO, b"hang", 50), value(readers, b"2"))
         assert isinstance(bad, UnreadableImage)
         assert "took too long" in str(bad)
@@ -161,19 +161,19 @@ def test_where_no_process_can_be_started_pictures_are_refused_until_one_can(
     """At once, with the reason; and tried again after a moment."""
     monkeypatch.setattr(module, "PAUSE", 0.2)
 
-    async def use(readers: Readers) -> None:
+    async def use(readers: DecoderPool) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "executable", "/none/python")
-            with pytest.raises(ReadersDown, match="/none/python"):
+            with pytest.raises(DecodersUnavailable, match="/none/python"):
                 await value(readers, b"1")
-            with pytest.raises(ReadersDown):
+            with pytest.raises(DecodersUnavailable):
                 await value(readers, b"1")
         async with asyncio.timeout(30):
             while True:
                 try:
                     assert await value(readers, b"1") == 1
                     break
-                except ReadersDown:
+                except DecodersUnavailable:
                     await asyncio.sleep(0.05)
 
     with_readers(use)
@@ -194,7 +194,7 @@ def test_a_process_that_does_not_begin_once_is_nothing_to_know_of(
 
     monkeypatch.setattr(module, "_started", started)
 
-    async def use(readers: Readers) -> None:
+    async def use(readers: DecoderPool) -> None:
         assert await value(readers, b"1") == 1
 
     with_readers(use)
@@ -203,7 +203,7 @@ def test_a_process_that_does_not_begin_once_is_nothing_to_know_of(
 def test_a_process_that_is_down_is_given_nothing_while_another_is_there() -> None:
     """It has the least to do."""
 
-    async def use(readers: Readers) -> None:
+    async def use(readers: DecoderPool) -> None:
         await value(readers, b"0")
         readers._readers[0].down = "for a moment"
         for number in range(20):
@@ -215,15 +215,15 @@ def test_a_process_that_is_down_is_given_nothing_while_another_is_there() -> Non
 def test_what_is_asked_in_the_moment_of_a_death_is_read_and_no_place_is_lost() -> None:
     """The connection is closed already, and nobody has been told."""
 
-    async def use(readers: Readers) -> None:
+    async def use(readers: DecoderPool) -> None:
         await value(readers, b"0")
-        for number in range(2 * IN_HAND + 1):
+        for number in range(2 * PICTURES_IN_FLIGHT + 1):
             writer = readers._readers[0]._writer
             assert writer is not None
             writer.transport.abort()
             assert await value(readers, b"%d" % number) == number
 
-    assert deaths(with_readers(use)) == 2 * IN_HAND + 1
+    assert deaths(with_readers(use)) == 2 * PICTURES_IN_FLIGHT + 1
 
 
 def test_the_log_does_not_name_the_request_that_came_first(
@@ -234,7 +234,7 @@ def test_the_log_does_not_name_the_request_that_came_first(
     log = SimpleNamespace(warning=lambda *_, **__: said.append(get_contextvars()))
     monkeypatch.setattr(module, "log", log)
 
-    async def use(readers: Readers) -> None:
+    async def use(readers: DecoderPool) -> None:
         with bound_contextvars(request_id="first"):
             await value(readers, b"0")
         os.kill(readers.pids[0], signal.SIGKILL)
@@ -247,7 +247,7 @@ def test_the_log_does_not_name_the_request_that_came_first(
 def test_a_caller_that_leaves_takes_nobody_elses_place() -> None:
     """Whether its picture waits or is read already; no place is lost, and none is given twice."""
 
-    async def use(readers: Readers) -> None:
+    async def use(readers: DecoderPool) -> None:
         await value(readers, b"0")
         asked = [asyncio.create_task(value(readers, b"%d" % n, SLOW)) for n in range(10)]
         await asyncio.sleep(0.02)
@@ -256,7 +256,7 @@ def test_a_caller_that_leaves_takes_nobody_elses_place() -> None:
         got = await asyncio.gather(*asked, return_exceptions=True)
         assert got[1::2] == [1, 3, 5, 7, 9]
         assert got[8] == 8
-        for _ in range(3 * IN_HAND):
+        for _ in range(3 * PICTURES_IN_FLIGHT):
             assert await value(readers, b"9") == 9
 
     with_readers(use)
@@ -265,7 +265,7 @@ def test_a_caller_that_leaves_takes_nobody_elses_place() -> None:
 def test_signals_for_the_service_do_not_end_its_readers() -> None:
     """Ctrl-C, and systemd's SIGTERM, go to every process; pictures under way are to be read."""
 
-    async def use(readers: Readers) -> None:
+    async def use(readers: DecoderPool) -> None:
         await value(readers, b"0")
         pids = readers.pids
         for ours in (signal.SIGINT, signal.SIGTERM):
@@ -282,7 +282,7 @@ def test_signals_for_the_service_do_not_end_readers_that_begin(
 ) -> None:
     """Whatever they import at the time."""
 
-    async def use(readers: Readers) -> None:
+    async def use(readers: DecoderPool) -> None:
         readers.start()
         while not readers.pids:
             await asyncio.sleep(0)
@@ -310,7 +310,7 @@ def test_a_reader_whose_service_is_killed_within_a_frame_ends_quietly(cut: int) 
     ):
         theirs.close()
         assert ours.recv(1) == READY
-        ours.sendall(b"".join(framed((ECHO, b"1", 50)))[:cut])
+        ours.sendall(b"".join(encode_frame((ECHO, b"1", 50)))[:cut])
         ours.close()
         _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, b"")
@@ -320,10 +320,10 @@ def test_readers_end_with_the_service_even_when_it_is_killed() -> None:
     """Nothing is left behind."""
     code = (
         "import asyncio, sys\n"
-        "from service.observability.metrics.shared_counters import Board\n"
+        "from service.observability.metrics.shared_counters import SharedCounters\n"
         "from service.images.decoders.pool import Readers\n"
         "async def main():\n"
-        "    readers = Readers(2, Board())\n"
+        "    readers = Readers(2, SharedCounters())\n"
         f"    await readers.read({ECHO!r}, b'1', 50)\n"
         "    print(*readers.pids, flush=True)\n"
         "    await asyncio.sleep(60)\n"

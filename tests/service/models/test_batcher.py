@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.errors import QueuedTooLong, QueueFull
-from service.models.runtime.batcher import QUEUED, WAITING, Batcher
-from service.models.runtime.batching_plan import Batching
-from service.models.runtime.session import Predictor
-from service.observability.metrics.shared_counters import Row
-from service.settings.limits import Queue
+from service.errors import QueueFull, QueueTimeout
+from service.models.runtime.batcher import QUEUE, WAITING, Batcher
+from service.models.runtime.batching_plan import BatchingPlan
+from service.models.runtime.session import OnnxSession
+from service.observability.metrics.shared_counters import Series
+from service.settings.limits import QueueLimits
 from tests.simulated import simulate
 
 BUCKETS = (1, 2, 4, 8, 16)
@@ -28,7 +28,7 @@ class CannotCompute(Exception):
     """What a run fails with here."""
 
 
-class Doubling(Predictor):
+class Doubling(OnnxSession):
     """A session whose answers name their rows, and which fails when it is told to."""
 
     def __init__(self, fails: Callable[[], bool] = lambda: False) -> None:
@@ -45,15 +45,17 @@ class Doubling(Predictor):
 
 
 def batcher_of(
-    predictor: Predictor,
+    session: OnnxSession,
     *,
     on_loop: bool = False,
     buckets: tuple[int, ...] = BUCKETS,
-    counts: Row | None = None,
+    counts: Series | None = None,
     **queue: Any,
 ) -> Batcher:
-    batching = Batching(True, buckets, 2.0, on_loop)
-    return Batcher("made-up", predictor, batching, Queue(**queue), counts or Row.alone(QUEUED))
+    batching = BatchingPlan(True, buckets, 2.0, on_loop)
+    return Batcher(
+        "made-up", session, batching, QueueLimits(**queue), counts or Series.detached(QUEUE)
+    )
 
 
 def rows_of(*numbers: int) -> NDArray[np.float64]:
@@ -61,7 +63,7 @@ def rows_of(*numbers: int) -> NDArray[np.float64]:
 
 
 async def ask(batcher: Batcher, *numbers: int) -> list[float]:
-    outputs, _ = await batcher.ask(rows_of(*numbers))
+    outputs, _ = await batcher.submit(rows_of(*numbers))
     assert outputs["second"].tolist() == [-number for number in numbers]
     doubled: list[float] = outputs["double"].tolist()
     return doubled
@@ -94,10 +96,10 @@ def test_every_caller_gets_his_own_answer_in_time_or_a_reason(
     is longer than the largest bucket, and at the end nobody is said to wait.
     """
     chance = random.Random(seed)
-    predictor = Doubling(lambda: chance.random() < failing)
-    counts = Row.alone(QUEUED)
+    session = Doubling(lambda: chance.random() < failing)
+    counts = Series.detached(QUEUE)
     queue: dict[str, Any] = {"rows": waiting, "seconds": 1.0, "delay": delay}
-    batcher = batcher_of(predictor, on_loop=on_loop, counts=counts, **queue)
+    batcher = batcher_of(session, on_loop=on_loop, counts=counts, **queue)
     ends: list[str] = []
 
     async def one(number: int) -> None:
@@ -111,7 +113,7 @@ def test_every_caller_gets_his_own_answer_in_time_or_a_reason(
             ends.append("answered")
         except TimeoutError:
             ends.append("left")
-        except (QueueFull, QueuedTooLong, CannotCompute) as error:
+        except (QueueFull, QueueTimeout, CannotCompute) as error:
             ends.append(type(error).__name__)
         # A run that began just in time may take its own time.
         at_work = run_seconds if ends[-1] in ("answered", "CannotCompute") else 0
@@ -126,29 +128,29 @@ def test_every_caller_gets_his_own_answer_in_time_or_a_reason(
     assert batcher.waiting == 0
     full, late, left, still_waiting = counts.values
     assert still_waiting == 0
-    assert (full, late) == (ends.count("QueueFull"), ends.count("QueuedTooLong"))
+    assert (full, late) == (ends.count("QueueFull"), ends.count("QueueTimeout"))
     assert left <= ends.count("left")
-    assert max(predictor.sizes, default=0) <= BUCKETS[-1]
+    assert max(session.sizes, default=0) <= BUCKETS[-1]
     if not failing:
         assert "CannotCompute" not in ends
 
 
 def test_callers_of_one_turn_share_a_run() -> None:
     """As many as the largest bucket holds; the others follow at once, in the order they came."""
-    predictor = Doubling()
-    batcher = batcher_of(predictor, on_loop=True)
+    session = Doubling()
+    batcher = batcher_of(session, on_loop=True)
 
     async def twenty() -> list[list[float]]:
         return await asyncio.gather(*(ask(batcher, number) for number in range(20)))
 
     assert simulate(twenty()) == [[number * 2.0] for number in range(20)]
-    assert predictor.sizes == [16, 4]
+    assert session.sizes == [16, 4]
 
 
 def test_who_comes_during_a_run_is_in_the_next() -> None:
     """Rows gather while the thread is busy; nobody waits longer than for one run."""
-    predictor = Doubling()
-    batcher = batcher_of(predictor)
+    session = Doubling()
+    batcher = batcher_of(session)
 
     async def come() -> list[list[float]]:
         first = asyncio.create_task(ask(batcher, 1))
@@ -157,13 +159,13 @@ def test_who_comes_during_a_run_is_in_the_next() -> None:
         return await asyncio.gather(first, *later)
 
     assert simulate(come(), lambda: 0.1) == [[2.0], [4.0, 4.0], [6.0, 6.0], [8.0, 8.0]]
-    assert predictor.sizes == [1, 6]
+    assert session.sizes == [1, 6]
 
 
 def test_with_a_delay_the_first_waits_for_others_until_the_run_is_full() -> None:
     """And no longer than the delay."""
-    predictor = Doubling()
-    batcher = batcher_of(predictor, on_loop=True, delay=0.01)
+    session = Doubling()
+    batcher = batcher_of(session, on_loop=True, delay=0.01)
 
     async def come() -> float:
         first = asyncio.create_task(ask(batcher, 1))
@@ -174,7 +176,7 @@ def test_with_a_delay_the_first_waits_for_others_until_the_run_is_full() -> None
         return asyncio.get_running_loop().time() - start
 
     assert simulate(come()) == 0
-    assert predictor.sizes == [2, 16]
+    assert session.sizes == [2, 16]
 
 
 def test_a_full_queue_refuses_and_names_its_limit() -> None:
@@ -211,7 +213,7 @@ def test_whoever_waits_too_long_is_refused_while_the_run_goes_on() -> None:
     async def come() -> tuple[float, str]:
         slow = asyncio.create_task(ask(batcher, 1))
         await asyncio.sleep(0.5)
-        with pytest.raises(QueuedTooLong) as refused:
+        with pytest.raises(QueueTimeout) as refused:
             await ask(batcher, 2)
         waited = asyncio.get_running_loop().time() - 0.5
         assert await slow == [2.0]
@@ -225,8 +227,8 @@ def test_whoever_waits_too_long_is_refused_while_the_run_goes_on() -> None:
 
 def test_a_caller_who_leaves_frees_his_place_at_once() -> None:
     """His rows are never computed, and another's have their room."""
-    predictor, counts = Doubling(), Row.alone(QUEUED)
-    batcher = batcher_of(predictor, counts=counts, rows=2)
+    session, counts = Doubling(), Series.detached(QUEUE)
+    batcher = batcher_of(session, counts=counts, rows=2)
 
     async def come() -> None:
         running = asyncio.create_task(ask(batcher, 1))
@@ -241,13 +243,13 @@ def test_a_caller_who_leaves_frees_his_place_at_once() -> None:
         assert await running == [2.0]
 
     simulate(come(), lambda: 0.1)
-    assert predictor.sizes == [1, 2]
+    assert session.sizes == [1, 2]
 
 
 def test_a_run_that_fails_fails_for_those_in_it_only() -> None:
     """The next callers are answered."""
-    predictor = Doubling(lambda: len(predictor.sizes) == 1)
-    batcher = batcher_of(predictor, on_loop=True, buckets=(1, 2))
+    session = Doubling(lambda: len(session.sizes) == 1)
+    batcher = batcher_of(session, on_loop=True, buckets=(1, 2))
 
     async def four() -> list[Any]:
         asked = (ask(batcher, number) for number in range(4))
@@ -265,26 +267,26 @@ def test_one_caller_by_himself_passes_the_queue_by() -> None:
 
     async def turns() -> None:
         for _ in range(3):
-            assert batcher.alone()
-            assert not batcher.alone()
+            assert batcher.try_bypass()
+            assert not batcher.try_bypass()
             await asyncio.sleep(0)
         await asyncio.gather(ask(batcher, 1), ask(batcher, 2))
-        assert not batcher.alone()
+        assert not batcher.try_bypass()
         await ask(batcher, 3)
-        assert batcher.alone()
+        assert batcher.try_bypass()
 
     simulate(turns())
-    assert not batcher_of(Doubling(), on_loop=False).alone()
-    assert not batcher_of(Doubling(), on_loop=True, delay=0.01).alone()
+    assert not batcher_of(Doubling(), on_loop=False).try_bypass()
+    assert not batcher_of(Doubling(), on_loop=True, delay=0.01).try_bypass()
 
 
 @pytest.mark.parametrize("on_loop", [True, False])
 def test_a_session_that_is_let_go_of_is_freed_with_its_last_call(on_loop: bool) -> None:
     """By counting alone: no timer, thread or cycle keeps it."""
-    predictor = Doubling()
-    freed = weakref.ref(predictor)
-    batcher = batcher_of(predictor, on_loop=on_loop, seconds=300)
-    del predictor
+    session = Doubling()
+    freed = weakref.ref(session)
+    batcher = batcher_of(session, on_loop=on_loop, seconds=300)
+    del session
 
     async def call_and_let_go(batchers: list[Batcher]) -> bool:
         answers = [asyncio.create_task(ask(batchers[0], number)) for number in (1, 2)]

@@ -11,7 +11,7 @@ from service.cli import main
 from service.models.artifacts.artifact import SIGNATURE
 from service.models.artifacts.folder import UNLOADED
 from service.models.artifacts.labels import LABELS
-from service.models.versions.registry import Repository
+from service.models.versions.registry import ModelRegistry
 from tests.artifacts import write_card
 from tests.service.models.test_versions import HEART, label, publish
 
@@ -32,9 +32,9 @@ def run(models: Path, *arguments: str) -> int:
 
 def answering(models: Path) -> str:
     """What a service over this folder would answer with."""
-    repository = Repository(models, {"heart": HEART}, "cpu")
-    repository.refresh()
-    return repository.get("heart").card.version
+    registry = ModelRegistry(models, {"heart": HEART}, "cpu")
+    registry.refresh()
+    return registry.get("heart").card.version
 
 
 def test_every_version_is_listed_with_its_labels(
@@ -95,9 +95,9 @@ def test_labels_that_a_service_could_not_follow_are_named(
     output = capsys.readouterr()
     assert len(output.out.splitlines()) == 3
     assert output.err.startswith(f"foretell: heart: {reason}")
-    repository = Repository(models, {"heart": HEART}, "cpu")
-    repository.refresh()
-    assert repository.not_ready()["heart"].startswith(reason)
+    registry = ModelRegistry(models, {"heart": HEART}, "cpu")
+    registry.refresh()
+    assert registry.not_ready()["heart"].startswith(reason)
 
 
 def test_versions_of_an_unloaded_model_say_so(

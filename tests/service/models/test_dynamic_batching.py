@@ -18,11 +18,16 @@ from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
 from service.api.http.problems import retry_after
-from service.api.http.requests import unless_gone
+from service.api.http.requests import cancel_on_disconnect
 from service.contract.tabular import TabularTask
-from service.errors import QueuedTooLong, QueueFull
-from service.models.runtime.batching_plan import PAYS, USUAL, Batching, measured
-from service.models.runtime.session import CPU, CUDA, Predictor
+from service.errors import QueueFull, QueueTimeout
+from service.models.runtime.batching_plan import (
+    MIN_SPEEDUP,
+    REFERENCE_BATCH,
+    BatchingPlan,
+    plan_batching,
+)
+from service.models.runtime.session import CPU, CUDA, OnnxSession
 from service.tasks import TASKS
 from tests.artifacts import wide_graph_of, write_artifact
 from tests.service.server.test_serving import Service, serving
@@ -37,7 +42,7 @@ ON = {"FORETELL_BATCHING": "on", "FORETELL_QUEUE_TIMEOUT_SECONDS": "60"}
 AGES = range(20, 100)
 
 
-class Timed(Predictor):
+class Timed(OnnxSession):
     """A session that takes so many microseconds for so many rows."""
 
     def __init__(self, us: Callable[[int], float], provider: str = CPU) -> None:
@@ -53,8 +58,8 @@ class Timed(Predictor):
         return self._us(len(batch))
 
 
-def decided(us: Callable[[int], float], provider: str = CPU, mode: Any = "auto") -> Batching:
-    return measured(Timed(us, provider), np.zeros(3), us(1), 500.0, mode)
+def decided(us: Callable[[int], float], provider: str = CPU, mode: Any = "auto") -> BatchingPlan:
+    return plan_batching(Timed(us, provider), np.zeros(3), us(1), 500.0, mode)
 
 
 def test_runs_are_shared_where_rows_get_clearly_cheaper(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,20 +67,20 @@ def test_runs_are_shared_where_rows_get_clearly_cheaper(monkeypatch: pytest.Monk
     monkeypatch.setattr("service.models.runtime.batching_plan.cores", lambda: 4)
     credit = decided(lambda rows: 75 + 6 * rows)
     assert (credit.on, credit.on_loop, credit.buckets[-1]) == (True, True, 64)
-    assert credit.pays == pytest.approx(81 / (75 / USUAL + 6 + 5))
+    assert credit.speedup == pytest.approx(81 / (75 / REFERENCE_BATCH + 6 + 5))
     # A convolutional network: a row costs what it costs, however many there are.
     network = decided(lambda rows: 30 + 165 * rows)
     assert (network.on, network.buckets) == (False, (1,))
-    assert 1 < network.pays < 1.1
+    assert 1 < network.speedup < 1.1
     # Too slow for the event loop: alone, its rows would have all four cores.
     slow = decided(lambda rows: 1000 + 100 * rows)
     assert not slow.on_loop
-    assert slow.pays == pytest.approx(1100 / 4 / (1000 / USUAL + 100))
-    assert slow.on is (slow.pays >= PAYS)
+    assert slow.speedup == pytest.approx(1100 / 4 / (1000 / REFERENCE_BATCH + 100))
+    assert slow.on is (slow.speedup >= MIN_SPEEDUP)
     # A GPU's run is waiting, not work: never on the event loop, and there is one GPU.
     gpu = decided(lambda rows: 150 + rows, CUDA)
     assert (gpu.on, gpu.on_loop) == (True, False)
-    assert gpu.pays == pytest.approx(151 / (150 / USUAL + 1))
+    assert gpu.speedup == pytest.approx(151 / (150 / REFERENCE_BATCH + 1))
 
 
 def test_no_run_is_longer_than_others_can_wait() -> None:
@@ -93,7 +98,7 @@ def test_the_operator_has_the_last_word() -> None:
 def test_retry_after_is_when_there_may_be_room() -> None:
     """Whole seconds, rounded up, and not zero."""
     assert retry_after(QueueFull("m", 4, 2.3)) == "3"
-    assert retry_after(QueuedTooLong("m", 1.0, 0.0)) == "1"
+    assert retry_after(QueueTimeout("m", 1.0, 0.0)) == "1"
 
 
 def test_a_caller_who_hangs_up_withdraws_what_he_waits_for() -> None:
@@ -115,7 +120,7 @@ def test_a_caller_who_hangs_up_withdraws_what_he_waits_for() -> None:
             return {"type": "http.disconnect"}
 
         with pytest.raises(ClientDisconnect):
-            await unless_gone(receive, answer())
+            await cancel_on_disconnect(receive, answer())
         await asyncio.sleep(0)
         assert withdrawn
         assert asyncio.get_running_loop().time() < 2
@@ -140,7 +145,7 @@ def probabilities(wide: Path) -> dict[int, float]:
     """What the graph gives by itself, by age."""
     rows = np.full((len(AGES), 13), np.nan, np.float32)
     rows[:, 0], rows[:, 1] = AGES, 1
-    outputs = Predictor(wide / "heart" / "1" / "model.onnx", "cpu").predict(rows)
+    outputs = OnnxSession(wide / "heart" / "1" / "model.onnx", "cpu").predict(rows)
     return dict(zip(AGES, outputs["probability"].tolist(), strict=True))
 
 

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from service.api.app import create_app
 from service.errors import DeviceUnavailable
 from service.models.runtime import session
-from service.models.runtime.session import CPU, CUDA, Predictor
+from service.models.runtime.session import CPU, CUDA, OnnxSession
 from service.settings.settings import Settings
 from service.tasks import TASKS
 from tests.artifacts import write_artifact
@@ -25,7 +25,7 @@ without_cuda = pytest.mark.skipif(CUDA_WORKS, reason="this machine has CUDA")
 def test_auto_without_cuda_is_the_cpu(tmp_path: Path) -> None:
     """The provider reported is the one in use."""
     folder = write_artifact(tmp_path, TASKS["heart"])
-    assert Predictor(folder / "model.onnx", "auto").provider == CPU
+    assert OnnxSession(folder / "model.onnx", "auto").provider == CPU
 
 
 @without_cuda
@@ -45,7 +45,7 @@ def test_long_batches_in_slices_are_answered_in_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     """Every row has its own answer, wherever the slices end; the whole counts as one run."""
-    loaded = Predictor(write_artifact(tmp_path, TASKS["heart"]) / "model.onnx", "cpu")
+    loaded = OnnxSession(write_artifact(tmp_path, TASKS["heart"]) / "model.onnx", "cpu")
     batch = np.random.default_rng(0).uniform(0, 3, (rows, 13)).astype(np.float32)
     whole = loaded.predict(batch)["probability"]
     assert len(np.unique(whole)) == rows
@@ -70,9 +70,9 @@ def test_a_silent_fallback_to_the_cpu_is_caught(
 
     monkeypatch.setattr(ort, "InferenceSession", only_cpu)
     with pytest.raises(DeviceUnavailable, match="runs on CPUExecutionProvider"):
-        Predictor(folder / "model.onnx", "cuda")
+        OnnxSession(folder / "model.onnx", "cuda")
     with structlog.testing.capture_logs() as events:
-        assert Predictor(folder / "model.onnx", "auto").provider == CPU
+        assert OnnxSession(folder / "model.onnx", "auto").provider == CPU
     assert "CUDA libraries did not load" in events[0]["reason"]
 
 
@@ -80,4 +80,4 @@ def test_a_silent_fallback_to_the_cpu_is_caught(
 def test_cuda_gives_the_golden_answers(tmp_path: Path) -> None:
     """On a machine with a GPU the same proof holds there."""
     folder = write_artifact(tmp_path, TASKS["digits"])
-    assert Predictor(folder / "model.onnx", "cuda").provider == CUDA
+    assert OnnxSession(folder / "model.onnx", "cuda").provider == CUDA

@@ -13,10 +13,10 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
 from service.api.app import create_app
-from service.models.runtime.session import Predictor
-from service.models.versions.registry import Repository
-from service.models.versions.shadow import COMPARED, MOST_CALLS, MOST_ROWS, Shadow, Shadowed
-from service.observability.metrics.shared_counters import Row
+from service.models.runtime.session import OnnxSession
+from service.models.versions.registry import ModelRegistry
+from service.models.versions.shadow import COMPARED, MOST_CALLS, MOST_ROWS, Shadow, ShadowedSession
+from service.observability.metrics.shared_counters import Series
 from service.settings.settings import Settings
 from service.tasks import TASKS
 from tests.artifacts import graph_of, write_artifact
@@ -25,7 +25,7 @@ from tests.waiting import wait_until
 
 IDS = [f"request-{number}" for number in range(4000)]
 ROW = {"age": 60, "sex": 1}
-Open = Callable[..., Repository]
+Open = Callable[..., ModelRegistry]
 
 
 @pytest.fixture
@@ -33,36 +33,36 @@ def opened(tmp_path: Path) -> Iterator[Open]:
     """Opens heart in versions 1, 2 and 3 (3 newest) with these labels."""
     repositories = []
 
-    def open_it(**labels: object) -> Repository:
+    def open_it(**labels: object) -> ModelRegistry:
         for version in ("1", "2", "3"):
             publish(tmp_path, version)
         label(tmp_path, **labels)
-        repository = Repository(tmp_path, {"heart": HEART}, "cpu")
-        repository.refresh()
-        repositories.append(repository)
-        return repository
+        registry = ModelRegistry(tmp_path, {"heart": HEART}, "cpu")
+        registry.refresh()
+        repositories.append(registry)
+        return registry
 
     yield open_it
-    for repository in repositories:
-        repository.close()
+    for registry in repositories:
+        registry.close()
 
 
-def split(repository: Repository) -> list[str]:
+def split(registry: ModelRegistry) -> list[str]:
     """The version that each of the ids gets."""
-    return [repository.choose("heart", None, name).card.version for name in IDS]
+    return [registry.for_task("heart", None, name).card.version for name in IDS]
 
 
 def test_a_canary_gets_its_share_and_an_id_always_goes_the_same_way(opened: Open) -> None:
     """A tenth of many ids; those that went to it stay when its weight grows."""
-    repository = opened(stable="1", canary={"version": "2", "weight": 0.1})
-    first = split(repository)
+    registry = opened(stable="1", canary={"version": "2", "weight": 0.1})
+    first = split(registry)
     # 400 of 4,000 expected; four standard deviations are 76.
     assert abs(first.count("2") - 400) < 76
     assert first.count("1") == len(IDS) - first.count("2")
-    assert split(repository) == first
-    label(repository.models_dir, stable="1", canary={"version": "2", "weight": 0.5})
-    repository.refresh()
-    more = split(repository)
+    assert split(registry) == first
+    label(registry.models_dir, stable="1", canary={"version": "2", "weight": 0.5})
+    registry.refresh()
+    more = split(registry)
     assert abs(more.count("2") - 2000) < 127
     assert all(now == "2" for now, then in zip(more, first, strict=True) if then == "2")
 
@@ -77,12 +77,12 @@ def test_two_canaries_share(opened: Open) -> None:
 
 def test_only_calls_that_name_no_version_go_to_a_canary(opened: Open) -> None:
     """And only with an id: a caller without one is answered by default."""
-    repository = opened(canary={"version": "1", "weight": 1})
-    assert set(split(repository)) == {"1"}
-    assert repository.resolve("heart", "3", IDS[0]).card.version == "3"
-    assert repository.resolve("heart", "canary", IDS[0]).card.version == "1"
-    assert repository.resolve("heart").card.version == "3"
-    assert answering(repository) == "3"
+    registry = opened(canary={"version": "1", "weight": 1})
+    assert set(split(registry)) == {"1"}
+    assert registry.for_model("heart", "3", IDS[0]).card.version == "3"
+    assert registry.for_model("heart", "canary", IDS[0]).card.version == "1"
+    assert registry.for_model("heart").card.version == "3"
+    assert answering(registry) == "3"
 
 
 def test_the_share_of_a_canary_that_is_refused_goes_to_the_default(
@@ -90,8 +90,8 @@ def test_the_share_of_a_canary_that_is_refused_goes_to_the_default(
 ) -> None:
     """No request fails because of it."""
     publish(tmp_path, "4", damaged=True)
-    repository = opened(canary={"version": "4", "weight": 1}, stable="2")
-    assert set(split(repository)) == {"2"}
+    registry = opened(canary={"version": "4", "weight": 1}, stable="2")
+    assert set(split(registry)) == {"2"}
 
 
 @pytest.mark.parametrize(
@@ -116,11 +116,11 @@ def test_shares_that_mean_nothing_are_refused(
     opened: Open, labels: dict[str, object], message: str
 ) -> None:
     """The model goes on as before, and says why."""
-    repository = opened()
-    label(repository.models_dir, **labels)
-    repository.refresh()
-    assert answering(repository) == "3"
-    assert message in str(repository.line("heart").problem)
+    registry = opened()
+    label(registry.models_dir, **labels)
+    registry.refresh()
+    assert answering(registry) == "3"
+    assert message in str(registry.line("heart").problem)
 
 
 def rows(count: int) -> NDArray[np.float32]:
@@ -130,21 +130,21 @@ def rows(count: int) -> NDArray[np.float32]:
 
 def test_a_shadow_changes_no_answer_and_is_compared(opened: Open) -> None:
     """Agreement and difference are those of the two versions' own answers to the same rows."""
-    repository = opened(next={"version": "1", "shadow": 1})
-    one, three = (repository.resolve("heart", version) for version in ("1", "3"))
+    registry = opened(next={"version": "1", "shadow": 1})
+    one, three = (registry.for_model("heart", version) for version in ("1", "3"))
     batch = rows(50)
-    ours, theirs = (s.predictor.predict(batch)["probability"] for s in (three, one))
-    served = repository.get("heart")
-    assert np.array_equal(served.predictor.predict(batch[:49])["probability"], ours[:49])
-    assert served.predictor.predict_row(batch[49])["probability"] == ours[49]
-    served.predictor.predict_row(rows(1)[0] * 0)  # in the same memory as the row before
-    shadow = repository.line("heart").traffic.shadow
+    ours, theirs = (s.session.predict(batch)["probability"] for s in (three, one))
+    served = registry.get("heart")
+    assert np.array_equal(served.session.predict(batch[:49])["probability"], ours[:49])
+    assert served.session.predict_row(batch[49])["probability"] == ours[49]
+    served.session.predict_row(rows(1)[0] * 0)  # in the same memory as the row before
+    shadow = registry.line("heart").traffic.shadow
     assert shadow is not None
     wait_until(lambda: shadow.seen.rows == 51)
     zero = np.zeros((1, 13), np.float32)
     gap = np.abs(
-        np.concatenate([ours, three.predictor.predict(zero)["probability"]])
-        - np.concatenate([theirs, one.predictor.predict(zero)["probability"]])
+        np.concatenate([ours, three.session.predict(zero)["probability"]])
+        - np.concatenate([theirs, one.session.predict(zero)["probability"]])
     )
     assert shadow.seen.difference == pytest.approx(gap.sum(), rel=1e-5)  # sums of float32
     # The bias of 3 is higher, so that it says yes at least where 1 does.
@@ -154,9 +154,9 @@ def test_a_shadow_changes_no_answer_and_is_compared(opened: Open) -> None:
 
 def test_calls_that_name_a_version_are_not_compared(opened: Open) -> None:
     """The comparison is of what is answered by default."""
-    repository = opened(next={"version": "1", "shadow": 1})
-    repository.resolve("heart", "3").predictor.predict(rows(5))
-    shadow = repository.line("heart").traffic.shadow
+    registry = opened(next={"version": "1", "shadow": 1})
+    registry.for_model("heart", "3").session.predict(rows(5))
+    shadow = registry.line("heart").traffic.shadow
     assert shadow is not None
     shadow.close()
     assert shadow.seen.rows == 0
@@ -164,31 +164,31 @@ def test_calls_that_name_a_version_are_not_compared(opened: Open) -> None:
 
 def test_a_shadow_goes_on_comparing_until_something_changes(opened: Open) -> None:
     """Looking at the folder again resets nothing; a new version to compare does."""
-    repository = opened(next={"version": "1", "shadow": 1})
-    before = repository.line("heart").traffic.shadow
-    repository.refresh()
-    assert repository.line("heart").traffic.shadow is before
-    label(repository.models_dir, next={"version": "2", "shadow": 1})
-    repository.refresh()
-    after = repository.line("heart").traffic.shadow
+    registry = opened(next={"version": "1", "shadow": 1})
+    before = registry.line("heart").traffic.shadow
+    registry.refresh()
+    assert registry.line("heart").traffic.shadow is before
+    label(registry.models_dir, next={"version": "2", "shadow": 1})
+    registry.refresh()
+    after = registry.line("heart").traffic.shadow
     assert after is not None
     assert after is not before
     assert after.second.card.version == "2"
-    (repository.models_dir / "heart" / "labels.json").unlink()
-    repository.refresh()
-    assert repository.line("heart").traffic.shadow is None
-    assert not isinstance(repository.get("heart").predictor, Shadowed)
+    (registry.models_dir / "heart" / "labels.json").unlink()
+    registry.refresh()
+    assert registry.line("heart").traffic.shadow is None
+    assert not isinstance(registry.get("heart").session, ShadowedSession)
 
 
-class Stuck(Predictor):
+class Stuck(OnnxSession):
     """A session that scores nothing until it may."""
 
-    def __init__(self, predictor: Predictor, may: Event) -> None:
-        vars(self).update(vars(predictor))
+    def __init__(self, session: OnnxSession, may: Event) -> None:
+        vars(self).update(vars(session))
         self._may = may
 
     def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
-        """As Predictor, late."""
+        """As OnnxSession, late."""
         assert self._may.wait(timeout=30)
         return super().predict(batch)
 
@@ -197,16 +197,16 @@ def test_what_a_busy_shadow_cannot_take_is_dropped_and_counted(opened: Open) -> 
     """The queue is bounded, in calls and in rows of each; no answer waits."""
     served = opened().get("heart")
     may = Event()
-    second = replace(served, predictor=Stuck(served.predictor, may))
-    shadow = Shadow(served, second, 1.0, Row.alone(COMPARED))
-    predictor = Shadowed(shadow)
+    second = replace(served, session=Stuck(served.session, may))
+    shadow = Shadow(served, second, 1.0, Series.detached(COMPARED))
+    session = ShadowedSession(shadow)
     for _ in range(MOST_CALLS + 10):
-        predictor.predict(rows(1))
+        session.predict(rows(1))
     # One call may have been taken out of the queue already.
     assert shadow.seen.dropped in (9, 10)
     may.set()
     wait_until(lambda: shadow.seen.rows == MOST_CALLS + 10 - shadow.seen.dropped)
-    predictor.predict(rows(MOST_ROWS + 5))
+    session.predict(rows(MOST_ROWS + 5))
     shadow.close()
     assert shadow.seen.rows == MOST_CALLS + 10 - shadow.seen.dropped + MOST_ROWS
     assert shadow.seen.agreed == shadow.seen.rows
@@ -215,8 +215,8 @@ def test_what_a_busy_shadow_cannot_take_is_dropped_and_counted(opened: Open) -> 
 def test_a_shadow_that_fails_harms_nobody(opened: Open) -> None:
     """It is counted, and what comes after is compared."""
     served = opened().get("heart")
-    shadow = Shadow(served, served, 1.0, Row.alone(COMPARED))
-    outputs = served.predictor.predict(rows(2))
+    shadow = Shadow(served, served, 1.0, Series.detached(COMPARED))
+    outputs = served.session.predict(rows(2))
     shadow.offer(rows(2)[:, :5], outputs)
     shadow.offer(rows(2), outputs)
     shadow.close()

@@ -15,15 +15,15 @@ import structlog
 from service.errors import ModelNotReady, UnknownModel
 from service.models.artifacts.folder import UNLOADED
 from service.models.artifacts.labels import LABELS
-from service.models.runtime.loaded import Served
+from service.models.runtime.loaded import LoadedModel
 from service.models.versions.admin import load
-from service.models.versions.registry import Choice, Repository
-from service.settings.version_policy import parse_policy
+from service.models.versions.registry import ModelRegistry, ModelSelector
+from service.settings.version_policy import parse_version_policies
 from service.tasks import TASKS
 from tests.artifacts import graph_of, write_artifact, write_card
 
 HEART = TASKS["heart"]
-Open = Callable[..., Repository]
+Open = Callable[..., ModelRegistry]
 Close = Callable[[Path], None]
 
 
@@ -51,28 +51,28 @@ def label(models_dir: Path, **labels: object) -> None:
     (models_dir / "heart" / LABELS).write_text(json.dumps(labels))
 
 
-def states(repository: Repository) -> dict[str, str]:
+def states(registry: ModelRegistry) -> dict[str, str]:
     """State by version of heart."""
-    return {found.version: found.state for found in repository.line("heart").states()}
+    return {found.version: found.state for found in registry.line("heart").states()}
 
 
-def answering(repository: Repository) -> str:
+def answering(registry: ModelRegistry) -> str:
     """The version that answers by default."""
-    return repository.get("heart").card.version
+    return registry.get("heart").card.version
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Open:
     """Opens a repository of heart with these versions, and loads it."""
 
-    def open_it(*versions: str, policy: str = "latest", **labels: str) -> Repository:
+    def open_it(*versions: str, policy: str = "latest", **labels: str) -> ModelRegistry:
         for version in versions:
             publish(tmp_path, version)
         if labels:
             label(tmp_path, **labels)
-        repository = Repository(tmp_path, {"heart": HEART}, "cpu", parse_policy(policy))
-        repository.refresh()
-        return repository
+        registry = ModelRegistry(tmp_path, {"heart": HEART}, "cpu", parse_version_policies(policy))
+        registry.refresh()
+        return registry
 
     return open_it
 
@@ -85,36 +85,36 @@ def test_the_policy_says_what_is_served(
     opened: Open, policy: str, served: list[str], default: str
 ) -> None:
     """Versions are numbers, so that 10 is newer than 9; the rest are known, and idle."""
-    repository = opened("1", "9", "10", policy=policy)
-    assert [v for v, state in states(repository).items() if state == "ready"] == served
-    assert set(states(repository).values()) == {"ready", "idle"}
-    assert answering(repository) == default
-    assert [repository.resolve("heart", version).card.version for version in served] == served
+    registry = opened("1", "9", "10", policy=policy)
+    assert [v for v, state in states(registry).items() if state == "ready"] == served
+    assert set(states(registry).values()) == {"ready", "idle"}
+    assert answering(registry) == default
+    assert [registry.for_model("heart", version).card.version for version in served] == served
 
 
 def test_a_label_serves_its_version_beside_the_policys(opened: Open) -> None:
     """By its number and by its label; what calls get that name none stays as it is."""
-    repository = opened("1", "2", "3", canary="1")
-    assert states(repository) == {"1": "ready", "2": "idle", "3": "ready"}
-    assert repository.resolve("heart", "canary") is repository.resolve("heart", "1")
-    assert answering(repository) == "3"
-    assert repository.line("heart").states()[0].labels == ("canary",)
+    registry = opened("1", "2", "3", canary="1")
+    assert states(registry) == {"1": "ready", "2": "idle", "3": "ready"}
+    assert registry.for_model("heart", "canary") is registry.for_model("heart", "1")
+    assert answering(registry) == "3"
+    assert registry.line("heart").states()[0].labels == ("canary",)
 
 
 def test_stable_answers_calls_that_name_no_version(opened: Open, tmp_path: Path) -> None:
     """Whatever is newer; and the file is followed when it changes or goes."""
-    repository = opened("1", "2", stable="1")
-    assert answering(repository) == "1"
+    registry = opened("1", "2", stable="1")
+    assert answering(registry) == "1"
     publish(tmp_path, "3")
-    repository.refresh()
-    assert answering(repository) == "1"
+    registry.refresh()
+    assert answering(registry) == "1"
     label(tmp_path, stable=3)
-    repository.refresh()
-    assert answering(repository) == "3"
+    registry.refresh()
+    assert answering(registry) == "3"
     (tmp_path / "heart" / LABELS).unlink()
     publish(tmp_path, "4")
-    repository.refresh()
-    assert answering(repository) == "4"
+    registry.refresh()
+    assert answering(registry) == "4"
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_a_version_that_cannot_answer_is_told_from_one_there_is_not(
     """Unknown and unserved ones are unknown; refused and lost ones are not ready, and why."""
     publish(tmp_path, "3")
     damage(tmp_path, "3")
-    repository = opened("1", "2", lost="9", beta="2")
+    registry = opened("1", "2", lost="9", beta="2")
     with pytest.raises(error, match=message):
-        repository.resolve("heart", wanted)
+        registry.for_model("heart", wanted)
 
 
 @pytest.mark.parametrize(
@@ -157,26 +157,26 @@ def test_labels_that_cannot_be_read_change_nothing(
     opened: Open, tmp_path: Path, text: str, message: str
 ) -> None:
     """The ones before stay in force, and the reason is told; at a start no version may answer."""
-    repository = opened("1", "2", stable="1")
+    registry = opened("1", "2", stable="1")
     (tmp_path / "heart" / LABELS).write_text(text)
     publish(tmp_path, "3")
-    repository.refresh()
-    line = repository.line("heart")
-    assert answering(repository) == "1"
+    registry.refresh()
+    line = registry.line("heart")
+    assert answering(registry) == "1"
     assert message in str(line.problem)
-    assert repository.not_ready() == {}
+    assert registry.not_ready() == {}
     assert message in opened().not_ready()["heart"]
 
 
 def test_labels_that_are_a_pipe_keep_nobody_waiting(opened: Open, tmp_path: Path) -> None:
     """Nobody may ever write to it."""
-    repository = opened("1", "2", stable="1")
+    registry = opened("1", "2", stable="1")
     (tmp_path / "heart" / LABELS).unlink()
     os.mkfifo(tmp_path / "heart" / LABELS)
-    repository.refresh()
-    problem = repository.line("heart").problem
+    registry.refresh()
+    problem = registry.line("heart").problem
     assert problem == "labels.json cannot be read: it is no regular file"
-    assert answering(repository) == "1"
+    assert answering(registry) == "1"
 
 
 @pytest.mark.parametrize("unloaded", [False, True])
@@ -184,20 +184,20 @@ def test_labels_that_cannot_be_read_are_told_once_whatever_else_is_wrong(
     opened: Open, tmp_path: Path, unloaded: bool
 ) -> None:
     """On top of a `stable` that points at nothing, and of a model that is taken out of use."""
-    repository = opened("1", stable="1")
-    line = repository.line("heart")
+    registry = opened("1", stable="1")
+    line = registry.line("heart")
     label(tmp_path, stable="77")
     if unloaded:
         (tmp_path / "heart" / UNLOADED).touch()
-    repository.refresh()
+    registry.refresh()
     with structlog.testing.capture_logs() as events:
         for text in ("{", "{", "{}", "{"):
             (tmp_path / "heart" / LABELS).write_text(text)
-            repository.refresh()
+            registry.refresh()
     assert [e["event"] for e in events].count("labels refused") == 2
     if not unloaded:
         assert str(line.problem).startswith("labels.json does not map labels to versions")
-        assert answering(repository) == "1"
+        assert answering(registry) == "1"
 
 
 def test_a_folder_that_cannot_be_looked_into_is_nobodys(
@@ -207,12 +207,12 @@ def test_a_folder_that_cannot_be_looked_into_is_nobodys(
     (tmp_path / "lost+found").mkdir()
     close(tmp_path / "lost+found")
     with structlog.testing.capture_logs() as events:
-        repository = opened("1")
+        registry = opened("1")
         publish(tmp_path, "2")
-        repository.refresh()
-        load(repository, "heart")
-    assert answering(repository) == "2"
-    assert repository.expected == ["heart"]
+        registry.refresh()
+        load(registry, "heart")
+    assert answering(registry) == "2"
+    assert registry.expected == ["heart"]
     assert {e["event"] for e in events} == {"model loaded", "version changed", "version let go"}
 
 
@@ -221,23 +221,23 @@ def test_a_model_whose_folder_cannot_be_looked_into_is_refused_alone(
 ) -> None:
     """It goes on answering, if it did; one reason, logged once; the others are followed."""
     publish(tmp_path, "1", name="heart-other")
-    repository = opened("1")
-    before = repository.get("heart")
+    registry = opened("1")
+    before = registry.get("heart")
     close(tmp_path / "heart")
     close(tmp_path / "heart-other" / "1")
     publish(tmp_path, "2", name="heart-other")
     with structlog.testing.capture_logs() as events:
-        repository.refresh()
-        repository.refresh()
+        registry.refresh()
+        registry.refresh()
     reason = f"{tmp_path / 'heart'} cannot be looked into: Permission denied"
     assert [e["reason"] for e in events if e["event"] == "folder refused"] == [reason]
-    assert repository.get("heart") is before
-    assert repository.line("heart").problem == reason
-    assert repository.get("heart-other").card.version == "2"
+    assert registry.get("heart") is before
+    assert registry.line("heart").problem == reason
+    assert registry.get("heart-other").card.version == "2"
     anew = opened()
     assert anew.not_ready() == {"heart": reason}
     (tmp_path / "heart").chmod(0o755)
-    for each in (repository, anew):
+    for each in (registry, anew):
         each.refresh()
         assert (answering(each), each.line("heart").problem) == ("1", None)
 
@@ -246,13 +246,13 @@ def test_a_folder_whose_files_cannot_be_reached_changes_nothing(
     opened: Open, tmp_path: Path, close: Close
 ) -> None:
     """Its names can be read, and nothing else: whether the model is unloaded cannot be told."""
-    repository = opened("1")
-    before = repository.get("heart")
+    registry = opened("1")
+    before = registry.get("heart")
     close(tmp_path / "heart")
     (tmp_path / "heart").chmod(0o444)
-    repository.refresh()
-    assert repository.get("heart") is before
-    assert "heart cannot be looked into" in str(repository.line("heart").problem)
+    registry.refresh()
+    assert registry.get("heart") is before
+    assert "heart cannot be looked into" in str(registry.line("heart").problem)
 
 
 def test_models_that_cannot_be_looked_into_at_all_go_on_answering(
@@ -260,19 +260,19 @@ def test_models_that_cannot_be_looked_into_at_all_go_on_answering(
 ) -> None:
     """As if the volume had gone away; at a start they are not ready; both with the reason."""
     publish(tmp_path, "1", name="heart-other")
-    repository = opened("1")
+    registry = opened("1")
     close(tmp_path)
     with structlog.testing.capture_logs() as events:
         anew = opened()
         for _ in range(2):
-            repository.refresh()
+            registry.refresh()
     reason = f"{tmp_path} cannot be looked into: Permission denied"
     assert [e["reason"] for e in events] == [reason, reason]
     assert anew.not_ready() == {"heart": reason}
-    assert answering(repository) == "1"
-    assert repository.line("heart-other").problem == reason
+    assert answering(registry) == "1"
+    assert registry.line("heart-other").problem == reason
     tmp_path.chmod(0o755)
-    for each in (repository, anew):
+    for each in (registry, anew):
         each.refresh()
         assert (answering(each), each.line("heart").problem) == ("1", None)
 
@@ -281,37 +281,37 @@ def test_a_bad_version_is_refused_and_the_old_one_keeps_serving(
     opened: Open, tmp_path: Path
 ) -> None:
     """Readiness untouched; tried again only when its files change."""
-    repository = opened("1")
-    before = repository.get("heart")
+    registry = opened("1")
+    before = registry.get("heart")
     publish(tmp_path, "2")
     damage(tmp_path, "2")
     tried: list[str] = []
-    trials = repository.line("heart").trials
+    trials = registry.line("heart").loader
     load = trials.load
 
-    def load_counted(name: str, version: str) -> Served:
+    def load_counted(name: str, version: str) -> LoadedModel:
         tried.append(version)
         return load(name, version)
 
     trials.load = load_counted
     for _ in range(3):
-        repository.refresh()
+        registry.refresh()
     assert tried == ["2"]
-    assert states(repository) == {"1": "ready", "2": "refused"}
-    assert "sha256" in str(repository.line("heart").states()[1].reason)
-    assert repository.get("heart") is before
-    assert repository.not_ready() == {}
+    assert states(registry) == {"1": "ready", "2": "refused"}
+    assert "sha256" in str(registry.line("heart").states()[1].reason)
+    assert registry.get("heart") is before
+    assert registry.not_ready() == {}
     publish(tmp_path, "2")
-    repository.refresh()
-    assert answering(repository) == "2"
+    registry.refresh()
+    assert answering(registry) == "2"
     del before
-    assert states(repository) == {"1": "idle", "2": "ready"}
+    assert states(registry) == {"1": "idle", "2": "ready"}
 
 
 @pytest.mark.parametrize("flaw", ["golden", "contract", "graph", "task", "card"])
 def test_every_proof_is_asked_of_a_new_version(opened: Open, tmp_path: Path, flaw: str) -> None:
     """Golden answers, the contract's hash, a graph that loads, its task, its card."""
-    repository = opened("1")
+    registry = opened("1")
     folder = publish(tmp_path, "2")
     match flaw:
         case "golden":
@@ -328,34 +328,34 @@ def test_every_proof_is_asked_of_a_new_version(opened: Open, tmp_path: Path, fla
             write_card(folder, HEART, task="weather")
         case "card":
             (folder / "card.json").unlink()
-    repository.refresh()
-    assert states(repository) == {"1": "ready", "2": "refused"}
+    registry.refresh()
+    assert states(registry) == {"1": "ready", "2": "refused"}
 
 
 def test_after_a_start_too_the_newest_good_version_answers(opened: Open, tmp_path: Path) -> None:
     """As it did before the start: a bad version takes nothing out of use."""
     publish(tmp_path, "3")
     damage(tmp_path, "3")
-    repository = opened("1", "2")
-    assert answering(repository) == "2"
-    assert repository.not_ready() == {}
+    registry = opened("1", "2")
+    assert answering(registry) == "2"
+    assert registry.not_ready() == {}
     shutil.rmtree(tmp_path / "heart" / "2")
-    repository.refresh()
-    assert answering(repository) == "1"
+    registry.refresh()
+    assert answering(registry) == "1"
 
 
 def test_a_version_whose_files_change_is_loaded_anew(opened: Open, tmp_path: Path) -> None:
     """And goes on answering as before if they are bad now."""
-    repository = opened("1")
-    before = repository.get("heart")
+    registry = opened("1")
+    before = registry.get("heart")
     publish(tmp_path, "1")
-    repository.refresh()
-    after = repository.get("heart")
+    registry.refresh()
+    after = registry.get("heart")
     assert after is not before
     damage(tmp_path, "1")
-    repository.refresh()
-    assert repository.get("heart") is after
-    (found,) = repository.line("heart").states()
+    registry.refresh()
+    assert registry.get("heart") is after
+    (found,) = registry.line("heart").states()
     assert found.state == "ready"
     assert "its files have changed, and are refused" in str(found.reason)
 
@@ -364,53 +364,53 @@ def test_a_link_to_nothing_hides_no_change_of_the_other_files(opened: Open, tmp_
     """Each entry of a version's folder is looked at by itself."""
     folder = publish(tmp_path, "1")
     (folder / "notes").symlink_to(tmp_path / "nowhere")
-    repository = opened()
-    before = repository.get("heart")
-    repository.refresh()
-    assert repository.get("heart") is before
+    registry = opened()
+    before = registry.get("heart")
+    registry.refresh()
+    assert registry.get("heart") is before
     os.utime(folder / "model.onnx")
-    repository.refresh()
-    assert repository.get("heart") is not before
+    registry.refresh()
+    assert registry.get("heart") is not before
 
 
 def test_files_that_change_while_they_are_loaded_are_loaded_again(
     opened: Open, tmp_path: Path
 ) -> None:
     """What was loaded may be half of each: it never answers."""
-    repository = opened("1")
+    registry = opened("1")
     publish(tmp_path, "2")
-    trials = repository.line("heart").trials
+    trials = registry.line("heart").loader
     load = trials.load
 
-    def load_meanwhile(name: str, version: str) -> Served:
+    def load_meanwhile(name: str, version: str) -> LoadedModel:
         served = load(name, version)
         (tmp_path / "heart" / version / "signature.txt").touch()
         return served
 
     trials.load = load_meanwhile
-    repository.refresh()
-    assert states(repository) == {"1": "ready", "2": "idle"}
+    registry.refresh()
+    assert states(registry) == {"1": "ready", "2": "idle"}
     trials.load = load
-    repository.refresh()
-    assert answering(repository) == "2"
+    registry.refresh()
+    assert answering(registry) == "2"
 
 
 def test_a_removed_version_is_freed_when_its_last_request_ends(
     opened: Open, tmp_path: Path
 ) -> None:
     """Until then it drains: the request that holds it is answered by it."""
-    repository = opened("1", "2")
-    held = repository.get("heart")
-    session = weakref.ref(held.predictor)
+    registry = opened("1", "2")
+    held = registry.get("heart")
+    session = weakref.ref(held.session)
     shutil.rmtree(tmp_path / "heart" / "2")
-    repository.refresh()
-    assert states(repository) == {"1": "ready", "2": "draining"}
+    registry.refresh()
+    assert states(registry) == {"1": "ready", "2": "draining"}
     assert held.predict(np.zeros((1, 13), np.float32))[0].model_dump()["model"]["version"] == "2"
     del held
     gc.collect()
     assert session() is None
-    repository.refresh()
-    assert states(repository) == {"1": "ready"}
+    registry.refresh()
+    assert states(registry) == {"1": "ready"}
 
 
 def test_the_last_good_version_is_kept_while_nothing_can_take_its_place(
@@ -418,59 +418,59 @@ def test_the_last_good_version_is_kept_while_nothing_can_take_its_place(
 ) -> None:
     """Removed, with only a bad one left; and what is gone altogether is gone."""
     publish(tmp_path, "1", name="heart-other")
-    repository = opened("1", "2")
+    registry = opened("1", "2")
     damage(tmp_path, "1")
     shutil.rmtree(tmp_path / "heart" / "2")
-    repository.refresh()
-    assert states(repository) == {"1": "refused", "2": "ready"}
-    assert "its folder is gone" in str(repository.line("heart").states()[1].reason)
+    registry.refresh()
+    assert states(registry) == {"1": "refused", "2": "ready"}
+    assert "its folder is gone" in str(registry.line("heart").states()[1].reason)
     shutil.rmtree(tmp_path / "heart")
-    repository.refresh()
-    assert "no model 'heart'" in repository.not_ready()["heart"]
+    registry.refresh()
+    assert "no model 'heart'" in registry.not_ready()["heart"]
     with pytest.raises(ModelNotReady, match="no model 'heart' in"):
-        repository.choose("heart")
+        registry.for_task("heart")
 
 
 def test_a_folder_that_is_suddenly_empty_takes_nothing_out_of_use(
     opened: Open, tmp_path: Path
 ) -> None:
     """A volume that went away looks like this."""
-    repository = opened("1")
+    registry = opened("1")
     shutil.rmtree(tmp_path)
-    repository.refresh()
-    assert answering(repository) == "1"
+    registry.refresh()
+    assert answering(registry) == "1"
 
 
 def test_what_was_closed_can_be_loaded_again(opened: Open) -> None:
     """Every session is let go of; the next refresh loads as the first did."""
-    repository = opened("1")
-    session = weakref.ref(repository.get("heart").predictor)
-    repository.close()
+    registry = opened("1")
+    session = weakref.ref(registry.get("heart").session)
+    registry.close()
     gc.collect()
     assert session() is None
-    assert "heart" in repository.not_ready()
-    repository.refresh()
-    assert answering(repository) == "1"
+    assert "heart" in registry.not_ready()
+    registry.refresh()
+    assert answering(registry) == "1"
 
 
 def test_a_new_model_is_served_and_never_takes_the_service_out_of_use(
     opened: Open, tmp_path: Path
 ) -> None:
     """It is not among those that readiness waits for; once removed it is unknown."""
-    repository = opened("1")
+    registry = opened("1")
     folder = publish(tmp_path, "1", name="heart-new")
     (folder / "model.onnx").write_bytes(b"damaged")
-    repository.refresh()
-    assert repository.not_ready() == {}
+    registry.refresh()
+    assert registry.not_ready() == {}
     with pytest.raises(ModelNotReady, match="sha256"):
-        repository.choose("heart", Choice("heart-new"))
+        registry.for_task("heart", ModelSelector("heart-new"))
     publish(tmp_path, "1", name="heart-new")
-    repository.refresh()
-    assert repository.choose("heart", Choice("heart-new")).card.name == "heart-new"
+    registry.refresh()
+    assert registry.for_task("heart", ModelSelector("heart-new")).card.name == "heart-new"
     shutil.rmtree(tmp_path / "heart-new")
-    repository.refresh()
+    registry.refresh()
     with pytest.raises(UnknownModel, match="there are: heart"):
-        repository.choose("heart", Choice("heart-new"))
+        registry.for_task("heart", ModelSelector("heart-new"))
 
 
 def test_a_card_can_be_read_of_versions_that_are_not_served(opened: Open, tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.app import create_app
-from service.api.worker_states import note
-from service.bulk.tables.job import PORTFOLIOS
-from service.models.runtime.session import COMPUTED
-from service.observability.metrics.exposition import Metrics
-from service.observability.metrics.shared_counters import SIZE, Board, Kind, Row
-from service.observability.worker_slots import Place, vacate
+from service.api.worker_states import record_states
+from service.bulk.tables.job import BULK_JOBS
+from service.models.runtime.session import BATCHES_RUN
+from service.observability.metrics.exposition import PrometheusExposition
+from service.observability.metrics.shared_counters import SIZE, Metric, Series, SharedCounters
+from service.observability.worker_slots import WorkerSlot, release
 from service.settings.settings import Settings
 from service.tasks import TASKS
 from tests.artifacts import write_artifact
@@ -30,7 +30,7 @@ from tests.service.server.test_workers import TWO, pids
 from tests.waiting import wait_until
 
 ROUTE = "/v1/heart/predict"
-KIND = Kind("tests", ("name",), ("one", "two"))
+KIND = Metric("tests", ("name",), ("one", "two"))
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -286,7 +286,7 @@ def test_workers_show_all_that_all_have_answered(models_dir: Path) -> None:
 def test_a_worker_that_died_counts_no_more_until_it_has_a_successor(models: Path) -> None:
     """However often; what it had counted stays."""
     counted, rows = [bytearray(SIZE), bytearray(SIZE)], {"model": "heart", "version": "1"}
-    app = create_app(Settings(models_dir=models, device="cpu"), Place(0, [0, 1], counted))
+    app = create_app(Settings(models_dir=models, device="cpu"), WorkerSlot(0, [0, 1], counted))
     gauges = ["foretell_workers_ready", "foretell_bulk_jobs_in_progress"]
     with TestClient(app) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
@@ -298,17 +298,17 @@ def test_a_worker_that_died_counts_no_more_until_it_has_a_successor(models: Path
             ready = value(found, "foretell_model_version_workers", state="ready", **rows)
             return [standing, ready, *(value(found, gauge) for gauge in gauges)]
 
-        def begin() -> Board:
-            other = Board(counted, 1)
-            note(other, app.state.repository)
-            other.row(PORTFOLIOS).values[0] = 1
-            other.row(COMPUTED, "heart", "1").add(0, 5)
+        def begin() -> SharedCounters:
+            other = SharedCounters(counted, 1)
+            record_states(other, app.state.registry)
+            other.series(BULK_JOBS).values[0] = 1
+            other.series(BATCHES_RUN, "heart", "1").add(0, 5)
             return other
 
         begin()
         assert shown() == [2, 2, 2, 1]
         for died in (1, 2):
-            assert vacate(counted, 1)
+            assert release(counted, 1)
             assert shown() == [1, 1, 1, 0]
             found, name = scrape(client), "foretell_worker_restarts_total"
             assert [value(found, name, worker=number) for number in "01"] == [0, died]
@@ -330,35 +330,35 @@ def test_one_worker_counts_what_was_sent(models_dir: Path) -> None:
 def test_a_place_is_taken_over_where_its_worker_left_it() -> None:
     """Records are found again; one that was half written is written over."""
     places = [bytearray(SIZE), bytearray(SIZE)]
-    first, second = Board(places, 0), Board(places, 1)
-    first.row(KIND, "a").add(1, 2)
-    second.row(KIND, "a").add(10)
+    first, second = SharedCounters(places, 0), SharedCounters(places, 1)
+    first.series(KIND, "a").add(1, 2)
+    second.series(KIND, "a").add(10)
     used = struct.unpack_from("<Q", places[0])[0]
     places[0][used : used + 50] = b"\xff" * 50  # it died before it said so
-    successor = Board(places, 0)
-    successor.row(KIND, "a").add(1)
-    successor.row(KIND, 'b"\n').add(5)
+    successor = SharedCounters(places, 0)
+    successor.series(KIND, "a").add(1)
+    successor.series(KIND, 'b"\n').add(5)
     assert second.totals(KIND) == {("a",): [12, 2], ('b"\n',): [5, 0]}
-    assert second.by_place(KIND)[1] == {("a",): [10, 0]}
+    assert second.per_worker(KIND)[1] == {("a",): [10, 0]}
     assert second.total(KIND, "c") == [0, 0]
 
 
 def test_a_place_that_is_full_counts_no_more_and_breaks_nothing() -> None:
     """What is known goes on being counted."""
-    board = Board([bytearray(256)])
-    rows: list[Row] = [board.row(KIND, str(number)) for number in range(20)]
+    counters = SharedCounters([bytearray(256)])
+    rows: list[Series] = [counters.series(KIND, str(number)) for number in range(20)]
     for row in rows:
         row.add(1)
-    shown = board.totals(KIND)
+    shown = counters.totals(KIND)
     assert 2 <= len(shown) < 20
     assert set(map(tuple, shown.values())) == {(1, 0)}
-    assert board.row(KIND, "19") is rows[19]
+    assert counters.series(KIND, "19") is rows[19]
 
 
 def test_every_family_is_documented() -> None:
     """docs/metrics.md has each by its name."""
     app = create_app(Settings())
     text = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
-    for family in Metrics(app.state).collect():
+    for family in PrometheusExposition(app.state).collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         assert f"`{name}" in text, name

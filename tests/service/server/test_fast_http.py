@@ -191,7 +191,7 @@ class Connection:
 
     def __init__(self, models_dir: Path, keep_alive: float = 5) -> None:
         app = create_app(Settings(models_dir=models_dir, device="cpu"))
-        app.state.repository.refresh()
+        app.state.registry.refresh()
         config = Config(app, http=Protocol, log_config=None, timeout_keep_alive=keep_alive)  # type: ignore[arg-type]
         config.load()
         self.wire = Wire()

@@ -19,9 +19,9 @@ from fastapi.testclient import TestClient
 from uvicorn.config import STARTUP_FAILURE
 
 from service.api.app import create_app
-from service.observability.worker_slots import Place
-from service.server.supervisor import MOST_DEATHS, Worker, Workers
-from service.server.worker import work
+from service.observability.worker_slots import WorkerSlot
+from service.server.supervisor import MOST_DEATHS, Supervisor, Worker
+from service.server.worker import run_worker
 from service.settings.settings import Settings
 from service.tasks import TASKS
 from tests.artifacts import write_artifact
@@ -98,7 +98,7 @@ def test_two_services_do_not_share_a_port(models_dir: Path) -> None:
 def test_none_is_ready_before_all_are(models_dir: Path) -> None:
     """A worker that has loaded every model says that it waits for the others."""
     loaded = [0, 0]
-    app = create_app(Settings(models_dir=models_dir, device="cpu"), Place(1, loaded))
+    app = create_app(Settings(models_dir=models_dir, device="cpu"), WorkerSlot(1, loaded))
     with TestClient(app) as client:
         wait_until(lambda: loaded == [0, 1])
         answer = client.get("/readyz")
@@ -113,7 +113,7 @@ def test_a_worker_with_a_damaged_model_keeps_all_from_being_ready(tmp_path: Path
         write_artifact(tmp_path, task)
     (tmp_path / "heart" / "1" / "model.onnx").write_bytes(b"damaged")
     loaded = [1, 0]
-    app = create_app(Settings(models_dir=tmp_path, device="cpu"), Place(1, loaded))
+    app = create_app(Settings(models_dir=tmp_path, device="cpu"), WorkerSlot(1, loaded))
     with TestClient(app) as client:
         wait_until(lambda: list(client.get("/readyz").json()["reasons"]) == ["workers", "heart"])
     assert loaded == [1, 0]
@@ -121,7 +121,7 @@ def test_a_worker_with_a_damaged_model_keeps_all_from_being_ready(tmp_path: Path
 
 def test_a_successor_takes_no_call_before_it_can_answer(models_dir: Path) -> None:
     """Others answer while it loads: the first call that it gets is answered."""
-    place = Place(0, [1, 1], replaces=True)
+    place = WorkerSlot(0, [1, 1], replaces=True)
     app = create_app(Settings(models_dir=models_dir, device="cpu"), place)
     with TestClient(app) as client:
         assert client.post("/v1/heart/predict", json=ROW).status_code == 200
@@ -272,10 +272,10 @@ class Ended:
 def test_a_worker_whose_status_is_late_is_replaced_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its end is seen before its status is there; either is enough to know that it has died."""
     with socket.socket() as listening:
-        workers = Workers(Settings(workers=1), listening)
+        workers = Supervisor(Settings(workers=1), listening)
         started: list[bool] = []
 
-        def start(place: Place) -> Worker:
+        def start(place: WorkerSlot) -> Worker:
             started.append(place.replaces)
             workers._stopping = len(started) == 2
             process: Any = Ended()
@@ -308,11 +308,11 @@ def lives(
     `ready`: both were, once.
     """
     with socket.socket() as listening:
-        workers = Workers(Settings(workers=2), listening)
+        workers = Supervisor(Settings(workers=2), listening)
         workers._loaded[:] = [int(ready)] * 2
         started = 0
 
-        def start(place: Place) -> Worker:
+        def start(place: WorkerSlot) -> Worker:
             nonlocal started
             started += 1
             process: Any = Dead(statuses[min(started, len(statuses)) - 1])
@@ -355,7 +355,7 @@ def test_a_worker_that_cannot_start_says_so_in_a_line(monkeypatch: pytest.Monkey
         structlog.testing.capture_logs() as events,
         pytest.raises(SystemExit) as ended,
     ):
-        work(Settings(), listening, Place(0, [0]))
+        run_worker(Settings(), listening, WorkerSlot(0, [0]))
     assert ended.value.code == STARTUP_FAILURE
     (line,) = events
     assert line["reason"] == "[Errno 13] Permission denied: '/models'"

@@ -4,7 +4,7 @@ import pytest
 
 from service.errors import SettingsError
 from service.settings.settings import read_settings
-from service.settings.version_policy import Policy, Rule, parse_policy
+from service.settings.version_policy import VersionPolicies, VersionPolicy, parse_version_policies
 
 FOUND = ["1", "2", "3", "10"]
 
@@ -25,7 +25,7 @@ def test_a_rule_says_what_to_try_newest_first(
     text: str, model: str, candidates: list[str], count: int
 ) -> None:
     """All versions for `latest`, of which so many are to be served; the named ones otherwise."""
-    assert parse_policy(text).of(model).candidates(FOUND) == (candidates, count)
+    assert parse_version_policies(text).of(model).candidates(FOUND) == (candidates, count)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,6 @@ def test_what_is_no_policy_stops_the_service_before_it_starts(text: str) -> None
 
 def test_the_default_is_the_newest() -> None:
     """Of every model."""
-    assert read_settings().policy == Policy() == parse_policy("latest")
-    assert str(Rule()) == "latest"
-    assert str(Rule(named=("1", "3"))) == "1,3"
+    assert read_settings().policy == VersionPolicies() == parse_version_policies("latest")
+    assert str(VersionPolicy()) == "latest"
+    assert str(VersionPolicy(named=("1", "3"))) == "1,3"

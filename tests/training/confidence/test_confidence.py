@@ -11,10 +11,10 @@ import pytest
 
 from service.cli import main
 from service.contract.image import ImageTask
-from service.contract.uncertainty import FAMILIARITY
+from service.contract.uncertainty import OOD_SCORE
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import GOLDEN, MODEL, read_artifact
-from service.models.runtime.session import Predictor
+from service.models.runtime.session import OnnxSession
 from service.tasks import TASKS
 from service.tasks.credit import TASK as CREDIT
 from service.tasks.digits import TASK as DIGITS
@@ -134,12 +134,12 @@ def head(features: int) -> Head:
 def test_a_familiarity_changes_no_other_answer(name: str, tmp_path: Path) -> None:
     """To the last bit, in bulk and alone; taken off again, the graph is the same bytes."""
     bare = without_familiarity(onnx.load(read_artifact(MODELS_DIR, name).model))
-    width = Predictor(saved(with_features(bare), tmp_path / "tall.onnx"), "cpu").predict(
+    width = OnnxSession(saved(with_features(bare), tmp_path / "tall.onnx"), "cpu").predict(
         golden_of(DIGITS)
     )["familiarity/features"]
     whole = with_familiarity(bare, head(width.shape[1]))
     before, after = (
-        Predictor(saved(proto, tmp_path / file), "cpu")
+        OnnxSession(saved(proto, tmp_path / file), "cpu")
         for file, proto in (("bare.onnx", bare), ("whole.onnx", whole))
     )
     rng = np.random.default_rng(0)
@@ -148,7 +148,7 @@ def test_a_familiarity_changes_no_other_answer(name: str, tmp_path: Path) -> Non
         answers = after.predict(batch)
         for output, old in before.predict(batch).items():
             assert np.array_equal(answers[output], old)
-        assert np.all((answers[FAMILIARITY] >= 0) & (answers[FAMILIARITY] <= 1))
+        assert np.all((answers[OOD_SCORE] >= 0) & (answers[OOD_SCORE] <= 1))
     assert without_familiarity(whole).SerializeToString() == bare.SerializeToString()
 
 
@@ -164,7 +164,7 @@ def test_numpy_computes_the_familiarity_that_the_graph_does(tmp_path: Path) -> N
     features = features_by_numpy(bare, images)
     small = head(features.shape[1])
     file = saved(with_familiarity(bare, small), tmp_path / "model.onnx")
-    answered = Predictor(file, "cpu").predict(images)[FAMILIARITY]
+    answered = OnnxSession(file, "cpu").predict(images)[OOD_SCORE]
     # Golden answers have to be repeated as closely; see TOLERANCE_REASON.
     assert np.abs(small.familiarity(features) - answered).max() <= 1e-5
 
@@ -174,13 +174,15 @@ def test_golden_answers_prove_the_familiarity(name: str, tmp_path: Path) -> None
     """A graph whose score was tampered with does not pass."""
     artifact = read_artifact(MODELS_DIR, name)
     golden, answers = artifact.golden()
-    assert FAMILIARITY in answers
+    assert OOD_SCORE in answers
     proto = onnx.load(artifact.model)
     (shift,) = (t for t in proto.graph.initializer if t.name == "familiarity/shift")
     value = onnx.numpy_helper.to_array(shift) + np.float32(0.01)
     shift.CopyFrom(onnx.numpy_helper.from_array(value, shift.name))
     with pytest.raises(ArtifactError, match="familiarity"):
-        Predictor(saved(proto, tmp_path / "model.onnx"), "cpu").check_golden(golden, answers, 1e-5)
+        OnnxSession(saved(proto, tmp_path / "model.onnx"), "cpu").check_golden(
+            golden, answers, 1e-5
+        )
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -206,27 +208,27 @@ def test_what_may_be_turned_is_declared_with_known_ways() -> None:
 
 
 @pytest.fixture(scope="module")
-def digits(data_dir: Path | None) -> tuple[Predictor, float, Any]:
+def digits(data_dir: Path | None) -> tuple[OnnxSession, float, Any]:
     artifact = read_artifact(MODELS_DIR, "digits")
     confidence = artifact.card.confidence
     assert confidence is not None
     assert confidence.familiar is not None
-    predictor = Predictor(artifact.model, "cpu")
-    return predictor, confidence.familiar.cutoff, load_mnist(data_dir)
+    session = OnnxSession(artifact.model, "cpu")
+    return session, confidence.familiar.cutoff, load_mnist(data_dir)
 
 
-def flagged(digits: tuple[Predictor, float, Any], pictures: Any) -> float:
-    predictor, cutoff, _ = digits
-    return float((predictor.predict(pictures)[FAMILIARITY] < cutoff).mean())
+def flagged(digits: tuple[OnnxSession, float, Any], pictures: Any) -> float:
+    session, cutoff, _ = digits
+    return float((session.predict(pictures)[OOD_SCORE] < cutoff).mean())
 
 
-def test_digits_are_seldom_flagged(digits: tuple[Predictor, float, Any]) -> None:
+def test_digits_are_seldom_flagged(digits: tuple[OnnxSession, float, Any]) -> None:
     """At most 2 % of MNIST's test part, which the cutoff was not chosen on."""
     assert flagged(digits, digits[2].test_images) <= 0.02
 
 
 def test_what_is_no_digit_is_flagged(
-    digits: tuple[Predictor, float, Any], data_dir: Path | None
+    digits: tuple[OnnxSession, float, Any], data_dir: Path | None
 ) -> None:
     """Garments, noise, textures, scribbles and shapes: 95 % of all; drawn with another seed."""
     garments: Any = COURSES["fashion"].load(data_dir)
@@ -239,7 +241,7 @@ def test_what_is_no_digit_is_flagged(
 
 
 def test_letters_that_look_like_no_digit_are_mostly_flagged(
-    digits: tuple[Predictor, float, Any],
+    digits: tuple[OnnxSession, float, Any],
 ) -> None:
     """At least 60 % of them; not those that a person would take for a digit."""
     other = [p for each, p in letters(DIGITS).items() if each not in LOOKALIKES]
@@ -330,9 +332,9 @@ def test_what_a_cutoff_was_chosen_on_is_not_said_to_be_fresher_than_it_is(
         def predict(self, rows: Any) -> Any:
             return {"probability": np.full(len(rows), 0.5)}
 
-    predictor: Any = Unsure()
+    session: Any = Unsure()
     data = course.prepare(course.synthetic())
-    words = judged(course, recipe, predictor, data, seed=0, epochs=1)[0].words
+    words = judged(course, recipe, session, data, seed=0, epochs=1)[0].words
     assert words.startswith("the validation part, which the network was not fitted to")
     assert words.endswith("but its calibration was") == calibrated
     committed = read_artifact(MODELS_DIR, course.model_name(recipe)).card.confidence
@@ -362,8 +364,8 @@ def test_few_rows_are_judged_by_networks_that_did_not_learn_from_them() -> None:
         def predict(self, rows: Any) -> Any:
             return {"probability": answers_of(fitted.model, rows)}
 
-    predictor: Any = Same()
-    calibrating, reporting = judged(course, "mlp16", predictor, data, seed=0, epochs=1)
+    session: Any = Same()
+    calibrating, reporting = judged(course, "mlp16", session, data, seed=0, epochs=1)
     assert len(calibrating.labels) == len(data.train.labels) + len(data.validation.labels)
     assert np.array_equal(reporting.labels, data.test.labels)
     everybody = np.concatenate([data.train.inputs, data.validation.inputs])

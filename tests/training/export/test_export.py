@@ -19,7 +19,7 @@ from service.contract.tabular import TabularTask
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import GOLDEN, MODEL, read_artifact
 from service.models.artifacts.folder import versions
-from service.models.runtime.session import Predictor
+from service.models.runtime.session import OnnxSession
 from service.settings.settings import Settings
 from tests.waiting import wait_until
 from training.export.export import export
@@ -75,7 +75,7 @@ def test_the_graph_repeats_keras_at_any_batch_size(
     _, _, fitted, data = trained[task]
     rows = np.resize(data.test.inputs, (size, *data.test.inputs.shape[1:]))
     wanted = np.asarray(fitted.model(rows, training=False))
-    got = next(iter(Predictor(models_dir / task / "1" / MODEL, "cpu").predict(rows).values()))
+    got = next(iter(OnnxSession(models_dir / task / "1" / MODEL, "cpu").predict(rows).values()))
     np.testing.assert_allclose(got.reshape(wanted.shape), wanted, atol=TOLERANCE)
 
 

@@ -15,7 +15,7 @@ from service.api.open_inference.request import (
 )
 from service.api.open_inference.tensors import DATATYPES, refuse
 from service.contract.signature import Tensor
-from service.models.runtime.loaded import Served
+from service.models.runtime.loaded import LoadedModel
 
 CONTENTS = {
     "UINT8": "uint_contents",
@@ -114,7 +114,7 @@ def _parameters(owner: Any, field: str) -> None:
 
 
 def encode(
-    served: Served,
+    served: LoadedModel,
     request: InferRequest,
     wanted: list[RequestedOutput],
     outputs: dict[str, NDArray[Any]],

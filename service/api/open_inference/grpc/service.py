@@ -21,11 +21,11 @@ from service.api.open_inference.grpc.definitions import methods
 from service.api.open_inference.grpc.messages import decode, encode, parse
 from service.api.open_inference.infer import infer
 from service.api.open_inference.statistics import Statistics
-from service.api.state import obstacles
+from service.api.state import unready_reasons
 from service.api.status import STATUS
 from service.errors import ForetellError, ModelNotReady, UnknownService
-from service.models.runtime.loaded import Served
-from service.models.versions.registry import Repository
+from service.models.runtime.loaded import LoadedModel
+from service.models.versions.registry import ModelRegistry
 from service.observability.metrics.requests import Calls
 
 log = structlog.get_logger("foretell.grpc")
@@ -55,7 +55,7 @@ class Inference:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._repository: Repository = state.repository
+        self._repository: ModelRegistry = state.registry
         self._statistics: Statistics = state.statistics
 
     async def ServerLive(self, *_: Any) -> Any:  # noqa: N802  # the protocol's names
@@ -64,7 +64,7 @@ class Inference:
 
     async def ServerReady(self, *_: Any) -> Any:  # noqa: N802
         """As /readyz."""
-        return {"ready": not obstacles(self._state)}
+        return {"ready": not unready_reasons(self._state)}
 
     async def ModelReady(self, request: Any, _: Any) -> Any:  # noqa: N802
         """Whether a model answers; one that there is not is an error."""
@@ -107,11 +107,11 @@ class Inference:
     async def ModelInfer(self, request: Any, _: Any) -> Any:  # noqa: N802
         """Inference, with raw contents or typed ones; answers are raw."""
         # A call without an id may be a canary's as any other.
-        served = self._repository.resolve(
+        served = self._repository.for_model(
             request.model_name, request.model_version or None, request.id or random.random().hex()
         )
         counts, start = self._statistics.of(served), time.perf_counter_ns()
-        read = partial(decode, request, served.predictor.input)
+        read = partial(decode, request, served.session.input)
         try:
             answer, timing = await infer(served, request.ByteSize(), read, partial(encode, served))
         except Exception:
@@ -126,8 +126,8 @@ class Inference:
         await asyncio.to_thread(ACTIONS[action], self._repository, request.model_name)
         return {}
 
-    def _find(self, request: Any) -> Served:
-        return self._repository.resolve(request.name, request.version or None)
+    def _find(self, request: Any) -> LoadedModel:
+        return self._repository.for_model(request.name, request.version or None)
 
 
 class Health:
@@ -145,13 +145,13 @@ class Health:
         """Whether the service is ready; asked for `liveness`, only that it answers."""
         if request.service not in self.LIVE | self.READY:
             raise UnknownService(request.service, sorted(self.LIVE | self.READY))
-        serving = request.service in self.LIVE or not obstacles(self._state)
+        serving = request.service in self.LIVE or not unready_reasons(self._state)
         return {"status": "SERVING" if serving else "NOT_SERVING"}
 
 
 def handlers(state: State) -> list[Any]:
     """What a server needs to answer both services."""
-    calls = Calls(state.board)
+    calls = Calls(state.counters)
     return [
         grpc.method_handlers_generic_handler(
             service,

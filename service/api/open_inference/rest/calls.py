@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from starlette.datastructures import State
 from starlette.types import Receive, Scope
 
-from service.api.http.requests import unless_gone
+from service.api.http.requests import cancel_on_disconnect
 from service.api.open_inference import metadata
 from service.api.open_inference.admin import ACTIONS, authorise, check_parameters
 from service.api.open_inference.infer import decode, encode, infer
@@ -30,12 +30,12 @@ from service.api.open_inference.rest.replies import (
 )
 from service.api.open_inference.statistics import Statistics
 from service.api.open_inference.tensors import refuse
-from service.api.state import obstacles
+from service.api.state import unready_reasons
 from service.contract.messages import echo
 from service.errors import ModelNotReady
-from service.models.runtime.loaded import Served
-from service.models.versions.model_versions import Line
-from service.models.versions.registry import Repository
+from service.models.runtime.loaded import LoadedModel
+from service.models.versions.model_versions import ModelVersions
+from service.models.versions.registry import ModelRegistry
 
 JSON_SIZE = b"inference-header-content-length"
 BINARY = (b"content-type", b"application/octet-stream")
@@ -59,10 +59,10 @@ class Call:
         return state
 
     @property
-    def repository(self) -> Repository:
+    def registry(self) -> ModelRegistry:
         """The models."""
-        repository: Repository = self.state.repository
-        return repository
+        registry: ModelRegistry = self.state.registry
+        return registry
 
     @property
     def statistics(self) -> Statistics:
@@ -76,15 +76,15 @@ class Call:
         limit: int = self.state.settings.max_body_bytes
         return limit
 
-    def served(self) -> Served:
+    def served(self) -> LoadedModel:
         """The model of the path. Raises UnknownModel or ModelNotReady."""
         request_id: str = self.scope["state"]["request_id"]
-        return self.repository.resolve(self.name, self.version, request_id)
+        return self.registry.for_model(self.name, self.version, request_id)
 
     @property
-    def line(self) -> Line:
+    def line(self) -> ModelVersions:
         """All versions of the model of the path. Raises UnknownModel."""
-        return self.repository.line(self.name)
+        return self.registry.line(self.name)
 
     async def body(self) -> bytes:
         """The body as it came. Raises PayloadTooLarge or ClientDisconnect."""
@@ -116,7 +116,7 @@ async def live(_: Call) -> Reply:
 
 async def ready(call: Call) -> Reply:
     """Whether every model is ready, as /readyz."""
-    if reasons := obstacles(call.state):
+    if reasons := unready_reasons(call.state):
         return failure(503, "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
     return json_reply({"live": True, "ready": True})
 
@@ -126,7 +126,7 @@ async def index(call: Call) -> Reply:
     ready_only = (await call.small_body()).get("ready", False)
     if not isinstance(ready_only, bool):
         raise refuse("ready", "true or false", echo(ready_only))
-    return json_reply(metadata.index(call.repository, ready_only))
+    return json_reply(metadata.index(call.registry, ready_only))
 
 
 async def load(call: Call) -> Reply:
@@ -143,7 +143,7 @@ async def _controlled(call: Call, action: str) -> Reply:
     authorise(call.state.settings, header(call.scope, b"authorization"))
     parameters = (await call.small_body()).get("parameters") or {}
     check_parameters(parameters if isinstance(parameters, dict) else [echo(parameters)])
-    await asyncio.to_thread(ACTIONS[action], call.repository, call.name)
+    await asyncio.to_thread(ACTIONS[action], call.registry, call.name)
     return json_reply({})
 
 
@@ -170,9 +170,9 @@ async def model_statistics(call: Call) -> Reply:
 async def all_statistics(call: Call) -> Reply:
     """What was counted of every model."""
     shown = []
-    for name in call.repository.expected:
+    for name in call.registry.expected:
         try:
-            shown.append(call.statistics.shown(call.repository.get(name)))
+            shown.append(call.statistics.shown(call.registry.get(name)))
         except ModelNotReady:  # it has none
             continue
     return json_reply({"model_stats": shown})
@@ -191,14 +191,16 @@ async def model_infer(call: Call) -> Reply:
 
         def read() -> tuple[InferRequest, NDArray[Any]]:
             plain = body if packed is None else decompress(body, packed, call.limit)
-            return decode(served.predictor, plain, json_size)
+            return decode(served.session, plain, json_size)
 
         def word(*answer: Any) -> Reply:
             return _reply(*encode(served, *answer), coding)
 
         # How much a packed body holds is not known beforehand.
         work = infer(served, len(body) if packed is None else inf, read, word)
-        reply, timing = await (unless_gone(call.receive, work) if served.waits else work)
+        reply, timing = await (
+            cancel_on_disconnect(call.receive, work) if served.may_block else work
+        )
     except Exception:
         counts.failed(time.perf_counter_ns() - start)
         raise
