@@ -31,7 +31,7 @@ from benchmarks.load import Load, drive, require_wrk
 from benchmarks.servers import Running, running
 from service.contract.tabular import TabularTask
 from service.models.artifacts.artifact import read_artifact
-from service.models.artifacts.folder import names
+from service.models.artifacts.folder import list_models
 from service.models.runtime.batcher import Batcher
 from service.models.runtime.batching_plan import (
     BATCHING_OVERHEAD_US,
@@ -64,7 +64,7 @@ async def in_process(served: LoadedModel, row: NDArray[Any]) -> list[str]:
     """A line of the first table: USUAL callers at once, each alone, then sharing runs."""
 
     async def alone(row: NDArray[Any]) -> Any:
-        return served.session.predict_row(row[0])
+        return served.session.run_row(row[0])
 
     queue = QueueLimits(mode="on")
     batching = plan_batching(served.session, row[0], served.row_us, MAX_EVENT_LOOP_US, "on")
@@ -147,7 +147,7 @@ def ready(port: int) -> bool:
 def main() -> None:
     """Measure and print."""
     models_dir = Settings().models_dir
-    known = names(models_dir)
+    known = list_models(models_dir)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(known))
     parser.add_argument("--connections", nargs="+", type=int, default=[1, 4, 16, 64])
@@ -166,7 +166,7 @@ def main() -> None:
         return [await in_process(one, golden_row(models_dir, one)) for one in served.values()]
 
     print(
-        f"A row in microseconds, {TURNS} turns; runs are shared where a row gets {MIN_SPEEDUP} times "
+        f"A row in microseconds, {TURNS} turns; rows are batched where one gets {MIN_SPEEDUP} times "
         f"cheaper, with {BATCHING_OVERHEAD_US:g} us for handing it over.\n"
     )
     head = ["model", "row_us", "callers", "run / row", "each alone", "shared", "handing over"]

@@ -39,7 +39,7 @@ class Counted:
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities."""
         self.rows += len(rows)
-        answers: NDArray[np.float32] = self.session.predict(rows)["probability"]
+        answers: NDArray[np.float32] = self.session.run(rows)["probability"]
         return answers
 
 
@@ -89,7 +89,7 @@ def of_rows(name: str, rounds: int) -> None:
     line("worst", lambda: shapley_values(score, worst, background, groups))
     if len(groups) < len(task.features):
         for place in (place for place, group in enumerate(groups) if len(group) > 1):
-            kind = f"split of {task.factors[place].name}"
+            kind = f"split of {task.feature_groups[place].name}"
             line(kind, lambda p=place: owen_values(score, middle, background, groups, p))  # type: ignore[misc]
     print(f"{name}, whole answer: {median_ms(lambda: explain(served, middle), rounds):.1f} ms")
     exact = [shapley_values(score, row, background, groups).parts[:, 0] for row in usual]

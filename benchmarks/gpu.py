@@ -21,7 +21,7 @@ import onnxruntime as ort
 from benchmarks.result import Table, write_result
 from benchmarks.ways import Answers, Batch, Prepare, Run, cpu_ways, cuda_ways
 from service.models.artifacts.artifact import Artifact, read_artifact
-from service.models.artifacts.folder import names
+from service.models.artifacts.folder import list_models
 from service.models.runtime import batching_plan
 from service.models.runtime.loaded import MAX_EVENT_LOOP_US
 from service.models.runtime.session import Device, OnnxSession, cuda_obstacle
@@ -160,7 +160,7 @@ def device() -> str:
 def main() -> None:
     """Measure, print, and write results/gpu.json."""
     models_dir = Settings().models_dir
-    known = names(models_dir)
+    known = list_models(models_dir)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", metavar="MODEL", help=", ".join(known))
     parser.add_argument("--batches", nargs="+", type=int, default=list(BATCHES), metavar="ROWS")

@@ -76,7 +76,7 @@ def expected(models_dir: Path) -> list[float]:
     assert isinstance(HEART, TabularTask)
     batch = HEART.to_array([HEART.payload.model_validate(ROW)])
     registry = ModelRegistry(models_dir, TASKS, "cpu")
-    return [float(registry.load(n).session.predict(batch)["probability"][0]) for n in NETWORKS]
+    return [float(registry.load(n).session.run(batch)["probability"][0]) for n in NETWORKS]
 
 
 async def call_steadily(

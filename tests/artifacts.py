@@ -33,7 +33,7 @@ def write_artifact(
     (folder / SIGNATURE).write_text("a graph of a few nodes, for tests\n")
     inputs = golden_of(task)
     session = OnnxSession(folder / MODEL, "cpu")
-    arrays: dict[str, Any] = {"input": inputs, **session.predict(inputs)}
+    arrays: dict[str, Any] = {"input": inputs, **session.run(inputs)}
     np.savez(folder / GOLDEN, **arrays)
     if isinstance(task, TabularTask):
         np.savez(folder / BACKGROUND, rows=background_rows(task), weights=np.array([3, 1, 2, 4]))

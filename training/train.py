@@ -12,7 +12,7 @@ import keras
 from service.errors import ArtifactError, ModelError
 from service.models.artifacts.artifact import Artifact, read_artifact
 from service.models.artifacts.card import Card
-from service.models.artifacts.folder import names
+from service.models.artifacts.folder import list_models
 from training.evaluation.lecture import lecture_page
 from training.evaluation.metrics import measured
 from training.export.via_tensorflow import export
@@ -159,7 +159,7 @@ def _train_one(job: Job, quiet: bool = False) -> tuple[Artifact, str]:
 def _readable_cards(models_dir: Path) -> list[Card]:
     # A card of an older version that cannot be read is no reason to lose the reports of new models.
     cards = []
-    for name in names(models_dir):
+    for name in list_models(models_dir):
         try:
             cards.append(read_artifact(models_dir, name).card)
         except ArtifactError as error:

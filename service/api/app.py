@@ -80,13 +80,15 @@ class Foretell(FastAPI):
             await super().__call__(scope, receive, send)
 
 
-def create_app(settings: Settings, place: WorkerSlot | None = None) -> FastAPI:
-    """The service, as one process or in its `place` among several.
+def create_app(settings: Settings, slot: WorkerSlot | None = None) -> FastAPI:
+    """The service, as one process or in its `slot` among several.
 
     Its lifespan loads the models in a thread, so that /livez answers at once.
     """
     counters = (
-        SharedCounters(place.counted, place.number) if place and place.counted else SharedCounters()
+        SharedCounters(slot.counters_memory, slot.number)
+        if slot and slot.counters_memory
+        else SharedCounters()
     )
     registry = ModelRegistry(
         settings.models_dir, TASKS, settings.device, settings.policy, counters, settings.queue
@@ -96,9 +98,9 @@ def create_app(settings: Settings, place: WorkerSlot | None = None) -> FastAPI:
     def looked() -> None:
         nonlocal told
         record_states(counters, registry)
-        if place and not told and not registry.not_ready():
+        if slot and not told and not registry.not_ready():
             told = True
-            place.taken()
+            slot.mark_ready()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -106,7 +108,7 @@ def create_app(settings: Settings, place: WorkerSlot | None = None) -> FastAPI:
         sys.setswitchinterval(SWITCH_SECONDS)
         watcher = Watcher(registry, settings.poll_seconds, looked)
         watcher.start()
-        if place and place.replaces:
+        if slot and slot.replaces:
             await asyncio.to_thread(watcher.wait)  # other workers answer meanwhile
         app.state.explanations = explanations = ExplanationQueue()
         app.state.readers = readers = DecoderPool(settings.readers, counters)
@@ -145,7 +147,7 @@ def create_app(settings: Settings, place: WorkerSlot | None = None) -> FastAPI:
     app.state.registry = registry
     app.state.settings = settings
     app.state.draining = False
-    app.state.place = place
+    app.state.slot = slot
     app.state.statistics = Statistics(counters)
     app.state.places = JobSlots(settings.max_bulk_jobs, counters)
     for router in predict:

@@ -13,9 +13,9 @@ def unready_reasons(state: State) -> dict[str, str]:
     """
     registry: ModelRegistry = state.registry
     reasons = registry.not_ready()
-    place: WorkerSlot | None = state.place
-    if place and place.missing:
-        reasons = {"workers": place.missing} | reasons
+    slot: WorkerSlot | None = state.slot
+    if slot and slot.missing:
+        reasons = {"workers": slot.missing} | reasons
     if state.draining:
         reasons = {"service": "it is shutting down"} | reasons
     return reasons

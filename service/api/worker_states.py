@@ -29,11 +29,11 @@ def _states(registry: ModelRegistry) -> dict[tuple[str, ...], tuple[str, ...]]:
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
     for name in registry.expected:
         try:
-            line = registry.line(name)
+            versions = registry.versions_of(name)
         except UnknownModel:  # removed meanwhile
             continue
-        answering = line.answering.card.version if line.answering else None
-        for one in line.states():
+        answering = versions.default.card.version if versions.default else None
+        for one in versions.states():
             also = ("answering",) if one.version == answering else ()
             found[name, one.version] = (one.state, *also)
     return found

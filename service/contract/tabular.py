@@ -56,7 +56,7 @@ class TabularTask:
         return single_field_groups(self.features, titles, self.wording)
 
     @cached_property
-    def factors(self) -> tuple[FeatureGroup, ...]:
+    def feature_groups(self) -> tuple[FeatureGroup, ...]:
         """What explanations share an answer out to; every field is in one."""
         return feature_groups_of(self.parts, self.wording)
 
@@ -101,7 +101,7 @@ class TabularTask:
             for place, values in enumerate(_recorded(rows))
         ]
 
-    def ranges(self, confidence: Confidence) -> RangeCheck:
+    def range_check(self, confidence: Confidence) -> RangeCheck:
         """What tells fields that lie outside what training saw."""
         return RangeCheck(self.features, confidence.seen)
 
@@ -132,7 +132,7 @@ class TabularTask:
 
             return write_plain
 
-        ranges, cutoff = self.ranges(confidence), confidence.sets.cutoff
+        ranges, cutoff = self.range_check(confidence), confidence.sets.cutoff
         usual = [
             [ending(f'"{certainty}"', "true", b"[]", each) for certainty in CERTAINTIES]
             for each in (False, True)
@@ -143,7 +143,7 @@ class TabularTask:
             yes = probability >= threshold
             # As `Sets.decided`, which for one number costs fifty times as much.
             decided = (probability >= cutoff) is not (1 - probability >= cutoff)
-            if strange := ranges.strange(values):
+            if strange := ranges.out_of_range(values):
                 warnings = [ranges.warning(place, values[place] or 0.0) for place in strange]
                 end = ending(f'"{CERTAINTIES[decided]}"', "false", to_json(warnings), yes)
                 return b'{"probability":%a%b' % (probability, end)

@@ -94,7 +94,7 @@ class RangeCheck:
     features: tuple[Feature, ...]
     seen: tuple[TrainingRange, ...]
 
-    def strange(self, values: Sequence[float | None]) -> list[int]:
+    def out_of_range(self, values: Sequence[float | None]) -> list[int]:
         """The places of such fields in a row of declared order; None is not recorded."""
         places = [
             place

@@ -40,7 +40,7 @@ class Wording:
     """The table of phrases of a contract: by field a text with `{value}` in it, or one a code."""
 
     phrases: Mapping[str, Phrase] = field(default_factory=dict)
-    factors: tuple[FeatureGroup, ...] = ()
+    feature_groups: tuple[FeatureGroup, ...] = ()
     changes: tuple[ActionableField, ...] = ()
 
 
@@ -58,7 +58,7 @@ def feature_groups_of(
     parts: Mapping[str, FeatureGroup], wording: Wording
 ) -> tuple[FeatureGroup, ...]:
     """The declared factors, and one for every other field, in the order of the fields."""
-    united = {name: factor for factor in wording.factors for name in factor.fields}
+    united = {name: factor for factor in wording.feature_groups for name in factor.fields}
     # A dict keeps the first of equals in its place.
     return tuple(
         {f.name: f for f in (united.get(name, one) for name, one in parts.items())}.values()

@@ -48,14 +48,14 @@ def explain(served: LoadedModel, row: NDArray[np.float32], split: str | None = N
     groups = columns_of(task)
 
     def predict(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        return served.session.predict(rows)["probability"]
+        return served.session.run(rows)["probability"]
 
     shares = shapley_values(predict, row, background, groups)
-    outputs = served.session.predict(row[None])
+    outputs = served.session.run(row[None])
     (answered,) = task.answers(outputs, row[None], served.ref, card.threshold, card.confidence)
     probability = answered.probability
     adverse = probability >= card.threshold
-    contributions = _contributions(task, row, task.factors, shares)
+    contributions = _contributions(task, row, task.feature_groups, shares)
     turned = _turned(task, predict, row, card.threshold) if adverse else []
     answer = Explanation(
         probability=probability,
@@ -79,7 +79,7 @@ def explain(served: LoadedModel, row: NDArray[np.float32], split: str | None = N
     )
     if place is None:
         return answer
-    factor = task.factors[place]
+    factor = task.feature_groups[place]
     fields = [task.parts[name] for name in factor.fields]
     owen = owen_values(predict, row, background, groups, place)
     parts = _contributions(task, row, fields, owen)
@@ -92,12 +92,12 @@ def heat_map(served: LoadedModel, picture: NDArray[np.uint8]) -> HeatMap:
     """Of one picture uint8[28, 28]. Raises InvalidOutput."""
     task = served.task
     assert isinstance(task, ImageTask)
-    outputs = served.session.predict(picture[None])
+    outputs = served.session.run(picture[None])
     (answered,) = task.answers(outputs, served.ref, served.card.confidence)
     chosen = int(outputs[task.answer][0])
 
     def predict(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return check_probabilities(served.session.predict(pictures)["probabilities"][:, chosen])
+        return check_probabilities(served.session.run(pictures)["probabilities"][:, chosen])
 
     return HeatMap.model_validate(
         {
@@ -122,7 +122,7 @@ def background_of(served: LoadedModel) -> Background:
 
 def place_of(task: TabularTask, split: str) -> int:
     """Which of a task's factors has that name and several fields. Raises InvalidPayload."""
-    several = {f.name: place for place, f in enumerate(task.factors) if len(f.fields) > 1}
+    several = {f.name: place for place, f in enumerate(task.feature_groups) if len(f.fields) > 1}
     if split in several:
         return several[split]
     expected = (
@@ -134,13 +134,13 @@ def place_of(task: TabularTask, split: str) -> int:
 def columns_of(task: TabularTask) -> list[list[int]]:
     """Which columns of a row each of the task's factors is."""
     places = {feature.name: place for place, feature in enumerate(task.features)}
-    return [[places[name] for name in factor.fields] for factor in task.factors]
+    return [[places[name] for name in factor.fields] for factor in task.feature_groups]
 
 
 def _contributions(
     task: TabularTask,
     row: NDArray[np.float32],
-    factors: Sequence[FeatureGroup],
+    feature_groups: Sequence[FeatureGroup],
     shares: Attributions,
 ) -> list[Contribution]:
     values = _values(task, row)
@@ -155,7 +155,9 @@ def _contributions(
             probability=probability,
             log_odds=log_odds,
         )
-        for factor, (probability, log_odds) in zip(factors, shares.parts.tolist(), strict=True)
+        for factor, (probability, log_odds) in zip(
+            feature_groups, shares.parts.tolist(), strict=True
+        )
     ]
     return sorted(found, key=lambda contribution: -abs(contribution.probability))
 

@@ -115,7 +115,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     """
     from service.errors import ArtifactError, ForetellError
 
-    registry = _repository(arguments)
+    registry = _registry(arguments)
     models_dir = registry.models_dir
     failures = 0
     for name in _names(arguments, models_dir):
@@ -142,7 +142,7 @@ def run_promote(arguments: argparse.Namespace) -> int:
     """Prove a version, then point `stable` at it."""
     from service.models.versions.admin import answering_of, promote
 
-    registry, name = _repository(arguments), arguments.name
+    registry, name = _registry(arguments), arguments.name
     _known(registry.models_dir, name)
     folder = registry.models_dir / name
     if arguments.version == "latest":
@@ -165,7 +165,7 @@ def run_rollback(arguments: argparse.Namespace) -> int:
     from service.errors import AdminError
     from service.models.versions.admin import answering_of, point_back
 
-    registry, name = _repository(arguments), arguments.name
+    registry, name = _registry(arguments), arguments.name
     _known(registry.models_dir, name)
     folder = registry.models_dir / name
     answering = answering_of(folder, registry.load)
@@ -196,7 +196,7 @@ def _models_dir(arguments: argparse.Namespace) -> Path:
     return read_settings(models_dir=arguments.models_dir).models_dir
 
 
-def _repository(arguments: argparse.Namespace) -> "ModelRegistry":
+def _registry(arguments: argparse.Namespace) -> "ModelRegistry":
     from service.models.versions.registry import ModelRegistry
     from service.tasks import TASKS
 
@@ -229,11 +229,11 @@ def _known(models_dir: Path, name: str) -> list[str]:
     Raises UnknownModel, also for a path, or ArtifactError if its folder cannot be looked into.
     """
     from service.errors import UnknownModel
-    from service.models.artifacts.folder import names, versions
+    from service.models.artifacts.folder import list_models, list_versions
 
-    if name not in (every := names(models_dir, [name])):
+    if name not in (every := list_models(models_dir, [name])):
         raise UnknownModel(name, every)
-    return versions(models_dir, name)
+    return list_versions(models_dir, name)
 
 
 def _number(models_dir: Path, name: str, wanted: str) -> str:

@@ -32,17 +32,17 @@ class WorkerSlot:
     number: int
     loaded: MutableSequence[int]
     """Shared by all: for each place, 1 once a worker there has loaded every model."""
-    counted: Sequence[Any] = ()
+    counters_memory: Sequence[Any] = ()
     """Shared by all: for each place, the memory in which a worker there counts."""
     replaces: bool = False
     """Whether another worker had the place before."""
 
     @property
-    def speaks(self) -> bool:
+    def announces_address(self) -> bool:
         """Whether this worker is the one that says where all of them listen."""
         return self.number == 0 and not self.replaces
 
-    def taken(self) -> None:
+    def mark_ready(self) -> None:
         """This worker has loaded every model."""
         self.loaded[self.number] = 1
         log.info("worker ready", worker=self.number)

@@ -46,7 +46,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Worker:
     """A process in a place."""
 
-    place: WorkerSlot
+    slot: WorkerSlot
     process: SpawnProcess
     started: float
 
@@ -104,26 +104,26 @@ class Supervisor:
             if worker.process.exitcode is None and worker.process.pid:
                 os.kill(worker.process.pid, signal.SIGTERM)
 
-    def _start(self, place: WorkerSlot) -> Worker:
+    def _start(self, slot: WorkerSlot) -> Worker:
         process = self._context.Process(
-            target=run_worker, args=(self._settings, self._listening, place)
+            target=run_worker, args=(self._settings, self._listening, slot)
         )
         # Ctrl-C reaches every process of a terminal: until a worker has left it, it must not hear.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         process.start()
         signal.signal(signal.SIGINT, handler)
-        log.info("worker started", worker=place.number, worker_pid=process.pid)
-        return Worker(place, process, time.monotonic())
+        log.info("worker started", worker=slot.number, worker_pid=process.pid)
+        return Worker(slot, process, time.monotonic())
 
     def _successor(self, worker: Worker) -> Worker:
         """In place of one that has ended; the same where no worker can start at all."""
         worker.process.join()  # its end is seen a moment before its exit status is there
         code = worker.process.exitcode
-        number, pid = worker.place.number, worker.process.pid
+        number, pid = worker.slot.number, worker.process.pid
         log.error("worker died", worker=number, worker_pid=pid, exit=code)
         was_ready = release(self._counted, number) and code != STARTUP_FAILURE
         self._deaths[number] = 0 if was_ready else self._deaths[number] + 1
-        if self._hopeless(worker.place, code):
+        if self._hopeless(worker.slot, code):
             log.error("workers cannot start", worker=number, deaths=self._deaths[number])
             self._failed = True
             self._stop()
@@ -132,12 +132,12 @@ class Supervisor:
         wait([self._woken], timeout=max(0.0, worker.started + SHORTEST_LIFE - time.monotonic()))
         return self._start(WorkerSlot(number, self._loaded, self._counted, replaces=True))
 
-    def _hopeless(self, place: WorkerSlot, code: int | None) -> bool:
+    def _hopeless(self, slot: WorkerSlot, code: int | None) -> bool:
         """Whether to give up. Not as long as others answer, in whose midst one was ready before."""
-        if code == STARTUP_FAILURE and not place.replaces:
+        if code == STARTUP_FAILURE and not slot.replaces:
             return True
-        none_was_ready = not self._loaded[place.number]
-        deaths = self._deaths[place.number] if none_was_ready else min(self._deaths)
+        none_was_ready = not self._loaded[slot.number]
+        deaths = self._deaths[slot.number] if none_was_ready else min(self._deaths)
         return deaths >= MOST_DEATHS
 
 

@@ -57,8 +57,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, and say where: with port 0, only now is it known."""
         await super().startup(sockets)
-        place: WorkerSlot | None = self._app.state.place
-        if place is not None:
+        slot: WorkerSlot | None = self._app.state.slot
+        if slot is not None:
             end_with_parent()
         if self._listen is not None and not self.should_exit:
             try:
@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
             except SettingsError:
                 await super().shutdown(sockets)
                 raise
-        if place is None or place.speaks:
+        if slot is None or slot.announces_address:
             for listening in sockets or [s for server in self.servers for s in server.sockets]:
                 log_listening(listening)
 

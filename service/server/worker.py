@@ -15,7 +15,7 @@ from service.settings.settings import Settings
 log = structlog.get_logger("foretell")
 
 
-def run_worker(settings: Settings, listening: socket.socket, place: WorkerSlot) -> None:
+def run_worker(settings: Settings, listening: socket.socket, slot: WorkerSlot) -> None:
     """The life of one worker, in its own process."""
     from service.observability.logs import configure_logs
 
@@ -27,7 +27,7 @@ def run_worker(settings: Settings, listening: socket.socket, place: WorkerSlot) 
 
         if SHARED_OUT:
             listening = shared_socket(listening.family, listening.getsockname())
-        server = Server(create_app(settings, place), settings)
+        server = Server(create_app(settings, slot), settings)
         server.run([listening])
     except Exception as error:  # a folder that cannot be read, say; any would end the process
         known = isinstance(error, ForetellError | OSError)

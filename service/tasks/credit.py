@@ -182,7 +182,7 @@ WORDING = Wording(
         **dict(zip(BILLS, (f"a bill of NT$ {{value}} in {m}" for m in MONTHS), strict=True)),
         **dict(zip(PAYMENTS, (f"NT$ {{value}} paid in {m}" for m in MONTHS), strict=True)),
     },
-    factors=(
+    feature_groups=(
         FeatureGroup("repayment", "Repayment status, April to September", STATUSES, worst_status),
         FeatureGroup("bills", "Bill statements, April to September", BILLS, mean_bill),
         FeatureGroup("payments", "Amounts paid, April to September", PAYMENTS, mean_payment),

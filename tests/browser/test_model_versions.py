@@ -51,7 +51,7 @@ def test_versions_are_shown_with_state_and_reason(of_versions: "Page") -> None:
     page.get_by_role("heading", name="Versions").wait_for()
     rows = cells(page, "Calls that name none get 2")
     assert [row[:3] for row in rows] == [
-        ["1", "idle", ""], ["2 (this page)", "ready", "stable"], ["3", "ready", "canary"],
+        ["1", "not_served", ""], ["2 (this page)", "ready", "stable"], ["3", "ready", "canary"],
         ["4", "refused", ""],
     ]  # fmt: skip
     assert "sha256" in rows[3][3]
@@ -71,5 +71,5 @@ def test_a_model_that_is_not_ready_says_why(of_versions: "Page") -> None:
     check_accessibility(page)
     page.get_by_role("link", name="fashion").click()
     page.get_by_role("heading", name="Versions").wait_for()
-    assert cells(page, "Calls that name none get none")[0][:2] == ["1", "idle"]
+    assert cells(page, "Calls that name none get none")[0][:2] == ["1", "not_served"]
     check_accessibility(page)

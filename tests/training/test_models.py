@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.models.artifacts.artifact import read_artifact
-from service.models.artifacts.folder import names
+from service.models.artifacts.folder import list_models
 from service.tasks import TASKS
 from training.cli import MODELS_DIR
 from training.evaluation.metrics import Measured, differences, measure_again
@@ -21,7 +21,7 @@ def measured(data_dir: Path | None) -> dict[str, Measured]:
 
 def test_every_task_has_a_committed_model() -> None:
     """`make serve` is ready without any training first."""
-    assert set(TASKS) <= set(names(MODELS_DIR))
+    assert set(TASKS) <= set(list_models(MODELS_DIR))
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -43,7 +43,7 @@ def test_a_card_that_flatters_is_found_out(measured: dict[str, Measured]) -> Non
     assert "heart/1 accuracy: expected" in difference
 
 
-@pytest.mark.parametrize("name", names(MODELS_DIR))
+@pytest.mark.parametrize("name", list_models(MODELS_DIR))
 def test_a_committed_card_says_how_many_epochs_were_asked_for(name: str) -> None:
     """Those of its recipe: networks like it, for its confidence, are fitted for as many."""
     card = read_artifact(MODELS_DIR, name).card

@@ -44,7 +44,7 @@ def confidence_page(
     session = OnnxSession(artifact.model, "cpu")
     yield f"# {card.name}/{card.version}\n\n{_sets(course, confidence, session, data)}"
     if isinstance(course.task, TabularTask):
-        outside = course.task.ranges(confidence).outside(data.test.inputs)
+        outside = course.task.range_check(confidence).outside(data.test.inputs)
         yield f"Rows of the test part outside the range of training: {outside.mean():.2%}"
         return
     assert isinstance(course.task, ImageTask)
@@ -153,7 +153,7 @@ def _flagged(
     return {
         name: np.concatenate(
             [
-                session.predict(pictures[start : start + BATCH])[OOD_SCORE] < cutoff
+                session.run(pictures[start : start + BATCH])[OOD_SCORE] < cutoff
                 for start in range(0, len(pictures), BATCH)
             ]
         )

@@ -106,7 +106,7 @@ def _asked(card: Card, course: Course, recipe: Recipe) -> int:
 
 def check_unchanged(before: OnnxSession, after: OnnxSession, inputs: NDArray[Any]) -> None:
     """Raises ArtifactError unless one graph answers as the other did, to the last bit."""
-    new = after.predict(inputs)
-    for name, old in before.predict(inputs).items():
+    new = after.run(inputs)
+    for name, old in before.run(inputs).items():
         if name != OOD_SCORE and not np.array_equal(new[name], old):
             raise ArtifactError(f"output {name!r} is no longer what it was before")

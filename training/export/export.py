@@ -25,7 +25,7 @@ from service.contract.task import Task
 from service.contract.uncertainty import OOD_SCORE
 from service.models.artifacts.artifact import BACKGROUND, CARD, GOLDEN, MODEL, SIGNATURE, sha256
 from service.models.artifacts.card import Card, DataFacts, GoldenFacts, TrainingFacts
-from service.models.artifacts.folder import versions
+from service.models.artifacts.folder import list_versions
 from service.models.runtime.session import OnnxSession
 from training.artifacts.background import background_of, write_background
 from training.artifacts.golden import TOLERANCE, TOLERANCE_REASON, golden_inputs, write_golden
@@ -104,7 +104,7 @@ def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_d
 def _publish(folder: Path, parent: Path, facts: dict[str, Any]) -> Path:
     folder.chmod(0o755)
     while True:
-        number = int((versions(parent.parent, parent.name) or ["0"])[-1]) + 1
+        number = int((list_versions(parent.parent, parent.name) or ["0"])[-1]) + 1
         card = Card.model_validate(facts | {"version": str(number)})
         (folder / CARD).write_text(card.text(), encoding="utf-8")
         try:

@@ -52,4 +52,4 @@ async def _done(
 ) -> ModelDetail:
     registry: ModelRegistry = request.app.state.registry
     await asyncio.to_thread(act, registry, name)
-    return detail_of(registry.line(name))
+    return detail_of(registry.versions_of(name))

@@ -70,7 +70,7 @@ class ModelSummary(BaseModel):
         {}, description="Share of the calls that name no version, by the label that answers them"
     )
     shadow: ShadowSummary | None = None
-    rule: str = Field(description="Which versions are served, by FORETELL_VERSION_POLICY")
+    policy: str = Field(description="Which versions are served, by FORETELL_VERSION_POLICY")
     provider: str | None = Field(None, description="The execution provider in use")
     load_ms: float | None = Field(None, description="Time to load, verify and warm up")
     row_us: float | None = Field(None, description="Time of one row in microseconds, then")
@@ -96,7 +96,9 @@ async def list_models(request: Request) -> list[ModelSummary]:
     """Every expected model."""
     registry: ModelRegistry = request.app.state.registry
     return [
-        ModelSummary.model_validate(detail_of(registry.line(name)).model_dump(exclude={"card"}))
+        ModelSummary.model_validate(
+            detail_of(registry.versions_of(name)).model_dump(exclude={"card"})
+        )
         for name in registry.expected
     ]
 
@@ -116,20 +118,20 @@ async def show_model(
 ) -> ModelDetail:
     """One model and its card: data, training, metrics, contract, intended use."""
     registry: ModelRegistry = request.app.state.registry
-    line = registry.line(name)
-    detail = detail_of(line)
+    versions = registry.versions_of(name)
+    detail = detail_of(versions)
     choice = model_selector(request)  # of the version or the label, which are declared above
     if choice is None or choice.version is None:
         return detail
-    card = await asyncio.to_thread(line.card, choice.version)
+    card = await asyncio.to_thread(versions.card, choice.version)
     return detail.model_copy(update={"card": card})
 
 
-def _shadow_of(line: ModelVersions) -> ShadowSummary | None:
-    if (shadow := line.traffic.shadow) is None:
+def _shadow_of(versions: ModelVersions) -> ShadowSummary | None:
+    if (shadow := versions.traffic.shadow) is None:
         return None
-    versions = shadow.first.card.version, shadow.second.card.version
-    seen = Comparison(*line.counters.total(COMPARED, line.name, *versions))
+    compared = shadow.first.card.version, shadow.second.card.version
+    seen = Comparison(*versions.counters.total(COMPARED, versions.name, *compared))
     return ShadowSummary(
         version=shadow.second.card.version,
         share=shadow.share,
@@ -141,19 +143,19 @@ def _shadow_of(line: ModelVersions) -> ShadowSummary | None:
     )
 
 
-def detail_of(line: ModelVersions) -> ModelDetail:
+def detail_of(versions: ModelVersions) -> ModelDetail:
     """What there is to say of a model."""
-    served = line.answering
+    served = versions.default
     detail = ModelDetail(
-        name=line.name,
+        name=versions.name,
         ready=served is not None,
-        reason=line.problem if served else line.problem or "it is being loaded",
-        versions=line.found,
-        states=[VersionSummary.model_validate(vars(state)) for state in line.states()],
-        labels=line.labels.versions,
-        canaries=line.labels.weights,
-        shadow=_shadow_of(line),
-        rule=str(line.rule),
+        reason=versions.problem if served else versions.problem or "it is being loaded",
+        versions=versions.on_disk,
+        states=[VersionSummary.model_validate(vars(state)) for state in versions.states()],
+        labels=versions.labels.versions,
+        canaries=versions.labels.weights,
+        shadow=_shadow_of(versions),
+        policy=str(versions.policy),
     )
     if served is None:
         return detail

@@ -65,6 +65,7 @@ def declared_media_type(request: Request) -> tuple[str, str]:
 
 
 def read_pixels(body: bytes) -> NDArray[np.uint8]:
+    """Return the picture of a body `{"pixels": [...]}`, uint8[1, 28, 28]. Raises RequestError."""
     try:
         payload = Pixels.model_validate_json(check_size(body))
     except ValidationError as error:
@@ -77,18 +78,20 @@ def read_pixels(body: bytes) -> NDArray[np.uint8]:
 
 
 async def run_in_executor(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
+    """Return what a function gives on the thread for large uploads."""
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(UPLOAD_EXECUTOR, partial(function, *args, **options))
 
 
 async def read_picture(
-    task: ImageTask, picture: Picture, readers: DecoderPool, max_pixels: int
+    task: ImageTask, picture: Picture, decoders: DecoderPool, max_pixels: int
 ) -> Image:
+    """Return one decoded picture, or the PictureError that says what is wrong with it."""
     try:
         encoded = await run_in_executor(picture.encoded) if picture.unpacked else picture.encoded()
     except PictureError as error:
         return error
-    return await readers.read(task.reading, encoded, max_pixels)
+    return await decoders.read(task.reading, encoded, max_pixels)
 
 
 async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:

@@ -153,12 +153,12 @@ class BulkResponse(Response):
                 outflow.headers.append((b"content-length", b"%d" % spool.waiting))
             await _send_all(spool, working, written, outflow)
         except Abandoned:
-            log.info("portfolio abandoned by its caller")
+            log.info("bulk job abandoned by its caller")
         except ForetellError as error:
             if not outflow.started:
                 raise
             # Without the end of the body, uvicorn closes the connection.
-            log.warning("portfolio cut off", reason=str(error))
+            log.warning("bulk answer cut off", reason=str(error))
         finally:
             inflow.stop()
             spool.abandon()
@@ -182,17 +182,21 @@ def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
 
 @dataclass
 class ResponseStream:
+    """The answer of a bulk job on its way out; its status is sent with the first piece."""
+
     send: Send
     headers: list[tuple[bytes, bytes]]
     started: bool = False
 
     async def start(self) -> None:
+        """Send the status and the headers, once."""
         if not self.started:
             self.started = True
             start = {"type": "http.response.start", "status": 200, "headers": self.headers}
             await self.send(start)
 
     async def give(self, piece: bytes, *, more: bool) -> None:
+        """Send one piece of the body."""
         await self.start()
         await self.send({"type": "http.response.body", "body": piece, "more_body": more})
 

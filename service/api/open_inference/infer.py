@@ -79,7 +79,7 @@ def _by_itself(
     request, batch = decode()
     wanted = chosen(request, served.session.outputs)
     decoded = perf_counter_ns()
-    outputs = served.session.predict(batch)
+    outputs = served.session.run(batch)
     check(served, batch, outputs)
     computed = perf_counter_ns()
     answer = encode(request, wanted, outputs)

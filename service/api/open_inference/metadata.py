@@ -17,13 +17,13 @@ STATES = {
     "ready": "READY",
     "loading": "LOADING",
     "refused": "UNAVAILABLE",
-    "idle": "UNAVAILABLE",
+    "not_served": "UNAVAILABLE",
     "draining": "UNLOADING",
 }
 EXTENSIONS = [
     "binary_tensor_data",
     "model_configuration",
-    "model_repository",
+    "model_registry",
     "parameters",
     "statistics",
 ]
@@ -34,11 +34,11 @@ def server() -> dict[str, Any]:
     return {"name": "foretell", "version": version("foretell"), "extensions": EXTENSIONS}
 
 
-def model(line: ModelVersions, served: LoadedModel) -> dict[str, Any]:
+def model(versions: ModelVersions, served: LoadedModel) -> dict[str, Any]:
     """`$metadata_model_response`: -1 is a dimension of any size, the rows."""
     return {
         "name": served.card.name,
-        "versions": sorted(line.loaded, key=int),
+        "versions": sorted(versions.loaded, key=int),
         "platform": PLATFORM,
         "inputs": [_tensor(served.session.input)],
         "outputs": [_tensor(output) for output in served.session.outputs],
@@ -49,7 +49,7 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
     return {"name": tensor.name, "datatype": DATATYPES[tensor.dtype], "shape": shape_of(tensor)}
 
 
-def config(line: ModelVersions, served: LoadedModel) -> dict[str, Any]:
+def config(versions: ModelVersions, served: LoadedModel) -> dict[str, Any]:
     """Triton's ModelConfig, as far as it means something here.
 
     `max_batch_size` 0 says that shapes are whole, with the rows among the `dims`.
@@ -61,7 +61,7 @@ def config(line: ModelVersions, served: LoadedModel) -> dict[str, Any]:
         "platform": PLATFORM,
         "backend": "onnxruntime",
         "runtime": "",
-        "version_policy": _policy(line.rule),
+        "version_policy": _policy(versions.policy),
         "max_batch_size": 0,
         "input": [_configured(served.session.input) | {"format": "FORMAT_NONE"}],
         "output": [_configured(output) for output in served.session.outputs],
@@ -84,20 +84,21 @@ def _configured(tensor: Tensor) -> dict[str, Any]:
 
 def index(registry: ModelRegistry, ready_only: bool) -> list[dict[str, str]]:
     """`$repository_index_response`: every version, and which of them answer."""
-    entries = [entry for n in registry.expected for entry in _entries(registry.line(n))]
+    entries = [entry for n in registry.expected for entry in _entries(registry.versions_of(n))]
     return [entry for entry in entries if not ready_only or entry["state"] == "READY"]
 
 
-def _entries(line: ModelVersions) -> list[dict[str, str]]:
-    states = line.states()
+def _entries(versions: ModelVersions) -> list[dict[str, str]]:
+    states = versions.states()
     if not states:
-        return [{"name": line.name, "state": "UNAVAILABLE", "reason": line.problem or ""}]
+        return [{"name": versions.name, "state": "UNAVAILABLE", "reason": versions.problem or ""}]
     return [
         {
-            "name": line.name,
+            "name": versions.name,
             "version": one.version,
             "state": STATES[one.state],
-            "reason": one.reason or (line.problem or "not served" if one.state == "idle" else ""),
+            "reason": one.reason
+            or (versions.problem or "not served" if one.state == "not_served" else ""),
         }
         for one in states
     ]

@@ -44,7 +44,7 @@ class TypedColumn:
             return Numbers(floats.to_numpy(zero_copy_only=False), missing)
         return Numbers(np.full(len(cells), np.nan), missing)
 
-    def came(self, row: int) -> str:
+    def raw_value(self, row: int) -> str:
         """As JSON would have it."""
         return shown(self.cells[row])
 
@@ -66,7 +66,7 @@ class TextColumn:
         floats = _floats(pc.if_else(reads, text, pa.scalar(None, pa.string())))
         return Numbers(floats, missing.to_numpy(zero_copy_only=False))
 
-    def came(self, row: int) -> str:
+    def raw_value(self, row: int) -> str:
         """A number without quotes, all other text in them."""
         text = self.cells[row].as_py()
         number = pc.match_substring_regex(pa.scalar(text.strip()), NUMBER).as_py()
@@ -235,13 +235,13 @@ def _unpacked(cells: Any) -> Any:
 def _taken_apart(batch: Any, features: Sequence[Feature], column: type[Any]) -> Chunk:
     names = {feature.name for feature in features}
     columns: dict[str, Column] = {}
-    extras = []
+    passthrough = []
     for name, cells in zip(batch.schema.names, batch.columns, strict=True):
         if name not in names:
-            extras.append(name)
+            passthrough.append(name)
             continue
         columns[name] = column(cells)
-    return Chunk(batch.num_rows, columns, batch.select(extras).replace_schema_metadata(None))
+    return Chunk(batch.num_rows, columns, batch.select(passthrough).replace_schema_metadata(None))
 
 
 def _of_size(batches: Iterable[Any], schema: Any) -> Iterator[Any]:

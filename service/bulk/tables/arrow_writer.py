@@ -19,10 +19,10 @@ INFINITE = (float("inf"), float("-inf"))
 
 def answer_table(scored: ScoredChunk, names: AnswerColumns) -> Any:
     """Extras and answers side by side, as a RecordBatch."""
-    extras = as_batch(scored.extras)
+    passthrough = as_batch(scored.passthrough)
     bad = np.isnan(scored.probability)
     columns = [
-        *extras.columns,
+        *passthrough.columns,
         pa.array(scored.probability, pa.float64(), mask=bad),
         pa.array(scored.decision, pa.bool_(), mask=bad),
     ]
@@ -32,7 +32,7 @@ def answer_table(scored: ScoredChunk, names: AnswerColumns) -> Any:
         columns.append(pa.array(scored.familiar, pa.bool_(), mask=bad))
     if names.errors:
         columns.append(pa.array(scored.errors, pa.string()))
-    fields = [*extras.schema, *answer_fields(names)]
+    fields = [*passthrough.schema, *answer_fields(names)]
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
@@ -42,12 +42,12 @@ def answer_fields(names: AnswerColumns) -> list[Any]:
     return [pa.field(name, kinds.get(name, pa.bool_())) for name in names.all]
 
 
-def as_batch(extras: PassthroughColumns) -> Any:
+def as_batch(passthrough: PassthroughColumns) -> Any:
     """Extras as a RecordBatch. Raises InvalidPayload if objects do not make up columns."""
-    if not isinstance(extras, list):
-        return extras
-    names = dict.fromkeys(name for row in extras for name in row)
-    columns = [_as_column(name, [row.get(name) for row in extras]) for name in names]
+    if not isinstance(passthrough, list):
+        return passthrough
+    names = dict.fromkeys(name for row in passthrough for name in row)
+    columns = [_as_column(name, [row.get(name) for row in passthrough]) for name in names]
     return pa.RecordBatch.from_arrays(columns, names=list(names))
 
 

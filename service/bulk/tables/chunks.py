@@ -35,7 +35,7 @@ class Column(Protocol):
     def numbers(self) -> Numbers:
         """What can be compared of it."""
 
-    def came(self, row: int) -> str | None:
+    def raw_value(self, row: int) -> str | None:
         """What came in a row, for a message; None if nothing did, not even null."""
 
 
@@ -43,14 +43,14 @@ class Column(Protocol):
 class Chunk:
     """Some rows of a portfolio, one after the other.
 
-    `strange` are problems that a format found in single rows, by their place here: field, expected,
+    `row_errors` are problems that a format found in single rows, by their index: field, expected,
     got. Rows that are `unread` have no fields to look at.
     """
 
     count: int
     columns: Mapping[str, Column]
-    extras: PassthroughColumns
-    strange: Mapping[int, Sequence[tuple[str, str, str]]] = field(default_factory=dict)
+    passthrough: PassthroughColumns
+    row_errors: Mapping[int, Sequence[tuple[str, str, str]]] = field(default_factory=dict)
     unread: frozenset[int] = frozenset()
 
 
@@ -62,7 +62,7 @@ class ScoredChunk:
     where the model's card says nothing of confidence.
     """
 
-    extras: PassthroughColumns
+    passthrough: PassthroughColumns
     probability: NDArray[np.float64]
     decision: NDArray[np.bool_]
     errors: Sequence[str | None] | None

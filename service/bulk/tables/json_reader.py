@@ -29,7 +29,7 @@ BETWEEN_OBJECTS = re.compile(rb"\}[ \t\r\n]*,")
 T = TypeVar("T")
 
 Object = dict[str, Any]
-Strange = tuple[str, str, str]
+RowError = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ObjectColumn:
                 pass
         return Numbers(np.array([_float(value) for value in self.values], np.float64), missing)
 
-    def came(self, row: int) -> str | None:
+    def raw_value(self, row: int) -> str | None:
         """As it came."""
         got = self.objects[row]
         return echo(got[self.name]) if self.name in got else None
@@ -72,7 +72,7 @@ def _float(value: object) -> float:
 class Shape:
     """The names of an object: which are extras, and what is wrong with those."""
 
-    extras: tuple[str, ...]
+    passthrough: tuple[str, ...]
     problems: tuple[tuple[str, str], ...]
 
 
@@ -213,24 +213,24 @@ def _beginning(text: bytes) -> str:
 
 def _rows(parsed: list[object], shapes: Shapes) -> Chunk:
     objects: list[Object] = []
-    strange: dict[int, list[Strange]] = {}
+    row_errors: dict[int, list[RowError]] = {}
     unread: set[int] = set()
-    extras: list[Object] = []
+    passthrough: list[Object] = []
     for place, row in enumerate(parsed):
         if not isinstance(row, dict):
             got = f"not JSON: {row}" if isinstance(row, NotJson) else echo(row)
-            strange[place] = [("row", "a JSON object", got)]
+            row_errors[place] = [("row", "a JSON object", got)]
             unread.add(place)
             row = {}
         shape = shapes.of(row)
         objects.append(row)
-        extras.append({name: row[name] for name in shape.extras})
+        passthrough.append({name: row[name] for name in shape.passthrough})
         if shape.problems:
-            strange[place] = [
+            row_errors[place] = [
                 (name, expected, echo(row[name])) for name, expected in shape.problems
             ]
     columns = _columns([feature.name for feature in shapes.features], objects)
-    return Chunk(len(objects), columns, extras, strange, frozenset(unread))
+    return Chunk(len(objects), columns, passthrough, row_errors, frozenset(unread))
 
 
 def _columns(names: list[str], objects: list[Object]) -> dict[str, Column]:

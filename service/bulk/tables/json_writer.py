@@ -14,14 +14,14 @@ NOT_JSON = (b"NaN", b"Infinity")
 """How numbers are written that JSON does not have."""
 
 
-def as_objects(extras: PassthroughColumns) -> list[dict[str, Any]]:
+def as_objects(passthrough: PassthroughColumns) -> list[dict[str, Any]]:
     """Extras as a list of dicts."""
-    if isinstance(extras, list):
-        return extras
+    if isinstance(passthrough, list):
+        return passthrough
     # PyArrow is loaded already where a table came, and not at all where objects did.
     from service.bulk.tables import arrow_cells
 
-    return arrow_cells.as_objects(extras)
+    return arrow_cells.as_objects(passthrough)
 
 
 class NdjsonWriter:
@@ -35,14 +35,14 @@ class NdjsonWriter:
 
     def write(self, scored: ScoredChunk) -> None:
         """Some rows more. Raises InvalidPayload if JSON cannot hold their extra columns."""
-        extras = as_objects(scored.extras)
+        passthrough = as_objects(scored.passthrough)
         try:
-            rows = self.BETWEEN.join(_answers(scored, extras, self._names))
+            rows = self.BETWEEN.join(_answers(scored, passthrough, self._names))
         except PydanticSerializationError:  # bytes that are no text
-            _check(extras)
+            _check(passthrough)
             raise
         if any(number in rows for number in NOT_JSON):
-            _check(extras)
+            _check(passthrough)
         if rows:
             self._sink.write((self.START if self._empty else self.BETWEEN) + rows)
             self._empty = False
@@ -63,9 +63,9 @@ class JsonWriter(NdjsonWriter):
         self._sink.write(b"[]" if self._empty else self.END)
 
 
-def _check(extras: list[dict[str, Any]]) -> None:
+def _check(passthrough: list[dict[str, Any]]) -> None:
     """Raise InvalidPayload for the first value that JSON does not have; words of text it has."""
-    for row in extras:
+    for row in passthrough:
         for name, value in row.items():
             try:
                 from_json(to_json(value, inf_nan_mode="constants"), allow_inf_nan=False)
@@ -75,7 +75,7 @@ def _check(extras: list[dict[str, Any]]) -> None:
 
 
 def _answers(
-    scored: ScoredChunk, extras: list[dict[str, Any]], names: AnswerColumns
+    scored: ScoredChunk, passthrough: list[dict[str, Any]], names: AnswerColumns
 ) -> Iterator[bytes]:
     decided = f'"{names.decision}"'
     errors = scored.errors or [None] * len(scored.probability)
@@ -91,7 +91,7 @@ def _answers(
         ).encode()
         if names.errors:
             text += b',"error":' + to_json(error)
-        carried = extras[place] if extras else None
+        carried = passthrough[place] if passthrough else None
         if carried:
             yield to_json(carried, inf_nan_mode="constants")[:-1] + b"," + text + b"}"
         else:

@@ -45,10 +45,10 @@ class BulkScoring:
         )
 
     @cached_property
-    def ranges(self) -> RangeCheck | None:
+    def range_check(self) -> RangeCheck | None:
         """What tells rows unlike those of training, if the model's card knows."""
         confidence = self.served.card.confidence
-        return None if confidence is None else self.task.ranges(confidence)
+        return None if confidence is None else self.task.range_check(confidence)
 
 
 @dataclass(frozen=True)
@@ -156,16 +156,16 @@ def _spread(values: NDArray[np.bool_], good: NDArray[np.bool_]) -> NDArray[np.bo
 
 def _scored(portfolio: BulkScoring, rows: Chunk, array: NDArray[np.float32]) -> ScoredChunk:
     if len(array):
-        probability = _checked(portfolio.served.session.predict(array)["probability"])
+        probability = _checked(portfolio.served.session.run(array)["probability"])
     else:
         probability = np.empty(0, np.float64)
     decision = probability >= portfolio.served.card.threshold
     errors = [None] * len(array) if portfolio.names.errors else None
-    confidence, ranges = portfolio.served.card.confidence, portfolio.ranges
+    confidence, ranges = portfolio.served.card.confidence, portfolio.range_check
     if confidence is None or ranges is None:
-        return ScoredChunk(rows.extras, probability, decision, errors)
+        return ScoredChunk(rows.passthrough, probability, decision, errors)
     decided, familiar = confidence.sets.decided(probability), ~ranges.outside(array)
-    return ScoredChunk(rows.extras, probability, decision, errors, decided, familiar)
+    return ScoredChunk(rows.passthrough, probability, decision, errors, decided, familiar)
 
 
 def _checked(probability: NDArray[np.float32]) -> NDArray[np.float64]:

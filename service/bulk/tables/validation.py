@@ -34,12 +34,12 @@ class Checked:
     def problems(self, first: int) -> Iterator[RowProblem]:
         """Every problem, row after row; `first` is the number of the first row here."""
         for place in np.flatnonzero(self.bad).tolist():
-            for problem in self._rows.strange.get(place, ()):
+            for problem in self._rows.row_errors.get(place, ()):
                 yield row_problem(first + place, *problem)
             for feature, wrong in self._wrong:
                 if wrong[place]:
                     column = self._rows.columns[feature.name]
-                    got = column.came(place)
+                    got = column.raw_value(place)
                     yield row_problem(first + place, feature.name, feature.expected, got)
 
 
@@ -63,7 +63,7 @@ def check(features: Sequence[Feature], rows: Chunk) -> Checked:
             wrong.append((feature, unfit))
             bad |= unfit
     count = sum(int(unfit.sum()) for _, unfit in wrong)
-    for place, problems in rows.strange.items():
+    for place, problems in rows.row_errors.items():
         bad[place] = True
         count += len(problems)
     return Checked(array, bad, count, rows, wrong)

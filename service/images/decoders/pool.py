@@ -170,7 +170,7 @@ class DecoderProcess:
         self._died()
         expected = isinstance(error, OSError | EOFError)
         facts = {"status": status, "pictures": len(self._asked)}
-        log.warning("picture reader died", **facts, exc_info=None if expected else error)
+        log.warning("decoder died", **facts, exc_info=None if expected else error)
         if not self._asked:
             return
         self._asked[0].deaths += 1
@@ -191,7 +191,7 @@ class DecoderProcess:
             why = str(error)
         reason = f"no process that reads pictures can be started: {why}"
         if reason != self.down:  # or the log had it every second
-            log.error("picture reader failed", reason=reason)
+            log.error("decoder failed", reason=reason)
         self.down = reason
         while self._asked:
             self._asked.popleft().answer(DecodersUnavailable(reason))

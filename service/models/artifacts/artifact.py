@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from service.contract.signature import Contract
 from service.errors import ArtifactError, UnknownModel
 from service.models.artifacts.card import Card
-from service.models.artifacts.folder import names, versions
+from service.models.artifacts.folder import list_models, list_versions
 
 MODEL, CARD, GOLDEN, SIGNATURE = "model.onnx", "card.json", "golden.npz", "signature.txt"
 BACKGROUND = "background.npz"
@@ -128,11 +128,11 @@ def read_artifact(models_dir: Path, name: str, version: str | None = None) -> Ar
     Raises UnknownModel if there is none and ArtifactError if its card cannot be read or belongs to
     another folder.
     """
-    known = versions(models_dir, name)
+    known = list_versions(models_dir, name)
     wanted = version or (known[-1] if known else None)
     if wanted is None or wanted not in known:
         where = f"{name}/{wanted}" if wanted else name
-        raise UnknownModel(where, [f"{name}/{v}" for v in known] or names(models_dir))
+        raise UnknownModel(where, [f"{name}/{v}" for v in known] or list_models(models_dir))
     folder = models_dir / name / wanted
     try:
         card = Card.model_validate_json(content(folder / CARD))

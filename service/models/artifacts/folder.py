@@ -7,7 +7,7 @@ from pathlib import Path
 from service.errors import ArtifactError
 
 
-def versions(models_dir: Path, name: str) -> list[str]:
+def list_versions(models_dir: Path, name: str) -> list[str]:
     """Versions of a model on disk, oldest first; versions are whole numbers from 1.
 
     Raises ArtifactError if its folder cannot be looked into.
@@ -16,7 +16,7 @@ def versions(models_dir: Path, name: str) -> list[str]:
     return sorted((v for v in found if v.isascii() and v.isdigit() and v[0] != "0"), key=int)
 
 
-def names(models_dir: Path, expected: Container[str] = ()) -> list[str]:
+def list_models(models_dir: Path, expected: Container[str] = ()) -> list[str]:
     """Models on disk that have at least one version, in alphabetical order.
 
     A folder that cannot be looked into is one of them if a model of its name is `expected`: others,
@@ -27,7 +27,7 @@ def names(models_dir: Path, expected: Container[str] = ()) -> list[str]:
 
 def _is_model(models_dir: Path, name: str, expected: Container[str]) -> bool:
     try:
-        return bool(versions(models_dir, name))
+        return bool(list_versions(models_dir, name))
     except ArtifactError:
         return name in expected
 
@@ -56,8 +56,8 @@ def unreadable(folder: Path, error: OSError) -> ArtifactError:
 
 
 def some_names(models_dir: Path, expected: Container[str] = ()) -> list[str]:
-    """As `names`. Raises ArtifactError if there is none: a report on no model would look well."""
-    if not (found := names(models_dir, expected)):
+    """As `list_models`, of one folder. Raises ArtifactError if there is no model."""
+    if not (found := list_models(models_dir, expected)):
         raise ArtifactError(f"there are no models in {models_dir}; `foretell train` makes them")
     return found
 

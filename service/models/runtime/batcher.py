@@ -72,7 +72,7 @@ class Batcher:
         self.on_loop = batching.on_loop
         self.waiting = 0
         """Rows that wait."""
-        self._predictor, self._buckets, self._queue = session, batching.buckets, queue
+        self._session, self._buckets, self._queue = session, batching.buckets, queue
         self._thread = None if batching.on_loop else ThreadPoolExecutor(1, "batches")
         self._calls: deque[PendingRequest] = deque()
         self._next: asyncio.Handle | None = None
@@ -203,8 +203,8 @@ class Batcher:
     def _compute(self, rows: Sequence[NDArray[Any]]) -> tuple[Outputs, BatchRun]:
         start = perf_counter_ns()
         batch = np.concatenate(rows) if len(rows) > 1 else rows[0]
-        bucket = next(size for size in self._buckets if size >= len(batch))
-        outputs = self._predictor.predict(batch, bucket)
+        pad_to = next(size for size in self._buckets if size >= len(batch))
+        outputs = self._session.run(batch, pad_to)
         return outputs, BatchRun(len(batch), perf_counter_ns() - start)
 
     def _share(

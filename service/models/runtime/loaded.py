@@ -98,11 +98,11 @@ class LoadedModel:
         """
         batcher = self.batcher
         if self.runs_on_event_loop and (batcher is None or batcher.try_bypass()):
-            return self.session.predict_row(row)
+            return self.session.run_row(row)
         batch = np.array([row], self.session.input.dtype)
         if batcher is not None:
             return (await batcher.submit(batch))[0]
-        return await asyncio.to_thread(self.session.predict, batch)
+        return await asyncio.to_thread(self.session.run, batch)
 
     @cached_property
     def write(self) -> Callable[[Outputs, Values], bytes]:
@@ -126,7 +126,7 @@ class LoadedModel:
 
     def predict(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
         """One answer for each row of a batch, as the task words it."""
-        return self._worded(self.session.predict(batch), batch)
+        return self._worded(self.session.run(batch), batch)
 
     def _worded(self, outputs: Outputs, batch: NDArray[Any]) -> Sequence[BaseModel]:
         card = self.card

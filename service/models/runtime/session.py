@@ -66,34 +66,34 @@ class OnnxSession:
         self.outputs = tuple(_tensor(output) for output in self._session.get_outputs())
         # Attributes of pydantic models cost more than a small graph's nodes.
         self._input, self._names = self.input.name, [output.name for output in self.outputs]
-        self.computed = Series.detached(BATCHES_RUN)
+        self.batches_run = Series.detached(BATCHES_RUN)
 
     @property
     def provider(self) -> str:
         """The execution provider in use, not the one asked for."""
         return str(self._session.get_providers()[0])
 
-    def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
+    def run(self, batch: NDArray[Any], pad_to: int = 0) -> dict[str, NDArray[Any]]:
         """Run the graph on N rows; every output by its name.
 
-        On CUDA as `bucket` rows, if that is more: each new shape costs it a search for kernels.
+        On CUDA as `pad_to` rows, if that is more: each new shape costs it a search for kernels.
         """
         start = perf_counter()
         rows = len(batch)
-        if rows < bucket and self.provider == CUDA:
-            batch = np.concatenate([batch, np.repeat(batch[-1:], bucket - rows, axis=0)])
-        results = self._run(batch)
-        self.computed.add(1, rows, perf_counter() - start)
+        if rows < pad_to and self.provider == CUDA:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], pad_to - rows, axis=0)])
+        results = self._run_slices(batch)
+        self.batches_run.add(1, rows, perf_counter() - start)
         return {name: array[:rows] for name, array in zip(self._names, results, strict=True)}
 
-    def _run(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
+    def _run_slices(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
         if len(batch) <= MAX_CPU_ROWS or self.provider == CUDA:
             return list(self._session.run(self._names, {self._input: batch}))
         slices = (batch[at : at + MAX_CPU_ROWS] for at in range(0, len(batch), MAX_CPU_ROWS))
         runs = [self._session.run(self._names, {self._input: some}) for some in slices]
         return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
 
-    def predict_row(self, values: ArrayLike | Sequence[float | None]) -> dict[str, NDArray[Any]]:
+    def run_row(self, values: ArrayLike | Sequence[float | None]) -> dict[str, NDArray[Any]]:
         """Run the graph on one row, without making a single array: every output by its name.
 
         For one thread alone, the event loop's. The arrays answered last until the next call.
@@ -102,7 +102,7 @@ class OnnxSession:
         bound.input[0] = values
         start = perf_counter()
         self._session.run_with_iobinding(bound.binding)
-        single = self.computed.values  # one thread's alone, as this method is: no lock
+        single = self.batches_run.values  # one thread's alone, as this method is: no lock
         single[SINGLE_SECONDS] += perf_counter() - start
         single[SINGLES] += 1
         return bound.outputs
@@ -125,9 +125,9 @@ class OnnxSession:
         Doubles as the warm-up: the first run of a shape is the slow one, seconds on CUDA.
         """
         for rows in (slice(None), slice(0, 1), slice(1, 4)):
-            self._compare(self.predict(batch[rows]), answers, rows, tolerance)
+            self._compare(self.run(batch[rows]), answers, rows, tolerance)
         for row in range(4):
-            self._compare(self.predict_row(batch[row]), answers, slice(row, row + 1), tolerance)
+            self._compare(self.run_row(batch[row]), answers, slice(row, row + 1), tolerance)
 
     def _compare(
         self,
@@ -146,12 +146,12 @@ class OnnxSession:
 
     def row_us(self, row: NDArray[Any]) -> float:
         """Median microseconds of one row, of a few dozen runs."""
-        return _median_us(partial(self.predict_row, row), 30)
+        return _median_us(partial(self.run_row, row), 30)
 
     def batch_us(self, batch: NDArray[Any]) -> float:
         """Median microseconds of a batch, of a few runs after the one that warms it up."""
-        self.predict(batch)
-        return _median_us(partial(self.predict, batch), 7)
+        self.run(batch)
+        return _median_us(partial(self.run, batch), 7)
 
 
 class BoundRow:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from service.errors import AdminError, ArtifactError, ModelNotReady, UnknownModel
-from service.models.artifacts.folder import UNLOADED, versions
+from service.models.artifacts.folder import UNLOADED, list_versions
 from service.models.artifacts.labels import STABLE, Label, Labels, read_labels, write_labels
 from service.models.versions.registry import ModelRegistry
 
@@ -23,7 +23,7 @@ Prove = Callable[[str, str], object]
 
 def unload(registry: ModelRegistry, name: str) -> None:
     """Let go of every version of a model, until `load`. Raises UnknownModel or AdminError."""
-    folder = registry.line(name).folder
+    folder = registry.versions_of(name).folder
     try:
         (folder / UNLOADED).touch()
     except OSError as error:
@@ -36,21 +36,21 @@ def load(registry: ModelRegistry, name: str) -> None:
 
     Raises UnknownModel, AdminError, or ModelNotReady if no version can answer.
     """
-    folder = registry.line(name).folder
+    folder = registry.versions_of(name).folder
     try:
         (folder / UNLOADED).unlink(missing_ok=True)
     except OSError as error:
         raise AdminError(f"{folder / UNLOADED} cannot be removed: {error.strerror}") from error
     registry.refresh(name)
-    registry.get(name)
+    registry.default_of(name)
 
 
 def roll_back(registry: ModelRegistry, name: str) -> None:
     """Let the version before answer. Raises UnknownModel, ModelNotReady or AdminError."""
-    line = registry.line(name)
-    if line.unloaded:
+    versions = registry.versions_of(name)
+    if versions.unloaded:
         raise ModelNotReady(name, "it is unloaded")
-    point_back(line.folder, line.get().card.version, registry.load)
+    point_back(versions.folder, versions.route().card.version, registry.load)
     registry.refresh(name)
 
 
@@ -77,7 +77,7 @@ def answering_of(folder: Path, prove: Prove) -> str | None:
     """
     if stable := read_labels(folder).stable:
         return stable
-    for version in reversed(versions(folder.parent, folder.name)):
+    for version in reversed(list_versions(folder.parent, folder.name)):
         with suppress(ArtifactError, UnknownModel):
             prove(folder.name, version)
             return version
@@ -85,7 +85,7 @@ def answering_of(folder: Path, prove: Prove) -> str | None:
 
 
 def point_back(folder: Path, answering: str, prove: Prove) -> str:
-    """Point `stable` at the version that answered before `answering`; gives its number.
+    """Point `stable` at the version that answered before `default`; gives its number.
 
     That is the one that the label `previous` points at, which is then used up, or else the newest
     of the older ones that proves itself. Raises AdminError.
@@ -93,7 +93,7 @@ def point_back(folder: Path, answering: str, prove: Prove) -> str:
     name = folder.name
     try:
         labels = dict(read_labels(folder).root)
-        older = [v for v in versions(folder.parent, name) if int(v) < int(answering)]
+        older = [v for v in list_versions(folder.parent, name) if int(v) < int(answering)]
     except ArtifactError as error:
         raise AdminError(str(error)) from error
     previous = labels.pop(PREVIOUS, None)

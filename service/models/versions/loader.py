@@ -13,7 +13,7 @@ from service.observability.metrics.shared_counters import Metric, SharedCounters
 
 log = structlog.get_logger("foretell")
 
-LOADS = Metric("tried", ("model", "version"), ("loaded", "refused"))
+LOADS = Metric("tried", ("model", "version"), ("loaded", "invalid"))
 
 Fingerprint = tuple[tuple[str | int, ...], ...]
 
@@ -56,11 +56,11 @@ class VersionLoader:
             served = self.load(self.name, version)
         except ForetellError as error:
             self._refuse(version, LoadFailure(str(error), files))
-            log.error("model refused", model=self.name, version=version, reason=str(error))
+            log.error("model invalid", model=self.name, version=version, reason=str(error))
             return before
         except Exception as error:  # one broken model must not keep the others from loading
             self._refuse(version, LoadFailure(f"{type(error).__name__}: {error}", files))
-            log.exception("model refused", model=self.name, version=version)
+            log.exception("model invalid", model=self.name, version=version)
             return before
         finally:
             self.loading = None

@@ -15,7 +15,7 @@ import structlog
 from service.errors import ArtifactError, ModelNotReady, UnknownModel
 from service.models.artifacts.artifact import read_artifact
 from service.models.artifacts.card import Card
-from service.models.artifacts.folder import is_unloaded, versions
+from service.models.artifacts.folder import is_unloaded, list_versions
 from service.models.artifacts.labels import Labels, read_labels
 from service.models.runtime.loaded import LoadedModel
 from service.models.versions.loader import VersionLoader
@@ -25,7 +25,7 @@ from service.settings.version_policy import VersionPolicy
 
 log = structlog.get_logger("foretell")
 
-State = Literal["ready", "loading", "refused", "idle", "draining"]
+State = Literal["ready", "loading", "invalid", "not_served", "draining"]
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class ModelVersions:
 
     name: str
     folder: Path
-    rule: VersionPolicy
+    policy: VersionPolicy
     loader: VersionLoader
     counters: SharedCounters
     required: bool
     """Whether the service is not ready without it."""
-    answering: LoadedModel | None = None
+    default: LoadedModel | None = None
     """The version for calls that name none."""
     loaded: Mapping[str, LoadedModel] = field(default_factory=dict)
     """Versions that answer, by number."""
@@ -76,7 +76,7 @@ class ModelVersions:
         Nothing that answers is let go of before something else can take its place.
         """
         try:
-            self._found = versions(self.folder.parent, self.name)
+            self._found = list_versions(self.folder.parent, self.name)
             self.unloaded = is_unloaded(self.folder)
         except ArtifactError as error:
             self._out_of_sight(str(error))
@@ -86,11 +86,11 @@ class ModelVersions:
         if self.unloaded:
             self._swap({}, None, "it was unloaded, and stays so until it is loaded again")
             return
-        if problem and self.answering is None:
+        if problem and self.default is None:
             # Which version is wanted cannot be known, so none may answer.
             self.problem = problem
             return
-        candidates, count = self.rule.candidates(self._found)
+        candidates, count = self.policy.candidates(self._found)
         chosen: dict[str, LoadedModel] = {}
         for version in candidates:
             if len(chosen) < count and (served := self._load_if_changed(version)):
@@ -103,11 +103,11 @@ class ModelVersions:
         answering = newest if stable is None else chosen.get(stable)
         if answering is None:
             problem = problem or self._why_none(candidates)
-            if answering := self.answering if self._found else None:
+            if answering := self.default if self._found else None:
                 chosen.setdefault(answering.card.version, answering)
         self._swap(chosen, answering, problem)
 
-    def get(self, request_id: str | None = None) -> LoadedModel:
+    def route(self, request_id: str | None = None) -> LoadedModel:
         """What calls get that name no version, by their id. Raises ModelNotReady."""
         if served := self.traffic.route(request_id):
             if self.traffic.canaries:
@@ -149,16 +149,18 @@ class ModelVersions:
         """Let go of every session."""
         if self.traffic.shadow:
             self.traffic.shadow.close()
-        self.loaded, self.answering, self.traffic = {}, None, Traffic()
+        self.loaded, self.default, self.traffic = {}, None, Traffic()
 
     @property
     def choices(self) -> list[str]:
         """What calls may ask for: the versions that are loaded, then their labels."""
-        labels = (label for label, target in self.labels.versions.items() if target in self.loaded)
+        labels = (
+            label for label, target in self.labels.versions.items() if target in self.loaded
+        )
         return [*sorted(self.loaded, key=int), *sorted(labels)]
 
     @property
-    def found(self) -> list[str]:
+    def on_disk(self) -> list[str]:
         """Versions on disk, oldest first."""
         return list(self._found)
 
@@ -170,7 +172,7 @@ class ModelVersions:
 
     def _state(self, version: str, leaving: set[str]) -> VersionState:
         reason = self.loader.reason(version)
-        state: State = "idle"
+        state: State = "not_served"
         if version in self.loaded:
             state = "ready"
             if reason:
@@ -180,7 +182,7 @@ class ModelVersions:
         elif version == self.loader.loading:
             state, reason = "loading", None
         elif reason:
-            state = "refused"
+            state = "invalid"
         elif version in leaving:
             state = "draining"
         return VersionState(version, state, reason, tuple(self.labels.of(version)))
@@ -188,7 +190,7 @@ class ModelVersions:
     def _out_of_sight(self, reason: str) -> None:
         # What the folder asks for cannot be known, so all stays as it is.
         if self.problem != reason:
-            log.error("folder refused", model=self.name, reason=reason)
+            log.error("folder unreadable", model=self.name, reason=reason)
         self.problem = reason
 
     def _follow_labels(self) -> None:
@@ -196,7 +198,7 @@ class ModelVersions:
             labels = read_labels(self.folder)
         except ArtifactError as error:
             if self._misread != str(error):
-                log.error("labels refused", model=self.name, reason=str(error))
+                log.error("labels invalid", model=self.name, reason=str(error))
             self._misread = str(error)
             return
         self._misread = None
@@ -212,7 +214,7 @@ class ModelVersions:
         if not self._found:
             return f"there is no model {self.name!r} in {self.folder.parent}"
         if stable is None and not candidates:
-            return f"none of the versions {self.rule} is there, but {', '.join(self._found)}"
+            return f"none of the versions {self.policy} is there, but {', '.join(self._found)}"
         if astray := self.labels.astray(self._found):
             return astray
         culprit = stable or candidates[0]
@@ -222,14 +224,14 @@ class ModelVersions:
         self, chosen: Mapping[str, LoadedModel], answering: LoadedModel | None, problem: str | None
     ) -> None:
         gone = [v for v in self.loaded.values() if v is not chosen.get(v.card.version)]
-        if answering is not self.answering and self.answering and answering:
+        if answering is not self.default and self.default and answering:
             log.info(
                 "version changed",
                 model=self.name,
                 version=answering.card.version,
-                before=self.answering.card.version,
+                before=self.default.card.version,
             )
-        self.loaded, self.answering, self.problem = chosen, answering, problem
+        self.loaded, self.default, self.problem = chosen, answering, problem
         before, self.traffic = (
             self.traffic,
             build_traffic_split(self.labels, chosen, answering, self.traffic, self.counters),

@@ -1,4 +1,4 @@
-"""Which model answers a call; the versions of each are `line.py`'s."""
+"""Which model answers a call; the versions of each are `versions.py`'s."""
 
 import time
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import structlog
 from service.contract.task import Task
 from service.errors import ArtifactError, UnknownModel
 from service.models.artifacts.artifact import read_artifact
-from service.models.artifacts.folder import names
+from service.models.artifacts.folder import list_models
 from service.models.artifacts.labels import read_labels
 from service.models.runtime.batcher import QUEUE, WAITING
 from service.models.runtime.batching_plan import plan_batching
@@ -54,8 +54,8 @@ class ModelRegistry:
     queue: QueueLimits | None = None
     """What may wait for a version; None, where there are no callers: it is not measured whether
     they would share runs."""
-    _lines: dict[str, ModelVersions] = field(default_factory=dict)
-    _answering: dict[str, LoadedModel] = field(default_factory=dict)
+    _versions: dict[str, ModelVersions] = field(default_factory=dict)
+    _defaults: dict[str, LoadedModel] = field(default_factory=dict)
     """What a call gets that names no version, of models without canaries: one look into this is all
     that most calls need."""
     _away: str | None = None
@@ -66,60 +66,62 @@ class ModelRegistry:
         """Know the names at once, so that a model is not unknown while it is being loaded."""
         found: list[str] = []
         with suppress(ArtifactError):  # the first refresh says why
-            found = names(self.models_dir)
+            found = list_models(self.models_dir)
         for name in sorted({*self.tasks, *found}):
-            self._lines[name] = self._line(name, required=True)
+            self._versions[name] = self._new_versions(name, required=True)
 
     @property
     def expected(self) -> list[str]:
         """Names of all models there are or should be."""
-        return sorted(self._lines)
+        return sorted(self._versions)
 
     def refresh(self, only: str | None = None) -> None:
         """Follow the folder: new versions and labels, and what was removed. Takes its time.
 
-        Requests go on meanwhile. What fails is logged, and kept for `not_ready` and `line`.
+        Requests go on meanwhile. What fails is logged, and kept for `not_ready` and `versions_of`.
         """
         with self._refreshing:
             try:
-                found = names(self.models_dir, self._lines)
+                found = list_models(self.models_dir, self._versions)
             except ArtifactError as error:
                 self._gone_away(str(error))
                 return
-            if not found and any(line.answering for line in self._lines.values()):
+            if not found and any(versions.default for versions in self._versions.values()):
                 # A volume that went away looks like this; models removed on purpose do not.
                 self._gone_away(f"there are no models in {self.models_dir} any more")
                 return
             self._away = None
-            for name in [only] if only else sorted({*self._lines, *found}):
+            for name in [only] if only else sorted({*self._versions, *found}):
                 # A model that comes later can be no reason to take the service out of use.
-                line = self._lines.get(name) or self._line(name, required=False)
-                line.refresh()
-                self._lines = self._lines | {name: line}
-                if line.traffic.default and not line.traffic.canaries:
-                    self._answering[name] = line.traffic.default
+                versions = self._versions.get(name) or self._new_versions(name, required=False)
+                versions.refresh()
+                self._versions = self._versions | {name: versions}
+                if versions.traffic.default and not versions.traffic.canaries:
+                    self._defaults[name] = versions.traffic.default
                 else:
-                    self._answering.pop(name, None)
+                    self._defaults.pop(name, None)
             kept = {*self.tasks, *found}
-            self._lines = {name: line for name, line in self._lines.items() if name in kept}
+            self._versions = {
+                name: versions for name, versions in self._versions.items() if name in kept
+            }
 
     def _gone_away(self, reason: str) -> None:
         # What answers goes on answering.
         if self._away != reason:
             log.error("no models on disk", models_dir=str(self.models_dir), reason=reason)
         self._away = reason
-        for line in self._lines.values():
-            line.problem = reason
+        for versions in self._versions.values():
+            versions.problem = reason
 
-    def line(self, name: str) -> ModelVersions:
+    def versions_of(self, name: str) -> ModelVersions:
         """All versions of a model. Raises UnknownModel."""
-        if line := self._lines.get(name):
-            return line
+        if versions := self._versions.get(name):
+            return versions
         raise UnknownModel(name, self.expected)
 
-    def get(self, name: str) -> LoadedModel:
+    def default_of(self, name: str) -> LoadedModel:
         """The version of a model that answers by default. Raises UnknownModel or ModelNotReady."""
-        return self._answering.get(name) or self.line(name).get()
+        return self._defaults.get(name) or self.versions_of(name).route()
 
     def for_model(
         self, name: str, version: str | None = None, request_id: str | None = None
@@ -130,8 +132,8 @@ class ModelRegistry:
         or ModelNotReady.
         """
         if version is not None:
-            return self.line(name).version(version)
-        return self._answering.get(name) or self.line(name).get(request_id)
+            return self.versions_of(name).version(version)
+        return self._defaults.get(name) or self.versions_of(name).route(request_id)
 
     def for_task(
         self, task: str, choice: ModelSelector | None = None, request_id: str | None = None
@@ -141,31 +143,31 @@ class ModelRegistry:
         Raises UnknownModel, also for a model of another task, or ModelNotReady.
         """
         if choice is None:
-            return self._answering.get(task) or self.for_model(task, None, request_id)
+            return self._defaults.get(task) or self.for_model(task, None, request_id)
         name = task if choice.model is None else choice.model
-        if name in self._lines:
+        if name in self._versions:
             served = self.for_model(name, choice.version, request_id)
             if served.task.name == task:
                 return served
-        raise UnknownModel(name, [n for n, answers in self._tasks() if answers == task], task)
+        raise UnknownModel(name, [n for n, answers in self._task_of() if answers == task], task)
 
-    def _tasks(self) -> list[tuple[str, str]]:
+    def _task_of(self) -> list[tuple[str, str]]:
         """Models that answer, by name, each with its task's."""
-        lines = sorted(self._lines.items())
-        return [(name, line.answering.task.name) for name, line in lines if line.answering]
+        lines = sorted(self._versions.items())
+        return [(name, versions.default.task.name) for name, versions in lines if versions.default]
 
     def close(self) -> None:
         """Let go of every session."""
-        for line in self._lines.values():
-            line.close()
-        self._answering.clear()
+        for versions in self._versions.values():
+            versions.close()
+        self._defaults.clear()
 
     def not_ready(self) -> dict[str, str]:
         """Reason by name for each model that is needed and cannot answer; empty when all can."""
         return {
-            name: line.problem or "it is being loaded"
-            for name, line in self._lines.items()
-            if line.required and line.answering is None and not line.unloaded
+            name: versions.problem or "it is being loaded"
+            for name, versions in self._versions.items()
+            if versions.required and versions.default is None and not versions.unloaded
         }
 
     def load(self, name: str, version: str | None = None) -> LoadedModel:
@@ -191,7 +193,7 @@ class ModelRegistry:
         row_us = session.row_us(batch[0])
         background, queue = artifact.background(), self.queue or QueueLimits(mode="off")
         batching = plan_batching(session, batch[0], row_us, MAX_EVENT_LOOP_US, queue.mode)
-        session.computed = self.counters.series(
+        session.batches_run = self.counters.series(
             BATCHES_RUN, card.name, card.version
         )  # from here on
         queued = self.counters.series(QUEUE, card.name, card.version)
@@ -212,7 +214,7 @@ class ModelRegistry:
             raise UnknownModel(name, [task], task)
         return served
 
-    def _line(self, name: str, required: bool) -> ModelVersions:
+    def _new_versions(self, name: str, required: bool) -> ModelVersions:
         folder = self.models_dir / name
         trials = VersionLoader(name, folder, self.load, self.counters)
         return ModelVersions(name, folder, self.policy.of(name), trials, self.counters, required)

@@ -100,7 +100,7 @@ class Shadow:
                     log.exception("shadow failed", **self.second.facts)
 
     def _compare(self, batch: NDArray[Any], answered: Outputs) -> None:
-        scored = self.second.session.predict(batch)
+        scored = self.second.session.run(batch)
         probability = self.first.task.contract.outputs[0].name
         gaps = np.abs(scored[probability] - answered[probability]).reshape(len(batch), -1)
         same = decided(self.second, scored) == decided(self.first, answered)
@@ -123,14 +123,14 @@ class ShadowedSession(OnnxSession):
         vars(self).update(vars(shadow.first.session))
         self._shadow = shadow
 
-    def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
+    def run(self, batch: NDArray[Any], pad_to: int = 0) -> dict[str, NDArray[Any]]:
         """As OnnxSession."""
-        outputs = super().predict(batch, bucket)
+        outputs = super().run(batch, pad_to)
         self._shadow.offer(batch, outputs)
         return outputs
 
-    def predict_row(self, values: Any) -> dict[str, NDArray[Any]]:
+    def run_row(self, values: Any) -> dict[str, NDArray[Any]]:
         """As OnnxSession."""
-        outputs = super().predict_row(values)
+        outputs = super().run_row(values)
         self._shadow.offer([values], outputs)
         return outputs

@@ -23,7 +23,7 @@ class Watcher:
     def __init__(
         self, registry: ModelRegistry, poll_seconds: float, looked: Callable[[], None]
     ) -> None:
-        self._repository, self._poll_seconds, self._looked = registry, poll_seconds, looked
+        self._registry, self._poll_seconds, self._looked = registry, poll_seconds, looked
         self._stopped, self._loaded = Event(), Event()
         self._thread = Thread(target=self._run, name="models", daemon=True)
 
@@ -47,7 +47,7 @@ class Watcher:
 
     def _refresh(self) -> None:
         try:
-            self._repository.refresh()
+            self._registry.refresh()
         except Exception:  # a folder that cannot be read now may be readable soon
             log.exception("the folder of models cannot be followed")
         self._loaded.set()

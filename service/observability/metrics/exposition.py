@@ -12,6 +12,8 @@ from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
+)
+from prometheus_client.core import (
     Metric as PrometheusMetric,
 )
 from prometheus_client.registry import Collector
@@ -142,7 +144,7 @@ class PrometheusExposition(Collector):
             labels=(*MODEL, "task", "provider"),
         )
         for name in registry.expected:
-            for served in list(registry.line(name).loaded.values()):
+            for served in list(registry.versions_of(name).loaded.values()):
                 labels = (name, served.card.version, served.task.name, served.session.provider)
                 info.add_metric(labels, 1)
         yield info

@@ -99,7 +99,7 @@ def test_an_unloaded_model_answers_nobody_until_it_is_loaded(
     """Not after changes of the folder either, nor after a start; readiness waits not for it."""
     shown = client.post("/v1/models/heart/unload", headers=OPERATOR).json()
     assert (shown["ready"], shown["version"]) == (False, None)
-    assert {found["state"] for found in shown["states"]} <= {"idle", "refused", "draining"}
+    assert {found["state"] for found in shown["states"]} <= {"not_served", "refused", "draining"}
     answer = client.post("/v1/heart/predict", json=ROW)
     assert answer.status_code == 503
     assert "it was unloaded" in answer.json()["detail"]
@@ -110,12 +110,12 @@ def test_an_unloaded_model_answers_nobody_until_it_is_loaded(
     assert client.get("/readyz").status_code == 200
     another = ModelRegistry(models, TASKS, "cpu")
     another.refresh()
-    assert another.line("heart").unloaded
+    assert another.versions_of("heart").unloaded
     assert another.not_ready() == {}
     assert client.post("/v1/models/heart/load", headers=OPERATOR).json()["version"] == "4"
     assert version(client) == "4"
     another.refresh()
-    assert another.get("heart").card.version == "4"
+    assert another.default_of("heart").card.version == "4"
 
 
 def test_rollback_goes_to_the_last_good_version_and_stays_there(

@@ -122,8 +122,8 @@ def test_one_row_is_computed_as_a_batch_of_one(models_dir: Path) -> None:
     """In memory of its own, time after time; None and NaN are both not recorded."""
     session = OnnxSession(models_dir / "heart" / "1" / "model.onnx", "cpu")
     for row in ([60.0, 1.0] + [None] * 11, [float(n) for n in range(13)], [np.nan] * 13):
-        wanted = session.predict(np.array([row], np.float32))["probability"]
-        assert session.predict_row(row)["probability"].tolist() == wanted.tolist()
+        wanted = session.run(np.array([row], np.float32))["probability"]
+        assert session.run_row(row)["probability"].tolist() == wanted.tolist()
 
 
 def test_with_opentelemetry_set_up_calls_take_the_long_way(

@@ -194,8 +194,8 @@ def test_the_docs_list_every_path(client: TestClient) -> None:
 
 def test_data_go_out_without_a_copy(client: TestClient) -> None:
     """What is sent behind the JSON are the bytes that the session answered with."""
-    served = client.app.state.registry.get("heart")  # type: ignore[attr-defined]
-    outputs = served.session.predict(np.zeros((3, FEATURES), np.float32))
+    served = client.app.state.registry.default_of("heart")  # type: ignore[attr-defined]
+    outputs = served.session.run(np.zeros((3, FEATURES), np.float32))
     wanted = [RequestedOutput("probability", binary=True)]
     _, (data,) = encode(served, InferRequest(None, (), (), binary=True), wanted, outputs)
     assert np.shares_memory(np.frombuffer(data, np.uint8), outputs["probability"])
@@ -357,7 +357,7 @@ def test_statistics_are_those_of_all_workers(client: TestClient) -> None:
     places = [bytearray(shared_counters.SIZE), bytearray(shared_counters.SIZE)]
     boards = [shared_counters.SharedCounters(places, number) for number in range(2)]
     app: Any = client.app
-    served = app.state.registry.get("heart")
+    served = app.state.registry.default_of("heart")
     for each in boards:
         Statistics(each).of(served).succeeded(Timing(3, 10, 20, 30, 3), 100)
     Statistics(boards[1]).of(served).failed(7)

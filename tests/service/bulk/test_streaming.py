@@ -28,7 +28,7 @@ CSV, JSON, NDJSON = "text/csv", "application/json", "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
 PATH = "/v1/heart/predict/batch"
 END = b"0\r\n\r\n"
-ABANDONED = "portfolio abandoned by its caller"
+ABANDONED = "bulk job abandoned by its caller"
 
 
 class Talk:
@@ -159,7 +159,7 @@ def test_an_answer_that_breaks_off_cannot_be_taken_for_a_whole_one(
     service: Service, ending: str
 ) -> None:
     """What is no table any more ends the connection without the end of the answer; the log says."""
-    before = len(service.of("portfolio cut off"))
+    before = len(service.of("bulk answer cut off"))
     if ending == "a row of another length":
         body, rest, media = b"age,sex\n" + ROWS * MANY, b"60\n", CSV
     else:
@@ -179,7 +179,7 @@ def test_an_answer_that_breaks_off_cannot_be_taken_for_a_whole_one(
             pass
         assert talk.got.startswith(b"HTTP/1.1 200")
         assert not talk.got.endswith(END)
-    wait_until(lambda: len(service.of("portfolio cut off")) > before)
+    wait_until(lambda: len(service.of("bulk answer cut off")) > before)
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.post(
             f"{service.url}{PATH}?on_error=report",

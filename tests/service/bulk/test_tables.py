@@ -157,7 +157,7 @@ def test_no_rows_are_no_error(client: TestClient, media: str) -> None:
 
 def test_extra_columns_of_csv_come_back_as_they_were(client: TestClient) -> None:
     """Leading zeros, digits beyond any integer, commas, quotes, line ends, spaces, empty cells."""
-    extras = [
+    passthrough = [
         "007",
         "1" * 40,
         "a,b",
@@ -170,24 +170,24 @@ def test_extra_columns_of_csv_come_back_as_they_were(client: TestClient) -> None
         "true",
         "ü",
     ]
-    rows = [GOOD | {"weird, name": extra} for extra in extras]
+    rows = [GOOD | {"weird, name": extra} for extra in passthrough]
     answer = post(client, CSV, encoded(CSV, rows))
-    assert [row["weird, name"] for row in decoded(CSV, answer.content)] == extras
+    assert [row["weird, name"] for row in decoded(CSV, answer.content)] == passthrough
     assert '"007"' not in answer.text
 
 
 def test_extra_fields_of_json_come_back_as_they_were(client: TestClient) -> None:
     """Whatever JSON can hold, each object with its own."""
-    extras: list[dict[str, Any]] = [
+    passthrough: list[dict[str, Any]] = [
         {"id": 12345678901234567890123},
         {"note": {"a": [1, None, "ü\n"]}},
         {},
         {"id": "x", "ok": True, "rate": 1.1},
     ]
-    answer = post(client, JSON, encoded(JSON, [GOOD | extra for extra in extras]))
+    answer = post(client, JSON, encoded(JSON, [GOOD | extra for extra in passthrough]))
     names = ("probability", "disease")
     back = [{k: v for k, v in row.items() if k not in names} for row in answer.json()]
-    assert back == extras
+    assert back == passthrough
 
 
 @pytest.mark.parametrize("wanted", [CSV, ARROW, PARQUET])

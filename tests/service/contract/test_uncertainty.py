@@ -150,7 +150,7 @@ def test_rows_alone_and_in_a_table_are_judged_alike(rows: list[Any]) -> None:
         HEART.payload.model_validate({"age": age, "sex": 1, "oldpeak": oldpeak, "thal": thal})
         for age, oldpeak, thal in rows
     ]
-    alone = [bool(ranges.strange(HEART.values(payload))) for payload in payloads]
+    alone = [bool(ranges.out_of_range(HEART.values(payload))) for payload in payloads]
     assert ranges.outside(HEART.to_array(payloads)).tolist() == alone
 
 

@@ -105,7 +105,7 @@ def loaded(name: str) -> tuple[TabularTask, Predict, Background]:
     assert served.background is not None
     return (
         served.task,
-        lambda rows: served.session.predict(rows)["probability"],
+        lambda rows: served.session.run(rows)["probability"],
         served.background,
     )
 

@@ -11,7 +11,7 @@ import pytest
 
 from service.errors import ArtifactError, UnknownModel
 from service.models.artifacts.artifact import BACKGROUND, CARD, GOLDEN, MODEL, read_artifact, sha256
-from service.models.artifacts.folder import names, versions
+from service.models.artifacts.folder import list_models, list_versions
 from service.models.versions.registry import ModelRegistry
 from service.tasks import TASKS
 from tests.artifacts import golden_of, graph_of, write_artifact, write_card
@@ -25,9 +25,9 @@ def test_the_newest_version_is_the_highest_number(tmp_path: Path) -> None:
         write_artifact(tmp_path, HEART, version=version)
     for other in (".incoming-x", "010", "latest", "²"):
         (tmp_path / "heart" / other).mkdir()
-    assert versions(tmp_path, "heart") == ["1", "9", "10"]
+    assert list_versions(tmp_path, "heart") == ["1", "9", "10"]
     assert read_artifact(tmp_path, "heart").card.version == "10"
-    assert names(tmp_path) == ["heart"]
+    assert list_models(tmp_path) == ["heart"]
 
 
 def test_what_does_not_exist_is_unknown(tmp_path: Path) -> None:
@@ -48,13 +48,13 @@ def test_a_folder_that_cannot_be_looked_into_is_no_model_unless_one_is_expected(
         (tmp_path / other).mkdir()
         close(tmp_path / other)
     (tmp_path / "link").symlink_to(tmp_path / "lost+found" / "models")
-    assert names(tmp_path) == ["heart"]
-    assert names(tmp_path, ["credit", "digits"]) == ["credit", "heart"]
+    assert list_models(tmp_path) == ["heart"]
+    assert list_models(tmp_path, ["credit", "digits"]) == ["credit", "heart"]
     with pytest.raises(ArtifactError, match="credit cannot be looked into: Permission denied"):
-        versions(tmp_path, "credit")
+        list_versions(tmp_path, "credit")
     close(tmp_path)
     with pytest.raises(ArtifactError, match=f"^{tmp_path} cannot be looked into"):
-        names(tmp_path)
+        list_models(tmp_path)
 
 
 def damaged_model(folder: Path) -> None:

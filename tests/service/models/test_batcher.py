@@ -35,9 +35,9 @@ class Doubling(OnnxSession):
         self.fails = fails
         self.sizes: list[int] = []
 
-    def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
+    def run(self, batch: NDArray[Any], pad_to: int = 0) -> dict[str, NDArray[Any]]:
         """Twice each row's first value, and once its second."""
-        assert len(batch) <= bucket
+        assert len(batch) <= pad_to
         self.sizes.append(len(batch))
         if self.fails():
             raise CannotCompute

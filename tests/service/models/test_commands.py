@@ -34,7 +34,7 @@ def answering(models: Path) -> str:
     """What a service over this folder would answer with."""
     registry = ModelRegistry(models, {"heart": HEART}, "cpu")
     registry.refresh()
-    return registry.get("heart").card.version
+    return registry.default_of("heart").card.version
 
 
 def test_every_version_is_listed_with_its_labels(

@@ -145,7 +145,7 @@ def probabilities(wide: Path) -> dict[int, float]:
     """What the graph gives by itself, by age."""
     rows = np.full((len(AGES), 13), np.nan, np.float32)
     rows[:, 0], rows[:, 1] = AGES, 1
-    outputs = OnnxSession(wide / "heart" / "1" / "model.onnx", "cpu").predict(rows)
+    outputs = OnnxSession(wide / "heart" / "1" / "model.onnx", "cpu").run(rows)
     return dict(zip(AGES, outputs["probability"].tolist(), strict=True))
 
 

@@ -44,10 +44,10 @@ def test_reloads_under_load_fail_no_request_and_mix_no_versions(tmp_path: Path) 
         caller.start()
         wait_until(lambda: bool(answers))
         for version in range(2, RELOADS + 1):
-            refused = len(service.of("model refused")) + 1
+            refused = len(service.of("model invalid")) + 1
             publish(tmp_path, str(version), damaged=version in CORRUPT)
             if version in CORRUPT:
-                wait_until(lambda n=refused: len(service.of("model refused")) == n)  # type: ignore[misc]
+                wait_until(lambda n=refused: len(service.of("model invalid")) == n)  # type: ignore[misc]
             else:
                 wait_until(lambda v=version: version_of(answers[-1]) == v)  # type: ignore[misc]
                 for old in range(1, version):
@@ -73,12 +73,12 @@ def test_a_new_version_that_is_refused_is_in_the_log_once(tmp_path: Path) -> Non
     versions_of_all_tasks(tmp_path)
     with serving(tmp_path, FORETELL_POLL_SECONDS="0.02") as service:
         publish(tmp_path, "2", damaged=True)
-        wait_until(lambda: bool(service.of("model refused")))
+        wait_until(lambda: bool(service.of("model invalid")))
         publish(tmp_path, "3")
         wait_until(lambda: bool(service.of("version changed")))
         publish(tmp_path, "4")
         wait_until(lambda: len(service.of("version changed")) == 2)
-        (refused,) = service.of("model refused")
+        (refused,) = service.of("model invalid")
     assert (refused["model"], refused["version"]) == ("heart", "2")
     assert "sha256" in str(refused["reason"])
 

@@ -47,13 +47,13 @@ def test_long_batches_in_slices_are_answered_in_their_order(
     """Every row has its own answer, wherever the slices end; the whole counts as one run."""
     loaded = OnnxSession(write_artifact(tmp_path, TASKS["heart"]) / "model.onnx", "cpu")
     batch = np.random.default_rng(0).uniform(0, 3, (rows, 13)).astype(np.float32)
-    whole = loaded.predict(batch)["probability"]
+    whole = loaded.run(batch)["probability"]
     assert len(np.unique(whole)) == rows
     monkeypatch.setattr(session, "AT_A_TIME", 10)
-    sliced = loaded.predict(batch)["probability"]
+    sliced = loaded.run(batch)["probability"]
     assert sliced.shape == (rows,)
     np.testing.assert_allclose(sliced, whole, atol=1e-6)
-    assert list(loaded.computed.values[:2]) == [2, 2 * rows]
+    assert list(loaded.batches_run.values[:2]) == [2, 2 * rows]
 
 
 def test_a_silent_fallback_to_the_cpu_is_caught(

@@ -120,7 +120,7 @@ def test_shares_that_mean_nothing_are_refused(
     label(registry.models_dir, **labels)
     registry.refresh()
     assert answering(registry) == "3"
-    assert message in str(registry.line("heart").problem)
+    assert message in str(registry.versions_of("heart").problem)
 
 
 def rows(count: int) -> NDArray[np.float32]:
@@ -133,18 +133,18 @@ def test_a_shadow_changes_no_answer_and_is_compared(opened: Open) -> None:
     registry = opened(next={"version": "1", "shadow": 1})
     one, three = (registry.for_model("heart", version) for version in ("1", "3"))
     batch = rows(50)
-    ours, theirs = (s.session.predict(batch)["probability"] for s in (three, one))
-    served = registry.get("heart")
-    assert np.array_equal(served.session.predict(batch[:49])["probability"], ours[:49])
-    assert served.session.predict_row(batch[49])["probability"] == ours[49]
-    served.session.predict_row(rows(1)[0] * 0)  # in the same memory as the row before
-    shadow = registry.line("heart").traffic.shadow
+    ours, theirs = (s.session.run(batch)["probability"] for s in (three, one))
+    served = registry.default_of("heart")
+    assert np.array_equal(served.session.run(batch[:49])["probability"], ours[:49])
+    assert served.session.run_row(batch[49])["probability"] == ours[49]
+    served.session.run_row(rows(1)[0] * 0)  # in the same memory as the row before
+    shadow = registry.versions_of("heart").traffic.shadow
     assert shadow is not None
     wait_until(lambda: shadow.seen.rows == 51)
     zero = np.zeros((1, 13), np.float32)
     gap = np.abs(
-        np.concatenate([ours, three.session.predict(zero)["probability"]])
-        - np.concatenate([theirs, one.session.predict(zero)["probability"]])
+        np.concatenate([ours, three.session.run(zero)["probability"]])
+        - np.concatenate([theirs, one.session.run(zero)["probability"]])
     )
     assert shadow.seen.difference == pytest.approx(gap.sum(), rel=1e-5)  # sums of float32
     # The bias of 3 is higher, so that it says yes at least where 1 does.
@@ -155,8 +155,8 @@ def test_a_shadow_changes_no_answer_and_is_compared(opened: Open) -> None:
 def test_calls_that_name_a_version_are_not_compared(opened: Open) -> None:
     """The comparison is of what is answered by default."""
     registry = opened(next={"version": "1", "shadow": 1})
-    registry.for_model("heart", "3").session.predict(rows(5))
-    shadow = registry.line("heart").traffic.shadow
+    registry.for_model("heart", "3").session.run(rows(5))
+    shadow = registry.versions_of("heart").traffic.shadow
     assert shadow is not None
     shadow.close()
     assert shadow.seen.rows == 0
@@ -165,19 +165,19 @@ def test_calls_that_name_a_version_are_not_compared(opened: Open) -> None:
 def test_a_shadow_goes_on_comparing_until_something_changes(opened: Open) -> None:
     """Looking at the folder again resets nothing; a new version to compare does."""
     registry = opened(next={"version": "1", "shadow": 1})
-    before = registry.line("heart").traffic.shadow
+    before = registry.versions_of("heart").traffic.shadow
     registry.refresh()
-    assert registry.line("heart").traffic.shadow is before
+    assert registry.versions_of("heart").traffic.shadow is before
     label(registry.models_dir, next={"version": "2", "shadow": 1})
     registry.refresh()
-    after = registry.line("heart").traffic.shadow
+    after = registry.versions_of("heart").traffic.shadow
     assert after is not None
     assert after is not before
     assert after.second.card.version == "2"
     (registry.models_dir / "heart" / "labels.json").unlink()
     registry.refresh()
-    assert registry.line("heart").traffic.shadow is None
-    assert not isinstance(registry.get("heart").session, ShadowedSession)
+    assert registry.versions_of("heart").traffic.shadow is None
+    assert not isinstance(registry.default_of("heart").session, ShadowedSession)
 
 
 class Stuck(OnnxSession):
@@ -187,26 +187,26 @@ class Stuck(OnnxSession):
         vars(self).update(vars(session))
         self._may = may
 
-    def predict(self, batch: NDArray[Any], bucket: int = 0) -> dict[str, NDArray[Any]]:
+    def run(self, batch: NDArray[Any], pad_to: int = 0) -> dict[str, NDArray[Any]]:
         """As OnnxSession, late."""
         assert self._may.wait(timeout=30)
-        return super().predict(batch)
+        return super().run(batch)
 
 
 def test_what_a_busy_shadow_cannot_take_is_dropped_and_counted(opened: Open) -> None:
     """The queue is bounded, in calls and in rows of each; no answer waits."""
-    served = opened().get("heart")
+    served = opened().default_of("heart")
     may = Event()
     second = replace(served, session=Stuck(served.session, may))
     shadow = Shadow(served, second, 1.0, Series.detached(COMPARED))
     session = ShadowedSession(shadow)
     for _ in range(MOST_CALLS + 10):
-        session.predict(rows(1))
+        session.run(rows(1))
     # One call may have been taken out of the queue already.
     assert shadow.seen.dropped in (9, 10)
     may.set()
     wait_until(lambda: shadow.seen.rows == MOST_CALLS + 10 - shadow.seen.dropped)
-    session.predict(rows(MOST_ROWS + 5))
+    session.run(rows(MOST_ROWS + 5))
     shadow.close()
     assert shadow.seen.rows == MOST_CALLS + 10 - shadow.seen.dropped + MOST_ROWS
     assert shadow.seen.agreed == shadow.seen.rows
@@ -214,9 +214,9 @@ def test_what_a_busy_shadow_cannot_take_is_dropped_and_counted(opened: Open) -> 
 
 def test_a_shadow_that_fails_harms_nobody(opened: Open) -> None:
     """It is counted, and what comes after is compared."""
-    served = opened().get("heart")
+    served = opened().default_of("heart")
     shadow = Shadow(served, served, 1.0, Series.detached(COMPARED))
-    outputs = served.session.predict(rows(2))
+    outputs = served.session.run(rows(2))
     shadow.offer(rows(2)[:, :5], outputs)
     shadow.offer(rows(2), outputs)
     shadow.close()

@@ -53,12 +53,12 @@ def label(models_dir: Path, **labels: object) -> None:
 
 def states(registry: ModelRegistry) -> dict[str, str]:
     """State by version of heart."""
-    return {found.version: found.state for found in registry.line("heart").states()}
+    return {found.version: found.state for found in registry.versions_of("heart").states()}
 
 
 def answering(registry: ModelRegistry) -> str:
     """The version that answers by default."""
-    return registry.get("heart").card.version
+    return registry.default_of("heart").card.version
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_the_policy_says_what_is_served(
     """Versions are numbers, so that 10 is newer than 9; the rest are known, and idle."""
     registry = opened("1", "9", "10", policy=policy)
     assert [v for v, state in states(registry).items() if state == "ready"] == served
-    assert set(states(registry).values()) == {"ready", "idle"}
+    assert set(states(registry).values()) == {"ready", "not_served"}
     assert answering(registry) == default
     assert [registry.for_model("heart", version).card.version for version in served] == served
 
@@ -95,10 +95,10 @@ def test_the_policy_says_what_is_served(
 def test_a_label_serves_its_version_beside_the_policys(opened: Open) -> None:
     """By its number and by its label; what calls get that name none stays as it is."""
     registry = opened("1", "2", "3", canary="1")
-    assert states(registry) == {"1": "ready", "2": "idle", "3": "ready"}
+    assert states(registry) == {"1": "ready", "2": "not_served", "3": "ready"}
     assert registry.for_model("heart", "canary") is registry.for_model("heart", "1")
     assert answering(registry) == "3"
-    assert registry.line("heart").states()[0].labels == ("canary",)
+    assert registry.versions_of("heart").states()[0].labels == ("canary",)
 
 
 def test_stable_answers_calls_that_name_no_version(opened: Open, tmp_path: Path) -> None:
@@ -161,9 +161,9 @@ def test_labels_that_cannot_be_read_change_nothing(
     (tmp_path / "heart" / LABELS).write_text(text)
     publish(tmp_path, "3")
     registry.refresh()
-    line = registry.line("heart")
+    versions = registry.versions_of("heart")
     assert answering(registry) == "1"
-    assert message in str(line.problem)
+    assert message in str(versions.problem)
     assert registry.not_ready() == {}
     assert message in opened().not_ready()["heart"]
 
@@ -174,7 +174,7 @@ def test_labels_that_are_a_pipe_keep_nobody_waiting(opened: Open, tmp_path: Path
     (tmp_path / "heart" / LABELS).unlink()
     os.mkfifo(tmp_path / "heart" / LABELS)
     registry.refresh()
-    problem = registry.line("heart").problem
+    problem = registry.versions_of("heart").problem
     assert problem == "labels.json cannot be read: it is no regular file"
     assert answering(registry) == "1"
 
@@ -185,7 +185,7 @@ def test_labels_that_cannot_be_read_are_told_once_whatever_else_is_wrong(
 ) -> None:
     """On top of a `stable` that points at nothing, and of a model that is taken out of use."""
     registry = opened("1", stable="1")
-    line = registry.line("heart")
+    versions = registry.versions_of("heart")
     label(tmp_path, stable="77")
     if unloaded:
         (tmp_path / "heart" / UNLOADED).touch()
@@ -194,9 +194,9 @@ def test_labels_that_cannot_be_read_are_told_once_whatever_else_is_wrong(
         for text in ("{", "{", "{}", "{"):
             (tmp_path / "heart" / LABELS).write_text(text)
             registry.refresh()
-    assert [e["event"] for e in events].count("labels refused") == 2
+    assert [e["event"] for e in events].count("labels invalid") == 2
     if not unloaded:
-        assert str(line.problem).startswith("labels.json does not map labels to versions")
+        assert str(versions.problem).startswith("labels.json does not map labels to versions")
         assert answering(registry) == "1"
 
 
@@ -222,7 +222,7 @@ def test_a_model_whose_folder_cannot_be_looked_into_is_refused_alone(
     """It goes on answering, if it did; one reason, logged once; the others are followed."""
     publish(tmp_path, "1", name="heart-other")
     registry = opened("1")
-    before = registry.get("heart")
+    before = registry.default_of("heart")
     close(tmp_path / "heart")
     close(tmp_path / "heart-other" / "1")
     publish(tmp_path, "2", name="heart-other")
@@ -230,16 +230,16 @@ def test_a_model_whose_folder_cannot_be_looked_into_is_refused_alone(
         registry.refresh()
         registry.refresh()
     reason = f"{tmp_path / 'heart'} cannot be looked into: Permission denied"
-    assert [e["reason"] for e in events if e["event"] == "folder refused"] == [reason]
-    assert registry.get("heart") is before
-    assert registry.line("heart").problem == reason
-    assert registry.get("heart-other").card.version == "2"
+    assert [e["reason"] for e in events if e["event"] == "folder unreadable"] == [reason]
+    assert registry.default_of("heart") is before
+    assert registry.versions_of("heart").problem == reason
+    assert registry.default_of("heart-other").card.version == "2"
     anew = opened()
     assert anew.not_ready() == {"heart": reason}
     (tmp_path / "heart").chmod(0o755)
     for each in (registry, anew):
         each.refresh()
-        assert (answering(each), each.line("heart").problem) == ("1", None)
+        assert (answering(each), each.versions_of("heart").problem) == ("1", None)
 
 
 def test_a_folder_whose_files_cannot_be_reached_changes_nothing(
@@ -247,12 +247,12 @@ def test_a_folder_whose_files_cannot_be_reached_changes_nothing(
 ) -> None:
     """Its names can be read, and nothing else: whether the model is unloaded cannot be told."""
     registry = opened("1")
-    before = registry.get("heart")
+    before = registry.default_of("heart")
     close(tmp_path / "heart")
     (tmp_path / "heart").chmod(0o444)
     registry.refresh()
-    assert registry.get("heart") is before
-    assert "heart cannot be looked into" in str(registry.line("heart").problem)
+    assert registry.default_of("heart") is before
+    assert "heart cannot be looked into" in str(registry.versions_of("heart").problem)
 
 
 def test_models_that_cannot_be_looked_into_at_all_go_on_answering(
@@ -270,11 +270,11 @@ def test_models_that_cannot_be_looked_into_at_all_go_on_answering(
     assert [e["reason"] for e in events] == [reason, reason]
     assert anew.not_ready() == {"heart": reason}
     assert answering(registry) == "1"
-    assert registry.line("heart-other").problem == reason
+    assert registry.versions_of("heart-other").problem == reason
     tmp_path.chmod(0o755)
     for each in (registry, anew):
         each.refresh()
-        assert (answering(each), each.line("heart").problem) == ("1", None)
+        assert (answering(each), each.versions_of("heart").problem) == ("1", None)
 
 
 def test_a_bad_version_is_refused_and_the_old_one_keeps_serving(
@@ -282,11 +282,11 @@ def test_a_bad_version_is_refused_and_the_old_one_keeps_serving(
 ) -> None:
     """Readiness untouched; tried again only when its files change."""
     registry = opened("1")
-    before = registry.get("heart")
+    before = registry.default_of("heart")
     publish(tmp_path, "2")
     damage(tmp_path, "2")
     tried: list[str] = []
-    trials = registry.line("heart").loader
+    trials = registry.versions_of("heart").loader
     load = trials.load
 
     def load_counted(name: str, version: str) -> LoadedModel:
@@ -298,14 +298,14 @@ def test_a_bad_version_is_refused_and_the_old_one_keeps_serving(
         registry.refresh()
     assert tried == ["2"]
     assert states(registry) == {"1": "ready", "2": "refused"}
-    assert "sha256" in str(registry.line("heart").states()[1].reason)
-    assert registry.get("heart") is before
+    assert "sha256" in str(registry.versions_of("heart").states()[1].reason)
+    assert registry.default_of("heart") is before
     assert registry.not_ready() == {}
     publish(tmp_path, "2")
     registry.refresh()
     assert answering(registry) == "2"
     del before
-    assert states(registry) == {"1": "idle", "2": "ready"}
+    assert states(registry) == {"1": "not_served", "2": "ready"}
 
 
 @pytest.mark.parametrize("flaw", ["golden", "contract", "graph", "task", "card"])
@@ -347,15 +347,15 @@ def test_after_a_start_too_the_newest_good_version_answers(opened: Open, tmp_pat
 def test_a_version_whose_files_change_is_loaded_anew(opened: Open, tmp_path: Path) -> None:
     """And goes on answering as before if they are bad now."""
     registry = opened("1")
-    before = registry.get("heart")
+    before = registry.default_of("heart")
     publish(tmp_path, "1")
     registry.refresh()
-    after = registry.get("heart")
+    after = registry.default_of("heart")
     assert after is not before
     damage(tmp_path, "1")
     registry.refresh()
-    assert registry.get("heart") is after
-    (found,) = registry.line("heart").states()
+    assert registry.default_of("heart") is after
+    (found,) = registry.versions_of("heart").states()
     assert found.state == "ready"
     assert "its files have changed, and are refused" in str(found.reason)
 
@@ -365,12 +365,12 @@ def test_a_link_to_nothing_hides_no_change_of_the_other_files(opened: Open, tmp_
     folder = publish(tmp_path, "1")
     (folder / "notes").symlink_to(tmp_path / "nowhere")
     registry = opened()
-    before = registry.get("heart")
+    before = registry.default_of("heart")
     registry.refresh()
-    assert registry.get("heart") is before
+    assert registry.default_of("heart") is before
     os.utime(folder / "model.onnx")
     registry.refresh()
-    assert registry.get("heart") is not before
+    assert registry.default_of("heart") is not before
 
 
 def test_files_that_change_while_they_are_loaded_are_loaded_again(
@@ -379,7 +379,7 @@ def test_files_that_change_while_they_are_loaded_are_loaded_again(
     """What was loaded may be half of each: it never answers."""
     registry = opened("1")
     publish(tmp_path, "2")
-    trials = registry.line("heart").loader
+    trials = registry.versions_of("heart").loader
     load = trials.load
 
     def load_meanwhile(name: str, version: str) -> LoadedModel:
@@ -389,7 +389,7 @@ def test_files_that_change_while_they_are_loaded_are_loaded_again(
 
     trials.load = load_meanwhile
     registry.refresh()
-    assert states(registry) == {"1": "ready", "2": "idle"}
+    assert states(registry) == {"1": "ready", "2": "not_served"}
     trials.load = load
     registry.refresh()
     assert answering(registry) == "2"
@@ -400,7 +400,7 @@ def test_a_removed_version_is_freed_when_its_last_request_ends(
 ) -> None:
     """Until then it drains: the request that holds it is answered by it."""
     registry = opened("1", "2")
-    held = registry.get("heart")
+    held = registry.default_of("heart")
     session = weakref.ref(held.session)
     shutil.rmtree(tmp_path / "heart" / "2")
     registry.refresh()
@@ -423,7 +423,7 @@ def test_the_last_good_version_is_kept_while_nothing_can_take_its_place(
     shutil.rmtree(tmp_path / "heart" / "2")
     registry.refresh()
     assert states(registry) == {"1": "refused", "2": "ready"}
-    assert "its folder is gone" in str(registry.line("heart").states()[1].reason)
+    assert "its folder is gone" in str(registry.versions_of("heart").states()[1].reason)
     shutil.rmtree(tmp_path / "heart")
     registry.refresh()
     assert "no model 'heart'" in registry.not_ready()["heart"]
@@ -444,7 +444,7 @@ def test_a_folder_that_is_suddenly_empty_takes_nothing_out_of_use(
 def test_what_was_closed_can_be_loaded_again(opened: Open) -> None:
     """Every session is let go of; the next refresh loads as the first did."""
     registry = opened("1")
-    session = weakref.ref(registry.get("heart").session)
+    session = weakref.ref(registry.default_of("heart").session)
     registry.close()
     gc.collect()
     assert session() is None
@@ -475,11 +475,11 @@ def test_a_new_model_is_served_and_never_takes_the_service_out_of_use(
 
 def test_a_card_can_be_read_of_versions_that_are_not_served(opened: Open, tmp_path: Path) -> None:
     """From disk; what is no card, or a label without a version, is an error that says so."""
-    line = opened("1", "2", "3", old="1").line("heart")
-    assert states(opened())["2"] == "idle"
-    assert [line.card(wanted).version for wanted in ("2", "3", "old")] == ["2", "3", "1"]
+    versions = opened("1", "2", "3", old="1").versions_of("heart")
+    assert states(opened())["2"] == "not_served"
+    assert [versions.card(wanted).version for wanted in ("2", "3", "old")] == ["2", "3", "1"]
     (tmp_path / "heart" / "2" / "card.json").write_text("{}")
     with pytest.raises(ModelNotReady, match=r"is not a card: name: Field required"):
-        line.card("2")
+        versions.card("2")
     with pytest.raises(UnknownModel, match="there are: heart/1, heart/2, heart/3"):
-        line.card("4")
+        versions.card("4")

@@ -242,8 +242,8 @@ def both(service: Service) -> list[Samples]:
             answer = fresh.get("/metrics").raise_for_status()
         found = answer.headers["x-request-id"]
         wait_until(lambda: any(e.get("request_id") == found for e in service.of("request")))
-        (line,) = [e for e in service.of("request") if e.get("request_id") == found]
-        answered[line["pid"]] = samples_of(answer.text)
+        (versions,) = [e for e in service.of("request") if e.get("request_id") == found]
+        answered[versions["pid"]] = samples_of(answer.text)
         return len(answered) >= 2
 
     wait_until(asked)

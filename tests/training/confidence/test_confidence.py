@@ -134,7 +134,7 @@ def head(features: int) -> Head:
 def test_a_familiarity_changes_no_other_answer(name: str, tmp_path: Path) -> None:
     """To the last bit, in bulk and alone; taken off again, the graph is the same bytes."""
     bare = without_familiarity(onnx.load(read_artifact(MODELS_DIR, name).model))
-    width = OnnxSession(saved(with_features(bare), tmp_path / "tall.onnx"), "cpu").predict(
+    width = OnnxSession(saved(with_features(bare), tmp_path / "tall.onnx"), "cpu").run(
         golden_of(DIGITS)
     )["familiarity/features"]
     whole = with_familiarity(bare, head(width.shape[1]))
@@ -145,8 +145,8 @@ def test_a_familiarity_changes_no_other_answer(name: str, tmp_path: Path) -> Non
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (64, 28, 28), np.uint8) * (rng.random((64, 28, 28)) < 0.3)
     for batch in (images, images[:1], images[:7]):
-        answers = after.predict(batch)
-        for output, old in before.predict(batch).items():
+        answers = after.run(batch)
+        for output, old in before.run(batch).items():
             assert np.array_equal(answers[output], old)
         assert np.all((answers[OOD_SCORE] >= 0) & (answers[OOD_SCORE] <= 1))
     assert without_familiarity(whole).SerializeToString() == bare.SerializeToString()
@@ -164,7 +164,7 @@ def test_numpy_computes_the_familiarity_that_the_graph_does(tmp_path: Path) -> N
     features = features_by_numpy(bare, images)
     small = head(features.shape[1])
     file = saved(with_familiarity(bare, small), tmp_path / "model.onnx")
-    answered = OnnxSession(file, "cpu").predict(images)[OOD_SCORE]
+    answered = OnnxSession(file, "cpu").run(images)[OOD_SCORE]
     # Golden answers have to be repeated as closely; see TOLERANCE_REASON.
     assert np.abs(small.familiarity(features) - answered).max() <= 1e-5
 
@@ -219,7 +219,7 @@ def digits(data_dir: Path | None) -> tuple[OnnxSession, float, Any]:
 
 def flagged(digits: tuple[OnnxSession, float, Any], pictures: Any) -> float:
     session, cutoff, _ = digits
-    return float((session.predict(pictures)[OOD_SCORE] < cutoff).mean())
+    return float((session.run(pictures)[OOD_SCORE] < cutoff).mean())
 
 
 def test_digits_are_seldom_flagged(digits: tuple[OnnxSession, float, Any]) -> None:

@@ -63,7 +63,7 @@ def test_jax_fits_what_tensorflow_exports(tmp_path: Path) -> None:
         )
         wanted = np.load(tmp_path / f"{name}.npy")
         tensorflow = next(iter(golden.values())).reshape(wanted.shape)
-        onnx = next(iter(OnnxSession(artifact.folder / MODEL, "cpu").predict(inputs).values()))
+        onnx = next(iter(OnnxSession(artifact.folder / MODEL, "cpu").run(inputs).values()))
         # As in training/export/export.py: sums in another order.
         np.testing.assert_allclose(tensorflow, wanted, atol=1e-5)
         np.testing.assert_allclose(onnx.reshape(wanted.shape), wanted, atol=1e-5)

@@ -18,7 +18,7 @@ from service.contract.fields import Feature
 from service.contract.tabular import TabularTask
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import GOLDEN, MODEL, read_artifact
-from service.models.artifacts.folder import versions
+from service.models.artifacts.folder import list_versions
 from service.models.runtime.session import OnnxSession
 from service.settings.settings import Settings
 from tests.waiting import wait_until
@@ -75,7 +75,7 @@ def test_the_graph_repeats_keras_at_any_batch_size(
     _, _, fitted, data = trained[task]
     rows = np.resize(data.test.inputs, (size, *data.test.inputs.shape[1:]))
     wanted = np.asarray(fitted.model(rows, training=False))
-    got = next(iter(OnnxSession(models_dir / task / "1" / MODEL, "cpu").predict(rows).values()))
+    got = next(iter(OnnxSession(models_dir / task / "1" / MODEL, "cpu").run(rows).values()))
     np.testing.assert_allclose(got.reshape(wanted.shape), wanted, atol=TOLERANCE)
 
 
@@ -224,7 +224,7 @@ def test_versions_count_up_and_old_ones_stay(
     export(*trained["heart"], tmp_path)
     first = (tmp_path / "heart" / "1" / "card.json").read_bytes()
     export(*trained["heart"], tmp_path)
-    assert versions(tmp_path, "heart") == ["1", "2"]
+    assert list_versions(tmp_path, "heart") == ["1", "2"]
     assert read_artifact(tmp_path, "heart").card.version == "2"
     assert (tmp_path / "heart" / "1" / "card.json").read_bytes() == first
 

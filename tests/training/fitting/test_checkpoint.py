@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from service.cli import main
-from service.models.artifacts.folder import names
+from service.models.artifacts.folder import list_models
 from training.fitting import checkpoint
 from training.fitting.checkpoint import (
     STATE,
@@ -131,7 +131,7 @@ def test_what_is_kept_is_no_model_and_is_removed(tmp_path: Path) -> None:
     """The service does not see it; the folder goes with its last fit."""
     folder = tmp_path / ".training" / "heart-0123"
     State(1, False, 1.0, {"loss": [1.0]}, {}, [np.zeros(3)], []).write(folder)
-    assert names(tmp_path) == []
+    assert list_models(tmp_path) == []
     assert epochs_kept(folder) == 1
     keep_exported(folder, "3")
     assert exported(folder) == "3"

@@ -55,7 +55,7 @@ class Inference:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._repository: ModelRegistry = state.registry
+        self._registry: ModelRegistry = state.registry
         self._statistics: Statistics = state.statistics
 
     async def ServerLive(self, *_: Any) -> Any:  # noqa: N802  # the protocol's names
@@ -80,21 +80,23 @@ class Inference:
 
     async def ModelMetadata(self, request: Any, _: Any) -> Any:  # noqa: N802
         """A model's tensors."""
-        return metadata.model(self._repository.line(request.name), self._find(request))
+        return metadata.model(self._registry.versions_of(request.name), self._find(request))
 
     async def ModelConfig(self, request: Any, _: Any) -> Any:  # noqa: N802
         """Triton's ModelConfig."""
-        return {"config": metadata.config(self._repository.line(request.name), self._find(request))}
+        return {
+            "config": metadata.config(self._registry.versions_of(request.name), self._find(request))
+        }
 
     async def ModelStatistics(self, request: Any, _: Any) -> Any:  # noqa: N802
         """Of one model, or of all that are ready."""
-        ready = [n for n in self._repository.expected if n not in self._repository.not_ready()]
-        served = [self._find(request)] if request.name else map(self._repository.get, ready)
+        ready = [n for n in self._registry.expected if n not in self._registry.not_ready()]
+        served = [self._find(request)] if request.name else map(self._registry.default_of, ready)
         return {"model_stats": [self._statistics.shown(one) for one in served]}
 
     async def RepositoryIndex(self, request: Any, _: Any) -> Any:  # noqa: N802
         """Every version on disk, and which of them answers."""
-        return {"models": metadata.index(self._repository, request.ready)}
+        return {"models": metadata.index(self._registry, request.ready)}
 
     async def RepositoryModelLoad(self, request: Any, sent: Mapping[str, Any]) -> Any:  # noqa: N802
         """Take up what lies in a model's folder; an operator's call."""
@@ -107,7 +109,7 @@ class Inference:
     async def ModelInfer(self, request: Any, _: Any) -> Any:  # noqa: N802
         """Inference, with raw contents or typed ones; answers are raw."""
         # A call without an id may be a canary's as any other.
-        served = self._repository.for_model(
+        served = self._registry.for_model(
             request.model_name, request.model_version or None, request.id or random.random().hex()
         )
         counts, start = self._statistics.of(served), time.perf_counter_ns()
@@ -123,11 +125,11 @@ class Inference:
     async def _controlled(self, action: str, request: Any, sent: Mapping[str, Any]) -> Any:
         authorise(self._state.settings, sent.get("authorization"))
         check_parameters(request.parameters)
-        await asyncio.to_thread(ACTIONS[action], self._repository, request.model_name)
+        await asyncio.to_thread(ACTIONS[action], self._registry, request.model_name)
         return {}
 
     def _find(self, request: Any) -> LoadedModel:
-        return self._repository.for_model(request.name, request.version or None)
+        return self._registry.for_model(request.name, request.version or None)
 
 
 class Health:

@@ -82,9 +82,9 @@ class Call:
         return self.registry.for_model(self.name, self.version, request_id)
 
     @property
-    def line(self) -> ModelVersions:
+    def versions(self) -> ModelVersions:
         """All versions of the model of the path. Raises UnknownModel."""
-        return self.registry.line(self.name)
+        return self.registry.versions_of(self.name)
 
     async def body(self) -> bytes:
         """The body as it came. Raises PayloadTooLarge or ClientDisconnect."""
@@ -149,7 +149,7 @@ async def _controlled(call: Call, action: str) -> Reply:
 
 async def model(call: Call) -> Reply:
     """A model's tensors."""
-    return json_reply(metadata.model(call.line, call.served()))
+    return json_reply(metadata.model(call.versions, call.served()))
 
 
 async def model_ready(call: Call) -> Reply:
@@ -159,7 +159,7 @@ async def model_ready(call: Call) -> Reply:
 
 async def model_config(call: Call) -> Reply:
     """A model's configuration, as Triton words it."""
-    return json_reply(metadata.config(call.line, call.served()))
+    return json_reply(metadata.config(call.versions, call.served()))
 
 
 async def model_statistics(call: Call) -> Reply:
@@ -172,7 +172,7 @@ async def all_statistics(call: Call) -> Reply:
     shown = []
     for name in call.registry.expected:
         try:
-            shown.append(call.statistics.shown(call.registry.get(name)))
+            shown.append(call.statistics.shown(call.registry.default_of(name)))
         except ModelNotReady:  # it has none
             continue
     return json_reply({"model_stats": shown})
