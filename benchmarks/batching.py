@@ -166,7 +166,7 @@ def main() -> None:
         return [await in_process(one, golden_row(models_dir, one)) for one in served.values()]
 
     print(
-        f"A row in microseconds, {TURNS} turns; rows are batched where one gets {MIN_SPEEDUP} times "
+        f"Row in microseconds, {TURNS} turns; rows are batched where it gets {MIN_SPEEDUP} times "
         f"cheaper, with {BATCHING_OVERHEAD_US:g} us for handing it over.\n"
     )
     head = ["model", "row_us", "callers", "run / row", "each alone", "shared", "handing over"]
