@@ -170,7 +170,7 @@ def main() -> None:
         f"cheaper, with {BATCHING_OVERHEAD_US:g} us for handing it over.\n"
     )
     head = ["model", "row_us", "callers", "run / row", "each alone", "shared", "handing over"]
-    print(markdown([*head, "pays", "by the rule"], uvloop.run(first_table())), flush=True)
+    print(markdown([*head, "speedup", "by the rule"], uvloop.run(first_table())), flush=True)
 
     quiet = {"FORETELL_LOG_LEVEL": "error"}
     with ExitStack() as both:

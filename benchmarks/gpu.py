@@ -191,7 +191,7 @@ def main() -> None:
     head = ["model", "way", "largest distance", "tolerated", "golden answers"]
     tables.append(Table(title="Parity with the golden answers", head=head, rows=lines))
     print(f"\n{markdown(head, lines)}")
-    head = ["model", "device", "row, us", "a row alone", "pays", "shared runs"]
+    head = ["model", "device", "row, us", "a row alone", "speedup", "shared runs"]
     title = "What the service decides by what it measures at loading"
     tables.append(Table(title=title, head=head, rows=decided))
     print(f"\n{title}\n\n{markdown(head, decided)}")

@@ -9,7 +9,7 @@ from service.models.versions.registry import ModelRegistry
 from service.observability.metrics.shared_counters import Metric, SharedCounters
 from service.observability.worker_slots import WORKERS
 
-STATES = Metric("states", ("model", "version"), ("answering", *get_args(State)))
+STATES = Metric("states", ("model", "version"), ("default", *get_args(State)))
 """1 for what a version is in a worker, 0 for what it is not; all 0: it is gone."""
 
 
@@ -34,6 +34,6 @@ def _states(registry: ModelRegistry) -> dict[tuple[str, ...], tuple[str, ...]]:
             continue
         answering = versions.default.card.version if versions.default else None
         for one in versions.states():
-            also = ("answering",) if one.version == answering else ()
+            also = ("default",) if one.version == answering else ()
             found[name, one.version] = (one.state, *also)
     return found

@@ -70,7 +70,7 @@ class ModelSummary(BaseModel):
         {}, description="Share of the calls that name no version, by the label that answers them"
     )
     shadow: ShadowSummary | None = None
-    policy: str = Field(description="Which versions are served, by FORETELL_VERSION_POLICY")
+    version_policy: str = Field(description="Which versions are served, by FORETELL_VERSION_POLICY")
     provider: str | None = Field(None, description="The execution provider in use")
     load_ms: float | None = Field(None, description="Time to load, verify and warm up")
     row_us: float | None = Field(None, description="Time of one row in microseconds, then")
@@ -155,7 +155,7 @@ def detail_of(versions: ModelVersions) -> ModelDetail:
         labels=versions.labels.versions,
         canaries=versions.labels.weights,
         shadow=_shadow_of(versions),
-        policy=str(versions.policy),
+        version_policy=str(versions.policy),
     )
     if served is None:
         return detail

@@ -94,7 +94,7 @@ def _while_wanted(tables: Iterator[Chunk], answer: Spool) -> Iterator[Chunk]:
         yield rows
 
 
-BULK_ROWS = Metric("portfolio_rows", ("model", "version"), ("scored", "refused"))
+BULK_ROWS = Metric("bulk_rows", ("model", "version"), ("scored", "refused"))
 
 
-BULK_JOBS = Metric("portfolios", (), ("under_way",))
+BULK_JOBS = Metric("bulk_jobs", (), ("under_way",))

@@ -99,7 +99,7 @@ def test_an_unloaded_model_answers_nobody_until_it_is_loaded(
     """Not after changes of the folder either, nor after a start; readiness waits not for it."""
     shown = client.post("/v1/models/heart/unload", headers=OPERATOR).json()
     assert (shown["ready"], shown["version"]) == (False, None)
-    assert {found["state"] for found in shown["states"]} <= {"not_served", "refused", "draining"}
+    assert {found["state"] for found in shown["states"]} <= {"not_served", "invalid", "draining"}
     answer = client.post("/v1/heart/predict", json=ROW)
     assert answer.status_code == 503
     assert "it was unloaded" in answer.json()["detail"]

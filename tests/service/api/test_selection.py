@@ -160,8 +160,8 @@ def test_versions_states_and_labels_are_listed(versions: TestClient) -> None:
         ("1", "ready", ["canary"]),
         ("2", "ready", []),
     ]
-    assert (heart["version"], heart["rule"], heart["reason"]) == ("2", "latest:2", None)
-    assert damaged["states"][0]["state"] == "refused"
+    assert (heart["version"], heart["version_policy"], heart["reason"]) == ("2", "latest:2", None)
+    assert damaged["states"][0]["state"] == "invalid"
     assert "sha256" in damaged["states"][0]["reason"]
     listed = {model["name"]: model for model in versions.get("/v1/models").json()}
     assert listed["heart"]["states"] == heart["states"]

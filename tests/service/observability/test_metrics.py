@@ -163,13 +163,13 @@ def test_versions_loads_and_refusals_are_followed(client: TestClient, models: Pa
     publish(models, "2")
     wait_until(lambda: value(scrape(client), gauge, model="heart", version="2") == 1)
     publish(models, "3", damaged=True)
-    state = {"model": "heart", "version": "3", "state": "refused"}
+    state = {"model": "heart", "version": "3", "state": "invalid"}
     wait_until(lambda: value(scrape(client), "foretell_model_version_workers", **state) == 1)
     found = scrape(client)
     assert value(found, gauge, model="heart", version="1") == 0
     for version in ("1", "2"):
         assert value(found, loads, model="heart", version=version, result="loaded") == 1
-    assert value(found, loads, model="heart", version="3", result="refused") >= 1
+    assert value(found, loads, model="heart", version="3", result="invalid") >= 1
 
 
 def test_canaries_and_shadows_are_counted(client: TestClient, models: Path) -> None:

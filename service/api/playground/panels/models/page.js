@@ -60,7 +60,7 @@ function served(model) {
       ["Provider", answers ? model.provider : null],
       ["One row, here", answers ? microseconds(model.row_us) : null],
       ["Loaded in", answers ? `${model.load_ms.toLocaleString("en")} ms` : null],
-      ["Runs", answers ? (model.inline ? "on the event loop" : "in a thread") : null],
+      ["Runs", answers ? (model.runs_on_event_loop ? "on the event loop" : "in a thread") : null],
       ["Rows of several callers", answers ? batched(model.batching) : null],
       ["Labels", labelsOf(model)],
       ["Shadow", shadowOf(model.shadow)],

@@ -105,7 +105,7 @@ export function versions(model, shown) {
     "versions",
     "Versions",
     tableOf({
-      caption: `Served: ${model.rule}. Calls that name none get ${model.version ?? "none"}.`,
+      caption: `Served: ${model.version_policy}. Calls that name none get ${model.version ?? "none"}.`,
       columns: ["version", "state", "labels", "why"],
       rows: model.states.map(({ version, state, labels, reason }) => [
         version === shown
