@@ -20,10 +20,11 @@ train: $(FULL)  ## Every recipe of every task, as new versions in models/, and d
 	$(FULL_ENV)/bin/foretell train --all
 	$(FULL_ENV)/bin/foretell results --output docs/results.md
 
-check: $(FULL)  ## Lint, format, types
+check: $(FULL)  ## Lint, format, types, and the rules of who may import whom
 	$(FULL_ENV)/bin/ruff check .
 	$(FULL_ENV)/bin/ruff format --check .
 	$(FULL_ENV)/bin/mypy
+	$(FULL_ENV)/bin/lint-imports
 
 bench: $(FULL)  ## Measured comparisons, into benchmarks/results.md; BENCH=--quick for seconds of it
 	$(FULL_ENV)/bin/python -m benchmarks $(BENCH)

@@ -144,7 +144,7 @@ def test_a_picture_that_kills_every_process_is_refused_and_no_other() -> None:
 
 def test_a_picture_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once is enough; those behind it are read."""
-    monkeypatch.setattr(module, "LONGEST", 0.5)
+    monkeypatch.setattr(module, "DECODE_TIMEOUT_SECONDS", 0.5)
 
     async def use(readers: DecoderPool) -> None:
         bad, after = await asyncio.gather(readers.read(ECHO, b"hang", 50), value(readers, b"2"))
@@ -159,7 +159,7 @@ def test_where_no_process_can_be_started_pictures_are_refused_until_one_can(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """At once, with the reason; and tried again after a moment."""
-    monkeypatch.setattr(module, "PAUSE", 0.2)
+    monkeypatch.setattr(module, "RESTART_PAUSE_SECONDS", 0.2)
 
     async def use(readers: DecoderPool) -> None:
         with monkeypatch.context() as patch:
@@ -183,7 +183,7 @@ def test_a_process_that_does_not_begin_once_is_nothing_to_know_of(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A coincidence: the next does, and reads what was asked meanwhile."""
-    monkeypatch.setattr(module, "PAUSE", 0.1)
+    monkeypatch.setattr(module, "RESTART_PAUSE_SECONDS", 0.1)
     begin, begun = module._started, []
 
     def started() -> Any:
@@ -321,9 +321,9 @@ def test_readers_end_with_the_service_even_when_it_is_killed() -> None:
     code = (
         "import asyncio, sys\n"
         "from service.observability.metrics.shared_counters import SharedCounters\n"
-        "from service.images.decoders.pool import Readers\n"
+        "from service.images.decoders.pool import DecoderPool\n"
         "async def main():\n"
-        "    readers = Readers(2, SharedCounters())\n"
+        "    readers = DecoderPool(2, SharedCounters())\n"
         f"    await readers.read({ECHO!r}, b'1', 50)\n"
         "    print(*readers.pids, flush=True)\n"
         "    await asyncio.sleep(60)\n"
