@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from service.contract.image import ImageTask
 from service.contract.tabular import TabularTask
 from service.explain.explain import columns_of, explain, heat_map
 from service.explain.shapley import AT_ONCE, owen_values, shapley_values
@@ -91,7 +92,8 @@ def of_rows(name: str, rounds: int) -> None:
         for place in (place for place, group in enumerate(groups) if len(group) > 1):
             kind = f"split of {task.feature_groups[place].name}"
             line(kind, lambda p=place: owen_values(score, middle, background, groups, p))  # type: ignore[misc]
-    print(f"{name}, whole answer: {median_ms(lambda: explain(served, middle), rounds):.1f} ms")
+    whole = median_ms(lambda: explain(task, served, middle), rounds)
+    print(f"{name}, whole answer: {whole:.1f} ms")
     exact = [shapley_values(score, row, background, groups).parts[:, 0] for row in usual]
     heaviest = np.argsort(-background.weights, kind="stable")
     for size in SIZES:
@@ -123,9 +125,11 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     for name in ("heart", "credit"):
         of_rows(name, rounds)
-    digits = ModelRegistry(MODELS, TASKS, "cpu").load("digits")
+    task, digits = TASKS["digits"], ModelRegistry(MODELS, TASKS, "cpu").load("digits")
+    assert isinstance(task, ImageTask)
     picture = read_artifact(MODELS, "digits").golden()[0][0]
-    print(f"digits, heat map: {median_ms(lambda: heat_map(digits, picture), rounds):.1f} ms")
+    drawn = median_ms(lambda: heat_map(task, digits, picture), rounds)
+    print(f"digits, heat map: {drawn:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,15 @@
 """The `foretell` command. Every import that costs time waits until its command runs."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from service.bulk.commands import run_score
+from service.bulk.commands import run_predict, run_score
 from service.models.commands import add_models
 from service.server.commands import run_serve
-
-if TYPE_CHECKING:
-    from service.contract.fields import Payload
-    from service.contract.tabular import TabularTask
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,60 +97,6 @@ def _parser() -> argparse.ArgumentParser:
     for entry in entry_points(group="foretell.commands"):
         entry.load()(commands)
     return parser
-
-
-def run_predict(arguments: argparse.Namespace) -> int:
-    """`foretell predict`: the path of a request, without HTTP; one JSON object a line."""
-    import numpy as np
-
-    from service.contract.tabular import TabularTask
-    from service.errors import PictureError, UnknownModel
-    from service.models.versions.registry import ModelRegistry
-    from service.settings.settings import read_settings
-    from service.tasks import TASKS
-
-    settings = read_settings(models_dir=arguments.models_dir)
-    task = TASKS.get(arguments.task)
-    if task is None:
-        raise UnknownModel(arguments.task, list(TASKS))
-    registry = ModelRegistry(settings.models_dir, TASKS, "cpu")
-    served = registry.load_for(task.name)
-    if isinstance(task, TabularTask):
-        row = task.to_array([_row(arguments, task)])
-        print(served.predict(row)[0].model_dump_json())
-        return 0
-    if not arguments.pictures or arguments.json:
-        arguments.parser.error(f"{task.name} takes one or more pictures")
-    failures = 0
-    for path in arguments.pictures:
-        try:
-            picture = task.read(path.read_bytes(), max_pixels=settings.max_pixels)
-        except (PictureError, OSError) as error:
-            print(f"foretell: {path}: {error}", file=sys.stderr)
-            failures += 1
-            continue
-        answer = served.predict(np.stack([picture]))[0].model_dump()
-        print(json.dumps({"file": str(path)} | answer))
-    return 1 if failures else 0
-
-
-def _row(arguments: argparse.Namespace, task: "TabularTask") -> "Payload":
-    from pydantic import ValidationError
-
-    from service.contract.messages import invalid_payload
-    from service.contract.parsing import check_size, reject_duplicate_keys
-
-    if arguments.json is None or arguments.pictures:
-        arguments.parser.error(f"{task.name} takes a row: --json '{{…}}', or --json - for stdin")
-    text = sys.stdin.read() if arguments.json == "-" else arguments.json
-    body = check_size(text.encode())
-    try:
-        payload = task.payload.model_validate_json(body)
-    except ValidationError as error:
-        known = [feature.name for feature in task.features]
-        raise invalid_payload(error.errors(), known) from error
-    reject_duplicate_keys(body, payload)
-    return payload
 
 
 if __name__ == "__main__":

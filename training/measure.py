@@ -4,7 +4,6 @@ import argparse
 import sys
 import time
 
-from service.contract.tabular import TabularTask
 from service.models.artifacts.artifact import read_artifact
 from service.models.artifacts.folder import some_names
 from training.confidence.conformal import in_words
@@ -51,12 +50,12 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
     if arguments.recipe is not None and arguments.recipe not in course.recipes:
         fail(course.no_recipe(arguments.recipe))
     recipes = [arguments.recipe] if arguments.recipe else list(course.recipes)
-    features = course.task.features if isinstance(course.task, TabularTask) else ()
+    features = course.task.contract.features
     optional = sum(not feature.required for feature in features)
     if arguments.missing and not optional:
         fail(f"--missing: {arguments.task} has no field that may be left out")
     if arguments.fairness:
-        if not isinstance(course.task, TabularTask) or not groups_of(course.task):
+        if not groups_of(course.task):
             fail(f"--fairness: {arguments.task} has none of the fields {', '.join(GROUPED)}")
         for section in fairness_page(course, arguments.data_dir, recipes, arguments.epochs):
             print(section, flush=True)

@@ -48,7 +48,7 @@ class Prepared:
     @classmethod
     def of(cls, data: TabularData, split: str, rows: Mapping[str, NDArray[np.int64]]) -> "Prepared":
         """From the numbers of the rows of `train`, `validation` and `test`."""
-        inputs = data.features.to_numpy(np.float32)
+        inputs = data.inputs
         return cls(
             source=data.source,
             fingerprint=data.fingerprint,

@@ -18,12 +18,9 @@ from starlette.types import Receive, Scope, Send
 
 from service import errors
 from service.api.http import admin, health, metrics, models
-from service.api.http.batch import batch_path, batch_router
-from service.api.http.explain import explain_router
 from service.api.http.fast_path import FastPath, fast_path_answers
 from service.api.http.middleware import BodyLimit, RequestContext
 from service.api.http.playground import playground_router
-from service.api.http.predict import predict_router
 from service.api.http.problems import (
     MEDIA_TYPE,
     Problem,
@@ -31,12 +28,12 @@ from service.api.http.problems import (
     problem_response,
     refusal,
 )
+from service.api.http.task_routes import routes_of
 from service.api.open_inference.rest.documentation import declared_router
 from service.api.open_inference.rest.paths import OpenInference
 from service.api.open_inference.statistics import Statistics
 from service.api.worker_states import record_states
 from service.bulk.tables.job import JobSlots
-from service.contract.tabular import TabularTask
 from service.explain.queue import ExplanationQueue
 from service.images.decoders.pool import DecoderPool
 from service.models.versions.registry import ModelRegistry
@@ -121,10 +118,10 @@ def create_app(settings: Settings, slot: WorkerSlot | None = None) -> FastAPI:
         await asyncio.to_thread(explanations.close)
         registry.close()
 
-    tables = [task for task in TASKS.values() if isinstance(task, TabularTask)]
-    predict = [predict_router(task) for task in TASKS.values()]
-    batch = [batch_router(task) for task in tables]
-    explain = [explain_router(task) for task in TASKS.values()]
+    routes = [routes_of(task) for task in TASKS.values()]
+    predict = [each.predict for each in routes]
+    batch = [each.batch for each in routes if each.batch is not None]
+    explain = [each.explain for each in routes if each.explain is not None]
     # Of these, some calls are answered, or refused, before any route is looked for.
     known = {
         route.path
@@ -133,7 +130,7 @@ def create_app(settings: Settings, slot: WorkerSlot | None = None) -> FastAPI:
         if isinstance(route, APIRoute)
     }
     context = Middleware(RequestContext, requests=Requests(counters, known))
-    elsewhere = frozenset(batch_path(task) for task in tables)
+    elsewhere = frozenset(each.batch_path for each in routes if each.batch_path is not None)
     limit = Middleware(BodyLimit, limit=settings.max_body_bytes, elsewhere=elsewhere)
     # FastAPI's own docs load their scripts from elsewhere: a blank page in a closed network.
     app = FastAPIOffline(

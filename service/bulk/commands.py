@@ -1,32 +1,36 @@
-"""`foretell score`."""
+"""`foretell predict` and `foretell score`. Imports that cost time wait until a command runs."""
 
 import argparse
-import sys
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from service.contract.task import Task
+
+
+def run_predict(arguments: argparse.Namespace) -> int:
+    """Answer one row or some pictures on the path of a request; one JSON object a line."""
+    from service.bulk.task_commands import predict_with
+    from service.settings.settings import read_settings
+
+    settings = read_settings(models_dir=arguments.models_dir)
+    return predict_with(_task(arguments), arguments, settings)
 
 
 def run_score(arguments: argparse.Namespace) -> int:
-    """`foretell score`: a table or a folder of pictures in, a table of answers out."""
-    from service.contract.tabular import TabularTask
-    from service.errors import UnknownModel
+    """Answer a table or a folder of pictures with a table of answers."""
+    from service.bulk.task_commands import score_with
     from service.settings.settings import read_settings
-    from service.tasks import TASKS
 
     settings = read_settings(models_dir=arguments.models_dir)
+    return score_with(_task(arguments), arguments, settings)
+
+
+def _task(arguments: argparse.Namespace) -> "Task":
+    """Return the task that is named. Raises UnknownModel."""
+    from service.errors import UnknownModel
+    from service.tasks import TASKS
+
     task = TASKS.get(arguments.task)
     if task is None:
         raise UnknownModel(arguments.task, list(TASKS))
-    usual = "refuse" if isinstance(task, TabularTask) else "report"
-    on_error = arguments.on_error or usual
-    given: dict[str, Any] = {"settings": settings, "model": arguments.model, "on_error": on_error}
-    if isinstance(task, TabularTask):
-        from service.bulk.tables.files import score_table
-
-        return score_table(task, arguments.input, arguments.output, **given)
-    from service.bulk.pictures.score import score_pictures
-
-    scored = score_pictures(task, arguments.input, arguments.output, **given)
-    total = scored.answered + scored.refused
-    why = "; see the column error" if scored.refused else ""
-    print(f"{arguments.output}: {scored.answered:,} of {total:,} answered{why}", file=sys.stderr)
-    return 0
+    return task

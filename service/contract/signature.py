@@ -34,6 +34,11 @@ class Contract(BaseModel):
     features: tuple[Feature, ...] = ()
     labels: tuple[str, ...] = ()
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The names of the outputs, in order."""
+        return tuple(output.name for output in self.outputs)
+
     @cached_property
     def hash(self) -> str:
         """sha256 over all that changes what a number means; wording may be mended freely."""

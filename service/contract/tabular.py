@@ -1,53 +1,41 @@
-"""A task of rows: declared fields in, one probability and one decision a row out."""
+"""Yes or no of a row: declared fields in, one probability and one decision a row out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import attrgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from service.contract.answers import CERTAINTIES, ModelRef, TabularPrediction
-from service.contract.fields import Feature, Payload
-from service.contract.probability import check_probabilities
-from service.contract.signature import Contract, Outputs, Tensor, Values
-from service.contract.uncertainty import Confidence, RangeCheck
+from service.contract.probability import check_probabilities, check_probability_array, decide
+from service.contract.rows import AnswerColumn, Columns, RowTask
+from service.contract.signature import Outputs, Tensor, Values
+from service.contract.uncertainty import Confidence
 from service.contract.wording import FeatureGroup, Wording, feature_groups_of, single_field_groups
 
 YES, NO = b"true", b"false"
+BOOLEAN = (False, True)
 
 
 @dataclass(frozen=True)
-class TabularTask:
+class TabularTask(RowTask):
     """Rows of declared fields in, one probability and one decision a row out.
 
-    `decision` names the boolean field of `prediction` that says whether the probability reaches the
-    threshold of the model's card. `wording` is for explanations.
+    `decision` names the boolean field of `prediction`: the probability reaches the threshold of the
+    model's card. `wording` is for explanations.
     """
 
-    name: str
-    title: str
-    payload: type[Payload]
     prediction: type[TabularPrediction]
     decision: str
     wording: Wording = field(default_factory=Wording)
 
-    @cached_property
-    def features(self) -> tuple[Feature, ...]:
-        """The columns of the network's input, in the order in which the payload declares them."""
-        return tuple(Feature.of(name, f) for name, f in self.payload.model_fields.items())
-
-    @cached_property
-    def contract(self) -> Contract:
-        """`features` float32[N, F] in (NaN = not recorded), `probability` float32[N] out."""
-        return Contract(
-            task=self.name,
-            input=Tensor(name="features", dtype="float32", shape=(None, len(self.features))),
-            outputs=(Tensor(name="probability", dtype="float32", shape=(None,)),),
-            features=self.features,
-        )
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """`probability` float32[N]."""
+        return (Tensor(name="probability", dtype="float32", shape=(None,)),)
 
     @cached_property
     def parts(self) -> dict[str, FeatureGroup]:
@@ -57,58 +45,78 @@ class TabularTask:
 
     @cached_property
     def feature_groups(self) -> tuple[FeatureGroup, ...]:
-        """What explanations share an answer out to; every field is in one."""
+        """The groups that explanations share an answer out to; every field is in one."""
         return feature_groups_of(self.parts, self.wording)
-
-    def to_array(self, rows: Sequence[Payload]) -> NDArray[np.float32]:
-        """Validated payloads as float32[N, F] in declared order; not recorded becomes NaN."""
-        return np.array([self.values(row) for row in rows], np.float32)
-
-    def values(self, row: Payload) -> tuple[float | None, ...]:
-        """A validated payload in declared order; not recorded is None."""
-        values = self._in_order(row)
-        for place in self._zero_is_missing:
-            if values[place] == 0:
-                values = (*values[:place], None, *values[place + 1 :])
-        return values
-
-    @cached_property
-    def _in_order(self) -> Callable[[Payload], tuple[float | None, ...]]:
-        return attrgetter(*self.payload.model_fields)
-
-    @cached_property
-    def _zero_is_missing(self) -> list[int]:
-        return [place for place, feature in enumerate(self.features) if feature.zero_is_missing]
 
     def answers(
         self,
         outputs: Outputs,
-        rows: NDArray[np.float32],
+        batch: NDArray[np.float32],
         model: ModelRef,
         threshold: float,
         confidence: Confidence | None = None,
     ) -> Sequence[TabularPrediction]:
-        """One prediction for each of `rows`, float32[N, F], of which the graph made `outputs`.
+        """Return one prediction for each row of `batch`, float32[N, F], as `writer` words it.
 
-        `confidence` is that of the model's card. Raises InvalidOutput unless every probability is
-        in 0..1.
+        Raises InvalidOutput unless every probability is in 0..1.
         """
         write = self.writer(model, threshold, confidence)
         return [
             self.prediction.model_validate_json(
                 write({"probability": outputs["probability"][place : place + 1]}, values)
             )
-            for place, values in enumerate(_recorded(rows))
+            for place, values in enumerate(_recorded(batch))
         ]
 
-    def range_check(self, confidence: Confidence) -> RangeCheck:
-        """What tells fields that lie outside what training saw."""
-        return RangeCheck(self.features, confidence.seen)
+    def decide(self, outputs: Outputs, threshold: float) -> NDArray[np.bool_]:
+        """Return the decision of each row, bool[N]; NaN decides no."""
+        return decide(outputs["probability"].astype(np.float64), threshold)
+
+    def graph_outputs(self, answer: Any, ops: Any) -> dict[str, Any]:
+        """Return `probability`, [N], of a network's answer [N, 1]."""
+        return {"probability": ops.reshape(answer, [-1])}
+
+    def answer_columns(self, confidence: bool) -> tuple[AnswerColumn, ...]:
+        """Return probability and decision; with `confidence`, certainty and in_distribution."""
+        answered = (
+            AnswerColumn("probability", 0.83),
+            AnswerColumn(self.decision, True, BOOLEAN),
+        )
+        if not confidence:
+            return answered
+        return (
+            *answered,
+            AnswerColumn("certainty", "decided", CERTAINTIES),
+            AnswerColumn("in_distribution", True, BOOLEAN),
+        )
+
+    def column_writer(
+        self, threshold: float, confidence: Confidence | None = None
+    ) -> Callable[[Outputs, NDArray[np.float32]], Columns]:
+        """Return a function from outputs of N rows, and the rows, to the columns of the answers.
+
+        The function raises InvalidOutput unless every probability is in 0..1.
+        """
+        ranges = None if confidence is None else self.range_check(confidence)
+
+        def columns(outputs: Outputs, rows: NDArray[np.float32]) -> Columns:
+            probability = check_probability_array(outputs["probability"])
+            decision = decide(probability, threshold)
+            if confidence is None or ranges is None:
+                return probability, decision
+            return (
+                probability,
+                decision,
+                confidence.sets.decided(probability),
+                ~ranges.outside(rows),
+            )
+
+        return columns
 
     def writer(
         self, model: ModelRef, threshold: float, confidence: Confidence | None = None
     ) -> Callable[[Outputs, Values], bytes]:
-        """A function from the outputs of one row, and its values, to the JSON of its prediction.
+        """Return a function from the outputs of one row, and its values, to its prediction's JSON.
 
         Two values change from one row to the next, and what is said of confidence; the rest is
         written once. The function raises InvalidOutput as `answers` does.
@@ -141,7 +149,7 @@ class TabularTask:
         def write(outputs: Outputs, values: Values) -> bytes:
             (probability,) = check_probabilities(outputs["probability"].tolist())
             yes = probability >= threshold
-            # As `Sets.decided`, which for one number costs fifty times as much.
+            # As `ConformalSets.decided`, which for one number costs fifty times as much.
             decided = (probability >= cutoff) is not (1 - probability >= cutoff)
             if strange := ranges.out_of_range(values):
                 warnings = [ranges.warning(place, values[place] or 0.0) for place in strange]

@@ -97,8 +97,9 @@ class HeatMap(BaseModel):
     in_distribution: PictureFamiliar = None
     warnings: PictureWarnings = []
     heat: list[list[float]] = Field(
-        description="28 rows of 28: by how much the probability falls, on average, when a square "
-        "of 4x4 pixels that covers this one is painted black; negative where it rises"
+        description="A number for each pixel, row by row: by how much the probability falls, on "
+        "average, when a square of 4x4 pixels that covers this one is painted black; negative "
+        "where it rises"
     )
-    pixels: list[list[int]] = Field(description="28 rows of 28: what the network saw, 0 = black")
+    pixels: list[list[int]] = Field(description="The picture as the network saw it, 0 = black")
     model: ModelRef

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract.image import ImageTask
+from service.contract.probability import check_probability_array
 from service.contract.tabular import TabularTask
 from service.contract.wording import FeatureGroup, reason
 from service.errors import FieldProblem, InvalidPayload, NotExplainable
@@ -24,7 +25,6 @@ from service.explain.occlusion import occlusion
 from service.explain.shapley import (
     Attributions,
     Predict,
-    check_probabilities,
     owen_values,
     shapley_values,
     to_log_odds,
@@ -36,14 +36,17 @@ LEAST = 0.005
 """Of a probability: what raises an estimate by less is no reason."""
 
 
-def explain(served: LoadedModel, row: NDArray[np.float32], split: str | None = None) -> Explanation:
-    """Of one row, float32[F] in declared order; with the factor `split` shared out to its fields.
+def explain(
+    task: TabularTask, served: LoadedModel, row: NDArray[np.float32], split: str | None = None
+) -> Explanation:
+    """Explain the answer to one row, float32[F] in declared order, by a model of the task.
+
+    The factor `split`, if any, is shared out to its fields.
 
     Raises NotExplainable for a model without reference rows, InvalidPayload if there is no such
     factor of several fields, and InvalidOutput.
     """
-    task, background, card = served.task, background_of(served), served.card
-    assert isinstance(task, TabularTask)
+    background, card = background_of(served), served.card
     place = None if split is None else place_of(task, split)
     groups = columns_of(task)
 
@@ -54,7 +57,7 @@ def explain(served: LoadedModel, row: NDArray[np.float32], split: str | None = N
     outputs = served.session.run(row[None])
     (answered,) = task.answers(outputs, row[None], served.ref, card.threshold, card.confidence)
     probability = answered.probability
-    adverse = probability >= card.threshold
+    adverse = bool(getattr(answered, task.decision))
     contributions = _contributions(task, row, task.feature_groups, shares)
     turned = _turned(task, predict, row, card.threshold) if adverse else []
     answer = Explanation(
@@ -88,16 +91,15 @@ def explain(served: LoadedModel, row: NDArray[np.float32], split: str | None = N
     )
 
 
-def heat_map(served: LoadedModel, picture: NDArray[np.uint8]) -> HeatMap:
-    """Of one picture uint8[28, 28]. Raises InvalidOutput."""
-    task = served.task
-    assert isinstance(task, ImageTask)
-    outputs = served.session.run(picture[None])
-    (answered,) = task.answers(outputs, served.ref, served.card.confidence)
+def heat_map(task: ImageTask, served: LoadedModel, picture: NDArray[np.uint8]) -> HeatMap:
+    """Return the heat map of one picture, uint8[height, width]. Raises InvalidOutput."""
+    card, batch = served.card, picture[None]
+    outputs = served.session.run(batch)
+    (answered,) = task.answers(outputs, batch, served.ref, card.threshold, card.confidence)
     chosen = int(outputs[task.answer][0])
 
     def predict(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return check_probabilities(served.session.run(pictures)["probabilities"][:, chosen])
+        return check_probability_array(served.session.run(pictures)["probabilities"][:, chosen])
 
     return HeatMap.model_validate(
         {

@@ -16,7 +16,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import InvalidOutput
+from service.contract.probability import check_probability_array
 from service.models.artifacts.artifact import Background
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -74,16 +74,7 @@ def to_log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
 def answers_to(predict: Predict, rows: NDArray[np.float32]) -> NDArray[np.float64]:
     """Probabilities of N rows, in runs of `AT_ONCE`. Raises InvalidOutput."""
     runs = [predict(rows[start : start + AT_ONCE]) for start in range(0, len(rows), AT_ONCE)]
-    return check_probabilities(np.concatenate(runs))
-
-
-def check_probabilities(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """In float64, at most 1. Raises InvalidOutput."""
-    answers = probabilities.astype(np.float64)
-    # Written so that NaN fails; a sigmoid in float32 may exceed 1 by a rounding.
-    if not ((answers >= 0) & (answers <= 1 + 1e-6)).all():
-        raise InvalidOutput("the model answered a value that is not a probability in 0..1")
-    return np.minimum(answers, 1)
+    return check_probability_array(np.concatenate(runs))
 
 
 def _shares(

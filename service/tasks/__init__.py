@@ -6,13 +6,22 @@ from types import MappingProxyType
 
 from service.contract.task import Task
 
+_tasks: dict[str, Task] = {}
+TASKS = MappingProxyType(_tasks)
+"""Every task by its name."""
 
-def _discover() -> dict[str, Task]:
+
+def discover() -> None:
+    """Fill `TASKS` with the tasks of all modules that lie on this package's `__path__`.
+
+    To be called again by who adds a folder to that path.
+    """
     modules = (
         import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)
     )
     tasks: list[Task] = [module.TASK for module in modules]
-    return {task.name: task for task in tasks}
+    _tasks.clear()
+    _tasks.update((task.name, task) for task in tasks)
 
 
-TASKS = MappingProxyType(_discover())
+discover()

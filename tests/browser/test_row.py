@@ -73,7 +73,7 @@ def test_the_form_is_filled_with_the_example_and_answered(
     assert page.locator(".answer .probability").inner_text() == f"{100 * probability:.1f} %"
     assert page.locator(".answer").get_attribute("data-decision") == "true"
     form = page.get_by_role("form", name="Row")
-    for name, declared in TASKS[task].payload.model_fields.items():  # type: ignore[union-attr]
+    for name, declared in TASKS[task].payload.model_fields.items():  # type: ignore[attr-defined]
         control = form.locator(f"[name^='{name}']").first
         assert control.count() == 1, name
         assert form.get_by_label(str(declared.description)).count() >= 1, name

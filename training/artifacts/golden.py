@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract.fields import Feature
-from service.contract.tabular import TabularTask
 from service.contract.task import Task
 from service.models.artifacts.artifact import GOLDEN, MODEL
 from service.models.runtime.session import OnnxSession
@@ -28,31 +26,9 @@ TOLERANCE_REASON = (
 
 
 def golden_inputs(task: Task, synthetic: TabularData | ImageData) -> NDArray[Any]:
-    """Inputs of a task's graph: float32[N, F] or uint8[N, 28, 28], N at least 32."""
-    if isinstance(task, TabularTask):
-        assert isinstance(synthetic, TabularData)
-        ordinary = synthetic.features.to_numpy(np.float32)[:ORDINARY]
-        return np.concatenate([ordinary, _corners(task.features, ordinary[0])])
-    assert isinstance(synthetic, ImageData)
-    return np.concatenate([synthetic.test_images[:ORDINARY], _extreme_pictures()])
-
-
-def _corners(features: tuple[Feature, ...], ordinary: NDArray[np.float32]) -> NDArray[np.float32]:
-    values = [sorted(f.codes) if f.codes else [f.low, f.high] for f in features]
-    lowest, highest = [v[0] for v in values], [v[-1] for v in values]
-    optional = np.array([not f.required for f in features])
-    one_missing = [
-        np.where(np.arange(len(features)) == index, np.nan, ordinary)
-        for index in np.flatnonzero(optional)
-    ]
-    rows = [lowest, highest, np.where(optional, np.nan, ordinary), *one_missing]
-    return np.array(rows, np.float32)
-
-
-def _extreme_pictures() -> NDArray[np.uint8]:
-    black = np.zeros((28, 28), np.uint8)
-    noise = np.random.default_rng(0).integers(0, 256, (2, 28, 28), np.uint8)
-    return np.stack([black, 255 - black, *noise])
+    """Return N >= 32 inputs of a task's graph: float32[N, F] or uint8[N, height, width]."""
+    ordinary = synthetic.inputs[:ORDINARY]
+    return np.concatenate([ordinary, task.corner_inputs(ordinary[0])])
 
 
 def write_golden(

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from service.contract.fields import Feature
-from service.contract.tabular import TabularTask
 from service.contract.uncertainty import Confidence, ConformalSets, OodThreshold, TrainingRange
 from service.models.artifacts.card import Card
 from service.models.runtime.session import OnnxSession
@@ -58,7 +57,7 @@ def confidence_of(
     """
     calibrating, reporting = judged(course, recipe, session, data, seed=seed, epochs=epochs)
     learned = learned_part(course.recipes[recipe], data)
-    features = course.task.features if isinstance(course.task, TabularTask) else ()
+    features = course.task.contract.features
     return Confidence(
         sets=sets_of(course.coverage, calibrating, reporting),
         familiar=familiar,

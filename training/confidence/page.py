@@ -3,13 +3,15 @@
 import csv
 import os
 from collections.abc import Iterator, Mapping
+from functools import singledispatch
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.contract.image import ImageTask
-from service.contract.tabular import TabularTask
+from service.contract.rows import RowTask
+from service.contract.task import Task
 from service.contract.uncertainty import OOD_SCORE, Confidence
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import Artifact
@@ -43,20 +45,53 @@ def confidence_page(
         raise ArtifactError(f"{card.name}/{card.version} knows nothing of its confidence")
     session = OnnxSession(artifact.model, "cpu")
     yield f"# {card.name}/{card.version}\n\n{_sets(course, confidence, session, data)}"
-    if isinstance(course.task, TabularTask):
-        outside = course.task.range_check(confidence).outside(data.test.inputs)
-        yield f"Rows of the test part outside the range of training: {outside.mean():.2%}"
-        return
-    assert isinstance(course.task, ImageTask)
-    yield _own_kind(course, confidence, session, data, data_dir)
-    yield _others(course, confidence, session, data_dir)
-    if course.task.name == "digits":
-        yield _letters(course.task, confidence, session)
+    yield from _flagged_sections(course.task, course, confidence, session, data, data_dir)
+
+
+@singledispatch
+def _flagged_sections(
+    task: Task,
+    course: Course,
+    confidence: Confidence,
+    session: OnnxSession,
+    data: Prepared,
+    data_dir: Path | None,
+) -> Iterator[str]:
+    """Yield the sections on inputs unlike those of training, by the kind of the task."""
+    raise TypeError(f"task {task.name!r}: no such sections for its kind, {type(task).__name__}")
+
+
+@_flagged_sections.register
+def _flagged_rows(
+    task: RowTask,
+    course: Course,
+    confidence: Confidence,
+    session: OnnxSession,
+    data: Prepared,
+    data_dir: Path | None,
+) -> Iterator[str]:
+    outside = task.range_check(confidence).outside(data.test.inputs)
+    yield f"Rows of the test part outside the range of training: {outside.mean():.2%}"
+
+
+@_flagged_sections.register
+def _flagged_pictures(
+    task: ImageTask,
+    course: Course,
+    confidence: Confidence,
+    session: OnnxSession,
+    data: Prepared,
+    data_dir: Path | None,
+) -> Iterator[str]:
+    yield _own_kind(task, confidence, session, data, data_dir)
+    yield _others(task, confidence, session, data_dir)
+    if task.name == "digits":
+        yield _letters(task, confidence, session)
 
 
 def _sets(course: Course, confidence: Confidence, session: OnnxSession, data: Prepared) -> str:
     sets, part = confidence.sets, data.test
-    if isinstance(course.task, ImageTask) and sets.measured_rows < len(part.labels):
+    if sets.measured_rows < len(part.labels):
         part = halves(part)[1]
     answers = Judged(probabilities_of(session, part.inputs), part.labels, sets.measured_on)
     covered, ambiguous = held(sets.cutoff, answers)
@@ -76,7 +111,7 @@ def _sets(course: Course, confidence: Confidence, session: OnnxSession, data: Pr
 
 
 def _own_kind(
-    course: Course,
+    task: ImageTask,
     confidence: Confidence,
     session: OnnxSession,
     data: Prepared,
@@ -84,14 +119,13 @@ def _own_kind(
 ) -> str:
     groups: dict[str, Pictures] = {"test part": data.test.inputs}
     copies = data_dir or os.environ.get(DATA_DIR)
-    if course.task.name == "digits" and copies:
-        groups |= drawn_digits(course, Path(copies))
+    if task.name == "digits" and copies:
+        groups |= drawn_digits(task, Path(copies))
     return _table("What it is meant for", _flagged(confidence, session, groups))
 
 
-def drawn_digits(course: Course, data_dir: Path) -> dict[str, Pictures]:
+def drawn_digits(task: ImageTask, data_dir: Path) -> dict[str, Pictures]:
     """Digits drawn by people, where copies of them (drawn, hwd-1000) lie beside the data."""
-    assert isinstance(course.task, ImageTask)
     found, sets = {}, {"drawn": "drawn/*.csv", "HwD-1000": "hwd-1000/*.png"}
     for name, pattern in sets.items():
         files = sorted(data_dir.glob(pattern))
@@ -99,22 +133,21 @@ def drawn_digits(course: Course, data_dir: Path) -> dict[str, Pictures]:
             with files[0].open(newline="") as manifest:
                 files = [files[0].parent / row["file"] for row in csv.DictReader(manifest)]
         if files:
-            read = [course.task.read(f.read_bytes(), max_pixels=50_000_000) for f in files]
+            read = [task.read(f.read_bytes(), max_pixels=50_000_000) for f in files]
             found[name] = np.stack(read)
     return found
 
 
 def _others(
-    course: Course, confidence: Confidence, session: OnnxSession, data_dir: Path | None
+    task: ImageTask, confidence: Confidence, session: OnnxSession, data_dir: Path | None
 ) -> str:
-    assert isinstance(course.task, ImageTask)
     groups = {}
     for other in COURSES.values():
-        if isinstance(other.task, ImageTask) and other is not course:
+        if other.task.contract.labels and other.task.name != task.name:
             test = other.prepare(other.load(data_dir)).test
-            for number, label in enumerate(other.task.labels):
+            for number, label in enumerate(other.task.contract.labels):
                 groups[f"{other.task.name}: {label}"] = test.inputs[test.labels == number]
-    groups |= outsiders(course.task, COUNT, SEED)
+    groups |= outsiders(task, COUNT, SEED)
     flagged = _flagged(confidence, session, groups)
     photographs = {name for name in flagged if name.startswith("photo")}
     kinds = {name: found for name, found in flagged.items() if name not in photographs}

@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from service.contract.image import ImageTask
 from service.contract.uncertainty import OOD_SCORE
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import CARD, GOLDEN, MODEL, SIGNATURE, Artifact, sha256
@@ -43,7 +42,7 @@ def renew(artifact: Artifact, course: Course, data: Prepared) -> Card:
     try:
         shutil.copytree(artifact.folder, work, dirs_exist_ok=True)
         familiar, training = None, card.training
-        if isinstance(course.task, ImageTask):
+        if OOD_SCORE in course.task.contract.output_names:
             before = OnnxSession(artifact.model, "cpu")
             bare = without_familiarity(onnx.load(artifact.model))
             golden, answers = artifact.golden()

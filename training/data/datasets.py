@@ -14,7 +14,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from service.contract.fields import Feature
-from service.contract.tabular import TabularTask
 from service.tasks import TASKS
 from training.data.downloads import (
     DataDiffers,
@@ -69,6 +68,11 @@ class TabularData:
     fingerprint: str
     published: bool
 
+    @property
+    def inputs(self) -> NDArray[np.float32]:
+        """Rows as a graph takes them, float32[N, F]."""
+        return self.features.to_numpy(np.float32)
+
     @classmethod
     def of(cls, source: Source, task: str, parts: Parts, *, published: bool) -> "TabularData":
         """From columns by name, of which the last is the outcome: 0 is no, more is yes."""
@@ -84,7 +88,7 @@ class TabularData:
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """Pictures uint8[N, 28, 28], white (255) on black, with labels int64[N] from 0 to 9."""
+    """Pictures uint8[N, height, width], white (255) on black, with labels int64[N] from 0."""
 
     source: Source
     train_images: NDArray[np.uint8]
@@ -93,6 +97,11 @@ class ImageData:
     test_labels: NDArray[np.int64]
     fingerprint: str
     published: bool
+
+    @property
+    def inputs(self) -> NDArray[np.uint8]:
+        """The test pictures, as a graph takes them."""
+        return self.test_images
 
     @classmethod
     def of(cls, source: Source, parts: Parts, *, published: bool) -> "ImageData":
@@ -110,10 +119,10 @@ class ImageData:
 
 
 def features_of(task: str) -> tuple[Feature, ...]:
-    """The columns that a tabular task's contract declares."""
-    declared = TASKS[task]
-    assert isinstance(declared, TabularTask), f"{task} has no columns"
-    return declared.features
+    """Return the columns that the contract of a task of rows declares."""
+    features = TASKS[task].contract.features
+    assert features, f"{task} has no columns"
+    return features
 
 
 def load_heart(data_dir: Path | None = None) -> TabularData:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract.tabular import TabularTask
+from service.contract.task import Task
 from training.evaluation.metrics import BATCH, metrics_of
 from training.fitting.fit import fit
 from training.fitting.processes import worker_pool
@@ -118,11 +118,10 @@ def answers_of(model: keras.Model, rows: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def without(
-    task: Any, rows: NDArray[np.float32], count: int, rng: np.random.Generator
+    task: Task, rows: NDArray[np.float32], count: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Rows with `count` of their optional fields, chosen at random for each, not recorded."""
-    assert isinstance(task, TabularTask)
-    optional = np.flatnonzero([not feature.required for feature in task.features])
+    optional = np.flatnonzero([not feature.required for feature in task.contract.features])
     order = np.argsort(rng.random((len(rows), len(optional))), axis=1)
     poorer = rows.copy()
     np.put_along_axis(poorer, optional[order[:, :count]], np.nan, axis=1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract.tabular import TabularTask
+from service.contract.task import Task
 from training.evaluation.cross_validation import THRESHOLD
 from training.evaluation.metrics import expected_calibration_error, of_decisions
 from training.fitting.fit import fit
@@ -41,7 +41,6 @@ def fairness_page(
     course: Course, data_dir: Path | None, recipes: Sequence[str], epochs: int | None
 ) -> Iterator[str]:
     """For each recipe a heading and a Markdown table: all rows, then every group."""
-    assert isinstance(course.task, TabularTask)
     data = course.prepare(course.load(data_dir))
     for recipe in recipes:
         model = fit(course, course.recipes[recipe], data, epochs=epochs, quiet=True).model
@@ -54,17 +53,17 @@ def fairness_page(
         yield f"### {recipe}\n\n{markdown(HEAD, rows)}\n"
 
 
-def groups_of(task: TabularTask) -> dict[str, int]:
+def groups_of(task: Task) -> dict[str, int]:
     """The columns of `GROUPED` that a task has."""
-    columns = {feature.name: index for index, feature in enumerate(task.features)}
+    columns = {feature.name: index for index, feature in enumerate(task.contract.features)}
     return {name: columns[name] for name in GROUPED if name in columns}
 
 
-def groups(task: TabularTask, part: Part) -> Groups:
+def groups(task: Task, part: Part) -> Groups:
     """Everyone; then by each field of `GROUPED`, codes of one meaning together, ages in bands."""
     found = {"all": np.ones(len(part.labels), bool)}
     for name, index in groups_of(task).items():
-        column, meanings = part.inputs[:, index], task.features[index].codes
+        column, meanings = part.inputs[:, index], task.contract.features[index].codes
         for meaning in dict.fromkeys(meanings.values()):
             codes = [code for code, text in meanings.items() if text == meaning]
             found[f"{name}: {meaning}"] = np.isin(column, codes)

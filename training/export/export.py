@@ -19,8 +19,6 @@ import tf2onnx
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
-from service.contract.image import ImageTask
-from service.contract.tabular import TabularTask
 from service.contract.task import Task
 from service.contract.uncertainty import OOD_SCORE
 from service.models.artifacts.artifact import BACKGROUND, CARD, GOLDEN, MODEL, SIGNATURE, sha256
@@ -55,7 +53,7 @@ def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_d
         proto = _graph_of(condensed(fitted.model), course.task)
         golden = golden_inputs(course.task, course.synthetic())
         answers, familiar = _keras_answers(fitted.model, course.task, golden), None
-        if isinstance(course.task, ImageTask):
+        if OOD_SCORE in course.task.contract.output_names:
             head = head_of(proto, course, course.recipes[recipe], data)
             familiar = familiar_of(proto, head, course, course.recipes[recipe], data)
             answers[OOD_SCORE] = head.familiarity(features_by_numpy(proto, golden))
@@ -63,8 +61,8 @@ def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_d
         write_graph(proto, folder)
         write_golden(course.task, golden, answers, folder)
         files = [MODEL, GOLDEN, SIGNATURE]
-        if isinstance(course.task, TabularTask):
-            write_background(background_of(data.train.inputs, course.task.features), folder)
+        if features := course.task.contract.features:
+            write_background(background_of(data.train.inputs, features), folder)
             files.append(BACKGROUND)
         session = OnnxSession(folder / MODEL, "cpu")
         answered = probabilities_of(session, data.test.inputs)
@@ -118,19 +116,13 @@ def _publish(folder: Path, parent: Path, facts: dict[str, Any]) -> Path:
 def _graph_of(model: keras.Model, task: Task) -> onnx.ModelProto:
     contract = task.contract
     dtype, shape = contract.input.dtype, contract.input.shape
-    names = [output.name for output in contract.outputs]
+    names = contract.output_names
 
     @tf.function(  # type: ignore[untyped-decorator]  # TensorFlow has no types
         input_signature=[tf.TensorSpec(shape, dtype, name=contract.input.name)]
     )
     def graph(batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = model(batch, training=False)
-        if isinstance(task, TabularTask):
-            return {names[0]: tf.reshape(probabilities, [-1])}
-        return {
-            names[0]: probabilities,
-            names[1]: tf.argmax(probabilities, axis=1, output_type=tf.int64),
-        }
+        return task.graph_outputs(model(batch, training=False), tf)
 
     proto, _ = tf2onnx.convert.from_function(
         graph, input_signature=graph.input_signature, opset=OPSET
@@ -184,10 +176,7 @@ def _weights(layers: Sequence[keras.Layer]) -> tuple[Sequence[NDArray[np.float32
 def _keras_answers(model: keras.Model, task: Task, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
     # A GPU's TensorFlow rounds the inputs of matrix products to ten bits (TF32).
     with tf.device("CPU:0"):
-        probabilities = np.asarray(model(inputs, training=False))
-    if isinstance(task, TabularTask):
-        return {"probability": probabilities.reshape(-1)}
-    return {"probabilities": probabilities, task.answer: probabilities.argmax(axis=1)}
+        return task.graph_outputs(np.asarray(model(inputs, training=False)), np)
 
 
 def _data_facts(data: Prepared) -> DataFacts:

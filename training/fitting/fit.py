@@ -13,7 +13,6 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract.tabular import TabularTask
 from service.errors import ForetellError
 from training.fitting.checkpoint import Checkpoint, backend_version, device
 from training.layers.calibration import Calibration
@@ -82,20 +81,19 @@ def fit(
         raise ValueError(f"{parameters:,} parameters, but {recipe.parameters:,} are declared")
 
     epochs = recipe.epochs if epochs is None else epochs
-    binary = isinstance(course.task, TabularTask)
-    classes = len(course.task.contract.labels)
+    classes = len(course.task.contract.labels)  # 0: yes or no
     steps = -(-len(train.labels) // recipe.batch_size)
     network = side_by_side(members)
     network.compile(
         optimizer=recipe.optimizer(steps * epochs),
-        loss=keras.losses.BinaryCrossentropy()
-        if binary
-        else keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
+        if classes
+        else keras.losses.BinaryCrossentropy(),
         metrics=["accuracy"],
     )
 
     def encode(part: Part) -> Encoded:
-        labels = part.labels if binary else keras.utils.to_categorical(part.labels, classes)
+        labels = keras.utils.to_categorical(part.labels, classes) if classes else part.labels
         return keras.ops.convert_to_numpy(preprocessing(part.inputs)), labels
 
     validation = encode(data.validation) if recipe.validates else None

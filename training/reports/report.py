@@ -7,6 +7,7 @@ therefore never part of the repository.
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import singledispatch
 from pathlib import Path
 from typing import Literal
 
@@ -115,11 +116,7 @@ def _metrics(model: Measured) -> list[tuple[str, float, tuple[float, float] | No
 def _pictures(model: Measured, curves: Curves, task: Task) -> list[Picture]:
     return [
         *_history(model.card),
-        *(
-            _of_decisions(model, curves, task)
-            if isinstance(task, TabularTask)
-            else _of_pictures(model, curves, task)
-        ),
+        *_answer_pictures(task, model, curves),
     ]
 
 
@@ -137,7 +134,17 @@ def _history(card: Card) -> Iterator[Picture]:
         )
 
 
-def _of_decisions(model: Measured, curves: Curves, task: TabularTask) -> Iterator[Picture]:
+@singledispatch
+def _answer_pictures(task: Task, model: Measured, curves: Curves) -> Iterator[Picture]:
+    """Yield the pictures of a model's answers, those of the nearest kind that is registered.
+
+    Raises TypeError for a kind without any.
+    """
+    raise TypeError(f"task {task.name!r}: no pictures for its kind, {type(task).__name__}")
+
+
+@_answer_pictures.register
+def _of_decisions(task: TabularTask, model: Measured, curves: Curves) -> Iterator[Picture]:
     labels = (f"no {task.decision}", task.decision)
     yield Picture(
         "roc.png",
@@ -172,7 +179,8 @@ def _of_decisions(model: Measured, curves: Curves, task: TabularTask) -> Iterato
     )
 
 
-def _of_pictures(model: Measured, curves: Curves, task: ImageTask) -> Iterator[Picture]:
+@_answer_pictures.register
+def _of_pictures(task: ImageTask, model: Measured, curves: Curves) -> Iterator[Picture]:
     yield Picture(
         "confusion.png",
         plots.confusion_picture(curves, task.labels),

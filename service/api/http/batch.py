@@ -19,7 +19,7 @@ from service.bulk.tables.job import BulkJob
 from service.bulk.tables.scoring import BulkScoring, OnError
 from service.bulk.tables.spool import SETTING
 from service.contract.messages import echo
-from service.contract.tabular import TabularTask
+from service.contract.rows import RowTask
 from service.errors import (
     FieldProblem,
     InvalidPayload,
@@ -31,12 +31,12 @@ from service.settings.settings import Settings
 log = structlog.get_logger("foretell")
 
 
-def batch_path(task: TabularTask) -> str:
+def batch_path(task: RowTask) -> str:
     """Where a task's portfolios are taken."""
     return f"/v1/{task.name}/predict/batch"
 
 
-def batch_router(task: TabularTask) -> APIRouter:
+def batch_router(task: RowTask) -> APIRouter:
     """`POST /v1/<task>/predict/batch`."""
 
     async def batch(
@@ -64,6 +64,7 @@ def batch_router(task: TabularTask) -> APIRouter:
             raise PayloadTooLarge(limit, SETTING)
         registry: ModelRegistry = request.app.state.registry
         portfolio = BulkScoring(
+            task,
             registry.for_task(task.name, model_selector(request), request_id(request)),
             cast(OnError, on_error),
         )
@@ -85,21 +86,23 @@ def batch_router(task: TabularTask) -> APIRouter:
     return router
 
 
-def _description(task: TabularTask) -> str:
+def _description(task: RowTask) -> str:
+    always, told = task.answer_columns(confidence=False), task.answer_columns(confidence=True)
+    plain = ", ".join(f"`{column.name}`" for column in always)
+    more = " and ".join(f"`{column.name}`" for column in told[len(always) :])
+    and_more = f" and, where the model's card knows them, {more}" if more else ""
     return (
         f"{task.prediction.__doc__}\n\nThe content type says how the body is read, `Accept` how it "
         "is answered (by default the same). Columns go by name, in any order; those that are no "
-        "fields are carried through to the answer, beside `probability`, "
-        f"`{task.decision}` and, where the model's card knows them, `certainty` and "
-        "`in_distribution`. The headers `X-Model` and `X-Threshold` say what decided."
+        f"fields are carried through to the answer, beside {plain}{and_more}. The headers "
+        "`X-Model` and `X-Threshold` say what decided."
     )
 
 
-def _contents(task: TabularTask, answer: bool) -> dict[str, Any]:
+def _contents(task: RowTask, answer: bool) -> dict[str, Any]:
     example: Any = task.payload.model_config.get("json_schema_extra") or {}
     row: dict[str, Any] = {"account": "0001"}
-    answered: dict[str, Any] = {"probability": 0.83, task.decision: True}
-    answered |= {"certainty": "decided", "in_distribution": True}
+    answered = {column.name: column.example for column in task.answer_columns(confidence=True)}
     row |= answered if answer else example.get("example", {})
     schema: dict[str, Any] = {"type": "array", "items": {"type": "object"}, "example": [row]}
     binary = {"type": "string", "format": "binary"}

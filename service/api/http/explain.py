@@ -1,4 +1,4 @@
-"""The explain route of each task."""
+"""The explain routes: of yes-or-no answers about a row, and of pictures."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from service.api.http.fast_path import answered_by
-from service.api.http.picture_upload import documented_body, one_picture
+from service.api.http.picture_upload import documented_body, one_picture, pixels_payload
 from service.api.http.requests import read_body, require_json
 from service.api.http.selection import (
     LabelChoice,
@@ -42,12 +42,8 @@ SplitChoice = Annotated[
 ]
 
 
-def explain_router(task: Task) -> APIRouter:
-    """`POST /v1/<task>/explain`."""
-    return _tabular_router(task) if isinstance(task, TabularTask) else _picture_router(task)
-
-
-def _tabular_router(task: TabularTask) -> APIRouter:
+def explain_row_router(task: TabularTask) -> APIRouter:
+    """Return `POST /v1/<task>/explain`: rows in, Shapley values and reasons out."""
     rows_type: Any = Annotated[
         list[task.payload],  # type: ignore[name-defined]
         Field(min_length=1, max_length=MOST_ROWS),
@@ -73,7 +69,7 @@ def _tabular_router(task: TabularTask) -> APIRouter:
         served, desk = _chosen(request, task), _desk(request)
         background_of(served)
         rows = task.to_array(payloads)
-        answers = await desk.submit(lambda: [explain(served, row, split) for row in rows])
+        answers = await desk.submit(lambda: [explain(task, served, row, split) for row in rows])
         return to_json(answers) if several else answers[0].model_dump_json().encode()
 
     def declared(
@@ -97,11 +93,13 @@ def _tabular_router(task: TabularTask) -> APIRouter:
     )
 
 
-def _picture_router(task: ImageTask) -> APIRouter:
+def explain_picture_router(task: ImageTask) -> APIRouter:
+    """Return `POST /v1/<task>/explain`: a picture in, a heat map out."""
+
     async def answer(request: Request) -> bytes:
         served, desk = _chosen(request, task), _desk(request)
         picture = await one_picture(request, task)
-        shown = await desk.submit(partial(heat_map, served, picture))
+        shown = await desk.submit(partial(heat_map, task, served, picture))
         return shown.model_dump_json().encode()
 
     def declared(
@@ -116,7 +114,7 @@ def _picture_router(task: ImageTask) -> APIRouter:
         summary=f"{task.title}: which parts of a picture",
         description="A heat map of one picture, which is sent as to predict.",
         response_model=HeatMap,
-        openapi_extra={"requestBody": documented_body()},
+        openapi_extra={"requestBody": documented_body(pixels_payload(task.size))},
     )
 
 

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import numpy as np
 from fastapi import Request
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, create_model
 
 from service.api.http.requests import read_body
 from service.contract.fields import Payload
@@ -40,14 +40,21 @@ ACCEPTED = (*UPLOADED, "application/json")
 Brightness = Annotated[int, Field(strict=True, ge=0, le=255)]
 
 
-Row = Annotated[list[Brightness], Field(min_length=28, max_length=28)]
-
-
 class Pixels(Payload):
     """A picture as the network sees it, without any preprocessing."""
 
-    pixels: Annotated[list[Row], Field(min_length=28, max_length=28)] = Field(
-        description="28 rows of 28 brightnesses, 0..255, light (255) on black (0)"
+    pixels: list[list[Brightness]]
+
+
+@cache
+def pixels_payload(size: tuple[int, int]) -> type[Pixels]:
+    """Return the payload for pictures of `size`, rows and columns."""
+    height, width = size
+    row = Annotated[list[Brightness], Field(min_length=width, max_length=width)]
+    rows: Any = Annotated[list[row], Field(min_length=height, max_length=height)]
+    text = f"{height} rows of {width} brightnesses, 0..255, light (255) on black (0)"
+    return create_model(
+        "Pixels", __base__=Pixels, __doc__=Pixels.__doc__, pixels=(rows, Field(description=text))
     )
 
 
@@ -64,10 +71,13 @@ def declared_media_type(request: Request) -> tuple[str, str]:
     return declared, media
 
 
-def read_pixels(body: bytes) -> NDArray[np.uint8]:
-    """Return the picture of a body `{"pixels": [...]}`, uint8[1, 28, 28]. Raises RequestError."""
+def read_pixels(body: bytes, pixels: type[Pixels]) -> NDArray[np.uint8]:
+    """Return the picture of a body `{"pixels": [...]}`, uint8[1, height, width].
+
+    Raises RequestError.
+    """
     try:
-        payload = Pixels.model_validate_json(check_size(body))
+        payload = pixels.model_validate_json(check_size(body))
     except ValidationError as error:
         raise invalid_payload(error.errors(), known=["pixels"]) from error
     reject_duplicate_keys(body, payload)
@@ -95,7 +105,7 @@ async def read_picture(
 
 
 async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:
-    """The picture of a request, uint8[28, 28], sent in any of the ways that predict takes.
+    """Return the picture of a request, uint8 of the task's size, sent in any way of predict.
 
     Raises RequestError, also for several.
     """
@@ -103,7 +113,7 @@ async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:
     declared, media = declared_media_type(request)
     body = await read_body(request)
     if media == "application/json":
-        return np.asarray(read_pixels(body)[0])
+        return np.asarray(read_pixels(body, pixels_payload(task.size))[0])
     limits = Limits(settings.max_pictures, settings.max_body_bytes)
     pictures = (await run_in_executor(unpacked, body, declared, limits)).pictures
     if len(pictures) != 1:
@@ -114,8 +124,8 @@ async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:
     return image
 
 
-def documented_body() -> dict[str, Any]:
-    """What a request with pictures looks like, for OpenAPI."""
+def documented_body(pixels: type[Pixels]) -> dict[str, Any]:
+    """Return the body of a request with pictures, or with these pixels, for OpenAPI."""
     file = {"type": "string", "format": "binary"}
     form = {
         "type": "object",
@@ -127,6 +137,6 @@ def documented_body() -> dict[str, Any]:
         "content": {
             "multipart/form-data": {"schema": form},
             **{media: {"schema": file} for media in (*PICTURE_TYPES, ZIP_TYPES[0])},
-            "application/json": {"schema": Pixels.model_json_schema()},
+            "application/json": {"schema": pixels.model_json_schema()},
         },
     }

@@ -13,6 +13,7 @@ from service.api.http.fast_path import answered_by
 from service.api.http.picture_upload import (
     declared_media_type,
     documented_body,
+    pixels_payload,
     read_picture,
     read_pixels,
     run_in_executor,
@@ -54,7 +55,12 @@ class RefusedPicture(BaseModel):
 
 
 def picture_router(task: ImageTask) -> APIRouter:
-    """One picture in, one answer out; several files in, a list of answers in their order out."""
+    """Return `POST /v1/<task>/predict`: one picture in, one answer out.
+
+    Several files in, a list of answers in their order out.
+    """
+    pixels = pixels_payload(task.size)
+    height, width = task.size
     of_file: type[ImagePrediction] = create_model(
         f"{task.prediction.__name__}OfFile", __base__=task.prediction, file=(str, ...)
     )
@@ -76,7 +82,7 @@ def picture_router(task: ImageTask) -> APIRouter:
         declared, media = declared_media_type(request)
         body = await read_body(request)
         if media == "application/json":
-            answers = await served.answers(read_pixels(body))
+            answers = await served.answers(read_pixels(body, pixels))
             return answers[0].model_dump_json().encode()
         settings: Settings = app.state.settings
         limits = Limits(settings.max_pictures, settings.max_body_bytes)
@@ -87,7 +93,7 @@ def picture_router(task: ImageTask) -> APIRouter:
         results: list[Read] = []
         for at in range(0, len(upload.pictures), AT_A_TIME):
             some = upload.pictures[at : at + AT_A_TIME]
-            answering = _answers(served, some, app.state.readers, settings.max_pixels)
+            answering = _answers(task, served, some, app.state.readers, settings.max_pixels)
             if served.may_block or upload.many:
                 answering = cancel_on_disconnect(request.receive, answering)
             results += await answering
@@ -114,22 +120,26 @@ def picture_router(task: ImageTask) -> APIRouter:
         summary=f"{task.title}: one or many pictures",
         description=(
             f"{task.prediction.__doc__}\n\nSend the picture itself as the body, or one or many "
-            "`file` parts of a form, or 28x28 pixels as JSON. For several files the answer is a "
+            f"`file` parts of a form, or {width}x{height} pixels as JSON. For several files the "
+            "answer is a "
             "list in their order; a file that cannot be read has an `error` in its place. A zip "
             "file, as the body or as a `file`, stands for the pictures in it and its folders."
         ),
         response_model=task.prediction | list[of_file | RefusedPicture],
-        openapi_extra={"requestBody": documented_body()},
+        openapi_extra={"requestBody": documented_body(pixels)},
     )
     return router
 
 
 async def _answers(
-    served: LoadedModel, pictures: list[Picture], readers: DecoderPool, max_pixels: int
+    task: ImageTask,
+    served: LoadedModel,
+    pictures: list[Picture],
+    readers: DecoderPool,
+    max_pixels: int,
 ) -> list[Read]:
-    """The answer to each picture, or what is wrong with it."""
-    assert isinstance(served.task, ImageTask)
-    read = [read_picture(served.task, picture, readers, max_pixels) for picture in pictures]
+    """Return the answer to each picture, or what is wrong with it."""
+    read = [read_picture(task, picture, readers, max_pixels) for picture in pictures]
     images = [await read[0]] if len(read) == 1 else await asyncio.gather(*read)
     good = [image for image in images if not isinstance(image, PictureError)]
     return _joined(images, await _predicted(served, np.stack(good)) if good else [])

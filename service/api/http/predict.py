@@ -1,10 +1,9 @@
-"""The typed predict route of each task."""
+"""The typed predict route of a task of rows."""
 
 from fastapi import APIRouter, Request
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from service.api.http.fast_path import answered_by
-from service.api.http.pictures import picture_router
 from service.api.http.requests import cancel_on_disconnect, read_body, require_json
 from service.api.http.selection import (
     LabelChoice,
@@ -13,22 +12,18 @@ from service.api.http.selection import (
     model_selector,
     request_id,
 )
-from service.contract.answers import TabularPrediction
 from service.contract.fields import Payload
 from service.contract.messages import invalid_payload
 from service.contract.parsing import check_size, reject_duplicate_keys
-from service.contract.tabular import TabularTask
-from service.contract.task import Task
+from service.contract.rows import RowTask
 from service.models.versions.registry import ModelRegistry
 
 
-def predict_router(task: Task) -> APIRouter:
-    """`POST /v1/<task>/predict`, documented with the task's own schemas."""
-    return tabular_router(task) if isinstance(task, TabularTask) else picture_router(task)
+def row_router(task: RowTask) -> APIRouter:
+    """Return `POST /v1/<task>/predict`: a row as a JSON object in, its answer out.
 
-
-def tabular_router(task: TabularTask) -> APIRouter:
-    """A row as a JSON object in, its probability and decision out."""
+    It is documented with the task's own schemas.
+    """
     payload_of = TypeAdapter(task.payload).validator.validate_json
     known = [feature.name for feature in task.features]
 
@@ -53,7 +48,7 @@ def tabular_router(task: TabularTask) -> APIRouter:
         model: ModelChoice = None,
         version: VersionChoice = None,
         label: LabelChoice = None,
-    ) -> TabularPrediction:
+    ) -> BaseModel:
         raise NotImplementedError("a declaration: see service/api/http/fast_path.py")
 
     predict.__annotations__["payload"] = task.payload

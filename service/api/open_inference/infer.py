@@ -176,16 +176,14 @@ def chosen(request: InferRequest, outputs: Iterable[Tensor]) -> Sequence[Request
 
 
 def check(served: LoadedModel, batch: NDArray[Any], outputs: dict[str, NDArray[Any]]) -> None:
-    """Raises InvalidOutput or InvalidPayload, as `blame` decides, of what is no probability."""
+    """Raises InvalidOutput or InvalidPayload, as `blame` decides, of what is no answer."""
     for name, array in outputs.items():
-        # Float outputs are probabilities, by contract; NaN fails both comparisons.
-        if array.dtype.kind == "f" and not (array.min() >= 0 and array.max() <= 1 + 1e-6):
-            row = int(np.argwhere(~((array >= 0) & (array <= 1 + 1e-6)))[0, 0])
+        if array.dtype.kind == "f" and (row := served.task.invalid_row(array)) is not None:
             raise blame(served, name, row, batch[row])
 
 
 def blame(served: LoadedModel, output: str, row: int, values: NDArray[Any]) -> Exception:
-    """The error of a row whose answer is no probability.
+    """Return the error of a row whose answer is none.
 
     Arrays are taken as they come, without the contract's bounds: where a row breaks them, infinity
     say, the fault is the caller's; else it is the model's.
@@ -194,9 +192,11 @@ def blame(served: LoadedModel, output: str, row: int, values: NDArray[Any]) -> E
         value = float(values[place])
         if not feature.holds(value):
             field = f"inputs[0] at [{row}, {place}] ({feature.name})"
-            expected = f"what the contract allows (the model's {output} for it is no probability)"
+            noun = served.task.output_noun
+            expected = f"what the contract allows (the model's {output} for it is no {noun})"
             return refuse(field, expected, echo(value))
-    return InvalidOutput(f"the model's {output} of row {row} is not a probability in 0..1")
+    kind = f"{served.task.output_noun}{served.task.output_range}"
+    return InvalidOutput(f"the model's {output} of row {row} is not a {kind}")
 
 
 def encode(

@@ -140,16 +140,17 @@ def spread(reading: Reading, sources: list[Source], processes: int) -> Iterator[
 
 
 def answered(task: str, model: str, settings: Settings, sources: Sequence[Source]) -> list[Row]:
-    """Read pictures and answer them, in this process."""
+    """Read pictures and answer them, in this process, by a model of the picture task `task`."""
     served = served_by(task, model, settings)
-    assert isinstance(served.task, ImageTask)
-    read = [_read(served.task, source, settings.max_pixels) for source in sources]
+    kind = served.task
+    assert isinstance(kind, ImageTask)  # score_pictures was given it; only its name was sent here
+    read = [_read(kind, source, settings.max_pixels) for source in sources]
     good = [image for image in read if not isinstance(image, str)]
     answers = iter(served.predict(np.stack(good)) if good else [])
     return [
         Row(source.name, error=image)
         if isinstance(image, str)
-        else _row(source.name, served.task, next(answers))
+        else _row(source.name, kind, next(answers))
         for source, image in zip(sources, read, strict=True)
     ]
 

@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from service.bulk.tables.arrow_reader import is_number
-from service.bulk.tables.chunks import CERTAINTY, AnswerColumns, PassthroughColumns, ScoredChunk
-from service.contract.answers import CERTAINTIES
+from service.bulk.tables.chunks import AnswerColumns, PassthroughColumns, ScoredChunk
+from service.contract.rows import AnswerColumn
 from service.errors import FieldProblem, InvalidPayload
 
 INFINITE = (float("inf"), float("-inf"))
@@ -20,26 +21,37 @@ INFINITE = (float("inf"), float("-inf"))
 def answer_table(scored: ScoredChunk, names: AnswerColumns) -> Any:
     """Extras and answers side by side, as a RecordBatch."""
     passthrough = as_batch(scored.passthrough)
-    bad = np.isnan(scored.probability)
     columns = [
         *passthrough.columns,
-        pa.array(scored.probability, pa.float64(), mask=bad),
-        pa.array(scored.decision, pa.bool_(), mask=bad),
+        *(
+            _answer_column(column, values, scored.bad)
+            for column, values in zip(names.columns, scored.values, strict=True)
+        ),
     ]
-    if scored.decided is not None:
-        decided = pa.array(scored.decided, pa.bool_(), mask=bad)
-        columns.append(pc.if_else(decided, *reversed(CERTAINTIES)))
-        columns.append(pa.array(scored.familiar, pa.bool_(), mask=bad))
     if names.errors:
         columns.append(pa.array(scored.errors, pa.string()))
     fields = [*passthrough.schema, *answer_fields(names)]
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
+def _answer_column(column: AnswerColumn, values: NDArray[Any], bad: NDArray[np.bool_]) -> Any:
+    kind = _kind(column)
+    if not pa.types.is_string(kind):
+        return pa.array(values, kind, mask=bad)
+    places = pa.array(values, pa.int8(), mask=bad)
+    return pa.array(column.choices, kind).take(places)
+
+
+def _kind(column: AnswerColumn) -> Any:
+    if not column.choices:
+        return pa.float64()
+    return pa.bool_() if isinstance(column.choices[0], bool) else pa.string()
+
+
 def answer_fields(names: AnswerColumns) -> list[Any]:
-    """The columns that an answer has besides the extras."""
-    kinds = {"probability": pa.float64(), CERTAINTY: pa.string(), "error": pa.string()}
-    return [pa.field(name, kinds.get(name, pa.bool_())) for name in names.all]
+    """Return the columns that an answer has besides the extras."""
+    fields = [pa.field(column.name, _kind(column)) for column in names.columns]
+    return [*fields, pa.field("error", pa.string())] if names.errors else fields
 
 
 def as_batch(passthrough: PassthroughColumns) -> Any:
@@ -216,8 +228,6 @@ def _content(lines: Any) -> Any:
 
 
 def _as_text(field: Any, column: Any) -> Any:
-    if field.name == CERTAINTY:  # no extra column has this name, and no word of it a comma
-        return column
     if pa.types.is_boolean(column.type) or is_number(column.type):
         return column.cast(pa.string())
     with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):

@@ -7,12 +7,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.contract.rows import AnswerColumn, Columns
 from service.errors import RowProblem
 
 CHUNK_ROWS = 16_384
 """Rows scored at once: fewer cost calls, more take memory; in between the runtime is as quick."""
-
-CERTAINTY = "certainty"
 
 PassthroughColumns = Any
 """Columns that are no fields: a pyarrow.RecordBatch, or a list of dicts, of the same rows."""
@@ -56,33 +55,30 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ScoredChunk:
-    """The answers to some rows: `probability` is NaN and `errors` says why where a row is bad.
+    """The answers to some rows, by the columns of their task.
 
-    `errors` is None where bad rows refuse the whole portfolio. `decided` and `familiar` are None
-    where the model's card says nothing of confidence.
+    Where a row is `bad`, bool[N], its values mean nothing and `errors` says why; `errors` is None
+    where bad rows refuse the whole portfolio.
     """
 
     passthrough: PassthroughColumns
-    probability: NDArray[np.float64]
-    decision: NDArray[np.bool_]
+    values: Columns
+    bad: NDArray[np.bool_]
     errors: Sequence[str | None] | None
-    decided: NDArray[np.bool_] | None = None
-    familiar: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
 class AnswerColumns:
     """The columns of an answer, besides those carried through."""
 
-    decision: str
+    columns: tuple[AnswerColumn, ...]
     errors: bool
-    confidence: bool = False
 
     @property
     def all(self) -> tuple[str, ...]:
-        """In their order."""
-        judged = (CERTAINTY, "in_distribution") if self.confidence else ()
-        return ("probability", self.decision, *judged, *(("error",) if self.errors else ()))
+        """Their names, in order."""
+        names = tuple(column.name for column in self.columns)
+        return (*names, "error") if self.errors else names
 
 
 def row_problem(row: int, field: str, expected: str, got: str | None) -> RowProblem:

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import numpy as np
-
 from service.bulk.tables.formats import BY_SUFFIX, Format
 from service.bulk.tables.scoring import BulkScoring, OnError, score
-from service.contract.tabular import TabularTask
+from service.contract.rows import RowTask
 from service.errors import InvalidRows, UnreadableTable, UnwritableTable
 from service.models.runtime.loaded import LoadedModel
 from service.models.versions.registry import ModelRegistry
@@ -64,7 +62,7 @@ class Progress:
 
 
 def score_table(
-    task: TabularTask,
+    task: RowTask,
     table: Path,
     output: Path,
     *,
@@ -78,7 +76,7 @@ def score_table(
     """
     given, wanted = format_of(table), format_of(output)
     served = load(task, settings, model)
-    portfolio = BulkScoring(served, on_error)
+    portfolio = BulkScoring(task, served, on_error)
     try:
         with written(output, table) as sink, opened(table) as (source, place, size):
             progress = Progress(place, size)
@@ -110,12 +108,11 @@ def _score(
     with ThreadPoolExecutor(cores) as threads:
         for scored in score(portfolio, tables, threads, ahead=2 * cores):
             writer.write(scored)
-            bad = np.isnan(scored.probability)
-            progress.add(len(bad), int(bad.sum()))
+            progress.add(len(scored.bad), int(scored.bad.sum()))
     writer.close()
 
 
-def load(task: TabularTask, settings: Settings, model: str | None) -> LoadedModel:
+def load(task: RowTask, settings: Settings, model: str | None) -> LoadedModel:
     """The model that scores. Raises UnknownModel, also for one of another task."""
     return ModelRegistry(settings.models_dir, TASKS, settings.device).load_for(task.name, model)
 

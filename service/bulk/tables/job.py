@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
-import numpy as np
-
 from service.bulk.tables.chunks import Chunk
 from service.bulk.tables.formats import Format
 from service.bulk.tables.scoring import BulkScoring, score
@@ -79,8 +77,8 @@ class BulkJob:
         for scored in score(self.portfolio, _while_wanted(tables, answer)):
             writer.write(scored)
             sink.flush()
-            unscored = int(np.isnan(scored.probability).sum())
-            good, bad = good + len(scored.probability) - unscored, bad + unscored
+            unscored = int(scored.bad.sum())
+            good, bad = good + len(scored.bad) - unscored, bad + unscored
         writer.close()
         sink.flush()
         card = self.portfolio.served.card

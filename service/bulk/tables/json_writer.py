@@ -1,13 +1,16 @@
 """Answers as JSON and NDJSON: extra fields and answers in one object."""
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from service.bulk.tables.chunks import AnswerColumns, PassthroughColumns, ScoredChunk
-from service.contract.answers import CERTAINTIES
 from service.contract.messages import echo
+from service.contract.rows import AnswerColumn
 from service.errors import FieldProblem, InvalidPayload
 
 NOT_JSON = (b"NaN", b"Infinity")
@@ -77,20 +80,7 @@ def _check(passthrough: list[dict[str, Any]]) -> None:
 def _answers(
     scored: ScoredChunk, passthrough: list[dict[str, Any]], names: AnswerColumns
 ) -> Iterator[bytes]:
-    decided = f'"{names.decision}"'
-    errors = scored.errors or [None] * len(scored.probability)
-    values = zip(
-        scored.probability.tolist(), scored.decision.tolist(), _judged(scored), errors, strict=True
-    )
-    for place, (probability, decision, judged, error) in enumerate(values):
-        bad = probability != probability  # NaN
-        text = (
-            f'"probability":{"null" if bad else repr(probability)},'
-            f"{decided}:{'null' if bad else 'true' if decision else 'false'}"
-            f"{NOT_JUDGED if bad and judged else judged}"
-        ).encode()
-        if names.errors:
-            text += b',"error":' + to_json(error)
+    for place, text in enumerate(_texts(scored, names)):
         carried = passthrough[place] if passthrough else None
         if carried:
             yield to_json(carried, inf_nan_mode="constants")[:-1] + b"," + text + b"}"
@@ -98,16 +88,31 @@ def _answers(
             yield b"{" + text + b"}"
 
 
-NOT_JUDGED = ',"certainty":null,"in_distribution":null'
+def _texts(scored: ScoredChunk, names: AnswerColumns) -> Iterator[bytes]:
+    """Yield the answer to each row, without the braces around it."""
+    parts: list[list[str]] = []
+    columns = zip(names.columns, scored.values, strict=True)
+    for chosen, group in groupby(columns, key=lambda each: bool(each[0].choices)):
+        side_by_side = list(group)
+        parts += [_choices(side_by_side)] if chosen else [_numbers(*each) for each in side_by_side]
+    nothing = ",".join(f'"{column.name}":null' for column in names.columns)
+    errors = scored.errors or [None] * len(scored.bad)
+    for text, bad, error in zip(
+        map(",".join, zip(*parts, strict=True)), scored.bad.tolist(), errors, strict=True
+    ):
+        row = (nothing if bad else text).encode()
+        yield row + b',"error":' + to_json(error) if names.errors else row
 
 
-def _judged(scored: ScoredChunk) -> list[str]:
-    """What is said of confidence in each row; nothing where the card does not."""
-    if scored.decided is None or scored.familiar is None:
-        return [""] * len(scored.probability)
-    texts = [
-        f',"certainty":"{certainty}","in_distribution":{familiar}'
-        for certainty in CERTAINTIES
-        for familiar in ("false", "true")
-    ]
-    return [texts[place] for place in (2 * scored.decided + scored.familiar).tolist()]
+def _numbers(column: AnswerColumn, values: NDArray[Any]) -> list[str]:
+    return [f'"{column.name}":{value!r}' for value in values.tolist()]
+
+
+def _choices(columns: list[tuple[AnswerColumn, NDArray[Any]]]) -> list[str]:
+    """Return several columns of choices, side by side: each combination is written once."""
+    texts, place = [""], np.zeros(len(columns[0][1]), np.int64)
+    for column, values in columns:
+        words = [f'"{column.name}":{to_json(choice).decode()}' for choice in column.choices]
+        texts = [f"{text},{word}" if text else word for text in texts for word in words]
+        place = place * len(words) + values
+    return [texts[each] for each in place.tolist()]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from service.bulk.tables.chunks import AnswerColumns, Chunk, ScoredChunk
 from service.bulk.tables.validation import check
 from service.contract.messages import MOST_PROBLEMS
-from service.contract.probability import ROUNDING
-from service.contract.tabular import TabularTask
-from service.contract.uncertainty import RangeCheck
-from service.errors import InvalidOutput, InvalidRows, RowProblem
+from service.contract.rows import Columns, RowTask
+from service.contract.signature import Outputs
+from service.errors import InvalidRows, RowProblem
 from service.models.runtime.loaded import LoadedModel
 
 OnError = Literal["refuse", "report"]
@@ -26,29 +25,21 @@ OnError = Literal["refuse", "report"]
 class BulkScoring:
     """How one portfolio is scored: by which model, and what becomes of bad rows."""
 
+    task: RowTask
     served: LoadedModel
     on_error: OnError
 
     @property
-    def task(self) -> TabularTask:
-        """What its rows are."""
-        assert isinstance(self.served.task, TabularTask)
-        return self.served.task
-
-    @property
     def names(self) -> AnswerColumns:
         """The columns that its answers have."""
-        return AnswerColumns(
-            self.task.decision,
-            errors=self.on_error == "report",
-            confidence=self.served.card.confidence is not None,
-        )
+        columns = self.task.answer_columns(self.served.card.confidence is not None)
+        return AnswerColumns(columns, errors=self.on_error == "report")
 
     @cached_property
-    def range_check(self) -> RangeCheck | None:
-        """What tells rows unlike those of training, if the model's card knows."""
-        confidence = self.served.card.confidence
-        return None if confidence is None else self.task.range_check(confidence)
+    def columns_of(self) -> Callable[[Outputs, NDArray[np.float32]], Columns]:
+        """As RowTask.column_writer."""
+        card = self.served.card
+        return self.task.column_writer(card.threshold, card.confidence)
 
 
 @dataclass(frozen=True)
@@ -129,47 +120,30 @@ def score_rows(portfolio: BulkScoring, rows: Chunk, first: int) -> _Part:
         return _Part(rows.count, None, listed, checked.count)
     good = ~checked.bad
     scored = _scored(portfolio, rows, checked.array[good])
-    probability = np.full(rows.count, np.nan)
-    probability[good] = scored.probability
     errors: list[str | None] = [None] * rows.count
     for problem in checked.problems(first):
         text = f"{problem.field}: expected {problem.expected}, got {problem.got}"
         so_far = errors[problem.row - first]
         errors[problem.row - first] = f"{so_far}; {text}" if so_far else text
-    spread = replace(
-        scored,
-        probability=probability,
-        decision=_spread(scored.decision, good),
-        errors=errors,
-        decided=None if scored.decided is None else _spread(scored.decided, good),
-        familiar=None if scored.familiar is None else _spread(scored.familiar, good),
-    )
+    values = tuple(_spread(array, good) for array in scored.values)
+    spread = replace(scored, values=values, bad=checked.bad, errors=errors)
     return _Part(rows.count, spread, [], 0)
 
 
-def _spread(values: NDArray[np.bool_], good: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Among all rows what was found of the good ones."""
-    everywhere = np.zeros(len(good), np.bool_)
+def _spread(values: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return what was found of the good rows among all rows; the others have 0."""
+    everywhere = np.zeros(len(good), values.dtype)
     everywhere[good] = values
     return everywhere
 
 
 def _scored(portfolio: BulkScoring, rows: Chunk, array: NDArray[np.float32]) -> ScoredChunk:
-    if len(array):
-        probability = _checked(portfolio.served.session.run(array)["probability"])
-    else:
-        probability = np.empty(0, np.float64)
-    decision = probability >= portfolio.served.card.threshold
+    outputs = portfolio.served.session.run(array) if len(array) else _nothing(portfolio.task)
+    values = portfolio.columns_of(outputs, array)
     errors = [None] * len(array) if portfolio.names.errors else None
-    confidence, ranges = portfolio.served.card.confidence, portfolio.range_check
-    if confidence is None or ranges is None:
-        return ScoredChunk(rows.passthrough, probability, decision, errors)
-    decided, familiar = confidence.sets.decided(probability), ~ranges.outside(array)
-    return ScoredChunk(rows.passthrough, probability, decision, errors, decided, familiar)
+    return ScoredChunk(rows.passthrough, values, np.zeros(len(array), np.bool_), errors)
 
 
-def _checked(probability: NDArray[np.float32]) -> NDArray[np.float64]:
-    # float64, as a row by itself is answered: the same digits for the same float32.
-    if not ((probability >= 0) & (probability <= 1 + ROUNDING)).all():
-        raise InvalidOutput("the model answered a value that is not a probability in 0..1")
-    return np.minimum(probability.astype(np.float64), 1.0)
+def _nothing(task: RowTask) -> Outputs:
+    """Return the outputs of no rows."""
+    return {each.name: np.empty((0, *each.shape[1:]), each.dtype) for each in task.outputs}  # type: ignore[arg-type]

@@ -28,7 +28,7 @@ from service.images.decoders.decoder_process import LENGTH, READY, encode_frame
 from service.observability.metrics.shared_counters import Metric, SharedCounters
 
 Image = NDArray[np.uint8] | PictureError
-"""uint8[28, 28], or what is wrong with the picture."""
+"""uint8[height, width], or what is wrong with the picture."""
 
 PICTURES_IN_FLIGHT = 1
 """Pictures that a process has been given at a time. With 2 the next is there when one is read: an

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from service.contract.answers import ModelRef
-from service.contract.signature import Outputs, Values
-from service.contract.tabular import TabularTask
+from service.contract.signature import Outputs
 from service.contract.task import Task
 from service.models.artifacts.artifact import Background
 from service.models.artifacts.card import Card
@@ -105,9 +104,8 @@ class LoadedModel:
         return await asyncio.to_thread(self.session.run, batch)
 
     @cached_property
-    def write(self) -> Callable[[Outputs, Values], bytes]:
-        """As TabularTask.writer."""
-        assert isinstance(self.task, TabularTask)
+    def write(self) -> Callable[[Outputs, Any], bytes]:
+        """As Task.writer."""
         return self.task.writer(self.ref, self.card.threshold, self.card.confidence)
 
     async def answers(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
@@ -130,6 +128,4 @@ class LoadedModel:
 
     def _worded(self, outputs: Outputs, batch: NDArray[Any]) -> Sequence[BaseModel]:
         card = self.card
-        if isinstance(self.task, TabularTask):
-            return self.task.answers(outputs, batch, self.ref, card.threshold, card.confidence)
-        return self.task.answers(outputs, self.ref, card.confidence)
+        return self.task.answers(outputs, batch, self.ref, card.threshold, card.confidence)

@@ -15,7 +15,6 @@ import structlog
 from numpy.typing import NDArray
 
 from service.contract.signature import Outputs
-from service.contract.tabular import TabularTask
 from service.models.runtime.loaded import LoadedModel
 from service.models.runtime.session import OnnxSession
 from service.observability.metrics.shared_counters import Metric, Series
@@ -103,17 +102,14 @@ class Shadow:
         scored = self.second.session.run(batch)
         probability = self.first.task.contract.outputs[0].name
         gaps = np.abs(scored[probability] - answered[probability]).reshape(len(batch), -1)
-        same = decided(self.second, scored) == decided(self.first, answered)
+        same = decisions(self.second, scored) == decisions(self.first, answered)
         difference = float(gaps.mean(axis=1, dtype=np.float64).sum())
         self._counts.add(len(batch), int(same.sum()), difference)
 
 
-def decided(served: LoadedModel, outputs: Outputs) -> NDArray[Any]:
-    """Of each row, what its answer decides: yes or no by the card's threshold, or the class."""
-    if isinstance(served.task, TabularTask):
-        # As the answers are decided: in Python's floats, to which float32 is widened.
-        return np.greater_equal(outputs["probability"].astype(np.float64), served.card.threshold)
-    return outputs[served.task.answer]
+def decisions(served: LoadedModel, outputs: Outputs) -> NDArray[Any]:
+    """Return what each row's answer decides, [N], as Task.decide."""
+    return served.task.decide(outputs, served.card.threshold)
 
 
 class ShadowedSession(OnnxSession):

@@ -37,7 +37,7 @@ def test_one_broken_model_leaves_the_others_serving(tmp_path: Path) -> None:
         wait_until(lambda: client.post("/v1/heart/predict", json=row).status_code == 200)
         wait_until(lambda: list(client.get("/readyz").json()["reasons"]) == ["credit"])
         assert "sha256" in client.get("/readyz").json()["reasons"]["credit"]
-        example = TASKS["credit"].payload.model_config["json_schema_extra"]["example"]  # type: ignore[union-attr,index]
+        example = TASKS["credit"].payload.model_config["json_schema_extra"]["example"]  # type: ignore[attr-defined]
         answer = client.post("/v1/credit/predict", json=example)
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "1"

@@ -45,7 +45,7 @@ class Answer(TabularPrediction):
 
 
 TASK = TabularTask(name="row", title="Row", payload=Row, prediction=Answer, decision="tall")
-NAMES = AnswerColumns("tall", errors=False)
+NAMES = AnswerColumns(TASK.answer_columns(confidence=False), errors=False)
 FIELDS = [feature.name for feature in TASK.features]
 
 numbers = (

@@ -208,7 +208,7 @@ def test_a_familiarity_that_is_none_is_not_answered(familiarity: float) -> None:
         "familiarity": np.array([familiarity], np.float32),
     }
     with pytest.raises(InvalidOutput):
-        DIGITS.answers(outputs, REF, PICTURES)
+        DIGITS.answers(outputs, np.zeros((1, 28, 28), np.uint8), REF, 0.5, PICTURES)
 
 
 def test_explanations_repeat_what_predictions_say(trusted: TestClient) -> None:

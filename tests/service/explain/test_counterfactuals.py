@@ -81,7 +81,7 @@ def test_counterfactuals_of_committed_models_are_allowed_and_proved(name: str) -
     places = {feature.name: place for place, feature in enumerate(task.features)}
     told = 0
     for row in rows:
-        explanation = explain(served, row)
+        explanation = explain(task, served, row)
         assert bool(explanation.counterfactuals) == (explanation.counterfactuals_note is None)
         for each in explanation.counterfactuals:
             other = row.copy()
@@ -104,12 +104,12 @@ def test_reasons_are_ordered_and_only_for_adverse_decisions() -> None:
     task = served.task
     assert isinstance(task, TabularTask)
     row = example(task)
-    adverse = explain(served, row)
+    adverse = explain(task, served, row)
     assert adverse.reasons[0].startswith("Repayment two months late in September raised the ")
     raised = [c.text for c in adverse.contributions if c.probability >= 0.005]
     assert adverse.reasons == raised
     row[5] = -1
-    paid = explain(served, row)
+    paid = explain(task, served, row)
     assert not paid.decision
     assert (paid.reasons, paid.counterfactuals) == ([], [])
     assert paid.counterfactuals_note == "the decision is not adverse"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from service.contract.tabular import TabularTask
 from service.errors import ForetellError
 from training.recipe import Course, Recipe
 
@@ -63,7 +62,7 @@ def parameters_of(course: Course, recipe: Recipe) -> list[Parameter]:
     ]
     if recipe.members > 1:  # others' optimizers may depend on the scale of a loss: see side_by_side
         own.append(Parameter("members", "recipe", recipe.members, int, low=1))
-    if not isinstance(course.task, TabularTask):  # it says nothing of two classes
+    if course.task.contract.labels:  # of yes or no it says nothing
         smoothing = recipe.label_smoothing
         own.append(Parameter("label_smoothing", "recipe", smoothing, float, below=1))
     return [*own, *_keywords("network", recipe.network), *_keywords("optimizer", recipe.optimizer)]
