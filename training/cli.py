@@ -140,7 +140,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     A report of each is written. With a task, tables of its protocol's figures; always 0.
     """
     _require_training()
-    from training.measure import evaluate
+    from training.evaluate_commands import evaluate
 
     return evaluate(arguments)
 
@@ -158,7 +158,7 @@ def run_tune(arguments: argparse.Namespace) -> int:
 def run_confidence(arguments: argparse.Namespace) -> int:
     """`foretell confidence`: the newest version of each model, in place."""
     _require_training()
-    from training.measure import confidence
+    from training.evaluate_commands import confidence
 
     return confidence(arguments)
 

@@ -4,21 +4,23 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from training.recipe import Course, Prepared
-from training.recipes import COURSES
+from training.recipe import DataSplits, TaskTraining
+from training.recipes import TASK_TRAININGS
 
 
-def named_course(arguments: argparse.Namespace) -> Course:
+def named_training(arguments: argparse.Namespace) -> TaskTraining:
     """That of the task named; ends the command if there is none."""
-    if arguments.task not in COURSES:
-        arguments.parser.error(f"unknown task {arguments.task!r}; there are: {', '.join(COURSES)}")
-    return COURSES[arguments.task]
+    if arguments.task not in TASK_TRAININGS:
+        arguments.parser.error(
+            f"unknown task {arguments.task!r}; there are: {', '.join(TASK_TRAININGS)}"
+        )
+    return TASK_TRAININGS[arguments.task]
 
 
-def prepared_data(course: Course, arguments: argparse.Namespace) -> Prepared:
-    """A course's data, or with `--smoke` made-up ones, in their parts. Raises DataError."""
-    data = course.synthetic() if arguments.smoke else course.load(arguments.data_dir)
-    return course.prepare(data)
+def load_splits(training: TaskTraining, arguments: argparse.Namespace) -> DataSplits:
+    """A training's data, or with `--smoke` made-up ones, in their parts. Raises DataError."""
+    data = training.synthetic() if arguments.smoke else training.load(arguments.data_dir)
+    return training.prepare(data)
 
 
 def check_epochs(arguments: argparse.Namespace) -> None:

@@ -19,34 +19,36 @@ Preprocessing = Callable[[NDArray[Any]], keras.layers.Layer]
 
 
 @dataclass(frozen=True)
-class Part:
+class Split:
     """Some rows: `inputs` as the exported graph takes them, `labels` int64[N]."""
 
     inputs: NDArray[Any]
     labels: NDArray[np.int64]
 
 
-def joined(one: Part, other: Part) -> Part:
+def concat(one: Split, other: Split) -> Split:
     """The rows of both."""
-    return Part(
+    return Split(
         np.concatenate([one.inputs, other.inputs]), np.concatenate([one.labels, other.labels])
     )
 
 
 @dataclass(frozen=True)
-class Prepared:
+class DataSplits:
     """A data set split in three. The test part is for figures alone, and touched once."""
 
     source: Source
     fingerprint: str
     published: bool
     split: str
-    train: Part
-    validation: Part
-    test: Part
+    train: Split
+    validation: Split
+    test: Split
 
     @classmethod
-    def of(cls, data: TabularData, split: str, rows: Mapping[str, NDArray[np.int64]]) -> "Prepared":
+    def from_rows(
+        cls, data: TabularData, split: str, rows: Mapping[str, NDArray[np.int64]]
+    ) -> "DataSplits":
         """From the numbers of the rows of `train`, `validation` and `test`."""
         inputs = data.features.to_numpy(np.float32)
         return cls(
@@ -54,7 +56,7 @@ class Prepared:
             fingerprint=data.fingerprint,
             published=data.published,
             split=split,
-            **{name: Part(inputs[these], data.label[these]) for name, these in rows.items()},
+            **{name: Split(inputs[these], data.label[these]) for name, these in rows.items()},
         )
 
 
@@ -67,7 +69,7 @@ class Protocol:
     """
 
     words: str
-    repeats: Callable[[Any], list[list[Prepared]]]
+    repeats: Callable[[Any], list[list[DataSplits]]]
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,13 @@ class Recipe:
     augment: Augment | None = None
     members: int = 1
     preprocessing: Preprocessing | None = None
-    """Instead of the course's own."""
+    """Instead of the training's own."""
     validates: bool = True
     """Whether the validation part is kept apart; a recipe that does not learns from it as well."""
 
     calibrates: bool = False
     """Whether the probabilities are calibrated, on the validation part."""
-    slope: float = 1.0
+    temperature_factor: float = 1.0
     """What log-probabilities are multiplied by, for a recipe that keeps no validation part apart:
     as calibration on that part found when one was. Label smoothing makes it necessary."""
 
@@ -107,13 +109,13 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Course:
+class TaskTraining:
     """All that is specific to training one task; a file in `training/recipes/` declares one."""
 
     task: Task
     load: Callable[[Path | None], TabularData | ImageData]
     synthetic: Callable[[], TabularData | ImageData]
-    prepare: Callable[[Any], Prepared]
+    prepare: Callable[[Any], DataSplits]
     preprocessing: Preprocessing
     recipes: Mapping[str, Recipe]
     default: str
@@ -125,7 +127,7 @@ class Course:
     folds: int | None = None
     """For rows too few to keep any apart: into how many folds all that are not for testing are
     split, to choose the cutoff of conformal sets on answers by networks fitted to the others."""
-    ways: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    invalidating_transforms: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """How a picture of each class can be turned to be none of any
     (training/confidence/ood_negatives.py)."""
 

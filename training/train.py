@@ -14,21 +14,21 @@ from service.models.artifacts.artifact import Artifact, read_artifact
 from service.models.artifacts.card import Card
 from service.models.artifacts.folder import names
 from training.evaluation.lecture import lecture_page
-from training.evaluation.metrics import measured
+from training.evaluation.metrics import measure
 from training.export.via_tensorflow import export
 from training.fitting.checkpoint import (
     EVERY,
     checkpoint_folder,
-    epochs_kept,
-    exported,
+    count_kept_epochs,
     forget,
     keep_exported,
+    read_exported,
 )
 from training.fitting.fit import fit, keep_freed_memory
 from training.fitting.processes import worker_pool
-from training.options import check_epochs, check_seed, make_folder, named_course, prepared_data
-from training.recipe import Course, Prepared
-from training.recipes import COURSES
+from training.options import check_epochs, check_seed, load_splits, make_folder, named_training
+from training.recipe import DataSplits, TaskTraining
+from training.recipes import TASK_TRAININGS
 from training.reports.report import write_report
 from training.reports.results import table
 
@@ -39,7 +39,7 @@ class Job:
 
     task: str
     recipe: str
-    data: Prepared
+    data: DataSplits
     seed: int
     epochs: int
     restart: bool
@@ -47,15 +47,15 @@ class Job:
     tensorboard: Path | None
 
     @property
-    def course(self) -> Course:
+    def training(self) -> TaskTraining:
         """Of its task."""
-        return COURSES[self.task]
+        return TASK_TRAININGS[self.task]
 
     @property
     def checkpoint(self) -> Path:
         """Where the state of its fit is kept."""
         return checkpoint_folder(
-            self.output, self.course, self.recipe, self.data, self.seed, self.epochs
+            self.output, self.training, self.recipe, self.data, self.seed, self.epochs
         )
 
     @property
@@ -63,7 +63,7 @@ class Job:
         """What is said of it beforehand."""
         made_up = "" if self.data.published else ", not the published data"
         rows = len(self.data.train.labels)
-        return f"{self.course.task.title}: {self.recipe}, {rows:,} rows{made_up}"
+        return f"{self.training.task.title}: {self.recipe}, {rows:,} rows{made_up}"
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -75,19 +75,19 @@ def train(arguments: argparse.Namespace) -> int:
         arguments.reports = None  # of made-up data, they would only take the place of real ones
     for option in ("output", "reports", "tensorboard"):
         make_folder(arguments, option)
-    prepared = {course.task.name: prepared_data(course, arguments) for course, _ in chosen}
+    prepared = {training.task.name: load_splits(training, arguments) for training, _ in chosen}
     jobs = [
         Job(
-            task=course.task.name,
+            task=training.task.name,
             recipe=recipe,
-            data=prepared[course.task.name],
+            data=prepared[training.task.name],
             seed=arguments.seed,
-            epochs=arguments.epochs or (1 if arguments.smoke else course.recipes[recipe].epochs),
+            epochs=arguments.epochs or (1 if arguments.smoke else training.recipes[recipe].epochs),
             restart=arguments.restart,
             output=arguments.output,
             tensorboard=arguments.tensorboard,
         )
-        for course, recipe in chosen
+        for training, recipe in chosen
     ]
     # A fit in earnest has use for every core; a try-out mostly waits for graphs to be traced.
     one_by_one = len(jobs) == 1 or not arguments.smoke
@@ -99,7 +99,7 @@ def train(arguments: argparse.Namespace) -> int:
         return 0
     cards = _readable_cards(arguments.output)
     for artifact in artifacts:
-        model = measured(artifact, prepared[artifact.card.task].test)
+        model = measure(artifact, prepared[artifact.card.task].test)
         page = write_report(model, cards, arguments.output, arguments.reports)
         print(f"report: {page}", flush=True)
     return 0
@@ -121,7 +121,7 @@ def _in_turn(jobs: list[Job]) -> Iterator[Artifact]:
 def _side_by_side(jobs: list[Job]) -> Iterator[Artifact]:
     with worker_pool(len(jobs), initializer=keep_freed_memory) as pool:
         # The default of a task takes longest: begun last, it would leave the other cores idle.
-        order = sorted(jobs, key=lambda job: job.recipe != job.course.default)
+        order = sorted(jobs, key=lambda job: job.recipe != job.training.default)
         fits = {(job.task, job.recipe): pool.submit(_train_one, job, True) for job in order}
         for job in jobs:
             artifact, words = fits[job.task, job.recipe].result()
@@ -133,13 +133,13 @@ def _train_one(job: Job, quiet: bool = False) -> tuple[Artifact, str]:
     """What was exported, and what is to be said of it."""
     if job.restart:
         forget(job.checkpoint)
-    name = job.course.model_name(job.recipe)
+    name = job.training.model_name(job.recipe)
     if artifact := _exported(job.output, name, job.checkpoint):
         card = artifact.card
         return artifact, f"an interrupted run has written it: {card.name}/{card.version}"
     fitted = fit(
-        job.course,
-        job.course.recipes[job.recipe],
+        job.training,
+        job.training.recipes[job.recipe],
         job.data,
         seed=job.seed,
         epochs=job.epochs,
@@ -147,7 +147,7 @@ def _train_one(job: Job, quiet: bool = False) -> tuple[Artifact, str]:
         checkpoint=job.checkpoint,
         callbacks=_logs(job.tensorboard, name),
     )
-    folder = export(job.course, job.recipe, fitted, job.data, job.output)
+    folder = export(job.training, job.recipe, fitted, job.data, job.output)
     keep_exported(job.checkpoint, folder.name)
     words = (
         f"{fitted.epochs} epoch{'s' * (fitted.epochs > 1)} in {fitted.seconds:.0f} s on "
@@ -190,29 +190,29 @@ def _check_smoke(arguments: argparse.Namespace) -> None:
 
 
 def _how_to_go_on(job: Job) -> str:
-    if done := epochs_kept(job.checkpoint):
+    if done := count_kept_epochs(job.checkpoint):
         return f"the same command goes on after epoch {done} of {job.epochs}"
     return f"nothing is kept of this fit yet, for that is done every {EVERY:.0f} seconds"
 
 
-def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Course, str]]:
+def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[TaskTraining, str]]:
     fail = arguments.parser.error
     if arguments.all == bool(arguments.task):
-        fail(f"name one task ({', '.join(COURSES)}), or --all")
+        fail(f"name one task ({', '.join(TASK_TRAININGS)}), or --all")
     check_epochs(arguments)
     check_seed(arguments)
     _check_smoke(arguments)
     if arguments.all:
         if arguments.recipe:
             fail("--recipe goes with one task, not with --all")
-        for course in COURSES.values():
-            yield from ((course, recipe) for recipe in course.recipes)
+        for training in TASK_TRAININGS.values():
+            yield from ((training, recipe) for recipe in training.recipes)
         return
-    course = named_course(arguments)
-    recipe = arguments.recipe or course.default
-    if recipe not in course.recipes:
-        fail(course.no_recipe(recipe))
-    yield course, recipe
+    training = named_training(arguments)
+    recipe = arguments.recipe or training.default
+    if recipe not in training.recipes:
+        fail(training.no_recipe(recipe))
+    yield training, recipe
 
 
 def _logs(folder: Path | None, name: str) -> list[keras.callbacks.Callback]:
@@ -224,7 +224,7 @@ def _logs(folder: Path | None, name: str) -> list[keras.callbacks.Callback]:
 
 def _exported(models_dir: Path, name: str, checkpoint: Path) -> Artifact | None:
     """What an interrupted run had already written, if it is still there."""
-    if (version := exported(checkpoint)) is None:
+    if (version := read_exported(checkpoint)) is None:
         return None
     try:
         return read_artifact(models_dir, name, version)

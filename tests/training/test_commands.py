@@ -12,7 +12,7 @@ from service.models.artifacts.artifact import read_artifact
 from service.tasks.heart import TASK as HEART
 from tests.artifacts import write_artifact, write_card
 from training import cli
-from training.recipes import COURSES
+from training.recipes import TASK_TRAININGS
 
 
 @pytest.mark.timeout(900)  # every network there is
@@ -28,7 +28,7 @@ def test_smoke_trains_and_exports_every_recipe(
     page = results.read_text(encoding="utf-8")
     assert "1 epoch in" in printed
     assert "1 epochs in" not in printed
-    recipes = [recipe for course in COURSES.values() for recipe in course.recipes]
+    recipes = [recipe for training in TASK_TRAININGS.values() for recipe in training.recipes]
     for recipe in recipes:
         assert recipe in printed
         assert f" {recipe} |" in page or f" **{recipe}** |" in page

@@ -18,7 +18,7 @@ FEWEST = 5
 SEED = 0
 
 
-def background_of(rows: NDArray[np.float32], features: tuple[Feature, ...]) -> Background:
+def compute_background(rows: NDArray[np.float32], features: tuple[Feature, ...]) -> Background:
     """`SIZE` rows that stand for the training rows float32[N, F]; fewer where N is small.
 
     K-means on ranks and one-hot codes; of each cluster the median of every number and the most

@@ -22,7 +22,7 @@ CONVOLUTIONS = 2
 
 
 @dataclass(frozen=True)
-class Head:
+class ScoreHead:
     """A small network from features to a familiarity: F columns, H units with ReLU, a sigmoid."""
 
     hidden: NDArray[np.float32]
@@ -57,7 +57,7 @@ def _without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
     return short
 
 
-def without_familiarity(proto: onnx.ModelProto) -> onnx.ModelProto:
+def remove_score(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The graph as it was before one was added."""
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
@@ -73,7 +73,7 @@ def without_familiarity(proto: onnx.ModelProto) -> onnx.ModelProto:
     return bare
 
 
-def with_features(proto: onnx.ModelProto) -> onnx.ModelProto:
+def expose_features(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with one more output, `familiarity/features` float32[N, F].
 
     They are what the last layer takes, and the mean and the maximum of every channel of the last
@@ -87,7 +87,7 @@ def with_features(proto: onnx.ModelProto) -> onnx.ModelProto:
     return tall
 
 
-def with_familiarity(proto: onnx.ModelProto, head: Head) -> onnx.ModelProto:
+def add_score(proto: onnx.ModelProto, head: ScoreHead) -> onnx.ModelProto:
     """The graph with one more output, `familiarity` float32[N]."""
     whole = onnx.ModelProto()
     whole.CopyFrom(proto)

@@ -17,17 +17,17 @@ from service.contract.task import TabularTask
 from service.contract.uncertainty import Confidence, Familiar, Seen, Sets
 from service.models.artifacts.card import Card
 from service.models.runtime.session import Predictor
-from training.evaluation.cross_validation import answers_of
+from training.evaluation.cross_validation import predict_with_keras
 from training.evaluation.folds import Folds
-from training.evaluation.metrics import probabilities_of
+from training.evaluation.metrics import predict_probabilities
 from training.fitting.fit import fit
-from training.recipe import Course, Part, Prepared, Recipe, joined
+from training.recipe import DataSplits, Recipe, Split, TaskTraining, concat
 
 HALVES_SEED = FOLDS_SEED = 0
 
 
 @dataclass(frozen=True)
-class Judged:
+class LabelledAnswers:
     """Answers to rows, [N] or [N, K], the truth of each, and which rows they are, in words."""
 
     probabilities: NDArray[np.float64]
@@ -42,11 +42,11 @@ class Judged:
         return np.asarray(self.probabilities[np.arange(len(self.labels)), self.labels])
 
 
-def confidence_of(
-    course: Course,
+def compute_confidence(
+    training: TaskTraining,
     recipe: str,
     predictor: Predictor,
-    data: Prepared,
+    data: DataSplits,
     familiar: Familiar | None,
     *,
     seed: int,
@@ -56,45 +56,60 @@ def confidence_of(
 
     `seed` and `epochs` are those of the model's own fit, for others like it on fewer rows.
     """
-    calibrating, reporting = judged(course, recipe, predictor, data, seed=seed, epochs=epochs)
-    learned = learned_part(course.recipes[recipe], data)
-    features = course.task.features if isinstance(course.task, TabularTask) else ()
+    calibrating, reporting = collect_answers(
+        training, recipe, predictor, data, seed=seed, epochs=epochs
+    )
+    learned = learned_part(training.recipes[recipe], data)
+    features = training.task.features if isinstance(training.task, TabularTask) else ()
     return Confidence(
-        sets=sets_of(course.coverage, calibrating, reporting),
+        sets=calibrate_sets(training.coverage, calibrating, reporting),
         familiar=familiar,
-        seen=tuple(seen(f, column) for f, column in zip(features, learned.inputs.T, strict=False)),
+        seen=tuple(
+            training_range(f, column) for f, column in zip(features, learned.inputs.T, strict=False)
+        ),
     )
 
 
-def judged(
-    course: Course, recipe: str, predictor: Predictor, data: Prepared, *, seed: int, epochs: int
-) -> tuple[Judged, Judged]:
+def collect_answers(
+    training: TaskTraining,
+    recipe: str,
+    predictor: Predictor,
+    data: DataSplits,
+    *,
+    seed: int,
+    epochs: int,
+) -> tuple[LabelledAnswers, LabelledAnswers]:
     """The rows to choose a cutoff on, and others to measure it on, with a model's answers."""
 
-    def answered(part: Part, words: str) -> Judged:
-        return Judged(probabilities_of(predictor, part.inputs), part.labels, words)
+    def answered(part: Split, words: str) -> LabelledAnswers:
+        return LabelledAnswers(predict_probabilities(predictor, part.inputs), part.labels, words)
 
     # Made-up rows are as many as one likes, and nothing is fitted again for them.
-    if course.folds and data.published:
-        chosen = course.recipes[recipe]
-        folds = Folds.of(data, course.folds, FOLDS_SEED)
-        parts = [folds.fold(n, validates=chosen.validates) for n in range(course.folds)]
+    if training.folds and data.published:
+        chosen = training.recipes[recipe]
+        folds = Folds.of(data, training.folds, FOLDS_SEED)
+        parts = [folds.fold(n, validates=chosen.validates) for n in range(training.folds)]
         models = [
-            fit(course, chosen, part, seed=seed, epochs=epochs, quiet=True).model for part in parts
+            fit(training, chosen, part, seed=seed, epochs=epochs, quiet=True).model
+            for part in parts
         ]
-        apart = [answers_of(m, part.test.inputs) for m, part in zip(models, parts, strict=True)]
+        apart = [
+            predict_with_keras(m, part.test.inputs) for m, part in zip(models, parts, strict=True)
+        ]
         labels = np.concatenate([part.test.labels for part in parts])
         words = (
             f"the rows that are not of the test part, each answered by one of {len(parts)} such "
             "networks fitted without it"
         )
-        return Judged(np.concatenate(apart), labels, words), answered(data.test, "the test part")
-    if course.recipes[recipe].validates:
+        return LabelledAnswers(np.concatenate(apart), labels, words), answered(
+            data.test, "the test part"
+        )
+    if training.recipes[recipe].validates:
         words = "the validation part, which the network was not fitted to"
-        if course.recipes[recipe].calibrates:
+        if training.recipes[recipe].calibrates:
             words += ", but its calibration was"
         return answered(data.validation, words), answered(data.test, "the test part")
-    one, other = halves(data.test)
+    one, other = halve(data.test)
     words = (
         f"half of the test part, drawn at random (stratified, random_state {HALVES_SEED}): the "
         "network learned from all else"
@@ -102,7 +117,7 @@ def judged(
     return answered(one, words), answered(other, "the other half of the test part")
 
 
-def halves(part: Part) -> tuple[Part, Part]:
+def halve(part: Split) -> tuple[Split, Split]:
     """Of the same classes in the same shares."""
     one, other = train_test_split(
         np.arange(len(part.labels)),
@@ -110,15 +125,15 @@ def halves(part: Part) -> tuple[Part, Part]:
         stratify=part.labels,
         random_state=HALVES_SEED,
     )
-    return Part(part.inputs[one], part.labels[one]), Part(part.inputs[other], part.labels[other])
+    return Split(part.inputs[one], part.labels[one]), Split(part.inputs[other], part.labels[other])
 
 
-def learned_part(recipe: Recipe, data: Prepared) -> Part:
+def learned_part(recipe: Recipe, data: DataSplits) -> Split:
     """The rows that a recipe learns from."""
-    return data.train if recipe.validates else joined(data.train, data.validation)
+    return data.train if recipe.validates else concat(data.train, data.validation)
 
 
-def cutoff_of(of_truth: NDArray[np.float64], coverage: float) -> float:
+def conformal_threshold(of_truth: NDArray[np.float64], coverage: float) -> float:
     """The lowest probability that an answer in a set has.
 
     With it, the set of a row exchangeable with those given holds its truth with a probability of
@@ -129,10 +144,12 @@ def cutoff_of(of_truth: NDArray[np.float64], coverage: float) -> float:
     return float(np.sort(of_truth)[left_out]) if left_out >= 0 else 0.0
 
 
-def sets_of(coverage: float, calibrating: Judged, reporting: Judged) -> Sets:
+def calibrate_sets(
+    coverage: float, calibrating: LabelledAnswers, reporting: LabelledAnswers
+) -> Sets:
     """Sets calibrated on some rows and measured on others."""
-    cutoff = cutoff_of(calibrating.of_truth, coverage)
-    measured, ambiguous = held(cutoff, reporting)
+    cutoff = conformal_threshold(calibrating.of_truth, coverage)
+    measured, ambiguous = measure_sets(cutoff, reporting)
     return Sets(
         coverage=coverage,
         cutoff=cutoff,
@@ -145,7 +162,7 @@ def sets_of(coverage: float, calibrating: Judged, reporting: Judged) -> Sets:
     )
 
 
-def held(cutoff: float, rows: Judged) -> tuple[float, float]:
+def measure_sets(cutoff: float, rows: LabelledAnswers) -> tuple[float, float]:
     """The share of sets that hold the truth, and of those without exactly one answer."""
     inside = rows.of_truth >= cutoff
     if rows.probabilities.ndim == 1:
@@ -158,7 +175,7 @@ def held(cutoff: float, rows: Judged) -> tuple[float, float]:
     return float(inside.mean()), float(1 - single.mean())
 
 
-def seen(feature: Feature, values: NDArray[np.float32]) -> Seen:
+def training_range(feature: Feature, values: NDArray[np.float32]) -> Seen:
     """What training rows hold of a field, where it was recorded."""
     recorded = values[~np.isnan(values)]
     if feature.kind == "code":
@@ -170,7 +187,7 @@ def seen(feature: Feature, values: NDArray[np.float32]) -> Seen:
     return Seen(name=feature.name, low=low, high=high)
 
 
-def in_words(card: Card) -> str:
+def format_confidence(card: Card) -> str:
     """What a card says of confidence, in brief."""
     if (confidence := card.confidence) is None:
         return "nothing is known of its confidence"

@@ -54,7 +54,7 @@ SHAPES: dict[str, list[list[Point]]] = {
 }  # fmt: skip
 
 
-def outsiders(task: ImageTask, count: int, seed: int) -> dict[str, Pictures]:
+def draw_benchmark(task: ImageTask, count: int, seed: int) -> dict[str, Pictures]:
     """`count` made-up pictures of each kind; of shapes `count` in all, as many of each."""
     rng = np.random.default_rng(seed)
     each = max(1, count // (len(SHAPES) + 3))

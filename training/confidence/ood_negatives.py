@@ -20,19 +20,21 @@ BOX = 20
 """The longest side of a drawing, as MNIST's makers framed theirs."""
 
 
-def strangers(count: int, images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def draw_outliers(
+    count: int, images: NDArray[np.uint8], rng: np.random.Generator
+) -> NDArray[np.uint8]:
     """uint8[count, 28, 28]: every kind as often; `images` uint8[N, 28, 28] are taken apart."""
     kinds: tuple[Draw, ...] = (
         doodle,
         scrawl,
         stain,
         cloud,
-        lambda chance: joined(images, chance),
+        lambda chance: recombine(images, chance),
     )
-    return np.stack([drawn(kinds[number % len(kinds)], rng) for number in range(count)])
+    return np.stack([draw_nonempty(kinds[number % len(kinds)], rng) for number in range(count)])
 
 
-def drawn(draw: Draw, rng: np.random.Generator) -> Picture:
+def draw_nonempty(draw: Draw, rng: np.random.Generator) -> Picture:
     """One picture: the first that is not empty."""
     while (picture := draw(rng)) is None:
         pass
@@ -55,7 +57,7 @@ def doodle(rng: np.random.Generator) -> Picture | None:
             stroke(canvas, rng.uniform(14, 98, (int(rng.integers(2, 4)), 2)), width)
         else:
             stroke(canvas, arc(rng), width)
-    return framed(canvas)
+    return center_in_box(canvas)
 
 
 def arc(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -78,7 +80,7 @@ def scrawl(rng: np.random.Generator) -> Picture | None:
     ]
     canvas = np.zeros((SIDE, SIDE), np.uint8)
     stroke(canvas, np.concatenate(pieces), int(rng.integers(4, 12)))
-    return framed(canvas)
+    return center_in_box(canvas)
 
 
 def stain(rng: np.random.Generator) -> Picture | None:
@@ -86,7 +88,7 @@ def stain(rng: np.random.Generator) -> Picture | None:
     light = clouds(84, rng.uniform(1, 3), rng) - rng.uniform(-0.5, 1.5)
     picture = np.clip(light * np.exp(rng.uniform(4, 7)), 0, 255).astype(np.uint8)
     size = int(rng.integers(30, 85))
-    return framed(picture[:size, :size])
+    return center_in_box(picture[:size, :size])
 
 
 def cloud(rng: np.random.Generator) -> Picture | None:
@@ -111,12 +113,14 @@ def clouds(side: int, power: float, rng: np.random.Generator) -> NDArray[np.floa
     return np.asarray((light - light.mean()) / light.std())
 
 
-def joined(images: NDArray[np.uint8], rng: np.random.Generator) -> Picture | None:
+def recombine(images: NDArray[np.uint8], rng: np.random.Generator) -> Picture | None:
     """Two pictures side by side or over each other, or one with its quarters changed about."""
     one, other = images[rng.integers(len(images), size=2)]
     how = rng.random()
     if how < 0.35:
-        return framed(np.maximum(one, np.roll(np.rot90(other), rng.integers(-5, 6, 2), (0, 1))))
+        return center_in_box(
+            np.maximum(one, np.roll(np.rot90(other), rng.integers(-5, 6, 2), (0, 1)))
+        )
     if how < 0.7:
         order = np.roll(np.arange(4), rng.integers(1, 4))
         rows, columns = np.divmod(np.arange(4), 2) * np.array(14)
@@ -139,7 +143,7 @@ def stroke(
     cv2.polylines(canvas, [line], closed, 255, width, cv2.LINE_AA, shift=4)
 
 
-def framed(canvas: Picture) -> Picture | None:
+def center_in_box(canvas: Picture) -> Picture | None:
     """What is drawn, in a box of 20 pixels with its centre of mass in the middle of 28x28.
 
     None if next to nothing is drawn.
@@ -157,7 +161,7 @@ def framed(canvas: Picture) -> Picture | None:
     return np.asarray(cv2.warpAffine(small, shift, (28, 28)), np.uint8)
 
 
-WAYS: dict[str, Callable[[Picture], Picture]] = {
+TRANSFORMS: dict[str, Callable[[Picture], Picture]] = {
     "left": lambda picture: np.rot90(picture),
     "right": lambda picture: np.rot90(picture, -1),
     "round": lambda picture: np.rot90(picture, 2),
@@ -166,14 +170,21 @@ WAYS: dict[str, Callable[[Picture], Picture]] = {
 }
 
 
-def turned(
+def draw_transformed(
     count: int,
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
-    ways: Mapping[int, tuple[str, ...]],
+    invalidating_transforms: Mapping[int, tuple[str, ...]],
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """uint8[count, 28, 28]: pictures turned in one of the `ways` that leave none of their kind."""
-    fit = np.flatnonzero(np.isin(labels, [label for label, some in ways.items() if some]))
+    """uint8[count, 28, 28]: pictures turned in one of the `invalidating_transforms` that leave none of their kind."""
+    fit = np.flatnonzero(
+        np.isin(labels, [label for label, some in invalidating_transforms.items() if some])
+    )
     chosen = rng.choice(fit, count)
-    return np.stack([WAYS[rng.choice(ways[int(labels[place])])](images[place]) for place in chosen])
+    return np.stack(
+        [
+            TRANSFORMS[rng.choice(invalidating_transforms[int(labels[place])])](images[place])
+            for place in chosen
+        ]
+    )

@@ -12,9 +12,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service.contract.uncertainty import Familiar
-from training.artifacts.graph import Head, with_features
-from training.confidence.ood_negatives import strangers, turned
-from training.recipe import Course, Part, Prepared, Recipe
+from training.artifacts.graph import ScoreHead, expose_features
+from training.confidence.ood_negatives import draw_outliers, draw_transformed
+from training.recipe import DataSplits, Recipe, Split, TaskTraining
 
 MOST = 20_000
 """Training pictures it learns from, as many again in new variants, and so many strangers."""
@@ -29,7 +29,9 @@ SEED = 0
 OTHER_SEED = 1
 
 
-def head_of(proto: onnx.ModelProto, course: Course, recipe: Recipe, data: Prepared) -> Head:
+def train_score_head(
+    proto: onnx.ModelProto, training: TaskTraining, recipe: Recipe, data: DataSplits
+) -> ScoreHead:
     """A head for a graph without one, taught on the training part and made-up strangers."""
     rng = np.random.default_rng(SEED)
     most = MOST if data.published else FEW
@@ -38,36 +40,36 @@ def head_of(proto: onnx.ModelProto, course: Course, recipe: Recipe, data: Prepar
     known = [images]
     if recipe.augment:
         known.append(recipe.augment(images, labels, rng))
-    strange = strange_pictures(sum(map(len, known)), Part(images, labels), course, recipe, rng)
-    features = features_of(proto, np.concatenate([*known, strange]))
+    strange = outlier_pictures(sum(map(len, known)), Split(images, labels), training, recipe, rng)
+    features = compute_features(proto, np.concatenate([*known, strange]))
     answers = np.arange(len(features)) < sum(map(len, known))
     return _taught(features, answers.astype(np.float32))
 
 
-def strange_pictures(
-    count: int, part: Part, course: Course, recipe: Recipe, rng: np.random.Generator
+def outlier_pictures(
+    count: int, part: Split, training: TaskTraining, recipe: Recipe, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Strangers: three in ten are pictures turned, half of those in a variant, the rest made up."""
     images, labels = part.inputs, part.labels
-    aside = turned(count * 3 // 10, images, labels, course.ways, rng)
+    aside = draw_transformed(count * 3 // 10, images, labels, training.invalidating_transforms, rng)
     if recipe.augment:
         half = len(aside) // 2
         # A label that no habit of augmentation belongs to: what is turned is no digit.
         aside[:half] = recipe.augment(aside[:half], np.full(half, -1), rng)
-    return np.concatenate([aside, strangers(count - len(aside), images, rng)])
+    return np.concatenate([aside, draw_outliers(count - len(aside), images, rng)])
 
 
-def features_of(proto: onnx.ModelProto, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def compute_features(proto: onnx.ModelProto, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What a head looks at, float32[N, F]."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    session = ort.InferenceSession(with_features(proto).SerializeToString(), options)
+    session = ort.InferenceSession(expose_features(proto).SerializeToString(), options)
     name, last = session.get_inputs()[0].name, session.get_outputs()[-1].name
     parts = (images[start : start + 500] for start in range(0, len(images), 500))
     return np.concatenate([session.run([last], {name: part})[0] for part in parts])
 
 
-def _taught(features: NDArray[np.float32], answers: NDArray[np.float32]) -> Head:
+def _taught(features: NDArray[np.float32], answers: NDArray[np.float32]) -> ScoreHead:
     keras.utils.set_random_seed(SEED)
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
     network = keras.Sequential(
@@ -85,18 +87,22 @@ def _taught(features: NDArray[np.float32], answers: NDArray[np.float32]) -> Head
     hidden, bias, last, shift = network.get_weights()
     # The standardising is a part of the first layer.
     hidden = hidden / deviation[:, None]
-    return Head(hidden, bias - mean @ hidden, last[:, 0], np.float32(shift[0]))
+    return ScoreHead(hidden, bias - mean @ hidden, last[:, 0], np.float32(shift[0]))
 
 
-def familiar_of(
-    proto: onnx.ModelProto, head: Head, course: Course, recipe: Recipe, data: Prepared
+def choose_ood_threshold(
+    proto: onnx.ModelProto,
+    head: ScoreHead,
+    training: TaskTraining,
+    recipe: Recipe,
+    data: DataSplits,
 ) -> Familiar:
     """The cutoff, and what it flags."""
     rng = np.random.default_rng(OTHER_SEED)
-    strange = strange_pictures(len(data.validation.labels), data.validation, course, recipe, rng)
+    strange = outlier_pictures(len(data.validation.labels), data.validation, training, recipe, rng)
 
     def score(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        return head.familiarity(features_of(proto, images))
+        return head.familiarity(compute_features(proto, images))
 
     cutoff = float(np.quantile(score(data.validation.inputs), FLAGGED))
     kept = "the network learned from them, the score did not" if not recipe.validates else "unseen"
@@ -109,6 +115,6 @@ def familiar_of(
         "up at random (training/confidence/ood_negatives.py)",
         flagged={
             "test part": float((score(data.test.inputs) < cutoff).mean()),
-            "made-up strangers, other seed": float((score(strange) < cutoff).mean()),
+            "outlier-exposure pictures, other seed": float((score(strange) < cutoff).mean()),
         },
     )

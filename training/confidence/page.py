@@ -13,14 +13,14 @@ from service.contract.uncertainty import FAMILIARITY, Confidence
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import Artifact
 from service.models.runtime.session import Predictor
-from training.confidence.conformal import Judged, cutoff_of, halves, held
-from training.confidence.ood_benchmark import LOOKALIKES, Pictures, letters, outsiders
+from training.confidence.conformal import LabelledAnswers, conformal_threshold, halve, measure_sets
+from training.confidence.ood_benchmark import LOOKALIKES, Pictures, draw_benchmark, letters
 from training.data.downloads import DATA_DIR
-from training.evaluation.cross_validation import fold_answers, spread
-from training.evaluation.metrics import BATCH, check_data, probabilities_of
+from training.evaluation.cross_validation import fold_answers, mean_std
+from training.evaluation.metrics import BATCH, check_data, predict_probabilities
 from training.markdown import markdown
-from training.recipe import Course, Prepared
-from training.recipes import COURSES
+from training.recipe import DataSplits, TaskTraining
+from training.recipes import TASK_TRAININGS
 
 COUNT = 1000
 """Made-up pictures of each kind."""
@@ -30,7 +30,7 @@ REPEATS = 2
 
 
 def confidence_page(
-    course: Course, artifact: Artifact, data: Prepared, data_dir: Path | None
+    training: TaskTraining, artifact: Artifact, data: DataSplits, data_dir: Path | None
 ) -> Iterator[str]:
     """Sections of Markdown about an exported model: its sets, and what it calls strange.
 
@@ -41,30 +41,34 @@ def confidence_page(
     if (confidence := card.confidence) is None:
         raise ArtifactError(f"{card.name}/{card.version} knows nothing of its confidence")
     predictor = Predictor(artifact.model, "cpu")
-    yield f"# {card.name}/{card.version}\n\n{_sets(course, confidence, predictor, data)}"
-    if isinstance(course.task, TabularTask):
-        outside = course.task.ranges(confidence).outside(data.test.inputs)
+    yield f"# {card.name}/{card.version}\n\n{_sets(training, confidence, predictor, data)}"
+    if isinstance(training.task, TabularTask):
+        outside = training.task.ranges(confidence).outside(data.test.inputs)
         yield f"Rows of the test part outside the range of training: {outside.mean():.2%}"
         return
-    assert isinstance(course.task, ImageTask)
-    yield _own_kind(course, confidence, predictor, data, data_dir)
-    yield _others(course, confidence, predictor, data_dir)
-    if course.task.name == "digits":
-        yield _letters(course.task, confidence, predictor)
+    assert isinstance(training.task, ImageTask)
+    yield _own_kind(training, confidence, predictor, data, data_dir)
+    yield _others(training, confidence, predictor, data_dir)
+    if training.task.name == "digits":
+        yield _letters(training.task, confidence, predictor)
 
 
-def _sets(course: Course, confidence: Confidence, predictor: Predictor, data: Prepared) -> str:
+def _sets(
+    training: TaskTraining, confidence: Confidence, predictor: Predictor, data: DataSplits
+) -> str:
     sets, part = confidence.sets, data.test
-    if isinstance(course.task, ImageTask) and sets.measured_rows < len(part.labels):
-        part = halves(part)[1]
-    answers = Judged(probabilities_of(predictor, part.inputs), part.labels, sets.measured_on)
-    covered, ambiguous = held(sets.cutoff, answers)
+    if isinstance(training.task, ImageTask) and sets.measured_rows < len(part.labels):
+        part = halve(part)[1]
+    answers = LabelledAnswers(
+        predict_probabilities(predictor, part.inputs), part.labels, sets.measured_on
+    )
+    covered, ambiguous = measure_sets(sets.cutoff, answers)
     lines = [["all", f"{len(part.labels):,}", f"{covered:.2%}", f"{ambiguous:.2%}"]]
-    labels = course.task.contract.labels or ("no", "yes")
+    labels = training.task.contract.labels or ("no", "yes")
     for number, label in enumerate(labels):
         these = part.labels == number
-        one = Judged(answers.probabilities[these], part.labels[these], label)
-        shares = (f"{share:.2%}" for share in held(sets.cutoff, one))
+        one = LabelledAnswers(answers.probabilities[these], part.labels[these], label)
+        shares = (f"{share:.2%}" for share in measure_sets(sets.cutoff, one))
         lines.append([label, f"{int(these.sum()):,}", *shares])
     return (
         f"Sets for {sets.coverage:.1%}: answers of a probability of {sets.cutoff:.4g} and more, a "
@@ -75,22 +79,22 @@ def _sets(course: Course, confidence: Confidence, predictor: Predictor, data: Pr
 
 
 def _own_kind(
-    course: Course,
+    training: TaskTraining,
     confidence: Confidence,
     predictor: Predictor,
-    data: Prepared,
+    data: DataSplits,
     data_dir: Path | None,
 ) -> str:
     groups: dict[str, Pictures] = {"test part": data.test.inputs}
     copies = data_dir or os.environ.get(DATA_DIR)
-    if course.task.name == "digits" and copies:
-        groups |= drawn_digits(course, Path(copies))
+    if training.task.name == "digits" and copies:
+        groups |= read_drawn_digits(training, Path(copies))
     return _table("What it is meant for", _flagged(confidence, predictor, groups))
 
 
-def drawn_digits(course: Course, data_dir: Path) -> dict[str, Pictures]:
+def read_drawn_digits(training: TaskTraining, data_dir: Path) -> dict[str, Pictures]:
     """Digits drawn by people, where copies of them (drawn, hwd-1000) lie beside the data."""
-    assert isinstance(course.task, ImageTask)
+    assert isinstance(training.task, ImageTask)
     found, sets = {}, {"drawn": "drawn/*.csv", "HwD-1000": "hwd-1000/*.png"}
     for name, pattern in sets.items():
         files = sorted(data_dir.glob(pattern))
@@ -98,22 +102,22 @@ def drawn_digits(course: Course, data_dir: Path) -> dict[str, Pictures]:
             with files[0].open(newline="") as manifest:
                 files = [files[0].parent / row["file"] for row in csv.DictReader(manifest)]
         if files:
-            read = [course.task.read(f.read_bytes(), max_pixels=50_000_000) for f in files]
+            read = [training.task.read(f.read_bytes(), max_pixels=50_000_000) for f in files]
             found[name] = np.stack(read)
     return found
 
 
 def _others(
-    course: Course, confidence: Confidence, predictor: Predictor, data_dir: Path | None
+    training: TaskTraining, confidence: Confidence, predictor: Predictor, data_dir: Path | None
 ) -> str:
-    assert isinstance(course.task, ImageTask)
+    assert isinstance(training.task, ImageTask)
     groups = {}
-    for other in COURSES.values():
-        if isinstance(other.task, ImageTask) and other is not course:
+    for other in TASK_TRAININGS.values():
+        if isinstance(other.task, ImageTask) and other is not training:
             test = other.prepare(other.load(data_dir)).test
             for number, label in enumerate(other.task.labels):
                 groups[f"{other.task.name}: {label}"] = test.inputs[test.labels == number]
-    groups |= outsiders(course.task, COUNT, SEED)
+    groups |= draw_benchmark(training.task, COUNT, SEED)
     flagged = _flagged(confidence, predictor, groups)
     photographs = {name for name in flagged if name.startswith("photo")}
     kinds = {name: found for name, found in flagged.items() if name not in photographs}
@@ -165,28 +169,32 @@ def _table(title: str, flagged: Mapping[str, NDArray[np.bool_]]) -> str:
     return markdown([title, "pictures", "flagged"], lines)
 
 
-def repeated(course: Course, recipe: str, data_dir: Path | None, epochs: int | None) -> str:
+def repeated_coverage(
+    training: TaskTraining, recipe: str, data_dir: Path | None, epochs: int | None
+) -> str:
     """Coverage over a task's own folds, each fold's cutoff chosen on the answers to the others.
 
     For tasks of few rows: one test part of 61 says nothing of a point of coverage.
     """
     covered, ambiguous = [], []
-    for folds in fold_answers(course, recipe, data_dir, repeats=REPEATS, epochs=epochs):
+    for folds in fold_answers(training, recipe, data_dir, repeats=REPEATS, epochs=epochs):
         shares = []
         for place, fold in enumerate(folds):
             others = [f for n, f in enumerate(folds) if n != place]
-            calibrating = Judged(
+            calibrating = LabelledAnswers(
                 np.concatenate([f.answers[0] for f in others]),
                 np.concatenate([f.labels for f in others]),
                 "the other folds",
             )
-            cutoff = cutoff_of(calibrating.of_truth, course.coverage)
-            shares.append(held(cutoff, Judged(fold.answers[0], fold.labels, "the fold")))
+            cutoff = conformal_threshold(calibrating.of_truth, training.coverage)
+            shares.append(
+                measure_sets(cutoff, LabelledAnswers(fold.answers[0], fold.labels, "the fold"))
+            )
         sizes = [len(fold.labels) for fold in folds]
         mean = np.average(np.array(shares), axis=0, weights=sizes)
         covered.append(float(mean[0]))
         ambiguous.append(float(mean[1]))
     return (
-        f"{recipe}, sets for {course.coverage:.1%}, {len(covered)} times {len(folds)} folds: "
-        f"they hold the truth of {spread(covered)} of the rows; {spread(ambiguous)} are uncertain"
+        f"{recipe}, sets for {training.coverage:.1%}, {len(covered)} times {len(folds)} folds: "
+        f"they hold the truth of {mean_std(covered)} of the rows; {mean_std(ambiguous)} are uncertain"
     )

@@ -17,18 +17,18 @@ from service.models.artifacts.card import Card
 from service.models.runtime.session import Predictor
 from training.artifacts.golden import write_golden
 from training.artifacts.graph import (
+    add_score,
     features_by_numpy,
-    with_familiarity,
-    without_familiarity,
+    remove_score,
     write_graph,
 )
-from training.confidence.conformal import confidence_of
-from training.confidence.ood_score import familiar_of, head_of
+from training.confidence.conformal import compute_confidence
+from training.confidence.ood_score import choose_ood_threshold, train_score_head
 from training.evaluation.metrics import latency_us
-from training.recipe import Course, Prepared, Recipe
+from training.recipe import DataSplits, Recipe, TaskTraining
 
 
-def renew(artifact: Artifact, course: Course, data: Prepared) -> Card:
+def recompute_confidence(artifact: Artifact, training: TaskTraining, data: DataSplits) -> Card:
     """Compute a version's confidence from the rows of its recipe, and write it in place.
 
     Of pictures the graph gets its further output anew; what it answered before, it must answer to
@@ -36,28 +36,28 @@ def renew(artifact: Artifact, course: Course, data: Prepared) -> Card:
     rather than to serve half of it. Raises ArtifactError, and leaves the version as it was.
     """
     card = artifact.card
-    recipe = _recipe_of(card, course)
-    epochs = _asked(card, course, recipe)
+    recipe = _recipe_of(card, training)
+    epochs = _requested_epochs(card, training, recipe)
     artifact.verify_files()
     work = Path(tempfile.mkdtemp(prefix=".incoming-", dir=artifact.folder.parent))
     try:
         shutil.copytree(artifact.folder, work, dirs_exist_ok=True)
-        familiar, training = None, card.training
-        if isinstance(course.task, ImageTask):
+        familiar, training_facts = None, card.training
+        if isinstance(training.task, ImageTask):
             before = Predictor(artifact.model, "cpu")
-            bare = without_familiarity(onnx.load(artifact.model))
+            bare = remove_score(onnx.load(artifact.model))
             golden, answers = artifact.golden()
-            head = head_of(bare, course, recipe, data)
-            familiar = familiar_of(bare, head, course, recipe, data)
+            head = train_score_head(bare, training, recipe, data)
+            familiar = choose_ood_threshold(bare, head, training, recipe, data)
             answers[FAMILIARITY] = head.familiarity(features_by_numpy(bare, golden))
-            write_graph(with_familiarity(bare, head), work)
-            write_golden(course.task, golden, answers, work)
+            write_graph(add_score(bare, head), work)
+            write_golden(training.task, golden, answers, work)
             after = Predictor(work / MODEL, "cpu")
             check_unchanged(before, after, data.test.inputs[:1000])
             latency = latency_us(after, golden[:1])
-            training = training.model_copy(update={"latency_us": latency})
-        confidence = confidence_of(
-            course,
+            training_facts = training_facts.model_copy(update={"latency_us": latency})
+        confidence = compute_confidence(
+            training,
             card.training.recipe,
             Predictor(work / MODEL, "cpu"),
             data,
@@ -68,12 +68,12 @@ def renew(artifact: Artifact, course: Course, data: Prepared) -> Card:
         renewed = Card.model_validate(
             card.model_dump()
             | {
-                "training": training.model_dump(),
+                "training": training_facts.model_dump(),
                 "confidence": confidence.model_dump(),
-                "contract": course.task.contract.model_dump(),
-                "contract_hash": course.task.contract.hash,
+                "contract": training.task.contract.model_dump(),
+                "contract_hash": training.task.contract.hash,
                 "files": {file: sha256(work / file) for file in card.files},
-                "limits": course.limits,
+                "limits": training.limits,
             }
         )
         (work / CARD).write_text(renewed.text(), encoding="utf-8")
@@ -84,19 +84,19 @@ def renew(artifact: Artifact, course: Course, data: Prepared) -> Card:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _recipe_of(card: Card, course: Course) -> Recipe:
-    if (name := card.training.recipe) not in course.recipes:
-        raise ArtifactError(f"{card.name}/{card.version}: {course.no_recipe(name)}")
-    return course.recipes[name]
+def _recipe_of(card: Card, training: TaskTraining) -> Recipe:
+    if (name := card.training.recipe) not in training.recipes:
+        raise ArtifactError(f"{card.name}/{card.version}: {training.no_recipe(name)}")
+    return training.recipes[name]
 
 
-def _asked(card: Card, course: Course, recipe: Recipe) -> int:
+def _requested_epochs(card: Card, training: TaskTraining, recipe: Recipe) -> int:
     """For how many epochs networks are fitted again as this one was, of a task that does so."""
     facts = card.training
-    if facts.asked is not None:
-        return facts.asked
+    if facts.requested_epochs is not None:
+        return facts.requested_epochs
     stopped = recipe.patience is not None and facts.epochs < recipe.epochs
-    if course.folds and facts.epochs != recipe.epochs and not stopped:
+    if training.folds and facts.epochs != recipe.epochs and not stopped:
         raise ArtifactError(
             f"{card.name}/{card.version} was fitted for {facts.epochs} epochs, its recipe says "
             f"{recipe.epochs}, and the card not how many were asked for; train it anew"

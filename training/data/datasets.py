@@ -21,7 +21,7 @@ from training.data.downloads import (
     DataError,
     DataMissing,
     Parts,
-    PublishedFile,
+    VerifiedDownload,
     fingerprint,
 )
 from training.data.file_formats import parse_idx, parse_table
@@ -47,11 +47,11 @@ __all__ = [
     "ImageData",
     "Source",
     "TabularData",
-    "features_of",
     "load_credit",
     "load_heart",
     "load_images",
     "load_mnist",
+    "task_features",
 ]
 
 
@@ -75,7 +75,7 @@ class TabularData:
         *_, outcome = parts
         return cls(
             source=source,
-            features=pd.DataFrame(parts)[[feature.name for feature in features_of(task)]],
+            features=pd.DataFrame(parts)[[feature.name for feature in task_features(task)]],
             label=(parts[outcome] > 0).astype(np.int64),
             fingerprint=fingerprint(parts),
             published=published,
@@ -109,7 +109,7 @@ class ImageData:
         )
 
 
-def features_of(task: str) -> tuple[Feature, ...]:
+def task_features(task: str) -> tuple[Feature, ...]:
     """The columns that a tabular task's contract declares."""
     declared = TASKS[task]
     assert isinstance(declared, TabularTask), f"{task} has no columns"
@@ -127,7 +127,7 @@ def load_heart(data_dir: Path | None = None) -> TabularData:
     Reads heart/processed.cleveland.data or heart/data.csv from `data_dir`, or else from
     $FORETELL_DATA_DIR; where neither is given, downloads once. Raises DataError.
     """
-    file = PublishedFile(
+    file = VerifiedDownload(
         folder="heart",
         names=("processed.cleveland.data", "data.csv"),
         mirrors=HEART_MIRRORS,
@@ -151,7 +151,7 @@ def load_credit(data_dir: Path | None = None) -> TabularData:
     Reads credit/UCI_Credit_Card.csv, credit/data.csv or any other credit/*.csv from `data_dir`, or
     else from $FORETELL_DATA_DIR; where neither is given, downloads once. Raises DataError.
     """
-    file = PublishedFile(
+    file = VerifiedDownload(
         folder="credit",
         names=("UCI_Credit_Card.csv", "data.csv", "*.csv"),
         mirrors=CREDIT_MIRRORS,
@@ -189,7 +189,7 @@ def load_images(
     """
     parts: Parts = {}
     for name, shape in IDX_SHAPES.items():
-        file = PublishedFile(
+        file = VerifiedDownload(
             folder=folder,
             names=(f"{name}.gz", name),
             mirrors=tuple(f"{mirror}{name}.gz" for mirror in mirrors),

@@ -64,7 +64,7 @@ def cache_folder() -> Path:
 
 
 @dataclass(frozen=True, eq=False)
-class PublishedFile:
+class VerifiedDownload:
     """One file, the places it may be in, and what it must hold."""
 
     folder: str

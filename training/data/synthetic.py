@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract.fields import Feature
-from training.data.datasets import ImageData, Source, TabularData, features_of
+from training.data.datasets import ImageData, Source, TabularData, task_features
 from training.data.downloads import Parts
 
 MISSING = 0.05  # of the values of every field that may be missing
@@ -101,7 +101,7 @@ def _rows(
     base: float,
 ) -> TabularData:
     chance = np.random.default_rng(seed)
-    features = features_of(task)
+    features = task_features(task)
     parts: Parts = {f.name: _values(f, rows, ranges.get(f.name), chance) for f in features}
     log_odds = base + sum(weight * _standard(parts[name]) for name, weight in signal.items())
     outcome = (chance.random(rows) < 1 / (1 + np.exp(-log_odds))).astype(np.float64)

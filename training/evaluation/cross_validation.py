@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract.task import TabularTask
-from training.evaluation.metrics import BATCH, metrics_of
+from training.evaluation.metrics import BATCH, compute_metrics
 from training.fitting.fit import fit
 from training.fitting.processes import worker_pool
 from training.markdown import markdown
-from training.recipe import Course, Prepared
+from training.recipe import DataSplits, TaskTraining
 
 RECIPES = "training.recipes"
 THRESHOLD = 0.5
@@ -33,7 +33,7 @@ class Fold:
 
 
 def measure_splits(
-    course: Course,
+    training: TaskTraining,
     recipe: str,
     data_dir: Path | None,
     *,
@@ -44,11 +44,11 @@ def measure_splits(
 ) -> dict[int, Figures]:
     """The figures of a recipe, by how many optional fields of each test row were removed.
 
-    `epochs` instead of the recipe's own is for trying it out. The course is `COURSE` of `module`,
-    by default of its task's own.
+    `epochs` instead of the recipe's own is for trying it out. The training is `TRAINING` of
+    `module`, by default of its task's own.
     """
     measured = fold_answers(
-        course,
+        training,
         recipe,
         data_dir,
         removed=removed,
@@ -60,7 +60,7 @@ def measure_splits(
 
 
 def fold_answers(
-    course: Course,
+    training: TaskTraining,
     recipe: str,
     data_dir: Path | None,
     *,
@@ -75,9 +75,9 @@ def fold_answers(
     `repeats` is how many of the protocol's, by default all; other options are those of
     `measure_splits`.
     """
-    chosen = course.protocol.repeats(course.load(data_dir))[:repeats]
+    chosen = training.protocol.repeats(training.load(data_dir))[:repeats]
     jobs = [
-        (module or f"{RECIPES}.{course.task.name}", recipe, fold, seed, tuple(removed), epochs)
+        (module or f"{RECIPES}.{training.task.name}", recipe, fold, seed, tuple(removed), epochs)
         for seed, folds in enumerate(chosen)
         for fold in folds
     ]
@@ -89,23 +89,25 @@ def fold_answers(
 def _fold(
     module: str,
     recipe: str,
-    data: Prepared,
+    data: DataSplits,
     seed: int,
     removed: Sequence[int],
     epochs: int | None,
 ) -> Fold:
-    course: Course = import_module(module).COURSE
-    model = fit(course, course.recipes[recipe], data, seed=seed, epochs=epochs, quiet=True).model
+    training: TaskTraining = import_module(module).TRAINING
+    model = fit(
+        training, training.recipes[recipe], data, seed=seed, epochs=epochs, quiet=True
+    ).model
     answers = {}
     for count in removed:
         rows = data.test.inputs
         if count:
-            rows = without(course.task, rows, count, np.random.default_rng(seed))
-        answers[count] = answers_of(model, rows)
+            rows = remove_fields(training.task, rows, count, np.random.default_rng(seed))
+        answers[count] = predict_with_keras(model, rows)
     return Fold(data.test.labels, answers)
 
 
-def answers_of(model: keras.Model, rows: NDArray[Any]) -> NDArray[np.float64]:
+def predict_with_keras(model: keras.Model, rows: NDArray[Any]) -> NDArray[np.float64]:
     """What a fitted network answers: probabilities of yes [N], or of each class [N, K]."""
     batches = (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
     answers = np.concatenate(
@@ -117,7 +119,7 @@ def answers_of(model: keras.Model, rows: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(answers / answers.sum(axis=1, keepdims=True))
 
 
-def without(
+def remove_fields(
     task: Any, rows: NDArray[np.float32], count: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Rows with `count` of their optional fields, chosen at random for each, not recorded."""
@@ -134,16 +136,16 @@ def _figures(repeats: Sequence[Sequence[Fold]], count: int) -> Figures:
     for folds in repeats:
         labels = np.concatenate([fold.labels for fold in folds])
         pooled = np.concatenate([fold.answers[count] for fold in folds])
-        values = metrics_of(pooled, labels, THRESHOLD)
+        values = compute_metrics(pooled, labels, THRESHOLD)
         if "auc" in values:  # scores of different networks are not ranked against each other
-            each = [metrics_of(f.answers[count], f.labels, THRESHOLD)["auc"] for f in folds]
+            each = [compute_metrics(f.answers[count], f.labels, THRESHOLD)["auc"] for f in folds]
             values["auc"] = float(np.mean(each))
         for name, value in values.items():
             figures.setdefault(name, []).append(value)
     return figures
 
 
-def spread(values: Sequence[float], digits: int = 4) -> str:
+def mean_std(values: Sequence[float], digits: int = 4) -> str:
     """Mean ± standard deviation."""
     return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
 
@@ -153,7 +155,10 @@ def metrics_table(figures: Mapping[str, Figures]) -> str:
     names = list(next(iter(figures.values())))
     return markdown(
         ["recipe", *names],
-        [[recipe, *(spread(values[name]) for name in names)] for recipe, values in figures.items()],
+        [
+            [recipe, *(mean_std(values[name]) for name in names)]
+            for recipe, values in figures.items()
+        ],
     )
 
 
@@ -162,5 +167,5 @@ def removed_table(figures: Mapping[int, Figures]) -> str:
     names = ["auc", "log_loss", "brier", "ece", "calibration_slope"]
     return markdown(
         ["fields removed", *names],
-        [[str(count), *(spread(f[name], 3) for name in names)] for count, f in figures.items()],
+        [[str(count), *(mean_std(f[name], 3) for name in names)] for count, f in figures.items()],
     )

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
 from service.models.artifacts.card import Bin, Curves
-from training.evaluation.metrics import bins_of
+from training.evaluation.metrics import bin_numbers
 
 POINTS = 100
 STEPS = np.arange(1, 20) / 20
 """The thresholds of the table, and where the intervals of `Curves.scores` meet."""
 
 
-def curves_of(
+def compute_curves(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], threshold: float
 ) -> Curves:
     """Of a task's probabilities, [N] of yes or [N, K] of each class, and the labels int64[N]."""
@@ -31,14 +31,14 @@ def curves_of(
     return Curves(
         confusion=confusion_matrix(labels, probabilities >= threshold, labels=[0, 1]).tolist(),
         calibration=_calibration(probabilities, labels == 1),
-        roc=thinned(false_positive, true_positive),
-        precision_recall=thinned(recall, precision),
+        roc=thin(false_positive, true_positive),
+        precision_recall=thin(recall, precision),
         scores=[_scores(probabilities[labels == label]) for label in (0, 1)],
     )
 
 
 def _calibration(probability: NDArray[np.float64], outcome: NDArray[np.bool_]) -> list[Bin]:
-    bins = bins_of(probability)
+    bins = bin_numbers(probability)
     return [
         Bin(
             probability=_rounded(probability[bins == number].mean()),
@@ -56,7 +56,7 @@ def _scores(probability: NDArray[np.float64]) -> list[int]:
     return found
 
 
-def thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[tuple[float, float]]:
+def thin(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[tuple[float, float]]:
     """At most `POINTS` of a curve's points, both ends among them, about as far from one another.
 
     Distances are along the curve, so that neither a steep part nor a flat one is left out.

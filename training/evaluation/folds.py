@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from training.recipe import Part, Prepared, joined
+from training.recipe import DataSplits, Split, concat
 
 Rows = NDArray[np.int64]
 
@@ -15,27 +15,27 @@ Rows = NDArray[np.int64]
 class Folds:
     """Training and validation rows together; `number` says in which fold each of them is."""
 
-    rows: Part
+    rows: Split
     number: Rows
-    form: Prepared
+    form: DataSplits
     """Where they come from; its own parts are empty."""
     validation: float
     """Which share of a fold's training rows is kept apart for a recipe that wants it."""
     seed: int
 
     @classmethod
-    def of(cls, data: Prepared, count: int, seed: int, rows: int | None = None) -> "Folds":
+    def of(cls, data: DataSplits, count: int, seed: int, rows: int | None = None) -> "Folds":
         """All the rows, or a sample of them, each label as often in every fold.
 
         Raises ValueError if there are too few rows for that.
         """
-        part = joined(data.train, data.validation)
+        part = concat(data.train, data.validation)
         total = len(part.labels)
         if rows is not None and rows != total:
             chosen, _ = train_test_split(
                 np.arange(total), train_size=rows, stratify=part.labels, random_state=seed
             )
-            part = Part(part.inputs[chosen], part.labels[chosen])
+            part = Split(part.inputs[chosen], part.labels[chosen])
         fewest = int(np.unique(part.labels, return_counts=True)[1].min())
         if fewest < count:
             raise ValueError(f"{count} folds of a label that {fewest} rows have")
@@ -43,7 +43,7 @@ class Folds:
         split = StratifiedKFold(count, shuffle=True, random_state=seed)
         for fold, (_, held_out) in enumerate(split.split(part.labels, part.labels)):
             number[held_out] = fold
-        none = Part(part.inputs[:0], part.labels[:0])
+        none = Split(part.inputs[:0], part.labels[:0])
         return cls(
             rows=part,
             number=number,
@@ -68,10 +68,10 @@ class Folds:
         )
         return train, validation, held_out
 
-    def fold(self, fold: int, *, validates: bool) -> Prepared:
+    def fold(self, fold: int, *, validates: bool) -> DataSplits:
         """The same as parts; what is held out takes the place of the test part."""
         train, validation, held_out = (
-            Part(self.rows.inputs[these], self.rows.labels[these])
+            Split(self.rows.inputs[these], self.rows.labels[these])
             for these in self.split(fold, validates=validates)
         )
         return replace(self.form, train=train, validation=validation, test=held_out)

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from training.data.datasets import TabularData
-from training.data.downloads import Parts, PublishedFile, fingerprint
+from training.data.downloads import Parts, VerifiedDownload, fingerprint
 from training.data.sources import LECTURE, LECTURE_MIRRORS, LECTURE_PRINTS
 from training.evaluation.cross_validation import Figures, measure_splits, metrics_table
 from training.recipes import heart
@@ -33,7 +33,7 @@ def load_lecture(data_dir: Path | None = None) -> TabularData:
     Reads heart/heart.csv from `data_dir`, or else from $FORETELL_DATA_DIR; where neither is given,
     downloads once. Raises DataError.
     """
-    file = PublishedFile(
+    file = VerifiedDownload(
         folder="heart",
         names=("heart.csv",),
         mirrors=LECTURE_MIRRORS,
@@ -74,11 +74,11 @@ def standardised(rows: NDArray[np.float32]) -> keras.layers.Normalization:
     return keras.layers.Normalization(mean=mean, variance=variance, name="preprocessing")
 
 
-COURSE = replace(
-    heart.COURSE,
+TRAINING = replace(
+    heart.TRAINING,
     load=load_lecture,
     preprocessing=standardised,
-    recipes={RECIPE: heart.COURSE.recipes[RECIPE]},
+    recipes={RECIPE: heart.TRAINING.recipes[RECIPE]},
     default=RECIPE,
 )
 
@@ -87,15 +87,15 @@ def lecture_page(data_dir: Path | None, epochs: int | None) -> str:
     """The lecture's network on the lecture's file and on the clean one, by heart's protocol."""
     figures: dict[str, Figures] = {}
     lines = []
-    for words, course, module in (
-        ("the lecture's heart.csv", COURSE, __name__),
-        ("Cleveland, as published", heart.COURSE, heart.__name__),
+    for words, training, module in (
+        ("the lecture's heart.csv", TRAINING, __name__),
+        ("Cleveland, as published", heart.TRAINING, heart.__name__),
     ):
-        label = course.load(data_dir).label  # type: ignore[union-attr]  # it is a table
+        label = training.load(data_dir).label  # type: ignore[union-attr]  # it is a table
         lines.append(
             f"{words}: {label.sum()} of {len(label)} ill; calling nobody ill is right for "
             f"{1 - label.mean():.1%}"
         )
-        figures[words] = measure_splits(course, RECIPE, data_dir, epochs=epochs, module=module)[0]
+        figures[words] = measure_splits(training, RECIPE, data_dir, epochs=epochs, module=module)[0]
     table = metrics_table(figures)
-    return "\n\n".join([heart.COURSE.protocol.words, "\n".join(lines), table, WHY_NOT])
+    return "\n\n".join([heart.TRAINING.protocol.words, "\n".join(lines), table, WHY_NOT])

@@ -22,9 +22,9 @@ from service.models.artifacts.card import Card
 from service.models.artifacts.folder import some_names
 from service.models.runtime.session import Predictor
 from training.data.datasets import DataDiffers
-from training.layers.calibration import of_log_odds
-from training.recipe import Course, Part, Prepared
-from training.recipes import COURSES
+from training.layers.calibration import fit_log_odds
+from training.recipe import DataSplits, Split, TaskTraining
+from training.recipes import TASK_TRAININGS
 
 BATCH = 1024
 # Another processor sums in another order; one row in a thousand may round across the threshold.
@@ -32,13 +32,13 @@ TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """A model on the test part of its data."""
 
     artifact: Artifact
-    test: Part
+    test: Split
     probabilities: NDArray[np.float64]
-    """As `probabilities_of` gives them."""
+    """As `predict_probabilities` gives them."""
     metrics: dict[str, float]
 
     @property
@@ -47,14 +47,14 @@ class Measured:
         return self.artifact.card
 
 
-def measured(artifact: Artifact, test: Part) -> Measured:
+def measure(artifact: Artifact, test: Split) -> Measurement:
     """What an exported graph answers, and how good that is."""
-    probabilities = probabilities_of(Predictor(artifact.model, "cpu"), test.inputs)
-    metrics = metrics_of(probabilities, test.labels, artifact.card.threshold)
-    return Measured(artifact, test, probabilities, metrics)
+    probabilities = predict_probabilities(Predictor(artifact.model, "cpu"), test.inputs)
+    metrics = compute_metrics(probabilities, test.labels, artifact.card.threshold)
+    return Measurement(artifact, test, probabilities, metrics)
 
 
-def probabilities_of(predictor: Predictor, inputs: NDArray[Any]) -> NDArray[np.float64]:
+def predict_probabilities(predictor: Predictor, inputs: NDArray[Any]) -> NDArray[np.float64]:
     """A graph's answers: the probability of yes [N], or of each class [N, K], rows summing to 1."""
     batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
     # A task's first output is its probabilities.
@@ -67,12 +67,12 @@ def probabilities_of(predictor: Predictor, inputs: NDArray[Any]) -> NDArray[np.f
     return exact
 
 
-def metrics_of(
+def compute_metrics(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], threshold: float
 ) -> dict[str, float]:
-    """Rows: the metrics of `of_decisions`. Pictures: accuracy, log-loss, ECE of the likeliest."""
+    """Rows: the metrics of `binary_metrics`. Pictures: accuracy, log-loss, ECE of the likeliest."""
     if probabilities.ndim == 1:
-        return of_decisions(probabilities, labels, threshold)
+        return binary_metrics(probabilities, labels, threshold)
     classes = range(probabilities.shape[1])
     chosen = probabilities.argmax(axis=1)
     right = (chosen == labels).astype(np.int64)
@@ -83,13 +83,13 @@ def metrics_of(
     }
 
 
-def of_decisions(
+def binary_metrics(
     probability: NDArray[Any], labels: NDArray[np.int64], threshold: float
 ) -> dict[str, float]:
     """How good yes-or-no answers are.
 
     Accuracy at the threshold; area under the ROC curve; log-loss (nats); Brier score; expected
-    calibration error; calibration slope (see `of_log_odds`); the Kolmogorov-Smirnov distance
+    calibration error; calibration slope (see `fit_log_odds`); the Kolmogorov-Smirnov distance
     between the scores of the two classes.
     """
     yes, no, _ = roc_curve(labels, probability)
@@ -99,7 +99,7 @@ def of_decisions(
         "log_loss": float(log_loss(labels, probability.astype(np.float64))),
         "brier": float(brier_score_loss(labels, probability)),
         "ece": expected_calibration_error(probability, labels),
-        "calibration_slope": of_log_odds(probability, labels)[0],
+        "calibration_slope": fit_log_odds(probability, labels)[0],
         "ks": float(np.max(no - yes)),
     }
 
@@ -111,11 +111,11 @@ def expected_calibration_error(probability: NDArray[Any], labels: NDArray[np.int
     at 0 but at the noise of its bins.
     """
     exact = np.asarray(probability, np.float64)
-    excess = np.bincount(bins_of(exact), exact - labels)
+    excess = np.bincount(bin_numbers(exact), exact - labels)
     return float(np.abs(excess).sum() / len(labels))
 
 
-def bins_of(probability: NDArray[np.float64]) -> NDArray[np.int64]:
+def bin_numbers(probability: NDArray[np.float64]) -> NDArray[np.int64]:
     """Which of 15 intervals of equal width each probability is in, from 0."""
     return np.minimum((probability * 15).astype(np.int64), 14)
 
@@ -131,7 +131,7 @@ def latency_us(predictor: Predictor, row: NDArray[Any]) -> float:
     return round(float(np.median(times)) / 1000, 1)
 
 
-def measure_again(models_dir: Path, data_dir: Path | None) -> Iterator[Measured]:
+def measure_models(models_dir: Path, data_dir: Path | None) -> Iterator[Measurement]:
     """Each model's newest version, measured anew on the test part.
 
     Raises ArtifactError if there is no model or one of an unknown task, and DataDiffers if one was
@@ -141,25 +141,25 @@ def measure_again(models_dir: Path, data_dir: Path | None) -> Iterator[Measured]
     for name in some_names(models_dir):
         artifact = read_artifact(models_dir, name)
         card = artifact.card
-        course = course_of(card)
+        training = training_of(card)
         if card.task not in prepared:
-            prepared[card.task] = course.prepare(course.load(data_dir))
+            prepared[card.task] = training.prepare(training.load(data_dir))
         data = prepared[card.task]
         check_data(card, data)
-        yield measured(artifact, data.test)
+        yield measure(artifact, data.test)
 
 
-def course_of(card: Card) -> Course:
-    """The course of a model's task. Raises ArtifactError if there is none."""
-    if card.task not in COURSES:
+def training_of(card: Card) -> TaskTraining:
+    """The training of a model's task. Raises ArtifactError if there is none."""
+    if card.task not in TASK_TRAININGS:
         raise ArtifactError(
             f"{card.name}/{card.version}: unknown task {card.task!r}; there are: "
-            f"{', '.join(COURSES)}"
+            f"{', '.join(TASK_TRAININGS)}"
         )
-    return COURSES[card.task]
+    return TASK_TRAININGS[card.task]
 
 
-def check_data(card: Card, data: Prepared) -> None:
+def check_data(card: Card, data: DataSplits) -> None:
     """Raises DataDiffers unless a model was trained on this data."""
     if data.fingerprint != card.data.fingerprint:
         raise DataDiffers(

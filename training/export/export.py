@@ -25,74 +25,76 @@ from service.models.artifacts.artifact import BACKGROUND, CARD, GOLDEN, MODEL, S
 from service.models.artifacts.card import Card, DataFacts, GoldenFacts, TrainingFacts
 from service.models.artifacts.folder import versions
 from service.models.runtime.session import Predictor
-from training.artifacts.background import background_of, write_background
+from training.artifacts.background import compute_background, write_background
 from training.artifacts.golden import TOLERANCE, TOLERANCE_REASON, golden_inputs, write_golden
-from training.artifacts.graph import features_by_numpy, with_familiarity, write_graph
-from training.confidence.conformal import confidence_of
-from training.confidence.ood_score import familiar_of, head_of
-from training.evaluation.curves import curves_of
-from training.evaluation.metrics import latency_us, metrics_of, probabilities_of
+from training.artifacts.graph import add_score, features_by_numpy, write_graph
+from training.confidence.conformal import compute_confidence
+from training.confidence.ood_score import choose_ood_threshold, train_score_head
+from training.evaluation.curves import compute_curves
+from training.evaluation.metrics import compute_metrics, latency_us, predict_probabilities
 from training.fitting.fit import ENSEMBLE, Fitted
-from training.recipe import Course, Prepared
+from training.recipe import DataSplits, TaskTraining
 
 OPSET = 17
 THRESHOLD = 0.5
 LIBRARIES = {module.__name__: module.__version__ for module in (tf, keras, tf2onnx, onnx, ort, np)}
 
 
-def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_dir: Path) -> Path:
+def export(
+    training: TaskTraining, recipe: str, fitted: Fitted, data: DataSplits, models_dir: Path
+) -> Path:
     """Write a fitted model as the next version of its name; whole or not at all.
 
     Raises ArtifactError, leaving nothing behind, unless ONNX Runtime repeats Keras' golden answers.
     """
-    name = course.model_name(recipe)
+    name = training.model_name(recipe)
     parent = models_dir / name
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".incoming-", dir=parent))
     try:
-        proto = _graph_of(condensed(fitted.model), course.task)
-        golden = golden_inputs(course.task, course.synthetic())
-        answers, familiar = _keras_answers(fitted.model, course.task, golden), None
-        if isinstance(course.task, ImageTask):
-            head = head_of(proto, course, course.recipes[recipe], data)
-            familiar = familiar_of(proto, head, course, course.recipes[recipe], data)
+        proto = _graph_of(fuse_ensemble(fitted.model), training.task)
+        golden = golden_inputs(training.task, training.synthetic())
+        answers, familiar = _keras_answers(fitted.model, training.task, golden), None
+        if isinstance(training.task, ImageTask):
+            head = train_score_head(proto, training, training.recipes[recipe], data)
+            familiar = choose_ood_threshold(proto, head, training, training.recipes[recipe], data)
             answers[FAMILIARITY] = head.familiarity(features_by_numpy(proto, golden))
-            proto = with_familiarity(proto, head)
+            proto = add_score(proto, head)
         write_graph(proto, folder)
-        write_golden(course.task, golden, answers, folder)
+        write_golden(training.task, golden, answers, folder)
         files = [MODEL, GOLDEN, SIGNATURE]
-        if isinstance(course.task, TabularTask):
-            write_background(background_of(data.train.inputs, course.task.features), folder)
+        if isinstance(training.task, TabularTask):
+            write_background(compute_background(data.train.inputs, training.task.features), folder)
             files.append(BACKGROUND)
         predictor = Predictor(folder / MODEL, "cpu")
-        answered = probabilities_of(predictor, data.test.inputs)
+        answered = predict_probabilities(predictor, data.test.inputs)
         facts = {
             "name": name,
-            "title": course.task.title,
-            "task": course.task.name,
+            "title": training.task.title,
+            "task": training.task.name,
             "created": datetime.now(UTC).replace(microsecond=0),
             "data": _data_facts(data),
             "training": _training_facts(recipe, fitted, latency_us(predictor, golden[:1])),
-            "metrics": metrics_of(answered, data.test.labels, THRESHOLD),
-            "curves": curves_of(answered, data.test.labels, THRESHOLD),
+            "metrics": compute_metrics(answered, data.test.labels, THRESHOLD),
+            "curves": compute_curves(answered, data.test.labels, THRESHOLD),
             "threshold": THRESHOLD,
-            "confidence": confidence_of(
-                course,
+            "confidence": compute_confidence(
+                training,
                 recipe,
                 predictor,
                 data,
                 familiar,
                 seed=fitted.seed,
-                epochs=fitted.asked,
+                epochs=fitted.requested_epochs,
             ),
-            "contract": course.task.contract,
-            "contract_hash": course.task.contract.hash,
+            "contract": training.task.contract,
+            "contract_hash": training.task.contract.hash,
             "opset": OPSET,
             "golden": GoldenFacts(rows=len(golden), tolerance=TOLERANCE, reason=TOLERANCE_REASON),
             "files": {file: sha256(folder / file) for file in files},
             "licence": f"the model Apache-2.0; trained on data under {data.source.licence}",
-            "intended_use": course.intended_use,
-            "limits": course.limits,
+            "intended_use": training.intended_use,
+            "limits": training.limits,
         }
         return _publish(folder, parent, facts)
     finally:
@@ -138,7 +140,7 @@ def _graph_of(model: keras.Model, task: Task) -> onnx.ModelProto:
     return proto
 
 
-def condensed(model: keras.Model) -> keras.Model:
+def fuse_ensemble(model: keras.Model) -> keras.Model:
     """The same answers; an average of networks with one hidden layer each becomes one network.
 
     A matrix product costs the runtime about 1 us however small it is; ten networks have twenty.
@@ -188,7 +190,7 @@ def _keras_answers(model: keras.Model, task: Task, inputs: NDArray[Any]) -> dict
     return {"probabilities": probabilities, task.answer: probabilities.argmax(axis=1)}
 
 
-def _data_facts(data: Prepared) -> DataFacts:
+def _data_facts(data: DataSplits) -> DataFacts:
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
     return DataFacts(
         name=data.source.title,
@@ -207,7 +209,7 @@ def _training_facts(recipe: str, fitted: Fitted, latency: float) -> TrainingFact
         recipe=recipe,
         parameters=fitted.parameters,
         seed=fitted.seed,
-        asked=fitted.asked,
+        requested_epochs=fitted.requested_epochs,
         epochs=fitted.epochs,
         seconds=round(fitted.seconds, 1),
         device=fitted.device,

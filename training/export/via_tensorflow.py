@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from service.errors import ArtifactError
 from training.artifacts.golden import TOLERANCE, golden_inputs
-from training.fitting.fit import Fitted, untrained, whole
+from training.fitting.fit import Fitted, build_untrained, full_model
 from training.fitting.processes import worker_pool
-from training.recipe import Course, Prepared
-from training.recipes import COURSES
+from training.recipe import DataSplits, TaskTraining
+from training.recipes import TASK_TRAININGS
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,9 @@ class Handover:
     """What the fitted network makes of `inputs`."""
 
 
-def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_dir: Path) -> Path:
+def export(
+    training: TaskTraining, recipe: str, fitted: Fitted, data: DataSplits, models_dir: Path
+) -> Path:
     """Write a fitted model as the next version of its name; whole or not at all.
 
     Raises ArtifactError, leaving nothing behind, if what would be served answers differently.
@@ -43,11 +45,11 @@ def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_d
     if fitted.backend == "tensorflow":
         from training.export.export import export as export_here
 
-        return export_here(course, recipe, fitted, data, models_dir)
+        return export_here(training, recipe, fitted, data, models_dir)
     preprocessing = fitted.model.get_layer("preprocessing")
-    inputs = golden_inputs(course.task, course.synthetic())
+    inputs = golden_inputs(training.task, training.synthetic())
     handed = Handover(
-        task=course.task.name,
+        task=training.task.name,
         recipe=recipe,
         fitted=replace(fitted, model=None),
         weights=fitted.model.get_weights(),
@@ -65,15 +67,15 @@ def learned(preprocessing: keras.Layer) -> tuple[str, ...]:
     return names
 
 
-def _take_over(handed: Handover, data: Prepared, models_dir: Path) -> Path:
+def _take_over(handed: Handover, data: DataSplits, models_dir: Path) -> Path:
     from training.export.export import export as export_here
 
-    course = COURSES[handed.task]
-    recipe = course.recipes[handed.recipe]
-    train, preprocessing, members = untrained(course, recipe, data)
+    training = TASK_TRAININGS[handed.task]
+    recipe = training.recipes[handed.recipe]
+    train, preprocessing, members = build_untrained(training, recipe, data)
     for name, values in handed.learned.items():
         setattr(preprocessing, name, values)
-    model = whole(preprocessing, members, train, recipe)
+    model = full_model(preprocessing, members, train, recipe)
     model.set_weights(handed.weights)
     answers = keras.ops.convert_to_numpy(model(handed.inputs, training=False))
     if not np.allclose(answers, handed.answers, rtol=0, atol=TOLERANCE):
@@ -82,4 +84,6 @@ def _take_over(handed: Handover, data: Prepared, models_dir: Path) -> Path:
             f"expected a difference of at most {TOLERANCE:g}, got "
             f"{np.abs(answers - handed.answers).max():.3g}"
         )
-    return export_here(course, handed.recipe, replace(handed.fitted, model=model), data, models_dir)
+    return export_here(
+        training, handed.recipe, replace(handed.fitted, model=model), data, models_dir
+    )

@@ -24,7 +24,7 @@ import numpy as np
 import sklearn
 from numpy.typing import NDArray
 
-from training.recipe import Course, Prepared
+from training.recipe import DataSplits, TaskTraining
 
 EVERY = 10.0
 """Seconds between two states kept, so that a network of 497 weights is not slowed by its disk."""
@@ -35,14 +35,14 @@ log = logging.getLogger(__name__)
 
 
 def checkpoint_folder(
-    models_dir: Path, course: Course, recipe: str, data: Prepared, seed: int, epochs: int
+    models_dir: Path, training: TaskTraining, recipe: str, data: DataSplits, seed: int, epochs: int
 ) -> Path:
     """Where the state of this very fit is kept: another has another folder.
 
     The name holds a hash of all that decides the result: task, recipe, data, seed, epochs, the code
     of this package, the versions of the libraries, the backend and its device.
     """
-    chosen = course.recipes[recipe]
+    chosen = training.recipes[recipe]
     facts = {
         "recipe": recipe,
         "numbers": [
@@ -57,20 +57,20 @@ def checkpoint_folder(
         "rows": [len(part.labels) for part in (data.train, data.validation, data.test)],
         "seed": seed,
         "epochs": epochs,
-        **surroundings(course),
+        **reproducibility_key(training),
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    return models_dir / ".training" / f"{course.model_name(recipe)}-{key}"
+    return models_dir / ".training" / f"{training.model_name(recipe)}-{key}"
 
 
-def surroundings(course: Course) -> dict[str, Any]:
+def reproducibility_key(training: TaskTraining) -> dict[str, Any]:
     """What any fit of a task depends on beside its recipe, its data and its chance.
 
     The one list of these: interrupted fits and the studies of `foretell tune` are kept by it.
     """
     libraries = {module.__name__: module.__version__ for module in (keras, np, cv2, sklearn)}
     return {
-        "contract": course.task.contract.hash,
+        "contract": training.task.contract.hash,
         "code": code_hash(),
         "libraries": libraries | {keras.backend.backend(): backend_version()},
         "device": device(),
@@ -235,7 +235,7 @@ def variables(network: keras.Model) -> list[keras.Variable]:
     return [*network.variables, *network.optimizer.variables]
 
 
-def epochs_kept(folder: Path) -> int:
+def count_kept_epochs(folder: Path) -> int:
     """After how many epochs an interrupted fit would go on."""
     try:
         return State.read(folder).epochs
@@ -253,7 +253,7 @@ def keep_exported(folder: Path, version: str) -> None:
     (folder / EXPORTED).write_text(version)
 
 
-def exported(folder: Path) -> str | None:
+def read_exported(folder: Path) -> str | None:
     """The version that this fit became before its command was interrupted."""
     file = folder / EXPORTED
     return file.read_text() if file.exists() else None

@@ -17,7 +17,7 @@ from service.contract.task import TabularTask
 from service.errors import ForetellError
 from training.fitting.checkpoint import Checkpoint, backend_version, device
 from training.layers.calibration import Calibration
-from training.recipe import Course, Part, Prepared, Recipe, joined
+from training.recipe import DataSplits, Recipe, Split, TaskTraining, concat
 
 ENSEMBLE = "ensemble"
 """The name of the layer that averages several networks."""
@@ -42,7 +42,7 @@ class Fitted:
     """Loss and accuracy of each epoch; with `val_` before them, those of the validation part, if it
     was kept apart. Of several networks, their means."""
     seed: int
-    asked: int
+    requested_epochs: int
     """How many epochs were asked for; early stopping may end sooner."""
     seconds: float
     device: str
@@ -57,9 +57,9 @@ class Fitted:
 
 
 def fit(
-    course: Course,
+    training: TaskTraining,
     recipe: Recipe,
-    data: Prepared,
+    data: DataSplits,
     *,
     seed: int = 0,
     epochs: int | None = None,
@@ -76,16 +76,16 @@ def fit(
     TrainingDiverged if its loss becomes NaN or infinite.
     """
     keras.utils.set_random_seed(seed)
-    train, preprocessing, members = untrained(course, recipe, data)
+    train, preprocessing, members = build_untrained(training, recipe, data)
     parameters = members[0].count_params()
     if parameters != recipe.parameters:
         raise ValueError(f"{parameters:,} parameters, but {recipe.parameters:,} are declared")
 
     epochs = recipe.epochs if epochs is None else epochs
-    binary = isinstance(course.task, TabularTask)
-    classes = len(course.task.contract.labels)
+    binary = isinstance(training.task, TabularTask)
+    classes = len(training.task.contract.labels)
     steps = -(-len(train.labels) // recipe.batch_size)
-    network = side_by_side(members)
+    network = stack_members(members)
     network.compile(
         optimizer=recipe.optimizer(steps * epochs),
         loss=keras.losses.BinaryCrossentropy()
@@ -94,7 +94,7 @@ def fit(
         metrics=["accuracy"],
     )
 
-    def encode(part: Part) -> Encoded:
+    def encode(part: Split) -> Encoded:
         labels = part.labels if binary else keras.utils.to_categorical(part.labels, classes)
         return keras.ops.convert_to_numpy(preprocessing(part.inputs)), labels
 
@@ -110,7 +110,8 @@ def fit(
     start = time.perf_counter()
     network.fit(
         Batches(train, recipe, encode, seed, begin),
-        validation_data=validation and dealt(validation, recipe.members, everybody=True),
+        validation_data=validation
+        and per_member_batches(validation, recipe.members, everybody=True),
         initial_epoch=epochs if kept and kept.stopped else begin,
         epochs=epochs,
         shuffle=False,  # by the global `random`; Batches draws the order of rows itself
@@ -125,7 +126,7 @@ def fit(
             "look for inputs that are not finite after preprocessing; nothing was exported"
         )
 
-    model = whole(preprocessing, members, train, recipe)
+    model = full_model(preprocessing, members, train, recipe)
     if recipe.calibrates:
         calibration = model.get_layer("calibration")
         loud = keras.Model(model.input, calibration.input)(data.validation.inputs)
@@ -135,7 +136,7 @@ def fit(
         parameters=network.count_params(),
         history=history.history,
         seed=seed,
-        asked=epochs,
+        requested_epochs=epochs,
         seconds=seconds,
         device=device(),
         backend=keras.backend.backend(),
@@ -143,27 +144,27 @@ def fit(
     )
 
 
-def untrained(
-    course: Course, recipe: Recipe, data: Prepared
-) -> tuple[Part, keras.Layer, list[keras.Model]]:
+def build_untrained(
+    training: TaskTraining, recipe: Recipe, data: DataSplits
+) -> tuple[Split, keras.Layer, list[keras.Model]]:
     """The rows that a recipe learns from, its preprocessing adapted to them, and its networks."""
-    train = data.train if recipe.validates else joined(data.train, data.validation)
-    preprocessing = (recipe.preprocessing or course.preprocessing)(train.inputs)
+    train = data.train if recipe.validates else concat(data.train, data.validation)
+    preprocessing = (recipe.preprocessing or training.preprocessing)(train.inputs)
     return train, preprocessing, [recipe.network() for _ in range(recipe.members)]
 
 
-def whole(
-    preprocessing: keras.Layer, members: Sequence[keras.Model], part: Part, recipe: Recipe
+def full_model(
+    preprocessing: keras.Layer, members: Sequence[keras.Model], part: Split, recipe: Recipe
 ) -> keras.Model:
     """What is exported: from inputs like those of `part` to probabilities."""
     raw = keras.Input(part.inputs.shape[1:], dtype=part.inputs.dtype.name)
-    answer = mean(members)(preprocessing(raw))
-    if recipe.calibrates or recipe.slope != 1:
-        answer = Calibration(recipe.slope)(answer)
+    answer = average_members(members)(preprocessing(raw))
+    if recipe.calibrates or recipe.temperature_factor != 1:
+        answer = Calibration(recipe.temperature_factor)(answer)
     return keras.Model(raw, answer)
 
 
-def side_by_side(members: Sequence[keras.Model]) -> keras.Model:
+def stack_members(members: Sequence[keras.Model]) -> keras.Model:
     """Networks that are fitted in one go, each to rows of its own and by its own loss alone.
 
     Inputs are [N, members, D], answers [N, members, K]. Adam's steps do not depend on the scale of
@@ -180,7 +181,7 @@ def side_by_side(members: Sequence[keras.Model]) -> keras.Model:
     return keras.Model(inputs, keras.layers.Concatenate(axis=1)(answers))
 
 
-def dealt(encoded: Encoded, members: int, *, everybody: bool = False) -> Encoded:
+def per_member_batches(encoded: Encoded, members: int, *, everybody: bool = False) -> Encoded:
     """Rows for networks side by side: in turn one for each, or with `everybody` each for all."""
     if members == 1:
         return encoded
@@ -193,7 +194,7 @@ def dealt(encoded: Encoded, members: int, *, everybody: bool = False) -> Encoded
     )
 
 
-def mean(members: Sequence[keras.Model]) -> keras.Model:
+def average_members(members: Sequence[keras.Model]) -> keras.Model:
     """One network whose answer is the mean of its members'."""
     if len(members) == 1:
         return members[0]
@@ -211,7 +212,7 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, part: Part, recipe: Recipe, encode: Callable[[Part], Encoded], seed: int, begin: int
+        self, part: Split, recipe: Recipe, encode: Callable[[Split], Encoded], seed: int, begin: int
     ) -> None:
         super().__init__(workers=1)
         self.part, self.recipe, self.encode, self.seed = part, recipe, encode, seed
@@ -232,7 +233,7 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> Encoded:
         first = index * self.recipe.batch_size
         rows = self.order[first : first + self.recipe.batch_size].reshape(-1)
-        return dealt(self._encoded(rows, index), self.recipe.members)
+        return per_member_batches(self._encoded(rows, index), self.recipe.members)
 
     def _encoded(self, rows: NDArray[np.int64], index: int) -> Encoded:
         if self.encoded is not None:
@@ -240,7 +241,7 @@ class Batches(keras.utils.PyDataset):
         assert self.recipe.augment is not None
         rng = np.random.default_rng((self.seed, self.epoch, index))
         labels = self.part.labels[rows]
-        return self.encode(Part(self.recipe.augment(self.part.inputs[rows], labels, rng), labels))
+        return self.encode(Split(self.recipe.augment(self.part.inputs[rows], labels, rng), labels))
 
 
 def _early_stopping(recipe: Recipe) -> keras.callbacks.EarlyStopping | None:

@@ -14,7 +14,7 @@ NEARLY_SURE = 1e-7
 TINY = 1e-37  # about the smallest float32
 
 
-def of_log_odds(probability: NDArray[Any], labels: NDArray[np.int64]) -> tuple[float, float]:
+def fit_log_odds(probability: NDArray[Any], labels: NDArray[np.int64]) -> tuple[float, float]:
     """Slope and intercept of a logistic regression of the label on the log-odds.
 
     (1, 0) is calibrated, a slope below 1 overconfident; nothing is penalised. Cox 1958, "Two
@@ -26,7 +26,7 @@ def of_log_odds(probability: NDArray[Any], labels: NDArray[np.int64]) -> tuple[f
     return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
 
 
-def of_log_probabilities(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> float:
+def fit_temperature_factor(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> float:
     """The factor on the log-probabilities of K classes that makes the labels likeliest.
 
     1 is calibrated, less overconfident: the inverse of the temperature of Guo et al. 2017, "On
@@ -57,9 +57,9 @@ class Calibration(keras.layers.Layer):
     def adapt(self, probabilities: NDArray[Any], labels: NDArray[np.int64]) -> None:
         """Learn from the answers to N rows that the network was not fitted to."""
         if probabilities.shape[1] > 1:
-            self.slope.assign(of_log_probabilities(probabilities, labels))
+            self.slope.assign(fit_temperature_factor(probabilities, labels))
             return
-        slope, intercept = of_log_odds(probabilities.reshape(-1), labels)
+        slope, intercept = fit_log_odds(probabilities.reshape(-1), labels)
         self.slope.assign(slope)
         self.intercept.assign(intercept)
 

@@ -1,18 +1,18 @@
-"""One module per task, read from top to bottom. A module here that sets `COURSE` can be trained."""
+"""The recipes: one module per task, read from top to bottom, each declares `TRAINING`."""
 
 import pkgutil
 from importlib import import_module
 from types import MappingProxyType
 
-from training.recipe import Course
+from training.recipe import TaskTraining
 
 
-def _discover() -> dict[str, Course]:
+def _discover() -> dict[str, TaskTraining]:
     modules = (
         import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)
     )
-    courses: list[Course] = [module.COURSE for module in modules]
-    return {course.task.name: course for course in courses}
+    trainings: list[TaskTraining] = [module.TRAINING for module in modules]
+    return {training.task.name: training for training in trainings}
 
 
-COURSES = MappingProxyType(_discover())
+TASK_TRAININGS = MappingProxyType(_discover())

@@ -18,24 +18,24 @@ from training.data.synthetic import synthetic_credit
 from training.fitting.optimizers import adam, cosine
 from training.layers.credit_features import CreditFeatures
 from training.layers.encoders import TabularEncoder
-from training.recipe import Course, Prepared, Protocol, Recipe
+from training.recipe import DataSplits, Protocol, Recipe, TaskTraining
 
 SPLIT_SEED = 0
 CODES = {"sex": [1, 2]}
 NUMBERS = [feature.name for feature in TASK.features if feature.name not in CODES]
 
 
-def prepare(data: TabularData) -> Prepared:
+def prepare(data: TabularData) -> DataSplits:
     """60 % train, 20 % validation, 20 % test, stratified."""
     return _split(data, SPLIT_SEED)
 
 
-def repeats(data: TabularData) -> list[list[Prepared]]:
+def repeats(data: TabularData) -> list[list[DataSplits]]:
     """Five such splits; the first is the one that models are exported from."""
     return [[_split(data, seed)] for seed in range(5)]
 
 
-def _split(data: TabularData, seed: int) -> Prepared:
+def _split(data: TabularData, seed: int) -> DataSplits:
     train, rest = train_test_split(
         np.arange(len(data.label)), test_size=0.4, stratify=data.label, random_state=seed
     )
@@ -46,7 +46,9 @@ def _split(data: TabularData, seed: int) -> Prepared:
         "60 % train, 20 % validation, 20 % test; stratified by label, scikit-learn "
         f"train_test_split, random_state {seed}"
     )
-    return Prepared.of(data, words, {"train": train, "validation": validation, "test": test})
+    return DataSplits.from_rows(
+        data, words, {"train": train, "validation": validation, "test": test}
+    )
 
 
 def preprocessing(rows: NDArray[np.float32]) -> TabularEncoder:
@@ -104,7 +106,7 @@ def ensemble(width: int, *, blind: bool) -> Recipe:
     )
 
 
-COURSE = Course(
+TRAINING = TaskTraining(
     task=TASK,
     load=load_credit,
     synthetic=synthetic_credit,

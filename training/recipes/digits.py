@@ -16,15 +16,15 @@ from training.data.synthetic import synthetic_digits
 from training.fitting.augmentation import augment
 from training.fitting.optimizers import sgd
 from training.layers.encoders import PixelScaling
-from training.recipe import Course, Part, Prepared, Protocol, Recipe
+from training.recipe import DataSplits, Protocol, Recipe, Split, TaskTraining
 
 SPLIT_SEED = 0
-SHARPER = 1.8
+TEMPERATURE_FACTOR = 1.8
 """What label smoothing took from the convolutional network's log-probabilities: of the factors from
 1 to 3 that with the lowest log-loss, .0138, on 15,000 training pictures, of a fit to the others."""
 
 
-def prepare(data: ImageData) -> Prepared:
+def prepare(data: ImageData) -> DataSplits:
     """MNIST's own test part; a tenth of its training part for validation."""
     train, validation = train_test_split(
         np.arange(len(data.train_labels)),
@@ -32,15 +32,15 @@ def prepare(data: ImageData) -> Prepared:
         stratify=data.train_labels,
         random_state=SPLIT_SEED,
     )
-    return Prepared(
+    return DataSplits(
         source=data.source,
         fingerprint=data.fingerprint,
         published=data.published,
         split="the data set's own test part; 10 % of its training part for validation, stratified "
         f"by label, scikit-learn train_test_split, random_state {SPLIT_SEED}",
-        train=Part(data.train_images[train], data.train_labels[train]),
-        validation=Part(data.train_images[validation], data.train_labels[validation]),
-        test=Part(data.test_images, data.test_labels),
+        train=Split(data.train_images[train], data.train_labels[train]),
+        validation=Split(data.train_images[validation], data.train_labels[validation]),
+        test=Split(data.test_images, data.test_labels),
     )
 
 
@@ -190,7 +190,7 @@ def one_cycle(
 
 
 # Left out is what leaves a digit, or nearly one: a 2 mirrored is nearly a 5, a 6 turned round a 9.
-WAYS = {
+INVALIDATING_TRANSFORMS = {
     1: ("left",),
     2: ("left", "right"),
     3: ("left", "right", "mirrored"),
@@ -202,7 +202,7 @@ WAYS = {
     9: ("left", "right", "mirrored", "upside down"),
 }
 
-COURSE = Course(
+TRAINING = TaskTraining(
     task=TASK,
     load=load_mnist,
     synthetic=synthetic_digits,
@@ -264,12 +264,12 @@ COURSE = Course(
             label_smoothing=0.05,
             augment=augment,
             validates=False,
-            slope=SHARPER,
+            temperature_factor=TEMPERATURE_FACTOR,
         ),
     },
     default="cnn",
     coverage=0.999,  # at .95 the likeliest digit alone does it, and a set would never say anything
-    ways=WAYS,
+    invalidating_transforms=INVALIDATING_TRANSFORMS,
     intended_use="Reading single handwritten digits, for teaching. Not for reading cheques or "
     "forms without a person who checks.",
     limits="Digits as Americans of the 1990s wrote them, one at a time. It answers everything "

@@ -12,7 +12,7 @@ from service.tasks.fashion import TASK
 from training.data.datasets import ImageData, Source, load_images
 from training.data.sources import prints
 from training.data.synthetic import synthetic_images
-from training.recipe import Course, Recipe
+from training.recipe import Recipe, TaskTraining
 from training.recipes.digits import PROTOCOL, convolutional, one_cycle, prepare, preprocessing
 
 SOURCE = Source(
@@ -128,7 +128,7 @@ def cnn(*, hidden: int = 128, dropout: float = 0.3) -> keras.Model:
     return convolutional((32, 64, 96, 128), hidden=hidden, dropout=dropout)
 
 
-COURSE = Course(
+TRAINING = TaskTraining(
     task=TASK,
     load=load,
     synthetic=synthetic,
@@ -155,7 +155,7 @@ COURSE = Course(
         ),
     },
     default="cnn",
-    ways=dict.fromkeys(range(10), ("left", "right")),
+    invalidating_transforms=dict.fromkeys(range(10), ("left", "right")),
     intended_use="Telling ten kinds of garment apart in a shop's pictures, for teaching.",
     limits="One garment, from the front (shoes from the side), on a plain background, in the ten "
     "kinds that Zalando sold in 2017. It answers everything with one of them, and flags what looks "

@@ -19,7 +19,7 @@ from training.data.datasets import TabularData, load_heart
 from training.data.synthetic import synthetic_heart
 from training.fitting.optimizers import adam, cosine
 from training.layers.encoders import TabularEncoder
-from training.recipe import Course, Prepared, Protocol, Recipe
+from training.recipe import DataSplits, Protocol, Recipe, TaskTraining
 
 SPLIT_SEED = 0
 LEFT_OUT = 0.7
@@ -36,7 +36,7 @@ CODES: dict[str, list[int | None]] = {
 }
 
 
-def prepare(data: TabularData) -> Prepared:
+def prepare(data: TabularData) -> DataSplits:
     """80 % train, 20 % test, stratified; a fifth of train tells when to stop."""
     train, test = train_test_split(
         np.arange(len(data.label)), test_size=0.2, stratify=data.label, random_state=SPLIT_SEED
@@ -49,7 +49,7 @@ def prepare(data: TabularData) -> Prepared:
     return _with_validation(data, words, train, test)
 
 
-def repeats(data: TabularData) -> list[list[Prepared]]:
+def repeats(data: TabularData) -> list[list[DataSplits]]:
     """Ten times five folds: every patient is tested ten times, by networks that never saw them."""
     everybody = np.arange(len(data.label))
     return [
@@ -65,11 +65,13 @@ def repeats(data: TabularData) -> list[list[Prepared]]:
 
 def _with_validation(
     data: TabularData, words: str, train: NDArray[np.int64], test: NDArray[np.int64]
-) -> Prepared:
+) -> DataSplits:
     train, validation = train_test_split(
         train, test_size=0.2, stratify=data.label[train], random_state=SPLIT_SEED
     )
-    return Prepared.of(data, words, {"train": train, "validation": validation, "test": test})
+    return DataSplits.from_rows(
+        data, words, {"train": train, "validation": validation, "test": test}
+    )
 
 
 def preprocessing(rows: NDArray[np.float32]) -> TabularEncoder:
@@ -112,7 +114,7 @@ def mlp16(*, hidden: int = 16) -> keras.Model:
     )
 
 
-COURSE = Course(
+TRAINING = TaskTraining(
     task=TASK,
     load=load_heart,
     synthetic=synthetic_heart,

@@ -16,11 +16,11 @@ import numpy as np
 from service.models.artifacts.card import Card, Curves
 from service.contract.task import ImageTask, TabularTask, Task
 from training.reports import plots
-from training.evaluation.curves import curves_of, threshold_table
-from training.evaluation.metrics import Measured, differences
+from training.evaluation.curves import compute_curves, threshold_table
+from training.evaluation.metrics import Measurement, differences
 from training.evaluation.intervals import RESAMPLES, bootstrap, losses
-from training.recipes import COURSES
-from training.reports.results import COLUMNS, comparison, kilobytes, of_task
+from training.recipes import TASK_TRAININGS
+from training.reports.results import COLUMNS, comparison, kilobytes, select_task
 
 PAGE = "index.html"
 WORST = 40
@@ -54,7 +54,7 @@ class Picture:
 
 
 def write_report(
-    model: Measured, cards: Sequence[Card], models_dir: Path, reports_dir: Path
+    model: Measurement, cards: Sequence[Card], models_dir: Path, reports_dir: Path
 ) -> Path:
     """The report of a model: index.html and its pictures; returns the page.
 
@@ -62,11 +62,11 @@ def write_report(
     was there is replaced. Raises OSError if the folder cannot be written.
     """
     card, rows = model.card, len(model.test.labels)
-    course = COURSES[card.task]
-    task = course.task
-    curves = curves_of(model.probabilities, model.test.labels, card.threshold)
+    training = TASK_TRAININGS[card.task]
+    task = training.task
+    curves = compute_curves(model.probabilities, model.test.labels, card.threshold)
     pictures = _pictures(model, curves, task)
-    rivals = of_task(cards, card.task)
+    rivals = select_task(cards, card.task)
     accuracy = model.metrics["accuracy"]
     page = _template().render(
         card=card,
@@ -92,7 +92,7 @@ def write_report(
 
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("training"),
+        loader=jinja2.PackageLoader("training.reports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -101,7 +101,7 @@ def _template() -> jinja2.Template:
     return environment.get_template("report.html")
 
 
-def _metrics(model: Measured) -> list[tuple[str, float, tuple[float, float] | None]]:
+def _metrics(model: Measurement) -> list[tuple[str, float, tuple[float, float] | None]]:
     # Name, value and, where there is one, interval.
     intervals = bootstrap(model.probabilities, model.test.labels, model.card.threshold)
     return [
@@ -110,7 +110,7 @@ def _metrics(model: Measured) -> list[tuple[str, float, tuple[float, float] | No
     ]
 
 
-def _pictures(model: Measured, curves: Curves, task: Task) -> list[Picture]:
+def _pictures(model: Measurement, curves: Curves, task: Task) -> list[Picture]:
     return [
         *_history(model.card),
         *(
@@ -135,7 +135,7 @@ def _history(card: Card) -> Iterator[Picture]:
         )
 
 
-def _of_decisions(model: Measured, curves: Curves, task: TabularTask) -> Iterator[Picture]:
+def _of_decisions(model: Measurement, curves: Curves, task: TabularTask) -> Iterator[Picture]:
     labels = (f"no {task.decision}", task.decision)
     yield Picture(
         "roc.png",
@@ -170,7 +170,7 @@ def _of_decisions(model: Measured, curves: Curves, task: TabularTask) -> Iterato
     )
 
 
-def _of_pictures(model: Measured, curves: Curves, task: ImageTask) -> Iterator[Picture]:
+def _of_pictures(model: Measurement, curves: Curves, task: ImageTask) -> Iterator[Picture]:
     yield Picture(
         "confusion.png",
         plots.confusion_picture(curves, task.labels),

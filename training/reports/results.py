@@ -43,7 +43,7 @@ def comparison(cards: Sequence[Card], models_dir: Path) -> list[tuple[str, ...]]
     return [_row(card, models_dir) for card in cards]
 
 
-def of_task(cards: Sequence[Card], task: str) -> list[Card]:
+def select_task(cards: Sequence[Card], task: str) -> list[Card]:
     """The cards of one task, the best at last."""
     return sorted((c for c in cards if c.task == task), key=lambda c: c.metrics["accuracy"])
 
@@ -57,7 +57,7 @@ def results_page(models_dir: Path) -> str:
     cards = [read_artifact(models_dir, name).card for name in some_names(models_dir)]
     sections = [HEAD]
     for task in dict.fromkeys(card.task for card in cards):
-        recipes = of_task(cards, task)
+        recipes = select_task(cards, task)
         data = recipes[0].data
         rows = ", ".join(f"{count:,} {part}" for part, count in data.rows.items())
         unpublished = "" if data.published else " **Not the published data.**"

@@ -5,9 +5,9 @@ import pytest
 
 from service.models.artifacts.artifact import read_artifact
 from service.tasks.heart import TASK
-from training.artifacts.background import FEWEST, SIZE, background_of
+from training.artifacts.background import FEWEST, SIZE, compute_background
 from training.data.synthetic import synthetic_heart
-from training.recipes import COURSES
+from training.recipes import TASK_TRAININGS
 
 MODELS = Path(__file__).resolve().parents[3] / "models"
 
@@ -15,7 +15,7 @@ MODELS = Path(__file__).resolve().parents[3] / "models"
 def test_background_rows_fit_the_contract_and_stand_for_every_row() -> None:
     """Codes are the contract's, numbers lie within bounds; weights count every training row."""
     rows = synthetic_heart().features.to_numpy(np.float32)
-    background = background_of(rows, TASK.features)
+    background = compute_background(rows, TASK.features)
     assert background.rows.shape == (SIZE, len(TASK.features))
     assert background.weights.sum() == len(rows)
     assert background.weights.min() >= FEWEST
@@ -31,7 +31,7 @@ def test_background_rows_fit_the_contract_and_stand_for_every_row() -> None:
 def test_background_is_the_same_every_time() -> None:
     """One seed: two exports of the same data compare with the same rows."""
     rows = synthetic_heart(200).features.to_numpy(np.float32)
-    first, second = background_of(rows, TASK.features), background_of(rows, TASK.features)
+    first, second = compute_background(rows, TASK.features), compute_background(rows, TASK.features)
     assert np.array_equal(first.rows, second.rows)
     assert np.array_equal(first.weights, second.weights)
 
@@ -39,7 +39,7 @@ def test_background_is_the_same_every_time() -> None:
 def test_few_rows_make_fewer_clusters_never_smaller_ones() -> None:
     """Of 37 rows there are seven reference rows, each a median of five or more."""
     rows = synthetic_heart().features.to_numpy(np.float32)[:37]
-    background = background_of(rows, TASK.features)
+    background = compute_background(rows, TASK.features)
     assert len(background.weights) == 7
     assert background.weights.min() >= FEWEST
 
@@ -47,7 +47,7 @@ def test_few_rows_make_fewer_clusters_never_smaller_ones() -> None:
 def test_a_field_that_nobody_has_stays_missing() -> None:
     """A column without any record is NaN in every reference row."""
     rows = synthetic_heart().features.assign(ca=np.nan).to_numpy(np.float32)
-    assert np.isnan(background_of(rows, TASK.features).rows[:, 11]).all()
+    assert np.isnan(compute_background(rows, TASK.features).rows[:, 11]).all()
 
 
 @pytest.mark.parametrize("name", ["heart", "heart-mlp16", "credit", "credit-logistic"])
@@ -56,7 +56,7 @@ def test_committed_backgrounds_hold_nobodys_record(name: str, data_dir: Path | N
     artifact = read_artifact(MODELS, name)
     background = artifact.background()
     assert background is not None
-    data = COURSES[artifact.card.task].load(data_dir).features.to_numpy(np.float32)  # type: ignore[union-attr]
+    data = TASK_TRAININGS[artifact.card.task].load(data_dir).features.to_numpy(np.float32)  # type: ignore[union-attr]
     for row in background.rows:
         assert not np.isclose(data, row, equal_nan=True).all(axis=1).any()
     assert background.weights.sum() == artifact.card.data.rows["train"]

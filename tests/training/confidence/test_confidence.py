@@ -21,33 +21,33 @@ from service.tasks.digits import TASK as DIGITS
 from service.tasks.heart import TASK as HEART
 from tests.artifacts import golden_of
 from training.artifacts.graph import (
-    Head,
+    ScoreHead,
+    add_score,
+    expose_features,
     features_by_numpy,
-    with_familiarity,
-    with_features,
-    without_familiarity,
+    remove_score,
 )
 from training.cli import MODELS_DIR
 from training.confidence import page, recompute
 from training.confidence.conformal import (
-    Judged,
-    cutoff_of,
-    halves,
-    held,
-    judged,
-    seen,
-    sets_of,
+    LabelledAnswers,
+    calibrate_sets,
+    collect_answers,
+    conformal_threshold,
+    halve,
+    measure_sets,
+    training_range,
 )
-from training.confidence.ood_benchmark import LOOKALIKES, letters, outsiders
-from training.confidence.ood_negatives import WAYS, strangers, turned
-from training.confidence.page import repeated
-from training.confidence.recompute import renew
+from training.confidence.ood_benchmark import LOOKALIKES, draw_benchmark, letters
+from training.confidence.ood_negatives import TRANSFORMS, draw_outliers, draw_transformed
+from training.confidence.page import repeated_coverage
+from training.confidence.recompute import recompute_confidence
 from training.data.datasets import load_mnist
-from training.evaluation.cross_validation import Fold, answers_of
+from training.evaluation.cross_validation import Fold, predict_with_keras
 from training.export.export import export
 from training.fitting.fit import fit
-from training.recipe import Part
-from training.recipes import COURSES
+from training.recipe import Split
+from training.recipes import TASK_TRAININGS
 
 PICTURES = [name for name, task in TASKS.items() if isinstance(task, ImageTask)]
 
@@ -69,10 +69,10 @@ def test_sets_hold_the_truth_as_often_as_they_say(coverage: float, classes: int)
         else:
             answers = rng.dirichlet(np.full(classes, 0.5), 800)
             labels = np.array([rng.choice(classes, p=p) for p in answers])
-        one = Judged(answers[:400], labels[:400], "")
-        cutoff = cutoff_of(one.of_truth, coverage)
+        one = LabelledAnswers(answers[:400], labels[:400], "")
+        cutoff = conformal_threshold(one.of_truth, coverage)
         # Without the likeliest class that is always in, which only adds coverage.
-        shares.append(np.mean(Judged(answers[400:], labels[400:], "").of_truth >= cutoff))
+        shares.append(np.mean(LabelledAnswers(answers[400:], labels[400:], "").of_truth >= cutoff))
     assert np.mean(shares) >= coverage - 0.004
     # No more than by one row of those calibrated on.
     assert np.mean(shares) <= coverage + 1 / 401 + 0.004
@@ -80,15 +80,15 @@ def test_sets_hold_the_truth_as_often_as_they_say(coverage: float, classes: int)
 
 def test_few_rows_promise_nothing() -> None:
     """With 10 rows no cutoff holds 95 of 100: everything is in a set."""
-    assert cutoff_of(np.full(10, 0.9), 0.95) == 0.0
-    assert cutoff_of(np.full(19, 0.9), 0.95) == 0.9
+    assert conformal_threshold(np.full(10, 0.9), 0.95) == 0.0
+    assert conformal_threshold(np.full(19, 0.9), 0.95) == 0.9
 
 
 def test_sets_say_what_they_were_measured_on() -> None:
     """Coverage and the share without exactly one answer, of the other rows."""
-    calibrating = Judged(np.linspace(0.01, 0.99, 99), np.ones(99, np.int64), "these")
-    reporting = Judged(np.array([0.9, 0.5, 0.02]), np.array([1, 1, 1]), "those")
-    sets = sets_of(0.9, calibrating, reporting)
+    calibrating = LabelledAnswers(np.linspace(0.01, 0.99, 99), np.ones(99, np.int64), "these")
+    reporting = LabelledAnswers(np.array([0.9, 0.5, 0.02]), np.array([1, 1, 1]), "those")
+    sets = calibrate_sets(0.9, calibrating, reporting)
     assert sets.cutoff == pytest.approx(0.1)
     assert sets.measured == pytest.approx(2 / 3)
     assert sets.ambiguous == pytest.approx(1 / 3)
@@ -98,15 +98,15 @@ def test_sets_say_what_they_were_measured_on() -> None:
 
 def test_the_likeliest_class_counts_as_in_the_set() -> None:
     """As it is answered."""
-    answers = Judged(np.array([[0.4, 0.35, 0.25], [0.1, 0.3, 0.6]]), np.array([0, 1]), "")
-    assert held(0.5, answers) == (0.5, 0.0)
-    assert held(0.3, answers) == (1.0, 1.0)
+    answers = LabelledAnswers(np.array([[0.4, 0.35, 0.25], [0.1, 0.3, 0.6]]), np.array([0, 1]), "")
+    assert measure_sets(0.5, answers) == (0.5, 0.0)
+    assert measure_sets(0.3, answers) == (1.0, 1.0)
 
 
 def test_halves_share_no_picture() -> None:
     """What is calibrated on is not reported on."""
-    part = Part(np.arange(100), np.arange(100) % 10)
-    one, other = halves(part)
+    part = Split(np.arange(100), np.arange(100) % 10)
+    one, other = halve(part)
     assert sorted([*one.inputs, *other.inputs]) == list(range(100))
     assert np.bincount(one.labels).tolist() == np.bincount(other.labels).tolist() == [5] * 10
 
@@ -115,29 +115,32 @@ def test_a_field_s_range_is_that_of_what_was_recorded() -> None:
     """Numbers as they were written, not as float32 holds them; codes that occur."""
     features = {feature.name: feature for feature in HEART.features}
     missing = np.float32(np.nan)
-    numbers = seen(features["oldpeak"], np.array([0.1, missing, 6.2], np.float32))
+    numbers = training_range(features["oldpeak"], np.array([0.1, missing, 6.2], np.float32))
     assert (numbers.low, numbers.high) == (0.1, 6.2)
-    assert seen(features["thal"], np.array([7, missing, 3, 7], np.float32)).codes == (3, 7)
-    nothing = seen(features["oldpeak"], np.array([missing], np.float32))
+    assert training_range(features["thal"], np.array([7, missing, 3, 7], np.float32)).codes == (
+        3,
+        7,
+    )
+    nothing = training_range(features["oldpeak"], np.array([missing], np.float32))
     assert (nothing.low, nothing.high) == (None, None)
 
 
-def head(features: int) -> Head:
+def head(features: int) -> ScoreHead:
     """Of weights at random."""
     rng = np.random.default_rng(0)
     weights = rng.normal(0, 0.05, (features, 8)).astype(np.float32)
     bias, last = rng.normal(size=(2, 8)).astype(np.float32)
-    return Head(weights, bias, last, np.float32(0.1))
+    return ScoreHead(weights, bias, last, np.float32(0.1))
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_familiarity_changes_no_other_answer(name: str, tmp_path: Path) -> None:
     """To the last bit, in bulk and alone; taken off again, the graph is the same bytes."""
-    bare = without_familiarity(onnx.load(read_artifact(MODELS_DIR, name).model))
-    width = Predictor(saved(with_features(bare), tmp_path / "tall.onnx"), "cpu").predict(
+    bare = remove_score(onnx.load(read_artifact(MODELS_DIR, name).model))
+    width = Predictor(saved(expose_features(bare), tmp_path / "tall.onnx"), "cpu").predict(
         golden_of(DIGITS)
     )["familiarity/features"]
-    whole = with_familiarity(bare, head(width.shape[1]))
+    whole = add_score(bare, head(width.shape[1]))
     before, after = (
         Predictor(saved(proto, tmp_path / file), "cpu")
         for file, proto in (("bare.onnx", bare), ("whole.onnx", whole))
@@ -149,7 +152,7 @@ def test_a_familiarity_changes_no_other_answer(name: str, tmp_path: Path) -> Non
         for output, old in before.predict(batch).items():
             assert np.array_equal(answers[output], old)
         assert np.all((answers[FAMILIARITY] >= 0) & (answers[FAMILIARITY] <= 1))
-    assert without_familiarity(whole).SerializeToString() == bare.SerializeToString()
+    assert remove_score(whole).SerializeToString() == bare.SerializeToString()
 
 
 def saved(proto: onnx.ModelProto, file: Path) -> Path:
@@ -159,11 +162,11 @@ def saved(proto: onnx.ModelProto, file: Path) -> Path:
 
 def test_numpy_computes_the_familiarity_that_the_graph_does(tmp_path: Path) -> None:
     """ONNX's reference and a head in float64, with nothing of ONNX Runtime: within 1e-5."""
-    bare = without_familiarity(onnx.load(read_artifact(MODELS_DIR, "digits").model))
+    bare = remove_score(onnx.load(read_artifact(MODELS_DIR, "digits").model))
     images = golden_of(DIGITS)
     features = features_by_numpy(bare, images)
     small = head(features.shape[1])
-    file = saved(with_familiarity(bare, small), tmp_path / "model.onnx")
+    file = saved(add_score(bare, small), tmp_path / "model.onnx")
     answered = Predictor(file, "cpu").predict(images)[FAMILIARITY]
     # Golden answers have to be repeated as closely; see TOLERANCE_REASON.
     assert np.abs(small.familiarity(features) - answered).max() <= 1e-5
@@ -186,23 +189,25 @@ def test_golden_answers_prove_the_familiarity(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", PICTURES)
 def test_strangers_are_pictures_and_repeat(name: str) -> None:
     """uint8[N, 28, 28] with something on each; the same seed draws the same."""
-    course = COURSES[name]
-    data: Any = course.synthetic()
+    training = TASK_TRAININGS[name]
+    data: Any = training.synthetic()
     images, labels = data.train_images[:50], data.train_labels[:50]
-    once, again = (strangers(25, images, np.random.default_rng(3)) for _ in range(2))
+    once, again = (draw_outliers(25, images, np.random.default_rng(3)) for _ in range(2))
     assert once.dtype == np.uint8
     assert once.shape == (25, 28, 28)
     assert np.array_equal(once, again)
     assert (once.reshape(25, -1).max(axis=1) > once.reshape(25, -1).min(axis=1)).all()
-    aside = turned(20, images, labels, course.ways, np.random.default_rng(0))
+    aside = draw_transformed(
+        20, images, labels, training.invalidating_transforms, np.random.default_rng(0)
+    )
     assert aside.shape == (20, 28, 28)
 
 
 def test_what_may_be_turned_is_declared_with_known_ways() -> None:
     """A 0 stays a 0 however it is turned."""
-    ways = COURSES["digits"].ways
-    assert 0 not in ways
-    assert {way for some in ways.values() for way in some} <= set(WAYS)
+    invalidating_transforms = TASK_TRAININGS["digits"].invalidating_transforms
+    assert 0 not in invalidating_transforms
+    assert {way for some in invalidating_transforms.values() for way in some} <= set(TRANSFORMS)
 
 
 @pytest.fixture(scope="module")
@@ -229,8 +234,8 @@ def test_what_is_no_digit_is_flagged(
     digits: tuple[Predictor, float, Any], data_dir: Path | None
 ) -> None:
     """Garments, noise, textures, scribbles and shapes: 95 % of all; drawn with another seed."""
-    garments: Any = COURSES["fashion"].load(data_dir)
-    others = outsiders(DIGITS, 100, seed=11)
+    garments: Any = TASK_TRAININGS["fashion"].load(data_dir)
+    others = draw_benchmark(DIGITS, 100, seed=11)
     pooled = np.concatenate(
         [garments.test_images[:1000]]
         + [pictures for name, pictures in others.items() if "photograph" not in name]
@@ -260,24 +265,24 @@ def test_a_committed_card_says_how_far_it_is_to_be_trusted(name: str) -> None:
 
 def test_the_confidence_of_a_version_is_computed_anew_in_place(tmp_path: Path) -> None:
     """The same network, a card with new figures, and every proof still good."""
-    course = COURSES["digits"]
-    data = course.prepare(course.synthetic())
-    fitted = fit(course, course.recipes["softmax"], data, epochs=1, quiet=True)
-    folder = export(course, "softmax", fitted, data, tmp_path)
+    training = TASK_TRAININGS["digits"]
+    data = training.prepare(training.synthetic())
+    fitted = fit(training, training.recipes["softmax"], data, epochs=1, quiet=True)
+    folder = export(training, "softmax", fitted, data, tmp_path)
     before = read_artifact(tmp_path, "digits-softmax")
     graph, golden = before.model.read_bytes(), before.golden()
-    card = renew(before, course, data)
+    card = recompute_confidence(before, training, data)
     after = read_artifact(tmp_path, "digits-softmax")
-    after.verify(course.task.contract)
+    after.verify(training.task.contract)
     assert card == after.card
     assert after.card.metrics == before.card.metrics
-    bare = without_familiarity(onnx.load(after.model)).SerializeToString()
-    assert bare == without_familiarity(onnx.load_from_string(graph)).SerializeToString()
+    bare = remove_score(onnx.load(after.model)).SerializeToString()
+    assert bare == remove_score(onnx.load_from_string(graph)).SerializeToString()
     assert np.array_equal(after.golden()[1]["probabilities"], golden[1]["probabilities"])
     assert [file.name for file in folder.parent.iterdir()] == ["1"]
     shutil.copy(folder / MODEL, folder / GOLDEN)
     with pytest.raises(ArtifactError, match=GOLDEN):
-        renew(after, course, data)
+        recompute_confidence(after, training, data)
 
 
 def test_confidence_anew_is_that_of_networks_fitted_as_long(
@@ -287,32 +292,32 @@ def test_confidence_anew_is_that_of_networks_fitted_as_long(
 
     A network that stops early says nothing of how long it might have gone on.
     """
-    course = COURSES["heart"]
-    data = course.prepare(course.synthetic())
-    export(course, "mlp16", fit(course, course.recipes["mlp16"], data, epochs=1, quiet=True), data,
+    training = TASK_TRAININGS["heart"]
+    data = training.prepare(training.synthetic())
+    export(training, "mlp16", fit(training, training.recipes["mlp16"], data, epochs=1, quiet=True), data,
            tmp_path)  # fmt: skip
     artifact = read_artifact(tmp_path, "heart-mlp16")
-    assert artifact.card.training.asked == 1
+    assert artifact.card.training.requested_epochs == 1
     asked: list[int] = []
 
     def recorded(*arguments: Any, epochs: int, **options: Any) -> Any:
         asked.append(epochs)
         return artifact.card.confidence
 
-    monkeypatch.setattr(recompute, "confidence_of", recorded)
+    monkeypatch.setattr(recompute, "compute_confidence", recorded)
 
     def renewed(**facts: Any) -> None:
-        training = artifact.card.training.model_copy(update=facts)
-        card = artifact.card.model_copy(update={"training": training})
-        renew(replace(artifact, card=card), course, data)
+        training_facts = artifact.card.training.model_copy(update=facts)
+        card = artifact.card.model_copy(update={"training": training_facts})
+        recompute_confidence(replace(artifact, card=card), training, data)
 
     renewed()
-    renewed(asked=None, epochs=17)
-    renewed(asked=None, recipe="mlp16-ensemble", epochs=100)
+    renewed(requested_epochs=None, epochs=17)
+    renewed(requested_epochs=None, recipe="mlp16-ensemble", epochs=100)
     assert asked == [1, 300, 100]
     for recipe, epochs in (("mlp16-ensemble", 99), ("mlp16", 301)):
         with pytest.raises(ArtifactError, match=f"was fitted for {epochs} epochs, its recipe says"):
-            renewed(asked=None, recipe=recipe, epochs=epochs)
+            renewed(requested_epochs=None, recipe=recipe, epochs=epochs)
     with pytest.raises(ArtifactError, match="heart-mlp16/1: heart has no recipe 'gone'; it has: "):
         renewed(recipe="gone")
 
@@ -322,7 +327,7 @@ def test_what_a_cutoff_was_chosen_on_is_not_said_to_be_fresher_than_it_is(
     recipe: str, calibrated: bool
 ) -> None:
     """The validation part, which calibration has learned from where there is one."""
-    course = COURSES["credit"]
+    training = TASK_TRAININGS["credit"]
 
     class Unsure:
         outputs = CREDIT.contract.outputs
@@ -331,28 +336,28 @@ def test_what_a_cutoff_was_chosen_on_is_not_said_to_be_fresher_than_it_is(
             return {"probability": np.full(len(rows), 0.5)}
 
     predictor: Any = Unsure()
-    data = course.prepare(course.synthetic())
-    words = judged(course, recipe, predictor, data, seed=0, epochs=1)[0].words
+    data = training.prepare(training.synthetic())
+    words = collect_answers(training, recipe, predictor, data, seed=0, epochs=1)[0].words
     assert words.startswith("the validation part, which the network was not fitted to")
     assert words.endswith("but its calibration was") == calibrated
-    committed = read_artifact(MODELS_DIR, course.model_name(recipe)).card.confidence
+    committed = read_artifact(MODELS_DIR, training.model_name(recipe)).card.confidence
     assert committed is not None
     assert committed.sets.calibrated_on == words
 
 
 def test_folds_are_those_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many a course splits its other rows into."""
+    """However many a training splits its other rows into."""
     labels = np.array([0, 1] * 30)
     four = [Fold(labels, {0: np.where(labels, 0.9, 0.2)})] * 4
     monkeypatch.setattr(page, "fold_answers", lambda *_, **__: [four, four])
-    assert "2 times 4 folds" in repeated(COURSES["heart"], "mlp16", None, None)
+    assert "2 times 4 folds" in repeated_coverage(TASK_TRAININGS["heart"], "mlp16", None, None)
 
 
 def test_few_rows_are_judged_by_networks_that_did_not_learn_from_them() -> None:
     """Heart's: five fits, each answering a fifth of what is not for testing."""
-    course = COURSES["heart"]
-    data = replace(course.prepare(course.synthetic()), published=True)
-    fitted = fit(course, course.recipes["mlp16"], data, epochs=1, quiet=True)
+    training = TASK_TRAININGS["heart"]
+    data = replace(training.prepare(training.synthetic()), published=True)
+    fitted = fit(training, training.recipes["mlp16"], data, epochs=1, quiet=True)
 
     class Same:
         """The network itself in place of its graph."""
@@ -360,14 +365,14 @@ def test_few_rows_are_judged_by_networks_that_did_not_learn_from_them() -> None:
         outputs = HEART.contract.outputs
 
         def predict(self, rows: Any) -> Any:
-            return {"probability": answers_of(fitted.model, rows)}
+            return {"probability": predict_with_keras(fitted.model, rows)}
 
     predictor: Any = Same()
-    calibrating, reporting = judged(course, "mlp16", predictor, data, seed=0, epochs=1)
+    calibrating, reporting = collect_answers(training, "mlp16", predictor, data, seed=0, epochs=1)
     assert len(calibrating.labels) == len(data.train.labels) + len(data.validation.labels)
     assert np.array_equal(reporting.labels, data.test.labels)
     everybody = np.concatenate([data.train.inputs, data.validation.inputs])
-    own = np.sort(answers_of(fitted.model, everybody))
+    own = np.sort(predict_with_keras(fitted.model, everybody))
     assert np.abs(np.sort(calibrating.probabilities) - own).max() > 1e-3
     assert "networks fitted without it" in calibrating.words
 

@@ -26,12 +26,12 @@ from training.data.datasets import (
     DataMissing,
     ImageData,
     TabularData,
-    features_of,
     load_credit,
     load_heart,
     load_mnist,
+    task_features,
 )
-from training.data.downloads import Parts, PublishedFile, digest
+from training.data.downloads import Parts, VerifiedDownload, digest
 from training.data.file_formats import parse_idx
 from training.data.sources import HEART, HEART_PRINTS, IDX_SHAPES
 from training.data.synthetic import synthetic_credit, synthetic_digits, synthetic_heart
@@ -106,7 +106,7 @@ def heart_rows(copies: Path) -> list[list[str]]:
 def test_heart_is_303_patients_of_whom_139_are_diseased(heart: TabularData) -> None:
     """The label is num > 0, and six values (four ca, two thal) are missing."""
     assert heart.features.shape == (303, 13)
-    assert list(heart.features) == [feature.name for feature in features_of("heart")]
+    assert list(heart.features) == [feature.name for feature in task_features("heart")]
     assert set(heart.features.dtypes) == {np.dtype(np.float64)}
     assert heart.label.dtype == np.int64
     assert set(heart.label) == {0, 1}
@@ -119,7 +119,7 @@ def test_heart_is_303_patients_of_whom_139_are_diseased(heart: TabularData) -> N
 def test_credit_is_30000_clients_of_whom_6636_default(credit: TabularData) -> None:
     """23 attributes in the contract's order, nothing missing, the row ID not among them."""
     assert credit.features.shape == (30_000, 23)
-    assert list(credit.features) == [feature.name for feature in features_of("credit")]
+    assert list(credit.features) == [feature.name for feature in task_features("credit")]
     assert credit.label.sum() == 6_636
     assert not credit.features.isna().any().any()
     assert credit.published
@@ -427,9 +427,9 @@ def parse(raw: bytes) -> Parts:
     return {"bytes": np.frombuffer(raw, np.uint8)}
 
 
-def a_file(*mirrors: str) -> PublishedFile:
+def a_file(*mirrors: str) -> VerifiedDownload:
     """A file whose published content is GOOD."""
-    return PublishedFile(
+    return VerifiedDownload(
         folder="set",
         names=("file.bin", "other.bin"),
         mirrors=mirrors,
@@ -536,11 +536,11 @@ def test_images_come_from_their_mirrors(
 def test_synthetic_rows_fit_the_contract(make: Callable[..., TabularData], task: str) -> None:
     """Every row validates as a request; only what is not required is ever missing."""
     data = make(rows=300, seed=1)
-    assert data.features.shape == (300, len(features_of(task)))
+    assert data.features.shape == (300, len(task_features(task)))
     assert not data.published
     assert_valid(task, data)
     missing = data.features.isna().any()
-    assert missing.any() == any(not feature.required for feature in features_of(task))
+    assert missing.any() == any(not feature.required for feature in task_features(task))
 
 
 @pytest.mark.parametrize("make", [synthetic_heart, synthetic_credit])

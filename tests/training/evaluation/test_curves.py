@@ -15,9 +15,9 @@ from sklearn.metrics import (
 )
 
 from service.models.artifacts.card import Curves
-from training.evaluation.curves import POINTS, STEPS, curves_of, threshold_table
+from training.evaluation.curves import POINTS, STEPS, compute_curves, threshold_table
 from training.evaluation.intervals import bootstrap, weighted_auc
-from training.evaluation.metrics import metrics_of
+from training.evaluation.metrics import compute_metrics
 
 
 def decisions(rows: int = 5000) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -32,7 +32,7 @@ def test_a_thinned_roc_has_the_area_of_the_whole() -> None:
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 5000)
     scores = 1 / (1 + np.exp(-rng.normal(labels, 1.3)))
-    curves = curves_of(scores, labels, 0.5)
+    curves = compute_curves(scores, labels, 0.5)
     for points in (curves.roc, curves.precision_recall):
         assert 50 < len(points) <= POINTS
     assert curves.roc[0] == (0, 0)
@@ -46,14 +46,14 @@ def test_a_thinned_roc_has_the_area_of_the_whole() -> None:
 
 def test_a_roc_of_few_rows_is_whole() -> None:
     """Two of each class in the order 0 1 0 1: a staircase with a corner at every row."""
-    curves = curves_of(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 1, 0, 1]), 0.5)
+    curves = compute_curves(np.array([0.1, 0.2, 0.3, 0.4]), np.array([0, 1, 0, 1]), 0.5)
     assert curves.roc == [(0, 0), (0, 0.5), (0.5, 0.5), (0.5, 1), (1, 1)]
 
 
 def test_the_threshold_table_is_what_scikit_learn_counts() -> None:
     """At every threshold, a probability equal to it being flagged."""
     probabilities, labels = decisions()
-    table = threshold_table(curves_of(probabilities, labels, 0.5).scores)
+    table = threshold_table(compute_curves(probabilities, labels, 0.5).scores)
     assert [line.threshold for line in table] == pytest.approx(STEPS.tolist())
     assert len(table) == 19
     for line in table:
@@ -68,7 +68,7 @@ def test_the_threshold_table_is_what_scikit_learn_counts() -> None:
 
 def test_a_threshold_that_flags_nobody_has_no_precision() -> None:
     """By hand: .2 and .6, one of each class; NaN where there is nothing to divide by."""
-    curves = curves_of(np.array([0.2, 0.6]), np.array([0, 1]), 0.5)
+    curves = compute_curves(np.array([0.2, 0.6]), np.array([0, 1]), 0.5)
     low, middle, high = (threshold_table(curves.scores)[i] for i in (0, 9, 18))
     assert (low.flagged, low.sensitivity, low.specificity, low.precision) == (1, 1, 0, 0.5)
     assert (middle.flagged, middle.accuracy, middle.f1) == (0.5, 1, 1)
@@ -79,10 +79,10 @@ def test_a_threshold_that_flags_nobody_has_no_precision() -> None:
 def test_the_bins_hold_the_calibration_error() -> None:
     """Rows add up, and the mean distance over them is the card's expected calibration error."""
     probabilities, labels = decisions()
-    curves = curves_of(probabilities, labels, 0.3)
+    curves = compute_curves(probabilities, labels, 0.3)
     assert sum(each.rows for each in curves.calibration) == len(labels)
     distance = sum(b.rows * abs(b.probability - b.share) for b in curves.calibration) / len(labels)
-    wanted = metrics_of(probabilities, labels, 0.3)["ece"]
+    wanted = compute_metrics(probabilities, labels, 0.3)["ece"]
     assert distance == pytest.approx(wanted, abs=1e-5)  # rounded to five digits
     assert curves.confusion == confusion_matrix(labels, probabilities >= 0.3).tolist()
 
@@ -90,7 +90,7 @@ def test_the_bins_hold_the_calibration_error() -> None:
 def test_pictures_have_a_confusion_matrix_of_every_class() -> None:
     """A class that never occurs keeps its place; calibration is that of the answer."""
     probabilities = np.array([[0.8, 0.2, 0.0], [0.3, 0.7, 0.0], [0.9, 0.1, 0.0]])
-    curves = curves_of(probabilities, np.array([0, 1, 1]), 0.5)
+    curves = compute_curves(probabilities, np.array([0, 1, 1]), 0.5)
     assert curves.confusion == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
     assert [(b.probability, b.share, b.rows) for b in curves.calibration] == [
         (0.7, 1, 1),
@@ -103,8 +103,8 @@ def test_pictures_have_a_confusion_matrix_of_every_class() -> None:
 
 def test_curves_are_small() -> None:
     """Of 5,000 rows, below 20 KB in a card."""
-    assert len(json.dumps(curves_of(*decisions(), 0.5).model_dump())) < 20_000
-    assert Curves.model_validate_json(curves_of(*decisions(), 0.5).model_dump_json())
+    assert len(json.dumps(compute_curves(*decisions(), 0.5).model_dump())) < 20_000
+    assert Curves.model_validate_json(compute_curves(*decisions(), 0.5).model_dump_json())
 
 
 def test_auc_of_repeated_rows_is_that_of_a_longer_list() -> None:
@@ -121,7 +121,7 @@ def test_auc_of_repeated_rows_is_that_of_a_longer_list() -> None:
 def test_an_interval_is_as_wide_as_theory_says() -> None:
     """Accuracy of 5,000 rows: ± 1.96 standard errors, to a tenth; every figure inside its own."""
     probabilities, labels = decisions()
-    metrics = metrics_of(probabilities, labels, 0.5)
+    metrics = compute_metrics(probabilities, labels, 0.5)
     intervals = bootstrap(probabilities, labels, 0.5)
     assert set(intervals) == {"accuracy", "log_loss", "brier", "auc"}
     low, high = intervals["accuracy"]
@@ -138,6 +138,6 @@ def test_pictures_have_intervals_too() -> None:
     labels = rng.integers(0, 10, 400)
     probabilities = rng.dirichlet(np.ones(10), 400) + 0.3 * np.eye(10)[labels]
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    metrics = metrics_of(probabilities, labels, 0.5)
+    metrics = compute_metrics(probabilities, labels, 0.5)
     for name, (low, high) in bootstrap(probabilities, labels, 0.5).items():
         assert low < metrics[name] < high

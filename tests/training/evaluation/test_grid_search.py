@@ -19,20 +19,20 @@ from training.evaluation.folds import Folds
 from training.evaluation.grid_search.grid import (
     BadGrid,
     Values,
-    cells,
-    parameters_of,
+    list_cells,
+    list_parameters,
     parse_grid,
     with_values,
 )
-from training.evaluation.grid_search.report import Cell, grid_table, ranked, write_picture
+from training.evaluation.grid_search.report import Cell, grid_table, rank_cells, write_picture
 from training.evaluation.grid_search.trials import Study, Trial, TrialFile
-from training.fitting.checkpoint import surroundings
-from training.recipes import COURSES
+from training.fitting.checkpoint import reproducibility_key
+from training.recipes import TASK_TRAININGS
 from training.recipes.heart import mlp16
 
-HEART = COURSES["heart"]
+HEART = TASK_TRAININGS["heart"]
 MLP16 = HEART.recipes["mlp16"]
-PARAMETERS = parameters_of(HEART, MLP16)
+PARAMETERS = list_parameters(HEART, MLP16)
 STUDY = Study(
     task="heart", recipe="mlp16", data="", fingerprint="", rows=9, folds=2, seed=0, libraries={},
     contract="", code="", device="",
@@ -73,35 +73,38 @@ def test_what_can_be_varied_are_numbers_of_recipe_network_and_optimizer() -> Non
         ("network", "hidden"): 16,
         ("optimizer", "learning_rate"): 1e-3,
     }
-    credit = COURSES["credit"]
-    ensemble = parameters_of(credit, credit.recipes["mlp-ensemble"])
+    credit = TASK_TRAININGS["credit"]
+    ensemble = list_parameters(credit, credit.recipes["mlp-ensemble"])
     assert "width" not in [parameter.name for parameter in ensemble]
-    softmax = parameters_of(COURSES["digits"], COURSES["digits"].recipes["softmax"])
+    softmax = list_parameters(TASK_TRAININGS["digits"], TASK_TRAININGS["digits"].recipes["softmax"])
     assert {p.name: p.present for p in softmax}["learning_rate"] == 0.1
     assert "label_smoothing" in [parameter.name for parameter in softmax]
 
 
 def test_how_many_networks_is_varied_where_there_are_several() -> None:
     """The optimizer of one alone may take smaller steps beside others: see `side_by_side`."""
-    for course in COURSES.values():
-        for recipe in course.recipes.values():
-            names = [parameter.name for parameter in parameters_of(course, recipe)]
+    for training in TASK_TRAININGS.values():
+        for recipe in training.recipes.values():
+            names = [parameter.name for parameter in list_parameters(training, recipe)]
             assert ("members" in names) == (recipe.members > 1)
 
 
 def test_a_slope_belongs_to_the_label_smoothing_that_it_was_found_with() -> None:
     """Other smoothing is compared as it answers; the recipe's own, given or not, as it is."""
-    course = COURSES["digits"]
-    cnn = course.recipes["cnn"]
-    assert cnn.slope != 1
+    training = TASK_TRAININGS["digits"]
+    cnn = training.recipes["cnn"]
+    assert cnn.temperature_factor != 1
     each: list[tuple[Values, float]] = [
-        ({}, cnn.slope),
-        ({"label_smoothing": cnn.label_smoothing}, cnn.slope),
+        ({}, cnn.temperature_factor),
+        ({"label_smoothing": cnn.label_smoothing}, cnn.temperature_factor),
         ({"label_smoothing": 0.2}, 1.0),
         ({"label_smoothing": 0.0}, 1.0),
     ]
-    for values, slope in each:
-        assert with_values(cnn, parameters_of(course, cnn), values).slope == slope
+    for values, temperature_factor in each:
+        assert (
+            with_values(cnn, list_parameters(training, cnn), values).temperature_factor
+            == temperature_factor
+        )
 
 
 def test_a_grid_is_every_combination_of_typed_values() -> None:
@@ -110,8 +113,8 @@ def test_a_grid_is_every_combination_of_typed_values() -> None:
     grid = parse_grid(texts, MLP16, PARAMETERS)
     assert grid == {"epochs": [1, 5], "patience": [None, 3], "learning_rate": [0.01]}
     assert type(grid["epochs"][0]) is int
-    assert len(cells(grid)) == 4
-    assert cells(grid)[1] == {"epochs": 1, "patience": 3, "learning_rate": 0.01}
+    assert len(list_cells(grid)) == 4
+    assert list_cells(grid)[1] == {"epochs": 1, "patience": 3, "learning_rate": 0.01}
 
 
 def test_values_reach_network_optimizer_and_recipe() -> None:
@@ -133,7 +136,7 @@ def test_a_parameter_of_network_and_optimizer_alike_is_refused() -> None:
 
     recipe = replace(MLP16, network=network)
     with pytest.raises(BadGrid, match="learning_rate is ambiguous: network and optimizer have it"):
-        parse_grid(["learning_rate=1"], recipe, parameters_of(HEART, recipe))
+        parse_grid(["learning_rate=1"], recipe, list_parameters(HEART, recipe))
 
 
 @pytest.mark.parametrize(
@@ -201,8 +204,8 @@ def test_wrong_usage_of_tune_is_explained(
 @pytest.mark.parametrize("rows", [None, 300])
 def test_every_row_is_held_out_once_and_no_row_of_the_test_part_ever(rows: int | None) -> None:
     """And what is held out is neither learned from nor validated on, in any fold."""
-    course = COURSES["digits"]
-    data = course.prepare(course.synthetic())
+    training = TASK_TRAININGS["digits"]
+    data = training.prepare(training.synthetic())
     folds = Folds.of(data, 3, seed=0, rows=rows)
     assert len(folds.form.test.labels) == 0
 
@@ -284,7 +287,7 @@ def test_studies_and_interrupted_fits_are_kept_by_the_same_facts(parallel: Path)
     """Contract, code, every library that a fit goes through, and the device."""
     (path,) = parallel.glob("tune/heart-mlp16/*/trials.jsonl")
     study = Study.model_validate_json(path.read_text().splitlines()[0])
-    facts = surroundings(HEART)
+    facts = reproducibility_key(HEART)
     assert {name: getattr(study, name) for name in facts} == facts
     assert {"keras", "numpy", "cv2", "sklearn", keras.backend.backend()} == set(study.libraries)
     assert facts["contract"] == HEART.task.contract.hash
@@ -428,10 +431,10 @@ def test_a_picture_is_drawn_for_any_number_of_parameters(count: int, tmp_path: P
     grid: dict[str, list[Any]] = {
         name: [1, None] for name in ("epochs", "patience", "members")[:count]
     }
-    drawn = [scored(values, 0.3 + 0.1 * place) for place, values in enumerate(cells(grid))]
+    drawn = [scored(values, 0.3 + 0.1 * place) for place, values in enumerate(list_cells(grid))]
     gone = Cell(drawn[-1].values, [Trial(values={}, fold=0, diverged="NaN")])
     write_picture([*drawn[:-1], gone], grid, tmp_path / "grid.png", "a title")
     picture = cv2.imread(str(tmp_path / "grid.png"))
     assert picture is not None
     assert picture.std() > 10
-    assert ranked([gone, *drawn])[0] is drawn[0]
+    assert rank_cells([gone, *drawn])[0] is drawn[0]

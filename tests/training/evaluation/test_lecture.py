@@ -112,8 +112,8 @@ def test_the_lecture_is_measured_beside_the_clean_data_and_not_exported(
 ) -> None:
     """Both networks by one protocol, here of one split; the reason why is said."""
     one = Protocol("one fold", lambda data: [heart.repeats(data)[0][:1]])
-    monkeypatch.setattr(heart, "COURSE", replace(heart.COURSE, protocol=one))
-    monkeypatch.setattr(lecture, "COURSE", replace(lecture.COURSE, protocol=one))
+    monkeypatch.setattr(heart, "TRAINING", replace(heart.TRAINING, protocol=one))
+    monkeypatch.setattr(lecture, "TRAINING", replace(lecture.TRAINING, protocol=one))
     arguments = ["train", "heart", "--lecture-data", "--epochs", "1", "--data-dir", str(copies)]
     assert main(arguments) == 0
     printed = capsys.readouterr().out

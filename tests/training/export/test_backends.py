@@ -12,7 +12,7 @@ import pytest
 from service.models.artifacts.artifact import MODEL, read_artifact
 from service.models.runtime.session import Predictor
 from training.artifacts.golden import golden_inputs
-from training.recipes import COURSES
+from training.recipes import TASK_TRAININGS
 
 FIT = """
 import keras, numpy as np, sys
@@ -25,12 +25,12 @@ if __name__ == "__main__":
     assert keras.backend.backend() == "jax"
     assert "tensorflow" not in sys.modules
     for name in ("heart", "credit", "digits"):
-        course = COURSES[name]
-        data = course.prepare(course.synthetic())
-        fitted = fit(course, course.recipes[course.default], data, epochs=1, quiet=True)
-        answers = keras.ops.convert_to_numpy(fitted.model(golden_inputs(course.task,
-            course.synthetic()), training=False))
-        folder = export(course, course.default, fitted, data, Path(sys.argv[1]))
+        training = COURSES[name]
+        data = training.prepare(training.synthetic())
+        fitted = fit(training, training.recipes[training.default], data, epochs=1, quiet=True)
+        answers = keras.ops.convert_to_numpy(fitted.model(golden_inputs(training.task,
+            training.synthetic()), training=False))
+        folder = export(training, training.default, fitted, data, Path(sys.argv[1]))
         np.save(Path(sys.argv[1]) / f"{name}.npy", answers)
 """
 
@@ -57,9 +57,9 @@ def test_jax_fits_what_tensorflow_exports(tmp_path: Path) -> None:
         assert artifact.card.training.backend == "jax"
         assert {"jax", "tensorflow"} <= artifact.card.training.libraries.keys()
         inputs, golden = artifact.golden()
-        course = COURSES[name]
+        training = TASK_TRAININGS[name]
         assert np.array_equal(
-            inputs, golden_inputs(course.task, course.synthetic()), equal_nan=True
+            inputs, golden_inputs(training.task, training.synthetic()), equal_nan=True
         )
         wanted = np.load(tmp_path / f"{name}.npy")
         tensorflow = next(iter(golden.values())).reshape(wanted.shape)

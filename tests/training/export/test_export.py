@@ -24,29 +24,29 @@ from service.settings.settings import Settings
 from tests.waiting import wait_until
 from training.export.export import export
 from training.fitting.fit import Fitted, fit
-from training.recipe import Course, Prepared
-from training.recipes import COURSES
+from training.recipe import DataSplits, TaskTraining
+from training.recipes import TASK_TRAININGS
 
 # float32 holds 24 bits: see the reason for the tolerance in training/export/export.py.
 TOLERANCE = 1e-5
 
 
-def smoke(task: str, recipe: str | None = None) -> tuple[Course, str, Fitted, Prepared]:
+def smoke(task: str, recipe: str | None = None) -> tuple[TaskTraining, str, Fitted, DataSplits]:
     """A default network after one epoch on made-up data."""
-    course = COURSES[task]
-    recipe = recipe or course.default
-    data = course.prepare(course.synthetic())
-    return course, recipe, fit(course, course.recipes[recipe], data, epochs=1), data
+    training = TASK_TRAININGS[task]
+    recipe = recipe or training.default
+    data = training.prepare(training.synthetic())
+    return training, recipe, fit(training, training.recipes[recipe], data, epochs=1), data
 
 
 @pytest.fixture(scope="module")
-def trained() -> dict[str, tuple[Course, str, Fitted, Prepared]]:
-    return {task: smoke(task) for task in COURSES}
+def trained() -> dict[str, tuple[TaskTraining, str, Fitted, DataSplits]]:
+    return {task: smoke(task) for task in TASK_TRAININGS}
 
 
 @pytest.fixture(scope="module")
 def models_dir(
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]],
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     folder = tmp_path_factory.mktemp("models")
@@ -63,10 +63,10 @@ def client(models_dir: Path) -> Any:
         yield started
 
 
-@pytest.mark.parametrize("task", COURSES)
+@pytest.mark.parametrize("task", TASK_TRAININGS)
 @pytest.mark.parametrize("size", [1, 2, 7, 31, 257])
 def test_the_graph_repeats_keras_at_any_batch_size(
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]],
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]],
     models_dir: Path,
     task: str,
     size: int,
@@ -120,17 +120,17 @@ PATIENCE = settings(
 @given(data=st.data())
 def test_any_valid_payload_gets_the_probability_that_keras_gives(
     client: TestClient,
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]],
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]],
     name: str,
     data: st.DataObject,
 ) -> None:
     """The one promise: HTTP, validation, array and graph together change nothing."""
-    course, _, fitted, _ = trained[name]
-    assert isinstance(course.task, TabularTask)
-    row = data.draw(payloads(course.task))
+    training, _, fitted, _ = trained[name]
+    assert isinstance(training.task, TabularTask)
+    row = data.draw(payloads(training.task))
     answer = client.post(f"/v1/{name}/predict", json=row)
     assert answer.status_code == 200, answer.text
-    wanted = float(np.asarray(fitted.model(by_hand(course.task, row), training=False))[0, 0])
+    wanted = float(np.asarray(fitted.model(by_hand(training.task, row), training=False))[0, 0])
     assert answer.json()["probability"] == pytest.approx(wanted, abs=TOLERANCE)
 
 
@@ -152,7 +152,7 @@ def test_any_invalid_payload_is_a_4xx_problem(
     client: TestClient, name: str, data: st.DataObject
 ) -> None:
     """Spoil a valid payload, or send something else: never a 500, always problem+json."""
-    task = COURSES[name].task
+    task = TASK_TRAININGS[name].task
     if isinstance(task, TabularTask):
         row = data.draw(payloads(task))
         field = data.draw(st.sampled_from(sorted(row)) | st.text(max_size=10))
@@ -174,18 +174,18 @@ def test_any_invalid_payload_is_a_4xx_problem(
         assert answer.json()["detail"]
 
 
-@pytest.mark.parametrize("task", COURSES)
+@pytest.mark.parametrize("task", TASK_TRAININGS)
 def test_the_signature_shows_preprocessing(models_dir: Path, task: str) -> None:
     """The text names inputs and outputs as the contract does, and holds no weights."""
     text = (models_dir / task / "1" / "signature.txt").read_text()
-    contract = COURSES[task].task.contract
+    contract = TASK_TRAININGS[task].task.contract
     for tensor in (contract.input, *contract.outputs):
         assert tensor.name in text
     # The nodes of five networks side by side; 130,000 weights would take a million.
     assert len(text) < 50_000
 
 
-@pytest.mark.parametrize("task", COURSES)
+@pytest.mark.parametrize("task", TASK_TRAININGS)
 def test_golden_inputs_are_many_and_hold_missing_values_and_extremes(
     models_dir: Path, task: str
 ) -> None:
@@ -193,7 +193,7 @@ def test_golden_inputs_are_many_and_hold_missing_values_and_extremes(
     with np.load(models_dir / task / "1" / GOLDEN) as golden:
         inputs = golden["input"]
     assert len(inputs) >= 32
-    features = COURSES[task].task.contract.features
+    features = TASK_TRAININGS[task].task.contract.features
     for column, feature in enumerate(features):
         ends = sorted(feature.codes) if feature.codes else [feature.low, feature.high]
         assert {ends[0], ends[-1]} <= set(inputs[:, column].tolist())
@@ -202,23 +202,23 @@ def test_golden_inputs_are_many_and_hold_missing_values_and_extremes(
         assert any(not picture.any() for picture in inputs)
 
 
-@pytest.mark.parametrize("task", COURSES)
+@pytest.mark.parametrize("task", TASK_TRAININGS)
 def test_models_of_rows_carry_reference_rows(
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]], models_dir: Path, task: str
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]], models_dir: Path, task: str
 ) -> None:
     """Their weights count the training part, and the card has their hash; pictures have none."""
     artifact = read_artifact(models_dir, task)
     background = artifact.background()
-    if not isinstance(COURSES[task].task, TabularTask):
+    if not isinstance(TASK_TRAININGS[task].task, TabularTask):
         assert background is None
         return
     assert background is not None
     assert background.weights.sum() == len(trained[task][3].train.labels)
-    artifact.verify(COURSES[task].task.contract)
+    artifact.verify(TASK_TRAININGS[task].task.contract)
 
 
 def test_versions_count_up_and_old_ones_stay(
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]], tmp_path: Path
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]], tmp_path: Path
 ) -> None:
     """Each export is the next number; nothing is written over."""
     export(*trained["heart"], tmp_path)
@@ -230,7 +230,7 @@ def test_versions_count_up_and_old_ones_stay(
 
 
 def test_a_graph_that_disagrees_with_keras_is_not_written(
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]],
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -258,12 +258,12 @@ def test_the_card_says_that_the_data_are_made_up(models_dir: Path) -> None:
 
 def test_a_recipe_beside_the_default_has_a_name_of_its_own(tmp_path: Path) -> None:
     """`digits-softmax` lies beside `digits`, and is not served in its place."""
-    course, recipe, fitted, data = smoke("digits", "softmax")
-    assert export(course, recipe, fitted, data, tmp_path) == tmp_path / "digits-softmax" / "1"
+    training, recipe, fitted, data = smoke("digits", "softmax")
+    assert export(training, recipe, fitted, data, tmp_path) == tmp_path / "digits-softmax" / "1"
 
 
 def test_the_model_answers_as_its_parts_do(
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]],
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]],
 ) -> None:
     """The exported model is the fitted network behind the fitted preprocessing, nothing else."""
     _, _, fitted, data = trained["heart"]

@@ -17,19 +17,19 @@ from training.fitting.checkpoint import (
     STATE,
     State,
     checkpoint_folder,
-    epochs_kept,
-    exported,
+    count_kept_epochs,
     forget,
     keep_exported,
+    read_exported,
 )
 from training.fitting.fit import fit
-from training.recipes import COURSES
+from training.recipes import TASK_TRAININGS
 
-HEART = COURSES["heart"]
+HEART = TASK_TRAININGS["heart"]
 
 
 def fitting(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.training.fitting", *map(str, arguments)]
+    command = [sys.executable, "-m", "tests.training.fitting.small_fit", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -59,7 +59,7 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_weights(
     assert uninterrupted.returncode == 0, uninterrupted.stderr
     killed = fitting(case, resumed, kept, steps)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    done = epochs_kept(kept)
+    done = count_kept_epochs(kept)
     assert done == steps // 5
     again = fitting(case, resumed, kept)
     assert again.returncode == 0, again.stderr
@@ -98,7 +98,7 @@ def test_a_damaged_state_is_a_warning_and_a_new_beginning(
         state.write_bytes(
             {"cut": content[: len(content) // 2], "empty": b"", "text": b"hello"}[damage]
         )
-        assert epochs_kept(tmp_path) == 0
+        assert count_kept_epochs(tmp_path) == 0
     assert fit(HEART, recipe, data, epochs=1, quiet=True, checkpoint=tmp_path).epochs == 1
     assert "cannot be used" in caplog.text
 
@@ -132,12 +132,12 @@ def test_what_is_kept_is_no_model_and_is_removed(tmp_path: Path) -> None:
     folder = tmp_path / ".training" / "heart-0123"
     State(1, False, 1.0, {"loss": [1.0]}, {}, [np.zeros(3)], []).write(folder)
     assert names(tmp_path) == []
-    assert epochs_kept(folder) == 1
+    assert count_kept_epochs(folder) == 1
     keep_exported(folder, "3")
-    assert exported(folder) == "3"
-    assert epochs_kept(folder) == 0
+    assert read_exported(folder) == "3"
+    assert count_kept_epochs(folder) == 0
     forget(folder)
-    assert exported(folder) is None
+    assert read_exported(folder) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,7 +164,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path: Path) -> N
     code = (
         "import os, signal, sys\n"
         "from service.cli import main\n"
-        "from training import checkpoint\n"
+        "from training.fitting import checkpoint\n"
         # A shell's background jobs, and their children, ignore SIGINT.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "checkpoint.EVERY, write = 0.0, checkpoint.State.write\n"

@@ -9,17 +9,17 @@ import pytest
 
 from service.tasks.heart import TASK
 from training.data.synthetic import synthetic_heart
-from training.export.export import condensed
-from training.fitting.fit import Batches, Encoded, dealt, fit
-from training.recipe import Augment, Part, Recipe
-from training.recipes import COURSES, heart
+from training.export.export import fuse_ensemble
+from training.fitting.fit import Batches, Encoded, fit, per_member_batches
+from training.recipe import Augment, Recipe, Split
+from training.recipes import TASK_TRAININGS, heart
 
-ENSEMBLE = COURSES["heart"].recipes["mlp16-ensemble"]
+ENSEMBLE = TASK_TRAININGS["heart"].recipes["mlp16-ensemble"]
 
 
 def fitted(recipe: Recipe, **options: Any) -> Any:
-    course = COURSES["heart"]
-    return fit(course, recipe, course.prepare(course.synthetic()), quiet=True, **options)
+    training = TASK_TRAININGS["heart"]
+    return fit(training, recipe, training.prepare(training.synthetic()), quiet=True, **options)
 
 
 def test_an_ensembles_answer_is_the_mean_of_its_members() -> None:
@@ -38,7 +38,7 @@ def test_an_ensembles_answer_is_the_mean_of_its_members() -> None:
 def test_what_is_exported_of_ten_small_networks_is_one() -> None:
     """Two layers in place of twenty, and the same answers."""
     found = fitted(ENSEMBLE, epochs=2)
-    one = condensed(found.model)
+    one = fuse_ensemble(found.model)
     assert one.count_params() == 29 * 160 + 160 + 160 * 10 + 10
     assert [layer.units for layer in one.get_layer("ensemble").layers[1:3]] == [160, 10]
     rows = synthetic_heart().features.to_numpy(np.float32)
@@ -48,10 +48,10 @@ def test_what_is_exported_of_ten_small_networks_is_one() -> None:
 
 def test_networks_of_more_layers_are_exported_side_by_side() -> None:
     """Blocks along a diagonal would make products between hidden layers five times as large."""
-    course = COURSES["credit"]
-    data = course.prepare(course.synthetic())
-    model = fit(course, course.recipes["mlp-ensemble"], data, epochs=1, quiet=True).model
-    assert condensed(model).count_params() == model.count_params()
+    training = TASK_TRAININGS["credit"]
+    data = training.prepare(training.synthetic())
+    model = fit(training, training.recipes["mlp-ensemble"], data, epochs=1, quiet=True).model
+    assert fuse_ensemble(model).count_params() == model.count_params()
 
 
 def test_members_are_fitted_as_if_each_were_alone() -> None:
@@ -76,7 +76,7 @@ def test_members_are_fitted_as_if_each_were_alone() -> None:
 
 def test_recipes_of_several_networks_have_optimizers_that_a_loss_of_any_scale_suits() -> None:
     """Which the mean over members relies on: Adam's steps, and those of AdamW, which is one."""
-    several = [r for c in COURSES.values() for r in c.recipes.values() if r.members > 1]
+    several = [r for c in TASK_TRAININGS.values() for r in c.recipes.values() if r.members > 1]
     assert several
     assert all(isinstance(recipe.optimizer(100), keras.optimizers.Adam) for recipe in several)
 
@@ -87,10 +87,10 @@ def test_each_member_has_an_order_of_its_own(augment: Augment | None) -> None:
     recipe = replace(ENSEMBLE, members=3, batch_size=7, augment=augment)
     rows = np.arange(20 * 13, dtype=np.float32).reshape(20, 13)
 
-    def encode(part: Part) -> Encoded:
+    def encode(part: Split) -> Encoded:
         return part.inputs, part.labels
 
-    batches = Batches(Part(rows, np.arange(20)), recipe, encode, seed=0, begin=0)
+    batches = Batches(Split(rows, np.arange(20)), recipe, encode, seed=0, begin=0)
     inputs, labels = (
         np.concatenate(x) for x in zip(*map(batches.__getitem__, range(3)), strict=True)
     )
@@ -107,7 +107,7 @@ def test_each_member_has_an_order_of_its_own(augment: Augment | None) -> None:
 def test_every_member_answers_for_every_row_of_the_validation_part() -> None:
     """Rows are repeated, not dealt out."""
     encoded = np.arange(8, dtype=np.float32).reshape(4, 2), np.arange(4)
-    inputs, labels = dealt(encoded, 3, everybody=True)
+    inputs, labels = per_member_batches(encoded, 3, everybody=True)
     assert inputs.shape == (4, 3, 2)
     assert (inputs == inputs[:, :1]).all()
     assert labels[..., 0].tolist() == [[0] * 3, [1] * 3, [2] * 3, [3] * 3]
@@ -131,4 +131,4 @@ def test_leaving_out_spares_required_fields_and_half_of_the_patients() -> None:
 def test_a_recipe_without_early_stopping_may_learn_from_the_validation_part() -> None:
     """Then no loss of that part is reported as if it had been kept apart."""
     assert "val_loss" not in fitted(ENSEMBLE, epochs=1).history
-    assert "val_loss" in fitted(COURSES["heart"].recipes["mlp16"], epochs=1).history
+    assert "val_loss" in fitted(TASK_TRAININGS["heart"].recipes["mlp16"], epochs=1).history

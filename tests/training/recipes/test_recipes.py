@@ -11,7 +11,7 @@ from training.fitting.augmentation import augment
 from training.fitting.fit import TrainingDiverged, fit
 from training.layers.encoders import TabularEncoder
 from training.recipe import Recipe
-from training.recipes import COURSES, fashion, heart
+from training.recipes import TASK_TRAININGS, fashion, heart
 
 # The lectures' own figures, written here a second time so that a recipe cannot drift with its own.
 PARAMETERS = {
@@ -28,45 +28,45 @@ PARAMETERS = {
 @pytest.mark.parametrize(("task", "recipe"), PARAMETERS)
 def test_the_lectures_networks_count_the_lectures_parameters(task: str, recipe: str) -> None:
     """Weights, biases and moving statistics."""
-    found = COURSES[task].recipes[recipe]
+    found = TASK_TRAININGS[task].recipes[recipe]
     assert found.network().count_params() == found.parameters == PARAMETERS[task, recipe]
 
 
 def test_garments_networks_count_what_they_declare_and_are_small() -> None:
     """The one that is served is less than 2 MB of float32."""
-    for recipe in fashion.COURSE.recipes.values():
+    for recipe in fashion.TRAINING.recipes.values():
         assert recipe.network().count_params() == recipe.parameters
-    assert 4 * fashion.COURSE.recipes["cnn"].parameters < 2_000_000
+    assert 4 * fashion.TRAINING.recipes["cnn"].parameters < 2_000_000
 
 
 def test_batchnorm_has_4096_moving_statistics() -> None:
     """Of its 1,871,882 parameters; they are not trained."""
-    network = COURSES["digits"].recipes["batchnorm"].network()
+    network = TASK_TRAININGS["digits"].recipes["batchnorm"].network()
     assert sum(int(np.prod(w.shape)) for w in network.non_trainable_weights) == 4_096
 
 
-@pytest.mark.parametrize("task", COURSES)
+@pytest.mark.parametrize("task", TASK_TRAININGS)
 def test_the_default_recipe_is_declared_and_exported_under_the_tasks_name(task: str) -> None:
     """Defaults are names in the table of recipes."""
-    course = COURSES[task]
-    assert course.model_name(course.default) == task
-    assert course.default in course.recipes
+    training = TASK_TRAININGS[task]
+    assert training.model_name(training.default) == task
+    assert training.default in training.recipes
 
 
 def test_a_wrong_parameter_count_stops_training() -> None:
     """A recipe that declares another number than its network has is refused before fitting."""
-    course = COURSES["heart"]
-    wrong = Recipe(heart.mlp16, 498, course.recipes["mlp16"].optimizer, epochs=1, batch_size=8)
+    training = TASK_TRAININGS["heart"]
+    wrong = Recipe(heart.mlp16, 498, training.recipes["mlp16"].optimizer, epochs=1, batch_size=8)
     with pytest.raises(ValueError, match="497 parameters, but 498 are declared"):
-        fit(course, wrong, course.prepare(course.synthetic()))
+        fit(training, wrong, training.prepare(training.synthetic()))
 
 
 def test_a_fit_that_diverges_stops_with_advice() -> None:
     """Nothing of NaN is exported, and the message says what to try."""
-    course = COURSES["heart"]
+    training = TASK_TRAININGS["heart"]
     wild = Recipe(heart.mlp16, 497, lambda _: keras.optimizers.SGD(1e38), epochs=20, batch_size=32)
     with pytest.raises(TrainingDiverged, match=r"in epoch \d+: lower the learning rate"):
-        fit(course, wild, course.prepare(course.synthetic()))
+        fit(training, wild, training.prepare(training.synthetic()))
 
 
 def encoder() -> TabularEncoder:
@@ -112,15 +112,15 @@ def test_numbers_are_standardised_on_the_training_part() -> None:
         assert column[here].std() == pytest.approx(1, abs=1e-4)
 
 
-@pytest.mark.parametrize("task", COURSES)
+@pytest.mark.parametrize("task", TASK_TRAININGS)
 def test_parts_do_not_overlap_and_leave_nothing_out(task: str) -> None:
     """Every row is in exactly one part: the test part is never trained on."""
-    course = COURSES[task]
-    data = course.synthetic()
-    parts = course.prepare(data)
+    training = TASK_TRAININGS[task]
+    data = training.synthetic()
+    parts = training.prepare(data)
     rows = [row.tobytes() for part in (parts.train, parts.validation, parts.test)
             for row in part.inputs]  # fmt: skip
-    if isinstance(course.task, TabularTask):
+    if isinstance(training.task, TabularTask):
         everything = [row.tobytes() for row in data.features.to_numpy(np.float32)]  # type: ignore[union-attr]
     else:
         everything = [p.tobytes() for p in (*data.train_images, *data.test_images)]  # type: ignore[union-attr]
@@ -129,9 +129,9 @@ def test_parts_do_not_overlap_and_leave_nothing_out(task: str) -> None:
 
 def test_a_fitted_network_has_learned() -> None:
     """On made-up patients with a planted signal, the default network ranks well above chance."""
-    course = COURSES["heart"]
-    data = course.prepare(course.synthetic())
-    fitted = fit(course, course.recipes["mlp16"], data, epochs=40)
+    training = TASK_TRAININGS["heart"]
+    data = training.prepare(training.synthetic())
+    fitted = fit(training, training.recipes["mlp16"], data, epochs=40)
     probability = np.asarray(fitted.model(data.test.inputs)).reshape(-1)
     assert roc_auc_score(data.test.labels, probability) > 0.7
     assert fitted.history["loss"][-1] < fitted.history["loss"][0]
@@ -139,11 +139,11 @@ def test_a_fitted_network_has_learned() -> None:
 
 def test_the_same_seed_gives_the_same_weights() -> None:
     """On one machine; another seed gives others."""
-    course = COURSES["heart"]
-    data = course.prepare(course.synthetic())
+    training = TASK_TRAININGS["heart"]
+    data = training.prepare(training.synthetic())
 
     def weights(seed: int) -> bytes:
-        fitted = fit(course, course.recipes["mlp16"], data, seed=seed, epochs=2)
+        fitted = fit(training, training.recipes["mlp16"], data, seed=seed, epochs=2)
         return b"".join(w.numpy().tobytes() for w in fitted.model.weights)
 
     assert weights(1) == weights(1) != weights(2)

@@ -16,8 +16,8 @@ from service.models.artifacts.artifact import read_artifact
 from service.models.artifacts.card import Card
 from service.cli import main
 from training.cli import MODELS_DIR
-from training.evaluation.metrics import measured
-from training.recipes import COURSES
+from training.evaluation.metrics import measure
+from training.recipes import TASK_TRAININGS
 from training.reports.report import write_report
 
 VOID = {"meta", "img"}
@@ -214,8 +214,8 @@ def test_words_from_a_card_are_escaped(trained: Path, tmp_path: Path) -> None:
     """What looks like a tag stays text."""
     artifact = read_artifact(trained / "models", "heart-mlp16")
     card = artifact.card.model_copy(update={"limits": "<b>1 & 2</b>"})
-    course = COURSES["heart"]
-    model = measured(replace(artifact, card=card), course.prepare(course.synthetic()).test)
+    training = TASK_TRAININGS["heart"]
+    model = measure(replace(artifact, card=card), training.prepare(training.synthetic()).test)
     write_report(model, [card], trained / "models", tmp_path)
     assert "&lt;b&gt;1 &amp; 2&lt;/b&gt;" in read(tmp_path, "heart-mlp16").html
 

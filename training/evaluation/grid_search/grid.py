@@ -10,7 +10,7 @@ from typing import Any
 
 from service.contract.task import TabularTask
 from service.errors import ForetellError
-from training.recipe import Course, Recipe
+from training.recipe import Recipe, TaskTraining
 
 Value = int | float | None
 Values = dict[str, Value]
@@ -54,7 +54,7 @@ class Parameter:
         return value
 
 
-def parameters_of(course: Course, recipe: Recipe) -> list[Parameter]:
+def list_parameters(training: TaskTraining, recipe: Recipe) -> list[Parameter]:
     """All that can be varied: numbers of the recipe, keywords of its network and optimizer."""
     own = [
         Parameter("epochs", "recipe", recipe.epochs, int, low=1),
@@ -63,7 +63,7 @@ def parameters_of(course: Course, recipe: Recipe) -> list[Parameter]:
     ]
     if recipe.members > 1:  # others' optimizers may depend on the scale of a loss: see side_by_side
         own.append(Parameter("members", "recipe", recipe.members, int, low=1))
-    if not isinstance(course.task, TabularTask):  # it says nothing of two classes
+    if not isinstance(training.task, TabularTask):  # it says nothing of two classes
         smoothing = recipe.label_smoothing
         own.append(Parameter("label_smoothing", "recipe", smoothing, float, below=1))
     return [*own, *_keywords("network", recipe.network), *_keywords("optimizer", recipe.optimizer)]
@@ -98,7 +98,7 @@ def parse_grid(
                 "fit each as if it were alone, can vary how many"
             )
         if not found:
-            known = ", ".join(f"{p.name} (now {shown(p.present)})" for p in parameters)
+            known = ", ".join(f"{p.name} (now {format_value(p.present)})" for p in parameters)
             raise BadGrid(f"unknown parameter {name!r}; there are: {known}")
         if len(found) > 1:
             homes = " and ".join(parameter.home for parameter in found)
@@ -106,7 +106,7 @@ def parse_grid(
         grid[name] = [found[0].parse(one) for one in written]
         for value in grid[name]:
             if grid[name].count(value) > 1:
-                raise BadGrid(f"{name}: {shown(value)} is given twice")
+                raise BadGrid(f"{name}: {format_value(value)} is given twice")
             _try_out(recipe, parameters, name, value)
     return grid
 
@@ -115,10 +115,10 @@ def _try_out(recipe: Recipe, parameters: Sequence[Parameter], name: str, value: 
     try:
         with_values(recipe, parameters, {name: value}).optimizer(1_000)
     except (ValueError, TypeError) as error:  # as Keras' layers and optimizers raise them
-        raise BadGrid(f"{name}={shown(value)}: {error}") from error
+        raise BadGrid(f"{name}={format_value(value)}: {error}") from error
 
 
-def cells(grid: Mapping[str, Sequence[Value]]) -> list[Values]:
+def list_cells(grid: Mapping[str, Sequence[Value]]) -> list[Values]:
     """Every combination; the last parameter changes fastest."""
     return [dict(zip(grid, chosen, strict=True)) for chosen in itertools.product(*grid.values())]
 
@@ -126,8 +126,8 @@ def cells(grid: Mapping[str, Sequence[Value]]) -> list[Values]:
 def with_values(recipe: Recipe, parameters: Sequence[Parameter], values: Values) -> Recipe:
     """The recipe with other values; how many parameters its network has is counted anew.
 
-    With `patience` it keeps a validation part apart, which is what it waits for. Its slope belongs
-    to its own label smoothing: with another, answers stay as they are.
+    With `patience` it keeps a validation part apart, which is what it waits for. Its temperature
+    factor belongs to its own label smoothing: with another, answers stay as they are.
     """
 
     def of(home: str) -> dict[str, Any]:
@@ -142,11 +142,11 @@ def with_values(recipe: Recipe, parameters: Sequence[Parameter], values: Values)
         parameters=network().count_params(),
         optimizer=partial(recipe.optimizer, **of("optimizer")),
         validates=recipe.validates or values.get("patience") is not None,
-        slope=recipe.slope if smoothed_alike else 1.0,
+        temperature_factor=recipe.temperature_factor if smoothed_alike else 1.0,
         **of("recipe"),
     )
 
 
-def shown(value: Value) -> str:
+def format_value(value: Value) -> str:
     """As it is written on the command line."""
     return "none" if value is None else str(value)

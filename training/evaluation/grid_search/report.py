@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.evaluation.cross_validation import spread
-from training.evaluation.grid_search.grid import Value, Values, shown
+from training.evaluation.cross_validation import mean_std
+from training.evaluation.grid_search.grid import Value, Values, format_value
 from training.evaluation.grid_search.trials import Trial
 from training.markdown import markdown
 
@@ -41,12 +41,12 @@ class Cell:
         return math.inf if self.diverged else float(np.mean(self.scores("held_out", "log_loss")))
 
 
-def ranked(cells: Sequence[Cell]) -> list[Cell]:
+def rank_cells(cells: Sequence[Cell]) -> list[Cell]:
     """Best first."""
     return sorted(cells, key=lambda cell: cell.rank)
 
 
-def metrics_of(cells: Sequence[Cell]) -> list[str]:
+def list_metrics(cells: Sequence[Cell]) -> list[str]:
     """Those that the cells were scored by."""
     scored = next((cell for cell in cells if not cell.diverged), None)
     return [] if scored is None else [name for name in METRICS if name in scored.trials[0].train]
@@ -54,17 +54,17 @@ def metrics_of(cells: Sequence[Cell]) -> list[str]:
 
 def grid_table(cells: Sequence[Cell]) -> str:
     """A line for each cell, the best in bold."""
-    metrics = metrics_of(cells)
+    metrics = list_metrics(cells)
     head = [f"{METRICS[metric]} {words}" for metric in metrics for words in PARTS.values()]
     rows = []
-    for place, cell in enumerate(ranked(cells)):
+    for place, cell in enumerate(rank_cells(cells)):
         bold = "**" if place == 0 and not cell.diverged else ""
-        values = [f"{bold}{shown(value)}{bold}" for value in cell.values.values()]
+        values = [f"{bold}{format_value(value)}{bold}" for value in cell.values.values()]
         if cell.diverged:
             words = f"diverged on {cell.diverged} of {len(cell.trials)} folds"
             rows.append([*values, *[words, *[""] * len(head)][: len(head) + 1]])
             continue
-        scores = [spread(cell.scores(part, metric)) for metric in metrics for part in PARTS]
+        scores = [mean_std(cell.scores(part, metric)) for metric in metrics for part in PARTS]
         seconds = f"{np.mean([trial.seconds for trial in cell.trials]):.1f}"
         rows.append([*values, *scores, seconds])
     return markdown([*cells[0].values, *head, "seconds"], rows)
@@ -77,7 +77,7 @@ def write_picture(
 
     Of more than two parameters the first two are drawn, each place with the best of the others.
     """
-    metrics = metrics_of(cells)
+    metrics = list_metrics(cells)
     if len(grid) == 1:
         figure = Figure(figsize=(4.5 * len(metrics), 3.8), layout="constrained")
         for axes, metric in zip(np.ravel(figure.subplots(1, len(metrics))), metrics, strict=True):
@@ -98,7 +98,10 @@ def _lines(axes: Axes, cells: Sequence[Cell], metric: str) -> None:
     # Equal steps whatever the values are: 1e-4, 1e-3, none.
     axes.set_xticks(
         range(len(cells)),
-        [shown(cell.values[name]) + ("\ndiverged" if cell.diverged else "") for cell in cells],
+        [
+            format_value(cell.values[name]) + ("\ndiverged" if cell.diverged else "")
+            for cell in cells
+        ],
     )
     drawn = [(place, cell) for place, cell in enumerate(cells) if not cell.diverged]
     for part, words in PARTS.items():
@@ -123,7 +126,7 @@ def _means(
     """Over the folds, by the values of the first two parameters; NaN where a fit diverged."""
     (down, rows), (across, columns), *_ = grid.items()
     means = np.full((len(rows), len(columns)), np.nan)
-    for cell in reversed(ranked(cells)):  # the best last, and on top
+    for cell in reversed(rank_cells(cells)):  # the best last, and on top
         if not cell.diverged:
             place = rows.index(cell.values[down]), columns.index(cell.values[across])
             means[place] = np.mean(cell.scores(part, metric))
@@ -157,7 +160,7 @@ def _heat_map(
             va="center",
             color="white" if dark else "black",
         )
-    axes.set_xticks(range(len(columns)), [shown(value) for value in columns])
-    axes.set_yticks(range(len(rows)), [shown(value) for value in rows])
+    axes.set_xticks(range(len(columns)), [format_value(value) for value in columns])
+    axes.set_yticks(range(len(rows)), [format_value(value) for value in rows])
     best = f", best of {', '.join(name for name, _ in others)}" if others else ""
     axes.set(xlabel=across, ylabel=down, title=f"{METRICS[metric]}, {PARTS[part]}{best}")

@@ -19,11 +19,11 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from service.errors import ForetellError
 from training.evaluation.folds import Folds
-from training.evaluation.grid_search.grid import Values, parameters_of, with_values
+from training.evaluation.grid_search.grid import Values, list_parameters, with_values
 from training.fitting.fit import TrainingDiverged, fit, keep_freed_memory
 from training.fitting.processes import worker_pool
-from training.recipe import Part
-from training.recipes import COURSES
+from training.recipe import Split
+from training.recipes import TASK_TRAININGS
 
 BATCH = 1024
 
@@ -107,7 +107,7 @@ def _trial(line: bytes) -> Trial | None:
         return None
 
 
-def run(
+def run_trials(
     study: Study, folds: Folds, jobs: Sequence[tuple[Values, int]], processes: int | None = None
 ) -> Generator[Trial, None, None]:
     """Fit and score side by side; trials come in the order in which they end.
@@ -140,12 +140,12 @@ def _begin(study: Study, path: Path) -> None:
 
 
 def _fit(values: Values, fold: int) -> Trial:
-    course = COURSES[_study.task]
-    recipe = course.recipes[_study.recipe]
-    recipe = with_values(recipe, parameters_of(course, recipe), values)
+    training = TASK_TRAININGS[_study.task]
+    recipe = training.recipes[_study.recipe]
+    recipe = with_values(recipe, list_parameters(training, recipe), values)
     data = _folds.fold(fold, validates=recipe.validates)
     try:
-        fitted = fit(course, recipe, data, seed=_study.seed, quiet=True)
+        fitted = fit(training, recipe, data, seed=_study.seed, quiet=True)
         return Trial(
             values=values,
             fold=fold,
@@ -159,7 +159,7 @@ def _fit(values: Values, fold: int) -> Trial:
         keras.utils.clear_session()  # or every trial leaves its graphs behind
 
 
-def scores(model: Any, part: Part) -> dict[str, float]:
+def scores(model: Any, part: Split) -> dict[str, float]:
     """Accuracy and log-loss (nats); of yes-or-no answers the area under the ROC curve, too.
 
     Raises TrainingDiverged if there are answers that are no numbers.
