@@ -1,4 +1,4 @@
-"""The commands that measure models: `foretell evaluate` and `foretell confidence`."""
+"""Commands that evaluate models: `foretell evaluate` and `foretell confidence`."""
 
 import argparse
 import sys
@@ -19,14 +19,14 @@ from training.reports.report import write_report
 
 
 def confidence(arguments: argparse.Namespace) -> int:
-    """Compute the confidence of models' newest versions anew, from the data of their recipes."""
-    prepared: dict[str, DataSplits] = {}
+    """Recompute the confidence of models' newest versions from their recipes' data; return 0."""
+    splits: dict[str, DataSplits] = {}
     for name in arguments.names or some_names(arguments.models):
         artifact = read_artifact(arguments.models, name)
         training = training_of(artifact.card)
-        if training.task.name not in prepared:
-            prepared[training.task.name] = training.prepare(training.load(arguments.data_dir))
-        data = prepared[training.task.name]
+        if training.task.name not in splits:
+            splits[training.task.name] = training.prepare(training.load(arguments.data_dir))
+        data = splits[training.task.name]
         check_data(artifact.card, data)
         card = recompute_confidence(artifact, training, data)
         print(f"{card.name}/{card.version}: {format_confidence(card)}", flush=True)
@@ -34,7 +34,10 @@ def confidence(arguments: argparse.Namespace) -> int:
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Figures by a task's protocol, or of every model's newest version against its card."""
+    """Evaluate a task's recipes by its protocol, or every model's newest version against its card.
+
+    Returns 1 if a model differs from its card, else 0.
+    """
     if arguments.task is not None:
         return _by_protocol(arguments)
     for option in ("recipe", "epochs", "missing", "fairness", "confidence"):
@@ -44,17 +47,17 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _by_protocol(arguments: argparse.Namespace) -> int:
-    """Fit a task's recipes on every split and print what the test parts say."""
+    """Fit a task's recipes on every split and print their metrics on the test splits."""
     fail = arguments.parser.error
     training = named_training(arguments)
     check_epochs(arguments)
     if arguments.recipe is not None and arguments.recipe not in training.recipes:
-        fail(training.no_recipe(arguments.recipe))
+        fail(training.describe_missing(arguments.recipe))
     recipes = [arguments.recipe] if arguments.recipe else list(training.recipes)
     features = training.task.features if isinstance(training.task, TabularTask) else ()
     optional = sum(not feature.required for feature in features)
     if arguments.missing and not optional:
-        fail(f"--missing: {arguments.task} has no field that may be left out")
+        fail(f"--missing: {arguments.task} has no optional field")
     if arguments.fairness:
         if not isinstance(training.task, TabularTask) or not group_columns(training.task):
             fail(f"--fairness: {arguments.task} has none of the fields {', '.join(GROUPED)}")
@@ -86,7 +89,7 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
 
 
 def _confidence(arguments: argparse.Namespace, training: TaskTraining) -> int:
-    """What an exported model's confidence is worth; of few rows, that of others like it too."""
+    """Print the measured confidence of an exported model; of few rows, that of refits as well."""
     recipe = arguments.recipe or training.default
     artifact = read_artifact(arguments.models, training.model_name(recipe))
     data = training.prepare(training.load(arguments.data_dir))
@@ -98,7 +101,7 @@ def _confidence(arguments: argparse.Namespace, training: TaskTraining) -> int:
 
 
 def _by_cards(arguments: argparse.Namespace) -> int:
-    """Measure every model's newest version on its test part; 1 if one differs from its card."""
+    """Measure every model's newest version on its test split; return 1 if one differs."""
     make_folder(arguments, "reports")
     differing: list[str] = []
     models = list(measure_models(arguments.models, arguments.data_dir))

@@ -1,21 +1,39 @@
-"""`foretell train`: fit, export, tabulate and report."""
+"""`foretell train`: fit, evaluate, export, tabulate and report."""
 
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
 
+from service.contract.task import ImageTask
+from service.contract.uncertainty import FAMILIARITY
 from service.errors import ArtifactError, ModelError
-from service.models.artifacts.artifact import Artifact, read_artifact
+from service.models.artifacts.artifact import MODEL, Artifact, read_artifact
 from service.models.artifacts.card import Card
 from service.models.artifacts.folder import names
+from service.models.runtime.session import Predictor
+from training.confidence.conformal import compute_confidence
+from training.confidence.ood_score import fit_ood_score
+from training.evaluation.curves import compute_curves
 from training.evaluation.lecture import lecture_page
-from training.evaluation.metrics import measure
-from training.export.via_tensorflow import export
+from training.evaluation.metrics import (
+    compute_metrics,
+    latency_us,
+    measure,
+    predict_probabilities,
+)
+from training.export.export import (
+    THRESHOLD,
+    Findings,
+    publish_version,
+    staged_version,
+    write_files,
+)
+from training.export.via_tensorflow import export_via_tensorflow
 from training.fitting.checkpoint import (
     EVERY,
     checkpoint_folder,
@@ -24,7 +42,7 @@ from training.fitting.checkpoint import (
     keep_exported,
     read_exported,
 )
-from training.fitting.fit import fit, keep_freed_memory
+from training.fitting.fit import Fitted, fit, keep_freed_memory
 from training.fitting.processes import worker_pool
 from training.options import check_epochs, check_seed, load_splits, make_folder, named_training
 from training.recipe import DataSplits, TaskTraining
@@ -35,7 +53,7 @@ from training.reports.results import table
 
 @dataclass(frozen=True)
 class Job:
-    """One recipe to be fitted and exported. It goes to another process as it is."""
+    """One recipe to fit and export; it can be pickled, for another process."""
 
     task: str
     recipe: str
@@ -48,39 +66,42 @@ class Job:
 
     @property
     def training(self) -> TaskTraining:
-        """Of its task."""
+        """The training of its task."""
         return TASK_TRAININGS[self.task]
 
     @property
     def checkpoint(self) -> Path:
-        """Where the state of its fit is kept."""
+        """The folder that keeps the state of its fit."""
         return checkpoint_folder(
             self.output, self.training, self.recipe, self.data, self.seed, self.epochs
         )
 
     @property
     def title(self) -> str:
-        """What is said of it beforehand."""
+        """The line that is printed before it."""
         made_up = "" if self.data.published else ", not the published data"
         rows = len(self.data.train.labels)
         return f"{self.training.task.title}: {self.recipe}, {rows:,} rows{made_up}"
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Fit the recipes asked for, export each, print a table of all, write their reports."""
+    """Fit the requested recipes, export each, print a table of all and write their reports.
+
+    Returns 0; ends the command if its options are wrong.
+    """
     if arguments.lecture_data:
         return _lecture(arguments)
     chosen = list(_chosen(arguments))
     if arguments.smoke and arguments.reports is arguments.parser.get_default("reports"):
-        arguments.reports = None  # of made-up data, they would only take the place of real ones
+        arguments.reports = None  # those of synthetic data would replace real ones
     for option in ("output", "reports", "tensorboard"):
         make_folder(arguments, option)
-    prepared = {training.task.name: load_splits(training, arguments) for training, _ in chosen}
+    data = {training.task.name: load_splits(training, arguments) for training, _ in chosen}
     jobs = [
         Job(
             task=training.task.name,
             recipe=recipe,
-            data=prepared[training.task.name],
+            data=data[training.task.name],
             seed=arguments.seed,
             epochs=arguments.epochs or (1 if arguments.smoke else training.recipes[recipe].epochs),
             restart=arguments.restart,
@@ -89,9 +110,9 @@ def train(arguments: argparse.Namespace) -> int:
         )
         for training, recipe in chosen
     ]
-    # A fit in earnest has use for every core; a try-out mostly waits for graphs to be traced.
+    # A real fit uses every core; a smoke run mostly waits for graphs to be traced.
     one_by_one = len(jobs) == 1 or not arguments.smoke
-    artifacts = list(_in_turn(jobs) if one_by_one else _side_by_side(jobs))
+    artifacts = list(_one_after_another(jobs) if one_by_one else _in_parallel(jobs))
     for job in jobs:
         forget(job.checkpoint)
     print(f"\n{table([artifact.card for artifact in artifacts], arguments.output)}\n")
@@ -99,38 +120,77 @@ def train(arguments: argparse.Namespace) -> int:
         return 0
     cards = _readable_cards(arguments.output)
     for artifact in artifacts:
-        model = measure(artifact, prepared[artifact.card.task].test)
+        model = measure(artifact, data[artifact.card.task].test)
         page = write_report(model, cards, arguments.output, arguments.reports)
         print(f"report: {page}", flush=True)
     return 0
 
 
-def _in_turn(jobs: list[Job]) -> Iterator[Artifact]:
+def export_fitted(
+    training: TaskTraining, recipe: str, fitted: Fitted, data: DataSplits, models_dir: Path
+) -> Path:
+    """Export a fitted network as the next version of its name and return the version's folder.
+
+    The network becomes an ONNX graph; pictures get an out-of-distribution score; the written graph
+    is evaluated on the test split and its sets are calibrated; the card comes last. Raises
+    ArtifactError, leaving nothing behind, unless ONNX Runtime repeats Keras' golden answers.
+    """
+    exported = export_via_tensorflow(training, recipe, fitted, data)
+    ood_threshold = None
+    if isinstance(training.task, ImageTask):
+        scored = fit_ood_score(
+            exported.graph, exported.inputs, training, training.recipes[recipe], data
+        )
+        ood_threshold = scored.threshold
+        answers = exported.answers | {FAMILIARITY: scored.golden}
+        exported = replace(exported, graph=scored.graph, answers=answers)
+    with staged_version(models_dir, training.model_name(recipe)) as folder:
+        write_files(folder, training, exported, data)
+        predictor = Predictor(folder / MODEL, "cpu")
+        probabilities, labels = predict_probabilities(predictor, data.test.inputs), data.test.labels
+        findings = Findings(
+            metrics=compute_metrics(probabilities, labels, THRESHOLD),
+            curves=compute_curves(probabilities, labels, THRESHOLD),
+            latency_us=latency_us(predictor, exported.inputs[:1]),
+            confidence=compute_confidence(
+                training,
+                recipe,
+                predictor,
+                data,
+                ood_threshold,
+                seed=fitted.seed,
+                epochs=fitted.requested_epochs,
+            ),
+        )
+        return publish_version(folder, training, recipe, fitted, exported, data, findings)
+
+
+def _one_after_another(jobs: list[Job]) -> Iterator[Artifact]:
     keep_freed_memory()
     for job in jobs:
         print(f"\n{job.title}", flush=True)
         try:
-            artifact, words = _train_one(job)
+            artifact, line = _train_one(job)
         except KeyboardInterrupt:
-            print(f"\ninterrupted; {_how_to_go_on(job)}", file=sys.stderr)
+            print(f"\ninterrupted; {_describe_resumption(job)}", file=sys.stderr)
             raise
-        print(words, flush=True)
+        print(line, flush=True)
         yield artifact
 
 
-def _side_by_side(jobs: list[Job]) -> Iterator[Artifact]:
+def _in_parallel(jobs: list[Job]) -> Iterator[Artifact]:
     with worker_pool(len(jobs), initializer=keep_freed_memory) as pool:
-        # The default of a task takes longest: begun last, it would leave the other cores idle.
+        # The default of a task takes longest: started last, it would leave the other cores idle.
         order = sorted(jobs, key=lambda job: job.recipe != job.training.default)
         fits = {(job.task, job.recipe): pool.submit(_train_one, job, True) for job in order}
         for job in jobs:
-            artifact, words = fits[job.task, job.recipe].result()
-            print(f"\n{job.title}\n{words}", flush=True)
+            artifact, line = fits[job.task, job.recipe].result()
+            print(f"\n{job.title}\n{line}", flush=True)
             yield artifact
 
 
 def _train_one(job: Job, quiet: bool = False) -> tuple[Artifact, str]:
-    """What was exported, and what is to be said of it."""
+    """Fit and export one recipe; return the artifact and a line about it."""
     if job.restart:
         forget(job.checkpoint)
     name = job.training.model_name(job.recipe)
@@ -147,17 +207,17 @@ def _train_one(job: Job, quiet: bool = False) -> tuple[Artifact, str]:
         checkpoint=job.checkpoint,
         callbacks=_logs(job.tensorboard, name),
     )
-    folder = export(job.training, job.recipe, fitted, job.data, job.output)
+    folder = export_fitted(job.training, job.recipe, fitted, job.data, job.output)
     keep_exported(job.checkpoint, folder.name)
-    words = (
+    line = (
         f"{fitted.epochs} epoch{'s' * (fitted.epochs > 1)} in {fitted.seconds:.0f} s on "
         f"{fitted.device}, {fitted.parameters:,} parameters; written to {folder}"
     )
-    return read_artifact(job.output, name, folder.name), words
+    return read_artifact(job.output, name, folder.name), line
 
 
 def _readable_cards(models_dir: Path) -> list[Card]:
-    # A card of an older version that cannot be read is no reason to lose the reports of new models.
+    # A card of an older format cannot be read; the reports of new models are written all the same.
     cards = []
     for name in names(models_dir):
         try:
@@ -181,18 +241,18 @@ def _lecture(arguments: argparse.Namespace) -> int:
 
 
 def _check_smoke(arguments: argparse.Namespace) -> None:
-    # `is`: who names the folder that is the default says so on purpose.
+    # `is`: a folder that was named on the command line may well be the default one.
     if arguments.smoke and arguments.output is arguments.parser.get_default("output"):
         arguments.parser.error(
-            "--smoke makes models of made-up data: name a folder for them, --output; from "
-            f"{arguments.output} a service would take them up"
+            "--smoke makes models of made-up data: name a folder for them, --output; a service "
+            f"would load them from {arguments.output}"
         )
 
 
-def _how_to_go_on(job: Job) -> str:
+def _describe_resumption(job: Job) -> str:
     if done := count_kept_epochs(job.checkpoint):
         return f"the same command goes on after epoch {done} of {job.epochs}"
-    return f"nothing is kept of this fit yet, for that is done every {EVERY:.0f} seconds"
+    return f"nothing of this fit is kept yet: that happens every {EVERY:.0f} seconds"
 
 
 def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[TaskTraining, str]]:
@@ -211,7 +271,7 @@ def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[TaskTraining, str]]
     training = named_training(arguments)
     recipe = arguments.recipe or training.default
     if recipe not in training.recipes:
-        fail(training.no_recipe(recipe))
+        fail(training.describe_missing(recipe))
     yield training, recipe
 
 
@@ -223,7 +283,7 @@ def _logs(folder: Path | None, name: str) -> list[keras.callbacks.Callback]:
 
 
 def _exported(models_dir: Path, name: str, checkpoint: Path) -> Artifact | None:
-    """What an interrupted run had already written, if it is still there."""
+    """Return the version that an interrupted run wrote, if it is still there."""
     if (version := read_exported(checkpoint)) is None:
         return None
     try:

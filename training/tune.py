@@ -116,7 +116,7 @@ def _chosen(arguments: argparse.Namespace) -> tuple[TaskTraining, Recipe]:
     training = named_training(arguments)
     name = arguments.recipe or training.default
     if name not in training.recipes:
-        fail(training.no_recipe(name))
+        fail(training.describe_missing(name))
     recipe = training.recipes[name]
     return training, replace(recipe, epochs=1) if arguments.smoke else recipe
 

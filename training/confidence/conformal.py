@@ -1,8 +1,9 @@
-"""How far a model's answers are to be trusted, measured on rows it did not learn from.
+"""Conformal sets and training ranges: the section `confidence` of a model card.
 
-Split conformal prediction (Papadopoulos, Proedrou, Vovk and Gammerman 2002): the cutoff is an order
-statistic of what the model gave the truth of other rows. Where rows are too few to keep any apart,
-as cross-conformal prediction does (Vovk 2015): of each row, the answer of a network fitted without.
+Split conformal prediction (Papadopoulos, Proedrou, Vovk and Gammerman 2002): the threshold is an
+order statistic of the probabilities that the model gives the true labels of rows it was not fitted
+to. Where rows are too few to keep any apart, cross-conformal prediction (Vovk 2015): each row is
+answered by a network fitted without it.
 """
 
 import math
@@ -21,14 +22,14 @@ from training.evaluation.cross_validation import predict_with_keras
 from training.evaluation.folds import Folds
 from training.evaluation.metrics import predict_probabilities
 from training.fitting.fit import fit
-from training.recipe import DataSplits, Recipe, Split, TaskTraining, concat
+from training.recipe import DataSplits, Split, TaskTraining
 
 HALVES_SEED = FOLDS_SEED = 0
 
 
 @dataclass(frozen=True)
 class LabelledAnswers:
-    """Answers to rows, [N] or [N, K], the truth of each, and which rows they are, in words."""
+    """Probabilities [N] of yes or [N, K] of classes, the rows' labels, and which rows, in words."""
 
     probabilities: NDArray[np.float64]
     labels: NDArray[np.int64]
@@ -36,7 +37,7 @@ class LabelledAnswers:
 
     @property
     def of_truth(self) -> NDArray[np.float64]:
-        """The probability that each row's truth was given."""
+        """The probability that each row's true label was given, float64[N]."""
         if self.probabilities.ndim == 1:
             return np.where(self.labels == 1, self.probabilities, 1 - self.probabilities)
         return np.asarray(self.probabilities[np.arange(len(self.labels)), self.labels])
@@ -47,25 +48,26 @@ def compute_confidence(
     recipe: str,
     predictor: Predictor,
     data: DataSplits,
-    familiar: Familiar | None,
+    ood_threshold: Familiar | None,
     *,
     seed: int,
     epochs: int,
 ) -> Confidence:
-    """The section of a card.
+    """Compute the section `confidence` of a card.
 
-    `seed` and `epochs` are those of the model's own fit, for others like it on fewer rows.
+    `ood_threshold` is that of a graph of pictures. `seed` and `epochs` are those of the
+    model's own fit: cross-conformal calibration fits networks like it on fewer rows.
     """
     calibrating, reporting = collect_answers(
         training, recipe, predictor, data, seed=seed, epochs=epochs
     )
-    learned = learned_part(training.recipes[recipe], data)
+    rows = training.recipes[recipe].rows_to_fit(data)
     features = training.task.features if isinstance(training.task, TabularTask) else ()
     return Confidence(
         sets=calibrate_sets(training.coverage, calibrating, reporting),
-        familiar=familiar,
+        familiar=ood_threshold,
         seen=tuple(
-            training_range(f, column) for f, column in zip(features, learned.inputs.T, strict=False)
+            training_range(f, column) for f, column in zip(features, rows.inputs.T, strict=False)
         ),
     )
 
@@ -79,12 +81,12 @@ def collect_answers(
     seed: int,
     epochs: int,
 ) -> tuple[LabelledAnswers, LabelledAnswers]:
-    """The rows to choose a cutoff on, and others to measure it on, with a model's answers."""
+    """Return a model's answers to rows to choose a threshold on, and to others to measure it."""
 
-    def answered(part: Split, words: str) -> LabelledAnswers:
-        return LabelledAnswers(predict_probabilities(predictor, part.inputs), part.labels, words)
+    def answer(split: Split, words: str) -> LabelledAnswers:
+        return LabelledAnswers(predict_probabilities(predictor, split.inputs), split.labels, words)
 
-    # Made-up rows are as many as one likes, and nothing is fitted again for them.
+    # Synthetic rows are never too few, so nothing is fitted again for them.
     if training.folds and data.published:
         chosen = training.recipes[recipe]
         folds = Folds.of(data, training.folds, FOLDS_SEED)
@@ -101,43 +103,40 @@ def collect_answers(
             f"the rows that are not of the test part, each answered by one of {len(parts)} such "
             "networks fitted without it"
         )
-        return LabelledAnswers(np.concatenate(apart), labels, words), answered(
+        return LabelledAnswers(np.concatenate(apart), labels, words), answer(
             data.test, "the test part"
         )
     if training.recipes[recipe].validates:
         words = "the validation part, which the network was not fitted to"
         if training.recipes[recipe].calibrates:
             words += ", but its calibration was"
-        return answered(data.validation, words), answered(data.test, "the test part")
+        return answer(data.validation, words), answer(data.test, "the test part")
     one, other = halve(data.test)
     words = (
         f"half of the test part, drawn at random (stratified, random_state {HALVES_SEED}): the "
         "network learned from all else"
     )
-    return answered(one, words), answered(other, "the other half of the test part")
+    return answer(one, words), answer(other, "the other half of the test part")
 
 
-def halve(part: Split) -> tuple[Split, Split]:
-    """Of the same classes in the same shares."""
+def halve(split: Split) -> tuple[Split, Split]:
+    """Split rows into two halves at random, stratified by label."""
     one, other = train_test_split(
-        np.arange(len(part.labels)),
+        np.arange(len(split.labels)),
         test_size=0.5,
-        stratify=part.labels,
+        stratify=split.labels,
         random_state=HALVES_SEED,
     )
-    return Split(part.inputs[one], part.labels[one]), Split(part.inputs[other], part.labels[other])
-
-
-def learned_part(recipe: Recipe, data: DataSplits) -> Split:
-    """The rows that a recipe learns from."""
-    return data.train if recipe.validates else concat(data.train, data.validation)
+    return Split(split.inputs[one], split.labels[one]), Split(
+        split.inputs[other], split.labels[other]
+    )
 
 
 def conformal_threshold(of_truth: NDArray[np.float64], coverage: float) -> float:
-    """The lowest probability that an answer in a set has.
+    """Return the lowest probability of an answer in a set, 0..1.
 
-    With it, the set of a row exchangeable with those given holds its truth with a probability of
-    `coverage` at least. 0 where there are too few rows to promise less than everything.
+    With it, the set of a row exchangeable with those given holds its true label with a probability
+    of at least `coverage`. It is 0 where the rows are too few to exclude any answer.
     """
     count = len(of_truth)
     left_out = count - math.ceil((count + 1) * coverage)
@@ -147,12 +146,12 @@ def conformal_threshold(of_truth: NDArray[np.float64], coverage: float) -> float
 def calibrate_sets(
     coverage: float, calibrating: LabelledAnswers, reporting: LabelledAnswers
 ) -> Sets:
-    """Sets calibrated on some rows and measured on others."""
-    cutoff = conformal_threshold(calibrating.of_truth, coverage)
-    measured, ambiguous = measure_sets(cutoff, reporting)
+    """Calibrate sets on some rows and measure them on others."""
+    threshold = conformal_threshold(calibrating.of_truth, coverage)
+    measured, ambiguous = measure_sets(threshold, reporting)
     return Sets(
         coverage=coverage,
-        cutoff=cutoff,
+        cutoff=threshold,
         calibrated_on=calibrating.words,
         calibrated_rows=len(calibrating.labels),
         measured=measured,
@@ -162,21 +161,21 @@ def calibrate_sets(
     )
 
 
-def measure_sets(cutoff: float, rows: LabelledAnswers) -> tuple[float, float]:
-    """The share of sets that hold the truth, and of those without exactly one answer."""
-    inside = rows.of_truth >= cutoff
+def measure_sets(threshold: float, rows: LabelledAnswers) -> tuple[float, float]:
+    """Return the share of sets that hold the true label, and of sets without exactly one answer."""
+    inside = rows.of_truth >= threshold
     if rows.probabilities.ndim == 1:
         yes = rows.probabilities
-        single = (yes >= cutoff) != (1 - yes >= cutoff)
+        single = (yes >= threshold) != (1 - yes >= threshold)
     else:
         # The likeliest class is in a set however small its probability.
         inside |= rows.probabilities.argmax(axis=1) == rows.labels
-        single = (rows.probabilities >= cutoff).sum(axis=1) <= 1
+        single = (rows.probabilities >= threshold).sum(axis=1) <= 1
     return float(inside.mean()), float(1 - single.mean())
 
 
 def training_range(feature: Feature, values: NDArray[np.float32]) -> Seen:
-    """What training rows hold of a field, where it was recorded."""
+    """Return a field's range in the training rows, or the codes that occur; NaN is left out."""
     recorded = values[~np.isnan(values)]
     if feature.kind == "code":
         return Seen(name=feature.name, codes=tuple(int(code) for code in np.unique(recorded)))
@@ -188,9 +187,9 @@ def training_range(feature: Feature, values: NDArray[np.float32]) -> Seen:
 
 
 def format_confidence(card: Card) -> str:
-    """What a card says of confidence, in brief."""
+    """Format the confidence of a card in one line."""
     if (confidence := card.confidence) is None:
-        return "nothing is known of its confidence"
+        return "its card has no section on confidence"
     sets = confidence.sets
     text = (
         f"sets for {sets.coverage:.1%}: answers of {sets.cutoff:.4g} and more, {sets.measured:.2%} "
@@ -199,4 +198,4 @@ def format_confidence(card: Card) -> str:
     if (familiar := confidence.familiar) is None:
         return text
     flagged = ", ".join(f"{kind} {share:.1%}" for kind, share in familiar.flagged.items())
-    return f"{text}; flagged as unlike what it learned from: {flagged}"
+    return f"{text}; flagged as unlike the training pictures: {flagged}"

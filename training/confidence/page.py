@@ -1,4 +1,4 @@
-"""What `foretell evaluate TASK --confidence` prints: how far confidence itself can be trusted."""
+"""The page of `foretell evaluate TASK --confidence`: measured coverage and flagged shares."""
 
 import csv
 import os
@@ -23,23 +23,24 @@ from training.recipe import DataSplits, TaskTraining
 from training.recipes import TASK_TRAININGS
 
 COUNT = 1000
-"""Made-up pictures of each kind."""
+"""The number of benchmark pictures of each kind."""
 SEED = 2026
 REPEATS = 2
-"""Of a protocol of few rows: more would judge the same rows again."""
+"""The repeats used of a protocol of few rows: more would test the same rows again."""
 
 
 def confidence_page(
     training: TaskTraining, artifact: Artifact, data: DataSplits, data_dir: Path | None
 ) -> Iterator[str]:
-    """Sections of Markdown about an exported model: its sets, and what it calls strange.
+    """Yield sections of Markdown about an exported model: its sets, and the shares it flags.
 
-    Raises ArtifactError if the model's card has no section on confidence, DataDiffers.
+    Raises ArtifactError if the card has no section on confidence, DataDiffers if the data are other
+    than those that the model was trained on.
     """
     card = artifact.card
     check_data(card, data)
     if (confidence := card.confidence) is None:
-        raise ArtifactError(f"{card.name}/{card.version} knows nothing of its confidence")
+        raise ArtifactError(f"{card.name}/{card.version} has no section on confidence in its card")
     predictor = Predictor(artifact.model, "cpu")
     yield f"# {card.name}/{card.version}\n\n{_sets(training, confidence, predictor, data)}"
     if isinstance(training.task, TabularTask):
@@ -56,18 +57,18 @@ def confidence_page(
 def _sets(
     training: TaskTraining, confidence: Confidence, predictor: Predictor, data: DataSplits
 ) -> str:
-    sets, part = confidence.sets, data.test
-    if isinstance(training.task, ImageTask) and sets.measured_rows < len(part.labels):
-        part = halve(part)[1]
+    sets, split = confidence.sets, data.test
+    if isinstance(training.task, ImageTask) and sets.measured_rows < len(split.labels):
+        split = halve(split)[1]
     answers = LabelledAnswers(
-        predict_probabilities(predictor, part.inputs), part.labels, sets.measured_on
+        predict_probabilities(predictor, split.inputs), split.labels, sets.measured_on
     )
     covered, ambiguous = measure_sets(sets.cutoff, answers)
-    lines = [["all", f"{len(part.labels):,}", f"{covered:.2%}", f"{ambiguous:.2%}"]]
+    lines = [["all", f"{len(split.labels):,}", f"{covered:.2%}", f"{ambiguous:.2%}"]]
     labels = training.task.contract.labels or ("no", "yes")
     for number, label in enumerate(labels):
-        these = part.labels == number
-        one = LabelledAnswers(answers.probabilities[these], part.labels[these], label)
+        these = split.labels == number
+        one = LabelledAnswers(answers.probabilities[these], split.labels[these], label)
         shares = (f"{share:.2%}" for share in measure_sets(sets.cutoff, one))
         lines.append([label, f"{int(these.sum()):,}", *shares])
     return (
@@ -93,9 +94,9 @@ def _own_kind(
 
 
 def read_drawn_digits(training: TaskTraining, data_dir: Path) -> dict[str, Pictures]:
-    """Digits drawn by people, where copies of them (drawn, hwd-1000) lie beside the data."""
+    """Read digits drawn by people, if copies of them (drawn, hwd-1000) lie beside the data."""
     assert isinstance(training.task, ImageTask)
-    found, sets = {}, {"drawn": "drawn/*.csv", "HwD-1000": "hwd-1000/*.png"}
+    drawn, sets = {}, {"drawn": "drawn/*.csv", "HwD-1000": "hwd-1000/*.png"}
     for name, pattern in sets.items():
         files = sorted(data_dir.glob(pattern))
         if files and files[0].suffix == ".csv":
@@ -103,8 +104,8 @@ def read_drawn_digits(training: TaskTraining, data_dir: Path) -> dict[str, Pictu
                 files = [files[0].parent / row["file"] for row in csv.DictReader(manifest)]
         if files:
             read = [training.task.read(f.read_bytes(), max_pixels=50_000_000) for f in files]
-            found[name] = np.stack(read)
-    return found
+            drawn[name] = np.stack(read)
+    return drawn
 
 
 def _others(
@@ -172,9 +173,9 @@ def _table(title: str, flagged: Mapping[str, NDArray[np.bool_]]) -> str:
 def repeated_coverage(
     training: TaskTraining, recipe: str, data_dir: Path | None, epochs: int | None
 ) -> str:
-    """Coverage over a task's own folds, each fold's cutoff chosen on the answers to the others.
+    """Measure coverage over a task's own folds, each fold's threshold chosen on the other folds.
 
-    For tasks of few rows: one test part of 61 says nothing of a point of coverage.
+    It is for tasks of few rows: the standard error on a test split of 61 is about 3 points.
     """
     covered, ambiguous = [], []
     for folds in fold_answers(training, recipe, data_dir, repeats=REPEATS, epochs=epochs):
@@ -186,9 +187,9 @@ def repeated_coverage(
                 np.concatenate([f.labels for f in others]),
                 "the other folds",
             )
-            cutoff = conformal_threshold(calibrating.of_truth, training.coverage)
+            threshold = conformal_threshold(calibrating.of_truth, training.coverage)
             shares.append(
-                measure_sets(cutoff, LabelledAnswers(fold.answers[0], fold.labels, "the fold"))
+                measure_sets(threshold, LabelledAnswers(fold.answers[0], fold.labels, "the fold"))
             )
         sizes = [len(fold.labels) for fold in folds]
         mean = np.average(np.array(shares), axis=0, weights=sizes)
@@ -196,5 +197,6 @@ def repeated_coverage(
         ambiguous.append(float(mean[1]))
     return (
         f"{recipe}, sets for {training.coverage:.1%}, {len(covered)} times {len(folds)} folds: "
-        f"they hold the truth of {mean_std(covered)} of the rows; {mean_std(ambiguous)} are uncertain"
+        f"they hold the truth of {mean_std(covered)} of the rows; {mean_std(ambiguous)} are "
+        "uncertain"
     )

@@ -1,4 +1,4 @@
-"""Confidence for a version that is on disk already, anew: its network is not touched."""
+"""Confidence recomputed for a version that is on disk already; its network is not touched."""
 
 import shutil
 import tempfile
@@ -16,24 +16,19 @@ from service.models.artifacts.artifact import CARD, GOLDEN, MODEL, SIGNATURE, Ar
 from service.models.artifacts.card import Card
 from service.models.runtime.session import Predictor
 from training.artifacts.golden import write_golden
-from training.artifacts.graph import (
-    add_score,
-    features_by_numpy,
-    remove_score,
-    write_graph,
-)
+from training.artifacts.graph import remove_score, write_graph
 from training.confidence.conformal import compute_confidence
-from training.confidence.ood_score import choose_ood_threshold, train_score_head
+from training.confidence.ood_score import fit_ood_score
 from training.evaluation.metrics import latency_us
 from training.recipe import DataSplits, Recipe, TaskTraining
 
 
 def recompute_confidence(artifact: Artifact, training: TaskTraining, data: DataSplits) -> Card:
-    """Compute a version's confidence from the rows of its recipe, and write it in place.
+    """Recompute a version's confidence from its recipe's data, write it in place, return the card.
 
-    Of pictures the graph gets its further output anew; what it answered before, it must answer to
-    the last bit. The card comes last, so that a service that looks meanwhile refuses the version
-    rather than to serve half of it. Raises ArtifactError, and leaves the version as it was.
+    A graph of pictures gets a new score; its other outputs must stay equal to the last bit. The
+    card is written last, so that a service that looks meanwhile refuses the version rather than
+    serves half of it. Raises ArtifactError, and leaves the version as it was.
     """
     card = artifact.card
     recipe = _recipe_of(card, training)
@@ -42,33 +37,31 @@ def recompute_confidence(artifact: Artifact, training: TaskTraining, data: DataS
     work = Path(tempfile.mkdtemp(prefix=".incoming-", dir=artifact.folder.parent))
     try:
         shutil.copytree(artifact.folder, work, dirs_exist_ok=True)
-        familiar, training_facts = None, card.training
+        threshold, facts = None, card.training
         if isinstance(training.task, ImageTask):
             before = Predictor(artifact.model, "cpu")
+            inputs, answers = artifact.golden()
             bare = remove_score(onnx.load(artifact.model))
-            golden, answers = artifact.golden()
-            head = train_score_head(bare, training, recipe, data)
-            familiar = choose_ood_threshold(bare, head, training, recipe, data)
-            answers[FAMILIARITY] = head.familiarity(features_by_numpy(bare, golden))
-            write_graph(add_score(bare, head), work)
-            write_golden(training.task, golden, answers, work)
+            scored = fit_ood_score(bare, inputs, training, recipe, data)
+            threshold, answers[FAMILIARITY] = scored.threshold, scored.golden
+            write_graph(scored.graph, work)
+            write_golden(training.task, inputs, answers, work)
             after = Predictor(work / MODEL, "cpu")
             check_unchanged(before, after, data.test.inputs[:1000])
-            latency = latency_us(after, golden[:1])
-            training_facts = training_facts.model_copy(update={"latency_us": latency})
+            facts = facts.model_copy(update={"latency_us": latency_us(after, inputs[:1])})
         confidence = compute_confidence(
             training,
             card.training.recipe,
             Predictor(work / MODEL, "cpu"),
             data,
-            familiar,
+            threshold,
             seed=card.training.seed,
             epochs=epochs,
         )
-        renewed = Card.model_validate(
+        recomputed = Card.model_validate(
             card.model_dump()
             | {
-                "training": training_facts.model_dump(),
+                "training": facts.model_dump(),
                 "confidence": confidence.model_dump(),
                 "contract": training.task.contract.model_dump(),
                 "contract_hash": training.task.contract.hash,
@@ -76,22 +69,22 @@ def recompute_confidence(artifact: Artifact, training: TaskTraining, data: DataS
                 "limits": training.limits,
             }
         )
-        (work / CARD).write_text(renewed.text(), encoding="utf-8")
+        (work / CARD).write_text(recomputed.text(), encoding="utf-8")
         for file in (MODEL, GOLDEN, SIGNATURE, CARD):
             (work / file).replace(artifact.folder / file)
-        return renewed
+        return recomputed
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 def _recipe_of(card: Card, training: TaskTraining) -> Recipe:
     if (name := card.training.recipe) not in training.recipes:
-        raise ArtifactError(f"{card.name}/{card.version}: {training.no_recipe(name)}")
+        raise ArtifactError(f"{card.name}/{card.version}: {training.describe_missing(name)}")
     return training.recipes[name]
 
 
 def _requested_epochs(card: Card, training: TaskTraining, recipe: Recipe) -> int:
-    """For how many epochs networks are fitted again as this one was, of a task that does so."""
+    """Return the epochs to fit networks for that are to be like this one, if a task fits any."""
     facts = card.training
     if facts.requested_epochs is not None:
         return facts.requested_epochs
@@ -99,13 +92,13 @@ def _requested_epochs(card: Card, training: TaskTraining, recipe: Recipe) -> int
     if training.folds and facts.epochs != recipe.epochs and not stopped:
         raise ArtifactError(
             f"{card.name}/{card.version} was fitted for {facts.epochs} epochs, its recipe says "
-            f"{recipe.epochs}, and the card not how many were asked for; train it anew"
+            f"{recipe.epochs}, and the card does not say how many were requested; train it again"
         )
     return recipe.epochs
 
 
 def check_unchanged(before: Predictor, after: Predictor, inputs: NDArray[Any]) -> None:
-    """Raises ArtifactError unless one graph answers as the other did, to the last bit."""
+    """Raise ArtifactError unless two graphs answer alike, but for the score, to the last bit."""
     new = after.predict(inputs)
     for name, old in before.predict(inputs).items():
         if name != FAMILIARITY and not np.array_equal(new[name], old):

@@ -1,4 +1,7 @@
-"""The recipes: one module per task, read from top to bottom, each declares `TRAINING`."""
+"""Recipes: one module for each task, read from top to bottom.
+
+A module here that sets `TRAINING` can be trained.
+"""
 
 import pkgutil
 from importlib import import_module
@@ -8,11 +11,10 @@ from training.recipe import TaskTraining
 
 
 def _discover() -> dict[str, TaskTraining]:
-    modules = (
-        import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)
-    )
+    modules = [import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)]
     trainings: list[TaskTraining] = [module.TRAINING for module in modules]
     return {training.task.name: training for training in trainings}
 
 
 TASK_TRAININGS = MappingProxyType(_discover())
+"""The training of each task, by the task's name."""

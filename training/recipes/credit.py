@@ -1,7 +1,8 @@
-"""Credit default: the lecture's 24 inputs to 1 sigmoid, and networks on what a lender looks at.
+"""Credit default: the lecture's logistic regression, and ensembles on engineered features.
 
-The lecture's 24 are 23 attributes, sex as two columns. `mlp-ensemble` sees the quantities of
-`training/layers/credit_features.py`; `mlp-ensemble-blind` the same without sex and marriage.
+The lecture's 24 inputs are 23 attributes, with sex as two columns. `mlp-ensemble` takes the
+features of `training/layers/credit_features.py`; `mlp-ensemble-blind` the same without sex and
+marriage.
 """
 
 from functools import partial
@@ -26,12 +27,12 @@ NUMBERS = [feature.name for feature in TASK.features if feature.name not in CODE
 
 
 def prepare(data: TabularData) -> DataSplits:
-    """60 % train, 20 % validation, 20 % test, stratified."""
+    """Split into 60 % train, 20 % validation and 20 % test, stratified."""
     return _split(data, SPLIT_SEED)
 
 
 def repeats(data: TabularData) -> list[list[DataSplits]]:
-    """Five such splits; the first is the one that models are exported from."""
+    """Split five times; the first split is the one that models are exported from."""
     return [[_split(data, seed)] for seed in range(5)]
 
 
@@ -52,29 +53,29 @@ def _split(data: TabularData, seed: int) -> DataSplits:
 
 
 def preprocessing(rows: NDArray[np.float32]) -> TabularEncoder:
-    """23 fields to 24 columns."""
+    """Build the encoder of 23 fields as 24 columns, adapted to float32[N, 23]."""
     encoder = TabularEncoder(TASK.features, NUMBERS, CODES)
     encoder.adapt(rows)
     return encoder
 
 
 def logistic() -> keras.Model:
-    """The lecture's network: logistic regression."""
+    """Build the lecture's network: logistic regression."""
     return keras.Sequential([keras.Input((24,)), layers.Dense(1, activation="sigmoid")])
 
 
 def features(rows: NDArray[np.float32], *, blind: bool = False) -> CreditFeatures:
-    """23 fields to 139 columns; blind, to 136."""
+    """Build the encoder of 23 fields as 139 columns, or 136 if blind to sex and marriage."""
     layer = CreditFeatures(TASK.features, blind=blind)
     layer.adapt(rows)
     return layer
 
 
 def mlp(width: int, *, hidden: int = 128, dropout: float = 0.5) -> keras.Model:
-    """128 and half as many, each normalised over the batch, partly forgotten at every step."""
+    """Build two hidden layers, 128 and 64, each with batch normalisation and dropout."""
 
     def dense(units: int) -> list[keras.Layer]:
-        # The bias is left to the normalisation that follows.
+        # No bias: the normalisation that follows has one.
         return [
             layers.Dense(units, use_bias=False),
             layers.BatchNormalization(),
@@ -93,7 +94,7 @@ def mlp(width: int, *, hidden: int = 128, dropout: float = 0.5) -> keras.Model:
 
 
 def ensemble(width: int, *, blind: bool) -> Recipe:
-    """Five networks averaged, and calibrated: dropout leaves them about a point too high."""
+    """Declare five networks, averaged and calibrated: dropout biases them by about one point."""
     return Recipe(
         network=partial(mlp, width),
         members=5,

@@ -44,10 +44,10 @@ from training.confidence.page import repeated_coverage
 from training.confidence.recompute import recompute_confidence
 from training.data.datasets import load_mnist
 from training.evaluation.cross_validation import Fold, predict_with_keras
-from training.export.export import export
 from training.fitting.fit import fit
 from training.recipe import Split
 from training.recipes import TASK_TRAININGS
+from training.train import export_fitted
 
 PICTURES = [name for name, task in TASKS.items() if isinstance(task, ImageTask)]
 
@@ -169,7 +169,7 @@ def test_numpy_computes_the_familiarity_that_the_graph_does(tmp_path: Path) -> N
     file = saved(add_score(bare, small), tmp_path / "model.onnx")
     answered = Predictor(file, "cpu").predict(images)[FAMILIARITY]
     # Golden answers have to be repeated as closely; see TOLERANCE_REASON.
-    assert np.abs(small.familiarity(features) - answered).max() <= 1e-5
+    assert np.abs(small.score(features) - answered).max() <= 1e-5
 
 
 @pytest.mark.parametrize("name", PICTURES)
@@ -268,7 +268,7 @@ def test_the_confidence_of_a_version_is_computed_anew_in_place(tmp_path: Path) -
     training = TASK_TRAININGS["digits"]
     data = training.prepare(training.synthetic())
     fitted = fit(training, training.recipes["softmax"], data, epochs=1, quiet=True)
-    folder = export(training, "softmax", fitted, data, tmp_path)
+    folder = export_fitted(training, "softmax", fitted, data, tmp_path)
     before = read_artifact(tmp_path, "digits-softmax")
     graph, golden = before.model.read_bytes(), before.golden()
     card = recompute_confidence(before, training, data)
@@ -294,8 +294,8 @@ def test_confidence_anew_is_that_of_networks_fitted_as_long(
     """
     training = TASK_TRAININGS["heart"]
     data = training.prepare(training.synthetic())
-    export(training, "mlp16", fit(training, training.recipes["mlp16"], data, epochs=1, quiet=True), data,
-           tmp_path)  # fmt: skip
+    fitted = fit(training, training.recipes["mlp16"], data, epochs=1, quiet=True)
+    export_fitted(training, "mlp16", fitted, data, tmp_path)
     artifact = read_artifact(tmp_path, "heart-mlp16")
     assert artifact.card.training.requested_epochs == 1
     asked: list[int] = []

@@ -121,7 +121,7 @@ def test_removing_fields_removes_so_many_optional_ones_of_each_row() -> None:
     [
         (["wine"], "unknown task 'wine'; there are: "),
         (["heart", "--recipe", "cnn"], "heart has no recipe 'cnn'"),
-        (["credit", "--missing"], "credit has no field that may be left out"),
+        (["credit", "--missing"], "credit has no optional field"),
         (["--missing"], "--missing goes with a task"),
         (["--epochs", "0"], "--epochs goes with a task"),
         (["heart", "--epochs", "0"], "--epochs: expected at least 1, got 0"),

@@ -18,19 +18,19 @@ FIT = """
 import keras, numpy as np, sys
 from training.fitting.fit import fit
 from training.artifacts.golden import golden_inputs
-from training.export.via_tensorflow import export
-from training.recipes import COURSES
+from training.recipes import TASK_TRAININGS
+from training.train import export_fitted
 from pathlib import Path
 if __name__ == "__main__":
     assert keras.backend.backend() == "jax"
     assert "tensorflow" not in sys.modules
     for name in ("heart", "credit", "digits"):
-        training = COURSES[name]
+        training = TASK_TRAININGS[name]
         data = training.prepare(training.synthetic())
         fitted = fit(training, training.recipes[training.default], data, epochs=1, quiet=True)
         answers = keras.ops.convert_to_numpy(fitted.model(golden_inputs(training.task,
             training.synthetic()), training=False))
-        folder = export(training, training.default, fitted, data, Path(sys.argv[1]))
+        export_fitted(training, training.default, fitted, data, Path(sys.argv[1]))
         np.save(Path(sys.argv[1]) / f"{name}.npy", answers)
 """
 

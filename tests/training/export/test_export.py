@@ -22,10 +22,10 @@ from service.models.artifacts.folder import versions
 from service.models.runtime.session import Predictor
 from service.settings.settings import Settings
 from tests.waiting import wait_until
-from training.export.export import export
 from training.fitting.fit import Fitted, fit
 from training.recipe import DataSplits, TaskTraining
 from training.recipes import TASK_TRAININGS
+from training.train import export_fitted
 
 # float32 holds 24 bits: see the reason for the tolerance in training/export/export.py.
 TOLERANCE = 1e-5
@@ -51,7 +51,7 @@ def models_dir(
 ) -> Path:
     folder = tmp_path_factory.mktemp("models")
     for parts in trained.values():
-        export(*parts, folder)
+        export_fitted(*parts, folder)
     return folder
 
 
@@ -221,9 +221,9 @@ def test_versions_count_up_and_old_ones_stay(
     trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]], tmp_path: Path
 ) -> None:
     """Each export is the next number; nothing is written over."""
-    export(*trained["heart"], tmp_path)
+    export_fitted(*trained["heart"], tmp_path)
     first = (tmp_path / "heart" / "1" / "card.json").read_bytes()
-    export(*trained["heart"], tmp_path)
+    export_fitted(*trained["heart"], tmp_path)
     assert versions(tmp_path, "heart") == ["1", "2"]
     assert read_artifact(tmp_path, "heart").card.version == "2"
     assert (tmp_path / "heart" / "1" / "card.json").read_bytes() == first
@@ -247,7 +247,7 @@ def test_a_graph_that_disagrees_with_keras_is_not_written(
 
     monkeypatch.setattr(onnx, "save", save_spoiled)
     with pytest.raises(ArtifactError, match="golden answers differ"):
-        export(*trained["heart"], tmp_path)
+        export_fitted(*trained["heart"], tmp_path)
     assert list((tmp_path / "heart").iterdir()) == []
 
 
@@ -259,7 +259,9 @@ def test_the_card_says_that_the_data_are_made_up(models_dir: Path) -> None:
 def test_a_recipe_beside_the_default_has_a_name_of_its_own(tmp_path: Path) -> None:
     """`digits-softmax` lies beside `digits`, and is not served in its place."""
     training, recipe, fitted, data = smoke("digits", "softmax")
-    assert export(training, recipe, fitted, data, tmp_path) == tmp_path / "digits-softmax" / "1"
+    assert (
+        export_fitted(training, recipe, fitted, data, tmp_path) == tmp_path / "digits-softmax" / "1"
+    )
 
 
 def test_the_model_answers_as_its_parts_do(

@@ -9,7 +9,7 @@ import pytest
 
 from service.tasks.heart import TASK
 from training.data.synthetic import synthetic_heart
-from training.export.export import fuse_ensemble
+from training.export.conversion import fuse_ensemble
 from training.fitting.fit import Batches, Encoded, fit, per_member_batches
 from training.recipe import Augment, Recipe, Split
 from training.recipes import TASK_TRAININGS, heart
