@@ -48,7 +48,7 @@ from training.options import check_epochs, check_seed, load_splits, make_folder,
 from training.recipe import DataSplits, TaskTraining
 from training.recipes import TASK_TRAININGS
 from training.reports.report import write_report
-from training.reports.results import table
+from training.reports.results import format_table
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def train(arguments: argparse.Namespace) -> int:
     artifacts = list(_one_after_another(jobs) if one_by_one else _in_parallel(jobs))
     for job in jobs:
         forget(job.checkpoint)
-    print(f"\n{table([artifact.card for artifact in artifacts], arguments.output)}\n")
+    print(f"\n{format_table([artifact.card for artifact in artifacts], arguments.output)}\n")
     if arguments.reports is None:
         return 0
     cards = _readable_cards(arguments.output)

@@ -1,4 +1,4 @@
-"""`foretell tune`: a cross-validated grid over what a recipe leaves open."""
+"""`foretell tune`: a cross-validated grid search over the parameters of a recipe."""
 
 import argparse
 import hashlib
@@ -37,9 +37,9 @@ Grid = Mapping[str, Sequence[Value]]
 
 
 def tune(arguments: argparse.Namespace) -> int:
-    """Fit every cell of a grid on every fold, write the table and the picture, print the table.
+    """Fit every cell of a grid on every fold, write the table and the plot, print the table.
 
-    1 if no cell could be fitted, else 0.
+    Returns 1 if no cell could be fitted, else 0.
     """
     training, recipe = _chosen(arguments)
     fail = arguments.parser.error
@@ -69,27 +69,27 @@ def tune(arguments: argparse.Namespace) -> int:
     chosen = list_cells(grid)
     wanted = [(present | cell, fold) for cell in chosen for fold in range(study.folds)]
     _run(arguments, study, folds, wanted, list(grid), file)
-    found = [
+    results = [
         Cell(cell, [t for f in range(study.folds) if (t := file.find(present | cell, f))])
         for cell in chosen
     ]
-    table = f"{_words(study, folds)}\n\n{grid_table(found)}"
+    table = f"{_words(study, folds)}\n\n{grid_table(results)}"
     command = _command(arguments, study, grid)
     page, picture = (folder / f"{_name(grid)}{suffix}" for suffix in (".md", ".png"))
-    fitted = not rank_cells(found)[0].diverged
+    fitted = not rank_cells(results)[0].diverged
     drawn = f"\n![Scores]({picture.name})\n" if fitted else ""
     page.write_text(f"# {command}\n\n{table}\n{drawn}", encoding="utf-8")
     print(f"\n{table}\n\n{page}")
     if not fitted:
         print("foretell: no cell could be fitted on every fold", file=sys.stderr)
         return 1
-    write_picture(found, grid, picture, command)
+    write_picture(results, grid, picture, command)
     print(picture)
     return 0
 
 
 def _command(arguments: argparse.Namespace, study: Study, grid: Grid) -> str:
-    """As it was given, but for what no score depends on."""
+    """Format the command as given, without the options that no score depends on."""
     words = [f"foretell tune {study.task} --recipe {study.recipe}"]
     words += [
         f"--grid {name}={','.join(map(format_value, values))}" for name, values in grid.items()
@@ -101,7 +101,7 @@ def _command(arguments: argparse.Namespace, study: Study, grid: Grid) -> str:
 
 
 def _name(grid: Grid) -> str:
-    """Of the files about a grid: what it varies, and a hash, for the values may be many."""
+    """Return the name of the files about a grid: its parameters, and a hash of all values."""
     key = hashlib.sha256(json.dumps(grid).encode()).hexdigest()[:8]
     return "-".join([*grid, key])
 
@@ -145,7 +145,7 @@ def _run(
     varied: Sequence[str],
     file: TrialFile,
 ) -> None:
-    """Fit what the file does not have, and say so line by line."""
+    """Fit the trials that the file does not have, and print a line for each."""
     jobs = [job for job in wanted if file.find(*job) is None]
     taken = len(wanted) - len(jobs)
     print(

@@ -1,7 +1,7 @@
-"""The data sets that Foretell learns from, loaded and verified.
+"""The data sets that networks are fitted to, loaded and verified.
 
-`sources.py` says what they are and where they live, unless a recipe declares its own;
-`published.py` finds or fetches their files, `formats.py` reads them.
+`sources.py` describes them and lists their addresses, unless a recipe declares its own;
+`downloads.py` finds or downloads their files, `file_formats.py` parses them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,10 +57,10 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class TabularData:
-    """Rows with a yes-or-no label.
+    """A table with a yes-or-no label.
 
-    `features` is float64, its columns in the contract's order, NaN = not recorded; `label` is 0 or
-    1; `fingerprint` is a sha256 over the content, `published` says that it is the published one.
+    `features` is float64 with columns in the contract's order, NaN = not recorded; `label` is 0 or
+    1; `fingerprint` is a sha256 over the content; `published` is true for the published content.
     """
 
     source: Source
@@ -71,7 +71,7 @@ class TabularData:
 
     @classmethod
     def of(cls, source: Source, task: str, parts: Parts, *, published: bool) -> "TabularData":
-        """From columns by name, of which the last is the outcome: 0 is no, more is yes."""
+        """Build from columns by name, the last of which is the outcome: 0 is no, more is yes."""
         *_, outcome = parts
         return cls(
             source=source,
@@ -96,7 +96,7 @@ class ImageData:
 
     @classmethod
     def of(cls, source: Source, parts: Parts, *, published: bool) -> "ImageData":
-        """From train images, train labels, test images and test labels, in this order."""
+        """Build from train images, train labels, test images and test labels, in this order."""
         train_images, train_labels, test_images, test_labels = parts.values()
         return cls(
             source=source,
@@ -110,14 +110,14 @@ class ImageData:
 
 
 def task_features(task: str) -> tuple[Feature, ...]:
-    """The columns that a tabular task's contract declares."""
+    """Return the fields that a tabular task's contract declares."""
     declared = TASKS[task]
     assert isinstance(declared, TabularTask), f"{task} has no columns"
     return declared.features
 
 
 def load_heart(data_dir: Path | None = None) -> TabularData:
-    """Cleveland heart disease: 303 patients of one clinic in the 1980s, 13 attributes.
+    """Load Cleveland heart disease: 303 patients of one clinic in the 1980s, 13 attributes.
 
     Label: 1 where the file's `num` (0..4) is above 0, a major vessel narrowed by more than 50 %
     (139 patients). Units: age in years, trestbps in mm Hg, chol in mg/dl, thalach in beats/min,
@@ -140,7 +140,7 @@ def load_heart(data_dir: Path | None = None) -> TabularData:
 
 
 def load_credit(data_dir: Path | None = None) -> TabularData:
-    """Default of credit card clients: 30,000 clients of a bank in Taiwan, 23 attributes.
+    """Load defaults of credit card clients: 30,000 clients of a bank in Taiwan, 23 attributes.
 
     Label: 1 where the client defaulted on the payment of October 2005 (6,636 clients). Units:
     limit, bills and payments in New Taiwan dollars, age in years; the others are codes, months run
@@ -164,7 +164,7 @@ def load_credit(data_dir: Path | None = None) -> TabularData:
 
 
 def load_mnist(data_dir: Path | None = None) -> ImageData:
-    """MNIST: 60,000 + 10,000 digits by about 500 writers, of whom none is in both parts.
+    """Load MNIST: 60,000 + 10,000 digits by about 500 writers, none of whom is in both splits.
 
     Label: the digit, 0 to 9. Units: grey levels, 0 = paper, 255 = ink; the digit in a box of 20x20,
     centred by mass in 28x28. Missing: nothing. Licence: CC BY-SA 3.0. Citation: `MNIST.citation`.
@@ -182,7 +182,7 @@ def load_images(
     prints: Mapping[str, str],
     data_dir: Path | None,
 ) -> ImageData:
-    """Pictures in four idx files of MNIST's names and shapes, gzipped or not.
+    """Load pictures from four idx files of MNIST's names and shapes, gzipped or not.
 
     `folder` is that of the files in a data directory, `mirrors` are addresses of such folders,
     `prints` the start of the sha256 of each file's values, by name. Raises DataError.

@@ -1,4 +1,4 @@
-"""A task's figures by its own protocol: fitted anew on every split, measured on its test part."""
+"""Repeated cross-validation: a network fitted for every split of a task's evaluation protocol."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from training.recipe import DataSplits, TaskTraining
 RECIPES = "training.recipes"
 THRESHOLD = 0.5
 Figures = dict[str, list[float]]
-"""Each metric, one value a repeat."""
+"""The values of each metric by name, one for each repeat."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A network's answers on one test part."""
+    """A network's answers on one test split."""
 
     labels: NDArray[np.int64]
     answers: Mapping[int, NDArray[np.float64]]
-    """The probabilities, of yes [N] or of each class [N, K], by how many fields were removed."""
+    """The probabilities, of yes [N] or of each class [N, K], by the number of fields removed."""
 
 
 def measure_splits(
@@ -42,10 +42,10 @@ def measure_splits(
     epochs: int | None = None,
     module: str | None = None,
 ) -> dict[int, Figures]:
-    """The figures of a recipe, by how many optional fields of each test row were removed.
+    """Compute a recipe's metrics, by the number of optional fields removed from each test row.
 
-    `epochs` instead of the recipe's own is for trying it out. The training is `TRAINING` of
-    `module`, by default of its task's own.
+    `epochs` replaces the recipe's own, to try it out. Processes take `TRAINING` from `module`, by
+    default that of the task's recipes.
     """
     measured = fold_answers(
         training,
@@ -70,10 +70,10 @@ def fold_answers(
     epochs: int | None = None,
     module: str | None = None,
 ) -> list[list[Fold]]:
-    """What networks fitted on each split answer on its test part, by repeat and fold.
+    """Fit a network on each split and return its answers on the test split, by repeat and fold.
 
-    `repeats` is how many of the protocol's, by default all; other options are those of
-    `measure_splits`.
+    `repeats` is the number of the protocol's repeats used, by default all; other options are those
+    of `measure_splits`.
     """
     chosen = training.protocol.repeats(training.load(data_dir))[:repeats]
     jobs = [
@@ -108,7 +108,7 @@ def _fold(
 
 
 def predict_with_keras(model: keras.Model, rows: NDArray[Any]) -> NDArray[np.float64]:
-    """What a fitted network answers: probabilities of yes [N], or of each class [N, K]."""
+    """Return a fitted network's probabilities, of yes [N] or of each class [N, K]."""
     batches = (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
     answers = np.concatenate(
         [keras.ops.convert_to_numpy(model(batch, training=False)) for batch in batches]
@@ -122,7 +122,7 @@ def predict_with_keras(model: keras.Model, rows: NDArray[Any]) -> NDArray[np.flo
 def remove_fields(
     task: Any, rows: NDArray[np.float32], count: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Rows with `count` of their optional fields, chosen at random for each, not recorded."""
+    """Return rows with `count` of their optional fields, drawn for each row, set to NaN."""
     assert isinstance(task, TabularTask)
     optional = np.flatnonzero([not feature.required for feature in task.features])
     order = np.argsort(rng.random((len(rows), len(optional))), axis=1)
@@ -137,7 +137,7 @@ def _figures(repeats: Sequence[Sequence[Fold]], count: int) -> Figures:
         labels = np.concatenate([fold.labels for fold in folds])
         pooled = np.concatenate([fold.answers[count] for fold in folds])
         values = compute_metrics(pooled, labels, THRESHOLD)
-        if "auc" in values:  # scores of different networks are not ranked against each other
+        if "auc" in values:  # scores of different networks must not be ranked against each other
             each = [compute_metrics(f.answers[count], f.labels, THRESHOLD)["auc"] for f in folds]
             values["auc"] = float(np.mean(each))
         for name, value in values.items():
@@ -146,12 +146,12 @@ def _figures(repeats: Sequence[Sequence[Fold]], count: int) -> Figures:
 
 
 def mean_std(values: Sequence[float], digits: int = 4) -> str:
-    """Mean ± standard deviation."""
+    """Format mean ± standard deviation."""
     return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
 
 
 def metrics_table(figures: Mapping[str, Figures]) -> str:
-    """A line for each recipe: every metric's mean and spread."""
+    """Format a line for each recipe: every metric's mean and standard deviation."""
     names = list(next(iter(figures.values())))
     return markdown(
         ["recipe", *names],
@@ -163,7 +163,7 @@ def metrics_table(figures: Mapping[str, Figures]) -> str:
 
 
 def removed_table(figures: Mapping[int, Figures]) -> str:
-    """A line for each number of fields removed."""
+    """Format a line for each number of fields removed."""
     names = ["auc", "log_loss", "brier", "ece", "calibration_slope"]
     return markdown(
         ["fields removed", *names],

@@ -1,6 +1,6 @@
-"""Who gets which answers: rates, scores, errors and calibration by group, on one test part.
+"""Fairness: rates, scores, errors and calibration by group, on one test split.
 
-Figures to look at before a model is used on people; no fix is claimed.
+The metrics are to be read before a model is used on people; they correct nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from training.markdown import markdown
 from training.recipe import Split, TaskTraining
 
 SMALLEST = 50
-"""Groups with fewer rows have no figures worth printing."""
+"""The fewest rows of a group that is printed."""
 GROUPED = ("sex", "education", "marriage", "age")
 AGES = (0, 25, 30, 40, 50, 60, 121)
 HEAD = (
@@ -40,7 +40,7 @@ Groups = Mapping[str, NDArray[np.bool_]]
 def fairness_page(
     training: TaskTraining, data_dir: Path | None, recipes: Sequence[str], epochs: int | None
 ) -> Iterator[str]:
-    """For each recipe a heading and a Markdown table: all rows, then every group."""
+    """Fit each recipe; yield a heading and a Markdown table: all rows, then every group."""
     assert isinstance(training.task, TabularTask)
     data = training.prepare(training.load(data_dir))
     for recipe in recipes:
@@ -55,25 +55,28 @@ def fairness_page(
 
 
 def group_columns(task: TabularTask) -> dict[str, int]:
-    """The columns of `GROUPED` that a task has."""
+    """Return the column numbers of the fields of `GROUPED` that a task has."""
     columns = {feature.name: index for index, feature in enumerate(task.features)}
     return {name: columns[name] for name in GROUPED if name in columns}
 
 
-def groups(task: TabularTask, part: Split) -> Groups:
-    """Everyone; then by each field of `GROUPED`, codes of one meaning together, ages in bands."""
-    found = {"all": np.ones(len(part.labels), bool)}
+def groups(task: TabularTask, split: Split) -> Groups:
+    """Return the rows of each group: all, then by each field of `GROUPED`, with ages in bands.
+
+    Codes of one meaning are one group.
+    """
+    members = {"all": np.ones(len(split.labels), bool)}
     for name, index in group_columns(task).items():
-        column, meanings = part.inputs[:, index], task.features[index].codes
+        column, meanings = split.inputs[:, index], task.features[index].codes
         for meaning in dict.fromkeys(meanings.values()):
             codes = [code for code, text in meanings.items() if text == meaning]
-            found[f"{name}: {meaning}"] = np.isin(column, codes)
+            members[f"{name}: {meaning}"] = np.isin(column, codes)
         if name == "age":
             for low, high in pairwise(AGES):
                 words = f"under {high}" if not low else f"{low} to {high - 1}"
                 words = f"{low} and over" if high > 120 else words
-                found[f"age: {words}"] = (column >= low) & (column < high)
-    return found
+                members[f"age: {words}"] = (column >= low) & (column < high)
+    return members
 
 
 def _line(name: str, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> list[str]:

@@ -1,6 +1,6 @@
-"""The lecture's heart.csv, its 29 columns and its network: measured beside the clean data.
+"""The lecture's heart.csv, 29 columns and network, measured beside the clean data.
 
-Nothing is exported: docs/data.md says what is wrong with the file.
+Nothing is exported; docs/data.md lists the faults of the file.
 """
 
 from dataclasses import replace
@@ -28,7 +28,7 @@ would contradict the contract of /v1/heart/predict. See docs/data.md."""
 
 
 def load_lecture(data_dir: Path | None = None) -> TabularData:
-    """The file as the lecture reads it: six numbers and 23 columns of 0 or 1, by get_dummies.
+    """Load the file as the lecture reads it: six numbers and 23 columns of 0 or 1, by get_dummies.
 
     Reads heart/heart.csv from `data_dir`, or else from $FORETELL_DATA_DIR; where neither is given,
     downloads once. Raises DataError.
@@ -54,7 +54,7 @@ def load_lecture(data_dir: Path | None = None) -> TabularData:
 
 
 def parse_lecture(raw: bytes) -> Parts:
-    """Thirty columns by name, float64; the last is the label. Raises ValueError."""
+    """Parse thirty columns by name, float64; the last is the label. Raises ValueError."""
     table = pd.read_csv(BytesIO(raw))
     if missing := [name for name in (*CODED, TARGET) if name not in table]:
         raise ValueError(f"no column {', '.join(missing)}")
@@ -65,8 +65,8 @@ def parse_lecture(raw: bytes) -> Parts:
     return {name: columns[name].to_numpy(np.float64) for name in LECTURE_PRINTS}
 
 
-def standardised(rows: NDArray[np.float32]) -> keras.layers.Normalization:
-    """The six numbers by the mean and variance of the training rows, the codes as they are."""
+def standardise(rows: NDArray[np.float32]) -> keras.layers.Normalization:
+    """Build a layer that standardises the six numbers by the training rows, and keeps the codes."""
     numbers = len(heart.NUMBERS)
     mean, variance = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
     mean[:numbers] = rows[:, :numbers].mean(axis=0)
@@ -77,14 +77,14 @@ def standardised(rows: NDArray[np.float32]) -> keras.layers.Normalization:
 TRAINING = replace(
     heart.TRAINING,
     load=load_lecture,
-    preprocessing=standardised,
+    preprocessing=standardise,
     recipes={RECIPE: heart.TRAINING.recipes[RECIPE]},
     default=RECIPE,
 )
 
 
 def lecture_page(data_dir: Path | None, epochs: int | None) -> str:
-    """The lecture's network on the lecture's file and on the clean one, by heart's protocol."""
+    """Fit the lecture's network to its file and to the clean data; format both as Markdown."""
     figures: dict[str, Figures] = {}
     lines = []
     for words, training, module in (

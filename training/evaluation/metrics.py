@@ -1,4 +1,4 @@
-"""Metrics of an exported model on labelled rows: what the card says, and what CI measures again."""
+"""Metrics of an exported model on labelled rows, for its card and to compare with its card."""
 
 import time
 from collections.abc import Iterator
@@ -27,40 +27,41 @@ from training.recipe import DataSplits, Split, TaskTraining
 from training.recipes import TASK_TRAININGS
 
 BATCH = 1024
-# Another processor sums in another order; one row in a thousand may round across the threshold.
 TOLERANCE = 1e-3
+"""The largest difference from a card. Another processor sums in another order, which may round one
+row in a thousand across the threshold."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A model on the test part of its data."""
+    """A model's answers to the test split of its data, and its metrics."""
 
     artifact: Artifact
     test: Split
     probabilities: NDArray[np.float64]
-    """As `predict_probabilities` gives them."""
+    """The answers, as `predict_probabilities` returns them."""
     metrics: dict[str, float]
 
     @property
     def card(self) -> Card:
-        """What the model's folder says of it."""
+        """The model's card."""
         return self.artifact.card
 
 
 def measure(artifact: Artifact, test: Split) -> Measurement:
-    """What an exported graph answers, and how good that is."""
+    """Run an exported graph on rows and compute its metrics."""
     probabilities = predict_probabilities(Predictor(artifact.model, "cpu"), test.inputs)
     metrics = compute_metrics(probabilities, test.labels, artifact.card.threshold)
     return Measurement(artifact, test, probabilities, metrics)
 
 
 def predict_probabilities(predictor: Predictor, inputs: NDArray[Any]) -> NDArray[np.float64]:
-    """A graph's answers: the probability of yes [N], or of each class [N, K], rows summing to 1."""
+    """Return a graph's probabilities, of yes [N] or of each class [N, K], where rows sum to 1."""
     batches = (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
-    # A task's first output is its probabilities.
+    # The first output of every task is its probabilities.
     first = predictor.outputs[0].name
-    joined = np.concatenate([predictor.predict(batch)[first] for batch in batches])
-    exact = joined.astype(np.float64)
+    answers = np.concatenate([predictor.predict(batch)[first] for batch in batches])
+    exact = answers.astype(np.float64)
     if exact.ndim > 1:
         # float32 softmax sums to 1 within a rounding only, which scikit-learn warns about.
         exact /= exact.sum(axis=1, keepdims=True)
@@ -70,7 +71,11 @@ def predict_probabilities(predictor: Predictor, inputs: NDArray[Any]) -> NDArray
 def compute_metrics(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], threshold: float
 ) -> dict[str, float]:
-    """Rows: the metrics of `binary_metrics`. Pictures: accuracy, log-loss, ECE of the likeliest."""
+    """Compute the metrics of probabilities [N] (see `binary_metrics`) or [N, K].
+
+    Metrics of K classes are accuracy, log-loss (nats) and the expected calibration error of the
+    most likely class.
+    """
     if probabilities.ndim == 1:
         return binary_metrics(probabilities, labels, threshold)
     classes = range(probabilities.shape[1])
@@ -86,11 +91,11 @@ def compute_metrics(
 def binary_metrics(
     probability: NDArray[Any], labels: NDArray[np.int64], threshold: float
 ) -> dict[str, float]:
-    """How good yes-or-no answers are.
+    """Compute the metrics of probabilities of yes.
 
-    Accuracy at the threshold; area under the ROC curve; log-loss (nats); Brier score; expected
-    calibration error; calibration slope (see `fit_log_odds`); the Kolmogorov-Smirnov distance
-    between the scores of the two classes.
+    They are accuracy at the threshold; area under the ROC curve; log-loss (nats); Brier score;
+    expected calibration error; calibration slope (see `fit_log_odds`); the Kolmogorov-Smirnov
+    distance between the scores of the two classes.
     """
     yes, no, _ = roc_curve(labels, probability)
     return {
@@ -105,10 +110,10 @@ def binary_metrics(
 
 
 def expected_calibration_error(probability: NDArray[Any], labels: NDArray[np.int64]) -> float:
-    """Mean distance between probability said and share found, in 15 bins of equal width.
+    """Compute the mean distance between probability and share of yes, in 15 bins of equal width.
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks". A perfectly calibrated model is not
-    at 0 but at the noise of its bins.
+    Guo et al. 2017, "On Calibration of Modern Neural Networks". A perfectly calibrated model is
+    above 0, by the sampling noise of its bins.
     """
     exact = np.asarray(probability, np.float64)
     excess = np.bincount(bin_numbers(exact), exact - labels)
@@ -116,12 +121,12 @@ def expected_calibration_error(probability: NDArray[Any], labels: NDArray[np.int
 
 
 def bin_numbers(probability: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which of 15 intervals of equal width each probability is in, from 0."""
+    """Return the number, from 0, of the one of 15 equal intervals that each probability is in."""
     return np.minimum((probability * 15).astype(np.int64), 14)
 
 
 def latency_us(predictor: Predictor, row: NDArray[Any]) -> float:
-    """Microseconds for one row on one thread: the median of single runs for a quarter second."""
+    """Measure microseconds for one row on one thread: the median of single runs for .25 seconds."""
     times: list[int] = []
     end = time.perf_counter() + 0.25
     while time.perf_counter() < end:
@@ -132,25 +137,25 @@ def latency_us(predictor: Predictor, row: NDArray[Any]) -> float:
 
 
 def measure_models(models_dir: Path, data_dir: Path | None) -> Iterator[Measurement]:
-    """Each model's newest version, measured anew on the test part.
+    """Measure each model's newest version on the test split.
 
-    Raises ArtifactError if there is no model or one of an unknown task, and DataDiffers if one was
-    trained on other data than there are now.
+    Raises ArtifactError if there is no model or one of an unknown task, and DataDiffers if a model
+    was trained on other data.
     """
-    prepared = {}
+    splits: dict[str, DataSplits] = {}
     for name in some_names(models_dir):
         artifact = read_artifact(models_dir, name)
         card = artifact.card
         training = training_of(card)
-        if card.task not in prepared:
-            prepared[card.task] = training.prepare(training.load(data_dir))
-        data = prepared[card.task]
+        if card.task not in splits:
+            splits[card.task] = training.prepare(training.load(data_dir))
+        data = splits[card.task]
         check_data(card, data)
         yield measure(artifact, data.test)
 
 
 def training_of(card: Card) -> TaskTraining:
-    """The training of a model's task. Raises ArtifactError if there is none."""
+    """Return the training of a model's task. Raises ArtifactError if there is none."""
     if card.task not in TASK_TRAININGS:
         raise ArtifactError(
             f"{card.name}/{card.version}: unknown task {card.task!r}; there are: "
@@ -160,7 +165,7 @@ def training_of(card: Card) -> TaskTraining:
 
 
 def check_data(card: Card, data: DataSplits) -> None:
-    """Raises DataDiffers unless a model was trained on this data."""
+    """Raise DataDiffers unless a model was trained on this data."""
     if data.fingerprint != card.data.fingerprint:
         raise DataDiffers(
             f"{card.name}/{card.version} was trained on other data: expected fingerprint "
@@ -169,9 +174,9 @@ def check_data(card: Card, data: DataSplits) -> None:
 
 
 def differences(card: Card, metrics: dict[str, float]) -> list[str]:
-    """Metrics that are not what the card says, in words; empty when all are.
+    """List metrics that differ from the card, in words: name, expected and got.
 
-    Metrics that came after a card was written are left out.
+    Metrics that the card does not have are left out.
     """
     return [
         f"{card.name}/{card.version} {name}: expected {card.metrics[name]:.4f}, got {value:.4f}"

@@ -1,7 +1,7 @@
-"""reports/<name>/<version>/: a model on one page, with its pictures beside it.
+"""Reports: reports/<name>/<version>/ with a model on one page, and its plots beside it.
 
-The page needs no other file and nothing from a network. It shows pictures of test data, and is
-therefore never part of the repository.
+The page needs no other file and no network. It shows pictures of test data, and is therefore never
+part of the repository.
 """
 
 from base64 import b64encode
@@ -25,7 +25,7 @@ from training.reports.results import COLUMNS, comparison, kilobytes, select_task
 PAGE = "index.html"
 WORST = 40
 SMALL = 1000
-"""Test parts of fewer rows are called small: the standard error of their accuracy is above .01."""
+"""The rows below which a test split is called small: its accuracy may err by more than .01."""
 METRICS = {
     "accuracy": "accuracy",
     "auc": "AUC",
@@ -39,7 +39,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with the words above and under it."""
+    """A plot as PNG, with its title and caption."""
 
     file: str
     png: bytes
@@ -49,17 +49,17 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """The picture itself, as the address of an `img`."""
+        """The PNG as the address of an `img`."""
         return f"data:image/png;base64,{b64encode(self.png).decode()}"
 
 
 def write_report(
     model: Measurement, cards: Sequence[Card], models_dir: Path, reports_dir: Path
 ) -> Path:
-    """The report of a model: index.html and its pictures; returns the page.
+    """Write the report of a model, index.html and its plots; return the path of the page.
 
-    `cards` are those to compare with, its own among them; other tasks' are left out. A report that
-    was there is replaced. Raises OSError if the folder cannot be written.
+    `cards` are those to compare with, its own among them; other tasks' are left out. An earlier
+    report is replaced. Raises OSError if the folder cannot be written.
     """
     card, rows = model.card, len(model.test.labels)
     training = TASK_TRAININGS[card.task]
@@ -102,7 +102,7 @@ def _template() -> jinja2.Template:
 
 
 def _metrics(model: Measurement) -> list[tuple[str, float, tuple[float, float] | None]]:
-    # Name, value and, where there is one, interval.
+    # Returns name, value and, where there is one, interval.
     intervals = bootstrap(model.probabilities, model.test.labels, model.card.threshold)
     return [
         (METRICS.get(name, name), value, intervals.get(name))
@@ -114,9 +114,9 @@ def _pictures(model: Measurement, curves: Curves, task: Task) -> list[Picture]:
     return [
         *_history(model.card),
         *(
-            _of_decisions(model, curves, task)
+            _decision_plots(model, curves, task)
             if isinstance(task, TabularTask)
-            else _of_pictures(model, curves, task)
+            else _picture_plots(model, curves, task)
         ),
     ]
 
@@ -128,26 +128,26 @@ def _history(card: Card) -> Iterator[Picture]:
             "history.png",
             plots.history_picture(history),
             "Training",
-            "Training figures are means over an epoch, with dropout and augmentation at work: "
-            "those of validation may well be better. "
+            "Training metrics are means over an epoch, with dropout and augmentation: those of "
+            "validation may be better. "
             + ("" if "val_loss" in history else "No validation part was kept apart."),
             columns="all",
         )
 
 
-def _of_decisions(model: Measurement, curves: Curves, task: TabularTask) -> Iterator[Picture]:
+def _decision_plots(model: Measurement, curves: Curves, task: TabularTask) -> Iterator[Picture]:
     labels = (f"no {task.decision}", task.decision)
     yield Picture(
         "roc.png",
         plots.roc_picture(curves.roc, model.metrics["auc"]),
         "ROC",
-        "What share of one class is flagged, against the share of the other, at every threshold.",
+        "The share flagged of one class against that of the other, at every threshold.",
     )
     yield Picture(
         "precision-recall.png",
         plots.precision_recall_picture(curves.precision_recall, float(model.test.labels.mean())),
         "Precision and recall",
-        f"Of those flagged, how many have “{task.decision}”, against how many of them are found.",
+        f"The share of “{task.decision}” among rows flagged, against the share of it that is flagged.",
     )
     yield Picture(
         "calibration.png",
@@ -160,7 +160,7 @@ def _of_decisions(model: Measurement, curves: Curves, task: TabularTask) -> Iter
         "scores.png",
         plots.scores_picture(curves.scores, labels),
         "Scores by class",
-        "What rows of each class are answered.",
+        "The probabilities answered for rows of each class.",
     )
     yield Picture(
         "confusion.png",
@@ -170,12 +170,12 @@ def _of_decisions(model: Measurement, curves: Curves, task: TabularTask) -> Iter
     )
 
 
-def _of_pictures(model: Measurement, curves: Curves, task: ImageTask) -> Iterator[Picture]:
+def _picture_plots(model: Measurement, curves: Curves, task: ImageTask) -> Iterator[Picture]:
     yield Picture(
         "confusion.png",
         plots.confusion_picture(curves, task.labels),
         "Confusion matrix",
-        "Test pictures; the colour is stretched so that rare mistakes show.",
+        "Test pictures; the colour scale is stretched so that rare mistakes show.",
         columns="two",
     )
     yield Picture(
@@ -188,8 +188,8 @@ def _of_pictures(model: Measurement, curves: Curves, task: ImageTask) -> Iterato
         "calibration.png",
         plots.calibration_picture(curves.calibration, "probability of the answer", "share right"),
         "Calibration",
-        "Of the answer given, whichever it is, with 95 % intervals of the share; on the dotted "
-        "line, probabilities are right on average.",
+        "The probability of the answer given, with 95 % intervals of the share right; on the "
+        "dotted line, probabilities are right on average.",
     )
     loss = losses(model.probabilities, model.test.labels)
     answers = model.probabilities.argmax(axis=1)
@@ -201,7 +201,7 @@ def _of_pictures(model: Measurement, curves: Curves, task: ImageTask) -> Iterato
             plots.mistakes_picture(
                 model.test.inputs[worst],
                 [
-                    title(
+                    format_title(
                         task.labels[model.test.labels[i]],
                         task.labels[answers[i]],
                         model.probabilities[i, answers[i]],
@@ -216,8 +216,8 @@ def _of_pictures(model: Measurement, curves: Curves, task: ImageTask) -> Iterato
         )
 
 
-def title(truth: str, answer: str, probability: float) -> str:
-    """Of a mistake; a line for each part where names are long."""
+def format_title(truth: str, answer: str, probability: float) -> str:
+    """Format the title of a mistake, on three lines where names are long."""
     if max(len(truth), len(answer)) <= 2:
         return f"{truth} → {answer} {probability:.2f}"
     return f"{truth}\n→ {answer}\n{probability:.2f}"

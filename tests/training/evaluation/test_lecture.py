@@ -11,7 +11,7 @@ import pytest
 from service.cli import main
 from training.data.datasets import DataDiffers, load_heart
 from training.evaluation import lecture
-from training.evaluation.lecture import load_lecture, standardised
+from training.evaluation.lecture import load_lecture, standardise
 from training.recipe import Protocol
 from training.recipes import heart
 
@@ -85,7 +85,7 @@ def test_the_lectures_29_columns_are_six_numbers_and_23_codes(copies: Path) -> N
     assert list(data.features)[:6] == heart.NUMBERS
     assert {"cp_0", "thal_1", "thal_2"} <= set(data.features)
     rows = data.features.to_numpy(np.float32)
-    columns = np.asarray(standardised(rows)(rows))
+    columns = np.asarray(standardise(rows)(rows))
     np.testing.assert_allclose(columns[:, :6].mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(columns[:, :6].std(axis=0), 1, atol=1e-4)
     assert (columns[:, 6:] == rows[:, 6:]).all()

@@ -1,4 +1,4 @@
-"""What came of a grid: a table, and a picture."""
+"""The report of a grid search: a table and a plot."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,32 +28,32 @@ class Cell:
 
     @property
     def diverged(self) -> int:
-        """On how many folds."""
+        """The number of folds on which the fit diverged."""
         return sum(trial.diverged is not None for trial in self.trials)
 
     def scores(self, part: str, metric: str) -> list[float]:
-        """Of each fold; `part` is `train` or `held_out`."""
+        """Return the score of each fold; `part` is `train` or `held_out`."""
         return [getattr(trial, part)[metric] for trial in self.trials]
 
     @property
     def rank(self) -> float:
-        """Mean log-loss held out: unlike accuracy it tells sure from unsure, with less noise."""
+        """The mean log-loss held out; it depends on confidence and has less noise than accuracy."""
         return math.inf if self.diverged else float(np.mean(self.scores("held_out", "log_loss")))
 
 
 def rank_cells(cells: Sequence[Cell]) -> list[Cell]:
-    """Best first."""
+    """Sort cells, the best first."""
     return sorted(cells, key=lambda cell: cell.rank)
 
 
 def list_metrics(cells: Sequence[Cell]) -> list[str]:
-    """Those that the cells were scored by."""
+    """List the metrics that the cells were scored by."""
     scored = next((cell for cell in cells if not cell.diverged), None)
     return [] if scored is None else [name for name in METRICS if name in scored.trials[0].train]
 
 
 def grid_table(cells: Sequence[Cell]) -> str:
-    """A line for each cell, the best in bold."""
+    """Format a line for each cell, the best first and in bold."""
     metrics = list_metrics(cells)
     head = [f"{METRICS[metric]} {words}" for metric in metrics for words in PARTS.values()]
     rows = []
@@ -73,9 +73,9 @@ def grid_table(cells: Sequence[Cell]) -> str:
 def write_picture(
     cells: Sequence[Cell], grid: Mapping[str, Sequence[Value]], path: Path, title: str
 ) -> None:
-    """Scores of training and held-out rows as PNG: lines for one parameter, else heat maps.
+    """Plot scores of training and held-out rows as PNG: lines for one parameter, else heat maps.
 
-    Of more than two parameters the first two are drawn, each place with the best of the others.
+    With more than two parameters, the first two are drawn, with the best values of the others.
     """
     metrics = list_metrics(cells)
     if len(grid) == 1:
@@ -95,7 +95,7 @@ def write_picture(
 
 def _lines(axes: Axes, cells: Sequence[Cell], metric: str) -> None:
     (name,) = cells[0].values
-    # Equal steps whatever the values are: 1e-4, 1e-3, none.
+    # Steps are equal whatever the values are, for example 1e-4, 1e-3, none.
     axes.set_xticks(
         range(len(cells)),
         [
@@ -123,7 +123,7 @@ def _lines(axes: Axes, cells: Sequence[Cell], metric: str) -> None:
 def _means(
     cells: Sequence[Cell], grid: Mapping[str, Sequence[Value]], metric: str, part: str
 ) -> NDArray[np.float64]:
-    """Over the folds, by the values of the first two parameters; NaN where a fit diverged."""
+    """Compute means over folds, by values of the first two parameters; NaN where a fit diverged."""
     (down, rows), (across, columns), *_ = grid.items()
     means = np.full((len(rows), len(columns)), np.nan)
     for cell in reversed(rank_cells(cells)):  # the best last, and on top
@@ -141,7 +141,7 @@ def _heat_map(
     means: Mapping[str, NDArray[np.float64]],
 ) -> None:
     (down, rows), (across, columns), *others = grid.items()
-    # Bright is good, for losses as well; both parts on one scale.
+    # Bright is good, for losses as well; both heat maps have one scale.
     image = axes.imshow(
         means[part],
         aspect="auto",
