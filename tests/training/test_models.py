@@ -28,14 +28,14 @@ def test_every_task_has_a_committed_model() -> None:
 def test_a_committed_model_is_as_good_as_its_card_says(
     measured: dict[str, Measurement], name: str
 ) -> None:
-    """Measured anew on the published test data; the card's figures are no claim but a finding."""
+    """Metrics on the published test data equal the card's within the tolerance."""
     card, metrics = measured[name].card, measured[name].metrics
     assert card.data.published
     assert differences(card, metrics) == []
     assert metrics["accuracy"] >= LEAST_ACCURACY[name]
 
 
-def test_a_card_that_flatters_is_found_out(measured: dict[str, Measurement]) -> None:
+def test_a_card_with_a_higher_accuracy_differs(measured: dict[str, Measurement]) -> None:
     """One point of accuracy more than measured is a difference."""
     card, metrics = measured["heart"].card, measured["heart"].metrics
     flattering = {**card.metrics, "accuracy": card.metrics["accuracy"] + 0.01}
@@ -44,8 +44,8 @@ def test_a_card_that_flatters_is_found_out(measured: dict[str, Measurement]) -> 
 
 
 @pytest.mark.parametrize("name", names(MODELS_DIR))
-def test_a_committed_card_says_how_many_epochs_were_asked_for(name: str) -> None:
-    """Those of its recipe: networks like it, for its confidence, are fitted for as many."""
+def test_a_committed_card_has_the_requested_epochs(name: str) -> None:
+    """They are those of its recipe; networks for its confidence are fitted for as many."""
     card = read_artifact(MODELS_DIR, name).card
     recipe = TASK_TRAININGS[card.task].recipes[card.training.recipe]
     assert card.training.requested_epochs == recipe.epochs
@@ -54,7 +54,7 @@ def test_a_committed_card_says_how_many_epochs_were_asked_for(name: str) -> None
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_committed_model_is_the_default_recipe_and_small(name: str) -> None:
-    """Committed models are what `foretell train` makes by default, and at most 3 MB."""
+    """A committed model is the default recipe's, of at most 3 MB."""
     artifact = read_artifact(MODELS_DIR, name)
     assert artifact.card.training.recipe == TASK_TRAININGS[name].default
     assert artifact.model.stat().st_size <= 3_000_000

@@ -1,4 +1,4 @@
-"""Confidence as training computes it: coverage, the score in the graph, what it flags."""
+"""Confidence as training computes it: coverage, the score in the graph, the shares flagged."""
 
 import shutil
 from dataclasses import replace
@@ -55,7 +55,7 @@ PICTURES = [name for name, task in TASKS.items() if isinstance(task, ImageTask)]
 @pytest.mark.parametrize("coverage", [0.9, 0.95, 0.99])
 @pytest.mark.parametrize("classes", [1, 4])
 def test_sets_hold_the_truth_as_often_as_they_say(coverage: float, classes: int) -> None:
-    """Of rows exchangeable with those calibrated on, whatever the model: here one that is wrong.
+    """Sets hold the truth of rows exchangeable with those calibrated on, even of a wrong model.
 
     Over 300 draws of 400 rows the mean coverage has a standard error of at most .1 points (a Beta
     distribution's deviation of 1.5 points, through 300); four of them are tolerated.
@@ -79,13 +79,13 @@ def test_sets_hold_the_truth_as_often_as_they_say(coverage: float, classes: int)
 
 
 def test_few_rows_promise_nothing() -> None:
-    """With 10 rows no cutoff holds 95 of 100: everything is in a set."""
+    """The threshold is 0 with 10 rows, too few for a coverage of 95 %."""
     assert conformal_threshold(np.full(10, 0.9), 0.95) == 0.0
     assert conformal_threshold(np.full(19, 0.9), 0.95) == 0.9
 
 
 def test_sets_say_what_they_were_measured_on() -> None:
-    """Coverage and the share without exactly one answer, of the other rows."""
+    """Coverage and the share without exactly one answer are measured on the other rows."""
     calibrating = LabelledAnswers(np.linspace(0.01, 0.99, 99), np.ones(99, np.int64), "these")
     reporting = LabelledAnswers(np.array([0.9, 0.5, 0.02]), np.array([1, 1, 1]), "those")
     sets = calibrate_sets(0.9, calibrating, reporting)
@@ -97,14 +97,14 @@ def test_sets_say_what_they_were_measured_on() -> None:
 
 
 def test_the_likeliest_class_counts_as_in_the_set() -> None:
-    """As it is answered."""
+    """The most likely class is in a set however small its probability, as the service answers."""
     answers = LabelledAnswers(np.array([[0.4, 0.35, 0.25], [0.1, 0.3, 0.6]]), np.array([0, 1]), "")
     assert measure_sets(0.5, answers) == (0.5, 0.0)
     assert measure_sets(0.3, answers) == (1.0, 1.0)
 
 
 def test_halves_share_no_picture() -> None:
-    """What is calibrated on is not reported on."""
+    """The half that is calibrated on and the half that is reported on are disjoint and balanced."""
     part = Split(np.arange(100), np.arange(100) % 10)
     one, other = halve(part)
     assert sorted([*one.inputs, *other.inputs]) == list(range(100))
@@ -112,7 +112,7 @@ def test_halves_share_no_picture() -> None:
 
 
 def test_a_field_s_range_is_that_of_what_was_recorded() -> None:
-    """Numbers as they were written, not as float32 holds them; codes that occur."""
+    """A range holds numbers as written, not as float32, and the codes that occur."""
     features = {feature.name: feature for feature in HEART.features}
     missing = np.float32(np.nan)
     numbers = training_range(features["oldpeak"], np.array([0.1, missing, 6.2], np.float32))
@@ -126,7 +126,7 @@ def test_a_field_s_range_is_that_of_what_was_recorded() -> None:
 
 
 def head(features: int) -> ScoreHead:
-    """Of weights at random."""
+    """Build a head of random weights."""
     rng = np.random.default_rng(0)
     weights = rng.normal(0, 0.05, (features, 8)).astype(np.float32)
     bias, last = rng.normal(size=(2, 8)).astype(np.float32)
@@ -134,8 +134,8 @@ def head(features: int) -> ScoreHead:
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_familiarity_changes_no_other_answer(name: str, tmp_path: Path) -> None:
-    """To the last bit, in bulk and alone; taken off again, the graph is the same bytes."""
+def test_adding_a_score_changes_no_other_answer(name: str, tmp_path: Path) -> None:
+    """Other outputs stay equal to the last bit; removing the score restores the same bytes."""
     bare = remove_score(onnx.load(read_artifact(MODELS_DIR, name).model))
     width = Predictor(saved(expose_features(bare), tmp_path / "tall.onnx"), "cpu").predict(
         golden_of(DIGITS)
@@ -160,8 +160,8 @@ def saved(proto: onnx.ModelProto, file: Path) -> Path:
     return file
 
 
-def test_numpy_computes_the_familiarity_that_the_graph_does(tmp_path: Path) -> None:
-    """ONNX's reference and a head in float64, with nothing of ONNX Runtime: within 1e-5."""
+def test_numpy_computes_the_score_that_the_graph_does(tmp_path: Path) -> None:
+    """ONNX's reference and a float64 head, without ONNX Runtime, give its score within 1e-5."""
     bare = remove_score(onnx.load(read_artifact(MODELS_DIR, "digits").model))
     images = golden_of(DIGITS)
     features = features_by_numpy(bare, images)
@@ -173,8 +173,8 @@ def test_numpy_computes_the_familiarity_that_the_graph_does(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_golden_answers_prove_the_familiarity(name: str, tmp_path: Path) -> None:
-    """A graph whose score was tampered with does not pass."""
+def test_golden_answers_prove_the_score(name: str, tmp_path: Path) -> None:
+    """A graph whose score was tampered with is refused."""
     artifact = read_artifact(MODELS_DIR, name)
     golden, answers = artifact.golden()
     assert FAMILIARITY in answers
@@ -187,8 +187,8 @@ def test_golden_answers_prove_the_familiarity(name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_strangers_are_pictures_and_repeat(name: str) -> None:
-    """uint8[N, 28, 28] with something on each; the same seed draws the same."""
+def test_outliers_are_pictures_and_repeat(name: str) -> None:
+    """Outliers are uint8[N, 28, 28], none is blank, and the same seed draws the same."""
     training = TASK_TRAININGS[name]
     data: Any = training.synthetic()
     images, labels = data.train_images[:50], data.train_labels[:50]
@@ -203,8 +203,8 @@ def test_strangers_are_pictures_and_repeat(name: str) -> None:
     assert aside.shape == (20, 28, 28)
 
 
-def test_what_may_be_turned_is_declared_with_known_ways() -> None:
-    """A 0 stays a 0 however it is turned."""
+def test_invalidating_transforms_are_known_and_leave_out_the_zero() -> None:
+    """Every declared transform exists; a 0 has none, because it stays a 0 under all of them."""
     invalidating_transforms = TASK_TRAININGS["digits"].invalidating_transforms
     assert 0 not in invalidating_transforms
     assert {way for some in invalidating_transforms.values() for way in some} <= set(TRANSFORMS)
@@ -226,14 +226,14 @@ def flagged(digits: tuple[Predictor, float, Any], pictures: Any) -> float:
 
 
 def test_digits_are_seldom_flagged(digits: tuple[Predictor, float, Any]) -> None:
-    """At most 2 % of MNIST's test part, which the cutoff was not chosen on."""
+    """The score flags at most 2 % of MNIST's test split, on which its threshold was not chosen."""
     assert flagged(digits, digits[2].test_images) <= 0.02
 
 
 def test_what_is_no_digit_is_flagged(
     digits: tuple[Predictor, float, Any], data_dir: Path | None
 ) -> None:
-    """Garments, noise, textures, scribbles and shapes: 95 % of all; drawn with another seed."""
+    """The score flags 95 % of garments, noise, textures, scribbles and shapes of another seed."""
     garments: Any = TASK_TRAININGS["fashion"].load(data_dir)
     others = draw_benchmark(DIGITS, 100, seed=11)
     pooled = np.concatenate(
@@ -246,25 +246,25 @@ def test_what_is_no_digit_is_flagged(
 def test_letters_that_look_like_no_digit_are_mostly_flagged(
     digits: tuple[Predictor, float, Any],
 ) -> None:
-    """At least 60 % of them; not those that a person would take for a digit."""
+    """The score flags at least 60 % of letters, without those that look like a digit."""
     other = [p for each, p in letters(DIGITS).items() if each not in LOOKALIKES]
     assert flagged(digits, np.concatenate(other)) >= 0.6
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_committed_card_says_how_far_it_is_to_be_trusted(name: str) -> None:
-    """Every task's; measured within a point of what is promised, where a point can be seen."""
+    """Measured coverage is within a point of the promised, where 1,000 rows can show it."""
     confidence = read_artifact(MODELS_DIR, name).card.confidence
     assert confidence is not None
     sets = confidence.sets
-    # Of fewer rows a point is less than the standard error of the measurement.
+    # With fewer rows the standard error of the measurement is above a point.
     if sets.measured_rows >= 1000:
         assert abs(sets.measured - sets.coverage) <= 0.01
     assert bool(confidence.seen) is not bool(confidence.familiar)
 
 
-def test_the_confidence_of_a_version_is_computed_anew_in_place(tmp_path: Path) -> None:
-    """The same network, a card with new figures, and every proof still good."""
+def test_confidence_is_recomputed_in_place(tmp_path: Path) -> None:
+    """The network's other answers stay equal, the card is new, and every proof still holds."""
     training = TASK_TRAININGS["digits"]
     data = training.prepare(training.synthetic())
     fitted = fit(training, training.recipes["softmax"], data, epochs=1, quiet=True)
@@ -285,10 +285,10 @@ def test_the_confidence_of_a_version_is_computed_anew_in_place(tmp_path: Path) -
         recompute_confidence(after, training, data)
 
 
-def test_confidence_anew_is_that_of_networks_fitted_as_long(
+def test_recomputed_confidence_is_of_networks_fitted_for_the_same_epochs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The epochs asked for are on the card; an older card's are those of its recipe, or unknown.
+    """Epochs come from the card; an older card's are those of its recipe, or an error.
 
     A network that stops early says nothing of how long it might have gone on.
     """
@@ -323,10 +323,10 @@ def test_confidence_anew_is_that_of_networks_fitted_as_long(
 
 
 @pytest.mark.parametrize(("recipe", "calibrated"), [("mlp-ensemble", True), ("logistic", False)])
-def test_what_a_cutoff_was_chosen_on_is_not_said_to_be_fresher_than_it_is(
+def test_a_card_says_whether_calibration_used_the_rows_of_the_threshold(
     recipe: str, calibrated: bool
 ) -> None:
-    """The validation part, which calibration has learned from where there is one."""
+    """The validation split is named, and that calibration was fitted to it, where there is any."""
     training = TASK_TRAININGS["credit"]
 
     class Unsure:
@@ -346,21 +346,21 @@ def test_what_a_cutoff_was_chosen_on_is_not_said_to_be_fresher_than_it_is(
 
 
 def test_folds_are_those_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many a training splits its other rows into."""
+    """The page counts the protocol's folds, not those that a training calibrates on."""
     labels = np.array([0, 1] * 30)
     four = [Fold(labels, {0: np.where(labels, 0.9, 0.2)})] * 4
     monkeypatch.setattr(page, "fold_answers", lambda *_, **__: [four, four])
     assert "2 times 4 folds" in repeated_coverage(TASK_TRAININGS["heart"], "mlp16", None, None)
 
 
-def test_few_rows_are_judged_by_networks_that_did_not_learn_from_them() -> None:
-    """Heart's: five fits, each answering a fifth of what is not for testing."""
+def test_few_rows_are_answered_by_networks_that_were_not_fitted_to_them() -> None:
+    """Heart's sets are calibrated on five fits, each answering a fifth of the rows."""
     training = TASK_TRAININGS["heart"]
     data = replace(training.prepare(training.synthetic()), published=True)
     fitted = fit(training, training.recipes["mlp16"], data, epochs=1, quiet=True)
 
     class Same:
-        """The network itself in place of its graph."""
+        """The fitted network in place of its graph."""
 
         outputs = HEART.contract.outputs
 
@@ -380,7 +380,7 @@ def test_few_rows_are_judged_by_networks_that_did_not_learn_from_them() -> None:
 def test_models_of_other_data_are_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], data_dir: Path | None
 ) -> None:
-    """Confidence on rows that a model may have learned from would flatter it."""
+    """A model that was trained on other data keeps its card, because its rows may overlap."""
     reports = ["--reports", str(tmp_path / "reports")]
     models = tmp_path / "models"
     assert main(["train", "credit", "--smoke", "--recipe", "logistic", "--output", str(models),

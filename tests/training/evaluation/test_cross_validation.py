@@ -1,4 +1,4 @@
-"""Figures by a task's protocol."""
+"""Metrics by a task's evaluation protocol."""
 
 from dataclasses import replace
 from typing import Any
@@ -19,7 +19,7 @@ from training.recipes import TASK_TRAININGS
 
 
 def test_in_every_repeat_of_heart_each_patient_is_tested_once() -> None:
-    """And never in the part that their network learned from."""
+    """Each patient is in one test split of a repeat, and never in that fold's other splits."""
     training = TASK_TRAININGS["heart"]
     data = synthetic_heart()
     everybody = sorted(r.tobytes() for r in data.features.to_numpy(np.float32))
@@ -33,7 +33,7 @@ def test_in_every_repeat_of_heart_each_patient_is_tested_once() -> None:
 
 
 def test_credit_is_split_five_times_and_first_as_its_models_are() -> None:
-    """The card's test part is the first of the five."""
+    """The first of five test splits is that of the exported models."""
     training = TASK_TRAININGS["credit"]
     data = training.synthetic()
     repeats = training.protocol.repeats(data)
@@ -44,7 +44,7 @@ def test_credit_is_split_five_times_and_first_as_its_models_are() -> None:
 def test_pictures_are_fitted_three_times_and_each_accuracy_is_printed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of one test part, with three seeds: their mean, their spread, and all three."""
+    """Three seeds on one test split are printed with mean, standard deviation and each accuracy."""
     training = replace(TASK_TRAININGS["digits"], load=lambda _: synthetic_digits(600, 100))
     figures = measure_splits(training, "dense32", None, processes=1, epochs=1)[0]
     assert set(figures) == {"accuracy", "log_loss", "ece"}
@@ -58,10 +58,10 @@ def test_pictures_are_fitted_three_times_and_each_accuracy_is_printed(
     assert mean_std(figures["accuracy"]) in printed
 
 
-def test_figures_by_group_are_of_networks_fitted_for_the_epochs_asked(
+def test_metrics_by_group_are_of_networks_fitted_for_the_requested_epochs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`--epochs` is for trying it out, here too."""
+    """`--epochs` applies to `--fairness` too."""
     training = TASK_TRAININGS["credit"]
     made_up = replace(training, load=lambda _: training.synthetic())
     monkeypatch.setattr(options, "TASK_TRAININGS", {"credit": made_up})
@@ -77,8 +77,8 @@ def test_figures_by_group_are_of_networks_fitted_for_the_epochs_asked(
     assert "sex: female" in capsys.readouterr().out
 
 
-def test_calibration_of_honest_overconfident_and_useless_answers() -> None:
-    """Log-odds twice too large have slope 1/2; honest ones slope 1 and hardly any error."""
+def test_calibration_metrics_of_calibrated_overconfident_and_useless_answers() -> None:
+    """Log-odds doubled have slope 1/2; calibrated ones slope 1 and an error below .01."""
     rng = np.random.default_rng(0)
     odds = rng.normal(0, 1.5, 50_000)
     honest, loud = 1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(-2 * odds))
@@ -89,8 +89,8 @@ def test_calibration_of_honest_overconfident_and_useless_answers() -> None:
     assert expected_calibration_error(np.ones(4), np.array([1, 0, 0, 1])) == 0.5
 
 
-def test_calibration_straightens_answers_that_are_too_loud_and_too_high() -> None:
-    """As far as 50,000 rows tell; the order of the answers, and so AUC, stays."""
+def test_calibration_corrects_overconfident_and_biased_answers() -> None:
+    """Slope 1 and intercept 0 are restored within 1e-3, and the order of answers stays."""
     rng = np.random.default_rng(0)
     odds = rng.normal(-1, 1.5, 50_000)
     labels = (rng.random(len(odds)) < 1 / (1 + np.exp(-odds))).astype(np.int64)
@@ -106,8 +106,8 @@ def test_calibration_straightens_answers_that_are_too_loud_and_too_high() -> Non
     assert np.isfinite(certain).all()
 
 
-def test_removing_fields_removes_so_many_optional_ones_of_each_row() -> None:
-    """Of complete patients; none at 0, and never age or sex."""
+def test_removing_fields_removes_the_number_given_of_each_row() -> None:
+    """Exactly `count` optional fields of each row become NaN, and never age or sex."""
     rows = synthetic_heart().features.to_numpy(np.float32)
     rows = rows[~np.isnan(rows).any(axis=1)]
     for count in (0, 4, 11):
@@ -136,7 +136,7 @@ def test_removing_fields_removes_so_many_optional_ones_of_each_row() -> None:
 def test_wrong_usage_of_evaluate_is_explained(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before any data are read."""
+    """The message comes before any data are read."""
     with pytest.raises(SystemExit) as ended:
         main(["evaluate", *arguments])
     assert ended.value.code == 2

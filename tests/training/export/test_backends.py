@@ -47,7 +47,7 @@ def run(script: Path, *arguments: object) -> None:
 
 @pytest.mark.timeout(900)  # JAX compiles three networks
 def test_jax_fits_what_tensorflow_exports(tmp_path: Path) -> None:
-    """The graph answers what JAX answered, and importing what fits needs no TensorFlow."""
+    """The graph answers as JAX did, and importing what fits needs no TensorFlow."""
     assert keras.backend.backend() == "tensorflow"
     script = tmp_path / "script.py"
     script.write_text(FIT)
@@ -64,13 +64,13 @@ def test_jax_fits_what_tensorflow_exports(tmp_path: Path) -> None:
         wanted = np.load(tmp_path / f"{name}.npy")
         tensorflow = next(iter(golden.values())).reshape(wanted.shape)
         onnx = next(iter(Predictor(artifact.folder / MODEL, "cpu").predict(inputs).values()))
-        # As in training/export/export.py: sums in another order.
+        # The tolerance of training/artifacts/golden.py: sums in another order.
         np.testing.assert_allclose(tensorflow, wanted, atol=1e-5)
         np.testing.assert_allclose(onnx.reshape(wanted.shape), wanted, atol=1e-5)
 
 
 def test_seconds_per_epoch_are_measured_without_tensorflow() -> None:
-    """On a machine that has JAX alone, `benchmarks/epochs.py` fits every network of a task."""
+    """`benchmarks/epochs.py` fits every network of a task on a machine that has JAX only."""
     without = "import sys, runpy; sys.modules['tensorflow'] = None; sys.argv = sys.argv[1:]; "
     script = "benchmarks/epochs.py"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""From Keras to a served artifact: what the service computes is what training computed."""
+"""The export from Keras to a served artifact: the service computes what training computed."""
 
 import json
 from pathlib import Path
@@ -27,12 +27,12 @@ from training.recipe import DataSplits, TaskTraining
 from training.recipes import TASK_TRAININGS
 from training.train import export_fitted
 
-# float32 holds 24 bits: see the reason for the tolerance in training/export/export.py.
+# float32 holds 24 bits: see the reason for the tolerance in training/artifacts/golden.py.
 TOLERANCE = 1e-5
 
 
 def smoke(task: str, recipe: str | None = None) -> tuple[TaskTraining, str, Fitted, DataSplits]:
-    """A default network after one epoch on made-up data."""
+    """Fit a default network for one epoch on synthetic data."""
     training = TASK_TRAININGS[task]
     recipe = recipe or training.default
     data = training.prepare(training.synthetic())
@@ -71,7 +71,7 @@ def test_the_graph_repeats_keras_at_any_batch_size(
     task: str,
     size: int,
 ) -> None:
-    """Odd sizes too: nothing in the graph has learned the size of a batch."""
+    """Odd batch sizes give Keras' answers too: no size is fixed in the graph."""
     _, _, fitted, data = trained[task]
     rows = np.resize(data.test.inputs, (size, *data.test.inputs.shape[1:]))
     wanted = np.asarray(fitted.model(rows, training=False))
@@ -80,7 +80,7 @@ def test_the_graph_repeats_keras_at_any_batch_size(
 
 
 def valid(feature: Feature) -> st.SearchStrategy[Any]:
-    """Everything that the contract allows for one field."""
+    """Draw every value that the contract allows for one field."""
     if feature.codes:
         values: st.SearchStrategy[Any] = st.sampled_from(sorted(feature.codes))
     else:
@@ -99,7 +99,7 @@ def payloads(task: TabularTask) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def by_hand(task: TabularTask, row: dict[str, Any]) -> NDArray[np.float32]:
-    """A payload as the network's input, written without the service's code."""
+    """Encode a payload as the network's input without the service's code."""
     values = []
     for feature in task.features:
         value = row.get(feature.name)
@@ -124,7 +124,7 @@ def test_any_valid_payload_gets_the_probability_that_keras_gives(
     name: str,
     data: st.DataObject,
 ) -> None:
-    """The one promise: HTTP, validation, array and graph together change nothing."""
+    """HTTP, validation, array and graph together give Keras' probability within 1e-5."""
     training, _, fitted, _ = trained[name]
     assert isinstance(training.task, TabularTask)
     row = data.draw(payloads(training.task))
@@ -151,7 +151,7 @@ JUNK = st.recursive(
 def test_any_invalid_payload_is_a_4xx_problem(
     client: TestClient, name: str, data: st.DataObject
 ) -> None:
-    """Spoil a valid payload, or send something else: never a 500, always problem+json."""
+    """A spoiled payload gets a problem+json of 4xx, never a 500."""
     task = TASK_TRAININGS[name].task
     if isinstance(task, TabularTask):
         row = data.draw(payloads(task))
@@ -189,7 +189,7 @@ def test_the_signature_shows_preprocessing(models_dir: Path, task: str) -> None:
 def test_golden_inputs_are_many_and_hold_missing_values_and_extremes(
     models_dir: Path, task: str
 ) -> None:
-    """At least 32; every field at its lowest and its highest, every optional one missing once."""
+    """32 inputs or more hold every field's lowest and highest value, and each missing once."""
     with np.load(models_dir / task / "1" / GOLDEN) as golden:
         inputs = golden["input"]
     assert len(inputs) >= 32
@@ -203,10 +203,10 @@ def test_golden_inputs_are_many_and_hold_missing_values_and_extremes(
 
 
 @pytest.mark.parametrize("task", TASK_TRAININGS)
-def test_models_of_rows_carry_reference_rows(
+def test_models_of_rows_carry_background_rows(
     trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]], models_dir: Path, task: str
 ) -> None:
-    """Their weights count the training part, and the card has their hash; pictures have none."""
+    """Weights count the training split, and the card has the hash; pictures have none."""
     artifact = read_artifact(models_dir, task)
     background = artifact.background()
     if not isinstance(TASK_TRAININGS[task].task, TabularTask):
@@ -220,7 +220,7 @@ def test_models_of_rows_carry_reference_rows(
 def test_versions_count_up_and_old_ones_stay(
     trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]], tmp_path: Path
 ) -> None:
-    """Each export is the next number; nothing is written over."""
+    """Each export gets the next number, and nothing is overwritten."""
     export_fitted(*trained["heart"], tmp_path)
     first = (tmp_path / "heart" / "1" / "card.json").read_bytes()
     export_fitted(*trained["heart"], tmp_path)
@@ -234,7 +234,7 @@ def test_a_graph_that_disagrees_with_keras_is_not_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Export fails and leaves no version and no temporary folder behind."""
+    """The export fails and leaves no version and no temporary folder behind."""
     save = onnx.save
 
     def save_spoiled(proto: onnx.ModelProto, path: Path) -> None:
@@ -252,12 +252,12 @@ def test_a_graph_that_disagrees_with_keras_is_not_written(
 
 
 def test_the_card_says_that_the_data_are_made_up(models_dir: Path) -> None:
-    """A model of synthetic data cannot be taken for one of the published data."""
+    """The card of a model of synthetic data has published = false."""
     assert read_artifact(models_dir, "heart").card.data.published is False
 
 
 def test_a_recipe_beside_the_default_has_a_name_of_its_own(tmp_path: Path) -> None:
-    """`digits-softmax` lies beside `digits`, and is not served in its place."""
+    """`digits-softmax` is written beside `digits`, which the service serves."""
     training, recipe, fitted, data = smoke("digits", "softmax")
     assert (
         export_fitted(training, recipe, fitted, data, tmp_path) == tmp_path / "digits-softmax" / "1"
@@ -267,7 +267,7 @@ def test_a_recipe_beside_the_default_has_a_name_of_its_own(tmp_path: Path) -> No
 def test_the_model_answers_as_its_parts_do(
     trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]],
 ) -> None:
-    """The exported model is the fitted network behind the fitted preprocessing, nothing else."""
+    """The exported model is the fitted network after the fitted preprocessing, and nothing else."""
     _, _, fitted, data = trained["heart"]
     preprocessing, network = fitted.model.layers[-2:]
     assert isinstance(network, keras.Model)

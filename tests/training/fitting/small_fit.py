@@ -1,4 +1,4 @@
-"""Fits a small network and writes its weights: what tests of resuming start, and kill.
+"""A process that fits a small network and writes its weights, for tests that kill and resume it.
 
 python -m tests.training.fitting.small_fit CASE WEIGHTS [CHECKPOINT [STEPS]]
 
@@ -26,7 +26,7 @@ def smaller(part: Split) -> Split:
 
 
 def case(name: str) -> tuple[str, Recipe]:
-    """Early stopping; members, dropout and normalisation; augmentation and averaged weights."""
+    """Return a recipe with early stopping, with members and dropout, or with augmentation."""
     if name == "stopping":
         recipe = TASK_TRAININGS["heart"].recipes["mlp16"]
         return "heart", replace(recipe, optimizer=lambda _: wild(), patience=2)
@@ -36,12 +36,12 @@ def case(name: str) -> tuple[str, Recipe]:
 
 
 def wild() -> keras.optimizers.Optimizer:
-    """So fast that validation soon gets worse."""
+    """Return an optimizer so fast that the validation loss soon rises."""
     return keras.optimizers.Adam(0.5)
 
 
 def killed_after(steps: int) -> None:
-    """As by kill -9 or a power cut: in the middle of an epoch, nothing is tidied up."""
+    """Kill this process in the middle of an epoch, as kill -9 or a power cut does."""
 
     class Killed(checkpoint.Checkpoint):
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
