@@ -290,7 +290,7 @@ def test_recomputed_confidence_is_of_networks_fitted_for_the_same_epochs(
 ) -> None:
     """Epochs come from the card; an older card's are those of its recipe, or an error.
 
-    A network that stops early says nothing of how long it might have gone on.
+    The epochs run by a network that stopped early do not tell how many were requested.
     """
     training = TASK_TRAININGS["heart"]
     data = training.prepare(training.synthetic())

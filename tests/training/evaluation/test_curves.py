@@ -28,7 +28,7 @@ def decisions(rows: int = 5000) -> tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
 def test_a_thinned_roc_has_the_area_of_the_whole() -> None:
-    """At most 100 points of thousands keep both ends, and their area is the AUC within .002."""
+    """A thinned curve has at most 100 points, both ends and the AUC within .002."""
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 5000)
     scores = 1 / (1 + np.exp(-rng.normal(labels, 1.3)))

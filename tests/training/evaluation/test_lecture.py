@@ -43,7 +43,7 @@ def matched(raw: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_the_lectures_label_is_num_of_two_and_more(raw: pd.DataFrame, clean: pd.DataFrame) -> None:
-    """In 297 rows the label is num >= 2: 54 ill patients, with num 1, count as healthy."""
+    """The label of 297 rows is num >= 2: 54 ill patients, with num 1, count as healthy."""
     rows = matched(raw, clean).dropna(subset="num")
     assert len(rows) == 297
     assert ((rows.num >= 2) == rows.target).all()

@@ -1,4 +1,4 @@
-"""The same seed gives the same weights, and so does a fit that was killed and started again."""
+"""Checkpoints: a fit that was killed and started again ends with the same weights."""
 
 import hashlib
 import signal
@@ -52,7 +52,7 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_weights(
 ) -> None:
     """A fit killed in the middle of an epoch ends with the same weights, bit for bit.
 
-    Two processes of their own: the same data and seed give the same file of weights.
+    Both run in processes of their own, with the same data and seed.
     """
     whole, resumed, kept = tmp_path / "whole", tmp_path / "resumed", tmp_path / "kept"
     uninterrupted = fitting(case, whole)

@@ -138,7 +138,7 @@ def test_a_fitted_network_has_learned() -> None:
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
-    """On one machine the same seed gives the same weights, and another seed others."""
+    """The same seed gives the same weights on one machine, and another seed others."""
     training = TASK_TRAININGS["heart"]
     data = training.prepare(training.synthetic())
 
