@@ -131,7 +131,7 @@ def export_fitted(
 ) -> Path:
     """Export a fitted network as the next version of its name and return the version's folder.
 
-    The network becomes an ONNX graph; pictures get an out-of-distribution score; the written graph
+    The network becomes an ONNX graph; pictures get an in-distribution score; the written graph
     is evaluated on the test split and its sets are calibrated; the card comes last. Raises
     ArtifactError, leaving nothing behind, unless ONNX Runtime repeats Keras' golden answers.
     """

@@ -1,4 +1,4 @@
-"""An exported graph as a file, and the out-of-distribution score that is added to it.
+"""An exported graph as a file, and the in-distribution score that is added to it.
 
 Adding the score changes no weight of the network and no bit of its other outputs.
 """

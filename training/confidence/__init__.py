@@ -1,1 +1,1 @@
-"""Conformal sets and out-of-distribution scores: fitted, measured, recomputed."""
+"""Conformal sets and in-distribution scores: fitted, measured, recomputed."""

@@ -1,4 +1,4 @@
-"""The out-of-distribution score of pictures: a second output of the graph, and its threshold.
+"""The in-distribution score of pictures: a second output of the graph, and its threshold.
 
 A small head on the network's features is trained to tell its training pictures from made-up ones:
 outlier exposure, Hendrycks, Mazeika and Dietterich 2019, "Deep anomaly detection with outlier

@@ -25,7 +25,7 @@ from training.reports.results import COLUMNS, comparison, kilobytes, select_task
 PAGE = "index.html"
 WORST = 40
 SMALL = 1000
-"""The rows below which a test split is called small: its accuracy may err by more than .01."""
+"""The rows below which a test split is called small: its accuracy has a standard error above .01."""
 METRICS = {
     "accuracy": "accuracy",
     "auc": "AUC",
