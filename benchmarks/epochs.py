@@ -16,16 +16,16 @@ from typing import Any
 import keras
 
 from training.fitting.checkpoint import backend_version, device
-from training.fitting.fit import fit, keep_freed_memory, untrained
+from training.fitting.fit import build_untrained, fit, keep_freed_memory
 from training.markdown import markdown
-from training.recipe import Course, Prepared
-from training.recipes import COURSES
+from training.recipe import DataSplits, TaskTraining
+from training.recipes import TASK_TRAININGS
 
 
-def seconds(course: Course, recipe: str, data: Prepared, epochs: int) -> float:
+def seconds(training: TaskTraining, recipe: str, data: DataSplits, epochs: int) -> float:
     """Of an epoch, as the mean over `epochs` of them after the first."""
     first, more = (
-        fit(course, course.recipes[recipe], data, epochs=count, quiet=True)
+        fit(training, training.recipes[recipe], data, epochs=count, quiet=True)
         for count in (1, 1 + epochs)
     )
     return (more.seconds - first.seconds) / (more.epochs - first.epochs)
@@ -55,15 +55,15 @@ class Target(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no ty
         self._looking += time.perf_counter() - now
 
 
-def to_target(course: Course, recipe: str, data: Prepared, accuracy: float) -> str:
+def to_target(training: TaskTraining, recipe: str, data: DataSplits, accuracy: float) -> str:
     """Seconds and epochs until the test part is answered so well; single networks for pictures."""
-    made, classes = course.recipes[recipe], len(course.task.contract.labels)
+    made, classes = training.recipes[recipe], len(training.task.contract.labels)
     if made.members > 1 or not classes:
         return "for one network and pictures only"
-    _, preprocessing, _ = untrained(course, made, data)
+    _, preprocessing, _ = build_untrained(training, made, data)
     inputs = keras.ops.convert_to_numpy(preprocessing(data.test.inputs))
     target = Target(inputs, keras.utils.to_categorical(data.test.labels, classes), accuracy)
-    fit(course, made, data, quiet=True, callbacks=[target])
+    fit(training, made, data, quiet=True, callbacks=[target])
     if target.reached is None:
         return f"not in {made.epochs} epochs"
     epoch, spent = target.reached
@@ -73,7 +73,7 @@ def to_target(course: Course, recipe: str, data: Prepared, accuracy: float) -> s
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(COURSES)}")
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASK_TRAININGS)}")
     parser.add_argument("--recipe", help="this one only (default: all)")
     parser.add_argument("--epochs", type=int, default=3, help="after the first (default: 3)")
     parser.add_argument("--target", type=float, help="accuracy to train to as well: .99, say")
@@ -82,24 +82,28 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.epochs < 1:
         parser.error(f"--epochs: expected at least 1, got {chosen.epochs}")
-    if unknown := set(chosen.tasks) - set(COURSES):
-        parser.error(f"expected tasks of {', '.join(COURSES)}, got {', '.join(sorted(unknown))}")
+    if unknown := set(chosen.tasks) - set(TASK_TRAININGS):
+        parser.error(
+            f"expected tasks of {', '.join(TASK_TRAININGS)}, got {', '.join(sorted(unknown))}"
+        )
     if chosen.target is not None and not 0 < chosen.target <= 1:
         parser.error(f"--target: expected an accuracy above 0, at most 1, got {chosen.target}")
     keep_freed_memory()
     print(f"{keras.backend.backend()} {backend_version()} on {device()}\n", flush=True)
     rows = []
-    for task in chosen.tasks or COURSES:
-        course = COURSES[task]
-        recipes = [name for name in course.recipes if chosen.recipe in (None, name)]
+    for task in chosen.tasks or TASK_TRAININGS:
+        training = TASK_TRAININGS[task]
+        recipes = [name for name in training.recipes if chosen.recipe in (None, name)]
         if not recipes:
-            parser.error(f"--recipe: expected {', '.join(course.recipes)}, got {chosen.recipe}")
-        data = course.prepare(course.synthetic() if chosen.smoke else course.load(chosen.data_dir))
+            parser.error(f"--recipe: expected {', '.join(training.recipes)}, got {chosen.recipe}")
+        data = training.prepare(
+            training.synthetic() if chosen.smoke else training.load(chosen.data_dir)
+        )
         for recipe in recipes:
-            each = seconds(course, recipe, data, chosen.epochs)
+            each = seconds(training, recipe, data, chosen.epochs)
             rows.append([task, recipe, f"{len(data.train.labels):,}", f"{each:.3g}"])
             if chosen.target:
-                rows[-1].append(to_target(course, recipe, data, chosen.target))
+                rows[-1].append(to_target(training, recipe, data, chosen.target))
     head = ["task", "recipe", "rows", "seconds per epoch"]
     if chosen.target:
         head.append(f"seconds to {chosen.target:g} of the test part")

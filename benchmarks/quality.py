@@ -20,10 +20,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from training.evaluation.cross_validation import Figures, metrics_table
-from training.evaluation.metrics import of_decisions
+from training.evaluation.metrics import binary_metrics
 from training.fitting.fit import fit
-from training.recipe import Prepared
-from training.recipes import COURSES, credit
+from training.recipe import DataSplits
+from training.recipes import TASK_TRAININGS, credit
 
 TREES, PATIENCE = 2000, 50
 SHAPES = [
@@ -91,15 +91,15 @@ def catboosts() -> Iterator[tuple[Any, dict[str, Any]]]:
         )
 
 
-def answers(data: Prepared, seed: int) -> Iterator[tuple[str, Any]]:
+def answers(data: DataSplits, seed: int) -> Iterator[tuple[str, Any]]:
     """Each contestant's probabilities on the test part."""
     encoder = credit.features(data.train.inputs)
     train, validation, test = (
         np.asarray(encoder(part.inputs)) for part in (data.train, data.validation, data.test)
     )
-    course = COURSES["credit"]
-    model = fit(course, course.recipes[course.default], data, seed=seed, quiet=True).model
-    yield course.default, np.asarray(model(data.test.inputs, training=False)).reshape(-1)
+    training = TASK_TRAININGS["credit"]
+    model = fit(training, training.recipes[training.default], data, seed=seed, quiet=True).model
+    yield training.default, np.asarray(model(data.test.inputs, training=False)).reshape(-1)
     penalised = [
         LogisticRegression(C=c, max_iter=500).fit(train, data.train.labels) for c in (0.01, 0.1)
     ]
@@ -121,7 +121,7 @@ def answers(data: Prepared, seed: int) -> Iterator[tuple[str, Any]]:
         yield name, best(fitted, validation, data).predict_proba(test)[:, 1]
 
 
-def best(models: list[Any], validation: Any, data: Prepared) -> Any:
+def best(models: list[Any], validation: Any, data: DataSplits) -> Any:
     """The one with the least log-loss on the validation part."""
     return min(
         models,
@@ -135,19 +135,19 @@ def main() -> None:
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
-    course = COURSES["credit"]
-    assert course.protocol is not None
+    training = TASK_TRAININGS["credit"]
+    assert training.protocol is not None
     figures: dict[str, Figures] = {}
-    splits = course.protocol.repeats(course.load(arguments.data_dir))[: arguments.splits]
+    splits = training.protocol.repeats(training.load(arguments.data_dir))[: arguments.splits]
     for seed, (data,) in enumerate(splits):
         for name, probability in answers(data, seed):
             of = figures.setdefault(name, {})
-            for metric, value in of_decisions(probability, data.test.labels, 0.5).items():
+            for metric, value in binary_metrics(probability, data.test.labels, 0.5).items():
                 of.setdefault(metric, []).append(value)
     print(metrics_table(figures))
     trees = np.mean([figures[name]["auc"] for name in ("LightGBM", "XGBoost", "CatBoost")])
-    ours = np.mean(figures[course.default]["auc"])
-    print(f"\nAUC of {course.default} less the trees' mean: {ours - trees:+.4f}")
+    ours = np.mean(figures[training.default]["auc"])
+    print(f"\nAUC of {training.default} less the trees' mean: {ours - trees:+.4f}")
 
 
 if __name__ == "__main__":

@@ -25,11 +25,11 @@ def data_dir() -> Path | None:
     if LOCAL.is_dir():
         return LOCAL
     from training.data.datasets import DataMissing
-    from training.recipes import COURSES
+    from training.recipes import TASK_TRAININGS
 
     try:
-        for course in COURSES.values():
-            course.load(None)
+        for training in TASK_TRAININGS.values():
+            training.load(None)
     except DataMissing as error:
         cannot_run(f"no local copies of the data and no network: {error}")
     return None

@@ -1,4 +1,4 @@
-"""The training commands of `foretell`. TensorFlow is imported only when one of them runs."""
+"""The training commands of `foretell`; TensorFlow is imported only when one of them runs."""
 
 import argparse
 import os
@@ -13,31 +13,35 @@ REPORTS_DIR = Path("reports")
 
 
 class TrainingNotInstalled(ForetellError):
-    """A training command in the serving environment."""
+    """A training command was called in an environment without TensorFlow."""
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the commands of training; found by the entry point group `foretell.commands`."""
+    """Add the commands of training; the entry point group `foretell.commands` names this."""
     train = commands.add_parser("train", help="fit a network and export it as a new version")
     train.add_argument("task", nargs="?", help="heart, credit, digits or fashion")
     train.add_argument("--all", action="store_true", help="every recipe of every task")
     train.add_argument("--recipe", help="a network by name (default: the task's best)")
-    train.add_argument("--epochs", type=int, help="instead of the recipe's own number")
-    train.add_argument("--seed", type=int, default=0, help="of weights, order and chance")
+    train.add_argument("--epochs", type=int, help="number of epochs (default: the recipe's)")
     train.add_argument(
-        "--restart", action="store_true", help="from the first epoch, whatever was interrupted"
+        "--seed", type=int, default=0, help="of weights, row order and augmentation (default: 0)"
+    )
+    train.add_argument(
+        "--restart",
+        action="store_true",
+        help="start from the first epoch, even if a fit was interrupted",
     )
     train.add_argument(
         "--smoke",
         action="store_true",
-        help="a try-out: synthetic data, one epoch; into a folder of its own, --output; "
-        "reports only where --reports names one",
+        help="try the command: synthetic data, one epoch; needs --output; writes reports only if "
+        "--reports is given",
     )
     train.add_argument(
         "--lecture-data",
         action="store_true",
-        help="heart only: measure the lecture's network on the lecture's own, faulty file and on "
-        "the clean one; exports nothing",
+        help="heart only: measure the lecture's network on the lecture's faulty file and on the "
+        "clean data; exports nothing",
     )
     _add_data_dir(train)
     train.add_argument("--output", type=Path, default=MODELS_DIR, help="folder of models to add to")
@@ -49,30 +53,30 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     evaluate = commands.add_parser(
         "evaluate",
-        help="measure models again, compare their cards and write reports; with a task, fit and "
-        "measure its recipes by its protocol",
+        help="measure models, compare them with their cards and write reports; with a task, fit "
+        "and measure its recipes by its evaluation protocol",
     )
     evaluate.add_argument("task", nargs="?", help="heart, credit, digits or fashion")
-    evaluate.add_argument("--recipe", help="of the task, by name (default: all of them)")
-    evaluate.add_argument("--epochs", type=int, help="instead of the recipe's own number")
+    evaluate.add_argument("--recipe", help="a recipe by name (default: every recipe of the task)")
+    evaluate.add_argument("--epochs", type=int, help="number of epochs (default: the recipe's)")
     mode = evaluate.add_mutually_exclusive_group()
     mode.add_argument(
-        "--missing", action="store_true", help="figures against optional fields not recorded"
+        "--missing", action="store_true", help="metrics by number of optional fields removed"
     )
     mode.add_argument(
-        "--fairness", action="store_true", help="figures by sex, education, marriage and age"
+        "--fairness", action="store_true", help="metrics by sex, education, marriage and age"
     )
     mode.add_argument(
         "--confidence",
         action="store_true",
-        help="of the exported model: the coverage of its sets, and what it calls strange",
+        help="coverage of the exported model's sets, and the shares of pictures that it flags",
     )
     _add_data_dir(evaluate)
     evaluate.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
     _add_reports(evaluate)
     evaluate.set_defaults(run=run_evaluate, parser=evaluate)
 
-    tune = commands.add_parser("tune", help="compare settings of a recipe by cross-validation")
+    tune = commands.add_parser("tune", help="compare parameters of a recipe by cross-validation")
     tune.add_argument("task", help="heart, credit, digits or fashion")
     tune.add_argument("--recipe", help="a network by name (default: the task's best)")
     tune.add_argument(
@@ -80,13 +84,15 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="append",
         required=True,
         metavar="NAME=V1,V2,…",
-        help="values of one parameter; repeat for others, every combination is tried",
+        help="values of one parameter; repeat for others, every combination is fitted",
     )
-    tune.add_argument("--folds", type=int, default=3, help="of cross-validation (default: 3)")
-    tune.add_argument("--rows", type=int, help="a stratified sample of so many (default: all)")
-    tune.add_argument("--seed", type=int, default=0, help="of folds, weights, order and chance")
-    tune.add_argument("--processes", type=int, help="side by side (default: one a processor)")
-    tune.add_argument("--smoke", action="store_true", help="a try-out: synthetic data, one epoch")
+    tune.add_argument("--folds", type=int, default=3, help="number of folds (default: 3)")
+    tune.add_argument("--rows", type=int, help="size of a stratified sample (default: all rows)")
+    tune.add_argument(
+        "--seed", type=int, default=0, help="of folds, weights and row order (default: 0)"
+    )
+    tune.add_argument("--processes", type=int, help="parallel processes (default: one a processor)")
+    tune.add_argument("--smoke", action="store_true", help="synthetic data, one epoch")
     _add_data_dir(tune)
     tune.add_argument(
         "--reports", type=Path, default=REPORTS_DIR, help="folder of reports to add to"
@@ -95,9 +101,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     confidence = commands.add_parser(
         "confidence",
-        help="compute anew what models on disk know of their own confidence; no weight changes",
+        help="recompute the confidence of models on disk; no weight changes",
     )
-    confidence.add_argument("names", nargs="*", metavar="name", help="of models (default: all)")
+    confidence.add_argument(
+        "names", nargs="*", metavar="name", help="names of models (default: all)"
+    )
     _add_data_dir(confidence)
     confidence.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
     confidence.set_defaults(run=run_confidence, parser=confidence)
@@ -127,7 +135,7 @@ def _add_reports(parser: argparse.ArgumentParser) -> None:
 
 
 def run_train(arguments: argparse.Namespace) -> int:
-    """`foretell train`: fit, export, tabulate and report."""
+    """Run `foretell train`: fit, evaluate, export, tabulate and report."""
     _require_training()
     from training.train import train
 
@@ -135,20 +143,20 @@ def run_train(arguments: argparse.Namespace) -> int:
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
-    """`foretell evaluate`: 0 when every model is as good as its card says, else 1.
+    """Run `foretell evaluate`: return 0 if every model is as good as its card says, else 1.
 
-    A report of each is written. With a task, tables of its protocol's figures; always 0.
+    It writes a report of each model. With a task, it prints tables of metrics and returns 0.
     """
     _require_training()
-    from training.measure import evaluate
+    from training.evaluate_commands import evaluate
 
     return evaluate(arguments)
 
 
 def run_tune(arguments: argparse.Namespace) -> int:
-    """`foretell tune`: a table and a picture of a cross-validated grid."""
+    """Run `foretell tune`: a table and a plot of a cross-validated grid search."""
     _require_training()
-    # This process asks for the device too, and must leave a GPU's memory to those that fit.
+    # This process looks at the device too, and must leave a GPU's memory to those that fit.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     from training.tune import tune
 
@@ -156,15 +164,15 @@ def run_tune(arguments: argparse.Namespace) -> int:
 
 
 def run_confidence(arguments: argparse.Namespace) -> int:
-    """`foretell confidence`: the newest version of each model, in place."""
+    """Run `foretell confidence`: the newest version of each model, in place."""
     _require_training()
-    from training.measure import confidence
+    from training.evaluate_commands import confidence
 
     return confidence(arguments)
 
 
 def run_results(arguments: argparse.Namespace) -> int:
-    """`foretell results`: docs/results.md, from the cards alone."""
+    """Run `foretell results`: docs/results.md, from the cards alone."""
     from training.reports.results import results_page
 
     page = results_page(arguments.models)
@@ -181,8 +189,8 @@ def run_results(arguments: argparse.Namespace) -> int:
 def _require_training() -> None:
     if find_spec("tensorflow") is None:
         raise TrainingNotInstalled(
-            "training is not installed here: use `make train`, or an environment of its own with "
-            "pip install 'foretell[training]'"
+            "training is not installed in this environment: in a clone, use `make train`, or "
+            "pip install -e '.[training]' in an environment of its own ('.[training-gpu]' on a GPU)"
         )
-    # Before TensorFlow is imported, or it is too late: warnings and errors only.
+    # TensorFlow reads this when it is imported: warnings and errors only.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

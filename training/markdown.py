@@ -1,10 +1,10 @@
-"""Tables as Markdown, the one way in which figures are printed and written."""
+"""Markdown tables, the one format in which metrics are printed and written."""
 
 from collections.abc import Sequence
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table that can be read as it is."""
+    """Format a table as Markdown that is aligned in plain text as well."""
     lines = [head, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     text = [

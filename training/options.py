@@ -1,42 +1,44 @@
-"""What several training commands make of their options, before anything is computed."""
+"""Options that several training commands share, checked before anything is computed."""
 
 import argparse
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from training.recipe import Course, Prepared
-from training.recipes import COURSES
+from training.recipe import DataSplits, TaskTraining
+from training.recipes import TASK_TRAININGS
 
 
-def named_course(arguments: argparse.Namespace) -> Course:
-    """That of the task named; ends the command if there is none."""
-    if arguments.task not in COURSES:
-        arguments.parser.error(f"unknown task {arguments.task!r}; there are: {', '.join(COURSES)}")
-    return COURSES[arguments.task]
+def named_training(arguments: argparse.Namespace) -> TaskTraining:
+    """Return the training of the named task; end the command if there is none."""
+    if arguments.task not in TASK_TRAININGS:
+        arguments.parser.error(
+            f"unknown task {arguments.task!r}; there are: {', '.join(TASK_TRAININGS)}"
+        )
+    return TASK_TRAININGS[arguments.task]
 
 
-def prepared_data(course: Course, arguments: argparse.Namespace) -> Prepared:
-    """A course's data, or with `--smoke` made-up ones, in their parts. Raises DataError."""
-    data = course.synthetic() if arguments.smoke else course.load(arguments.data_dir)
-    return course.prepare(data)
+def load_splits(training: TaskTraining, arguments: argparse.Namespace) -> DataSplits:
+    """Load a task's data, or with `--smoke` synthetic data, and split them. Raises DataError."""
+    data = training.synthetic() if arguments.smoke else training.load(arguments.data_dir)
+    return training.prepare(data)
 
 
 def check_epochs(arguments: argparse.Namespace) -> None:
-    """Ends the command unless its epochs, if given, are at least one."""
+    """End the command unless its epochs, if given, are at least one."""
     if arguments.epochs is not None and arguments.epochs < 1:
         arguments.parser.error(f"--epochs: expected at least 1, got {arguments.epochs}")
 
 
 def check_seed(arguments: argparse.Namespace) -> None:
-    """Ends the command unless its seed is one that NumPy takes."""
+    """End the command unless its seed is in NumPy's range."""
     if not 0 <= arguments.seed < 2**32:
         arguments.parser.error(f"--seed: expected 0 to {2**32 - 1}, got {arguments.seed}")
 
 
 def make_folder(arguments: argparse.Namespace, option: str) -> None:
-    """Ends the command unless the folder of an option, if given, can be written to.
+    """Make the folder of an option, if given; end the command unless it can be written to.
 
-    Now, rather than after an hour of fitting.
+    It fails now rather than after an hour of fitting.
     """
     folder: Path | None = getattr(arguments, option)
     if folder is None:

@@ -1,45 +1,62 @@
-"""`foretell train`: fit, export, tabulate and report."""
+"""`foretell train`: fit, evaluate, export, tabulate and report."""
 
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
 
+from service.contract.uncertainty import OOD_SCORE
 from service.errors import ArtifactError, ModelError
-from service.models.artifacts.artifact import Artifact, read_artifact
+from service.models.artifacts.artifact import MODEL, Artifact, read_artifact
 from service.models.artifacts.card import Card
 from service.models.artifacts.folder import list_models
+from service.models.runtime.session import OnnxSession
+from training.confidence.conformal import compute_confidence
+from training.confidence.ood_score import fit_ood_score
+from training.evaluation.curves import compute_curves
 from training.evaluation.lecture import lecture_page
-from training.evaluation.metrics import measured
-from training.export.via_tensorflow import export
+from training.evaluation.metrics import (
+    compute_metrics,
+    latency_us,
+    measure,
+    predict_probabilities,
+)
+from training.export.export import (
+    THRESHOLD,
+    Findings,
+    publish_version,
+    staged_version,
+    write_files,
+)
+from training.export.via_tensorflow import export_via_tensorflow
 from training.fitting.checkpoint import (
     EVERY,
     checkpoint_folder,
-    epochs_kept,
-    exported,
+    count_kept_epochs,
     forget,
     keep_exported,
+    read_exported,
 )
-from training.fitting.fit import fit, keep_freed_memory
+from training.fitting.fit import Fitted, fit, keep_freed_memory
 from training.fitting.processes import worker_pool
-from training.options import check_epochs, check_seed, make_folder, named_course, prepared_data
-from training.recipe import Course, Prepared
-from training.recipes import COURSES
+from training.options import check_epochs, check_seed, load_splits, make_folder, named_training
+from training.recipe import DataSplits, TaskTraining
+from training.recipes import TASK_TRAININGS
 from training.reports.report import write_report
-from training.reports.results import table
+from training.reports.results import format_table
 
 
 @dataclass(frozen=True)
 class Job:
-    """One recipe to be fitted and exported. It goes to another process as it is."""
+    """One recipe to fit and export; it can be pickled, for another process."""
 
     task: str
     recipe: str
-    data: Prepared
+    data: DataSplits
     seed: int
     epochs: int
     restart: bool
@@ -47,99 +64,141 @@ class Job:
     tensorboard: Path | None
 
     @property
-    def course(self) -> Course:
-        """Of its task."""
-        return COURSES[self.task]
+    def training(self) -> TaskTraining:
+        """The training of its task."""
+        return TASK_TRAININGS[self.task]
 
     @property
     def checkpoint(self) -> Path:
-        """Where the state of its fit is kept."""
+        """The folder that keeps the state of its fit."""
         return checkpoint_folder(
-            self.output, self.course, self.recipe, self.data, self.seed, self.epochs
+            self.output, self.training, self.recipe, self.data, self.seed, self.epochs
         )
 
     @property
     def title(self) -> str:
-        """What is said of it beforehand."""
+        """The line that is printed before it."""
         made_up = "" if self.data.published else ", not the published data"
         rows = len(self.data.train.labels)
-        return f"{self.course.task.title}: {self.recipe}, {rows:,} rows{made_up}"
+        return f"{self.training.task.title}: {self.recipe}, {rows:,} rows{made_up}"
 
 
 def train(arguments: argparse.Namespace) -> int:
-    """Fit the recipes asked for, export each, print a table of all, write their reports."""
+    """Fit the requested recipes, export each, print a table of all and write their reports.
+
+    Returns 0; ends the command if its options are wrong.
+    """
     if arguments.lecture_data:
         return _lecture(arguments)
     chosen = list(_chosen(arguments))
     if arguments.smoke and arguments.reports is arguments.parser.get_default("reports"):
-        arguments.reports = None  # of made-up data, they would only take the place of real ones
+        arguments.reports = None  # those of synthetic data would replace real ones
     for option in ("output", "reports", "tensorboard"):
         make_folder(arguments, option)
-    prepared = {course.task.name: prepared_data(course, arguments) for course, _ in chosen}
+    data = {training.task.name: load_splits(training, arguments) for training, _ in chosen}
     jobs = [
         Job(
-            task=course.task.name,
+            task=training.task.name,
             recipe=recipe,
-            data=prepared[course.task.name],
+            data=data[training.task.name],
             seed=arguments.seed,
-            epochs=arguments.epochs or (1 if arguments.smoke else course.recipes[recipe].epochs),
+            epochs=arguments.epochs or (1 if arguments.smoke else training.recipes[recipe].epochs),
             restart=arguments.restart,
             output=arguments.output,
             tensorboard=arguments.tensorboard,
         )
-        for course, recipe in chosen
+        for training, recipe in chosen
     ]
-    # A fit in earnest has use for every core; a try-out mostly waits for graphs to be traced.
+    # A real fit uses every core; a smoke run mostly waits for graphs to be traced.
     one_by_one = len(jobs) == 1 or not arguments.smoke
-    artifacts = list(_in_turn(jobs) if one_by_one else _side_by_side(jobs))
+    artifacts = list(_one_after_another(jobs) if one_by_one else _in_parallel(jobs))
     for job in jobs:
         forget(job.checkpoint)
-    print(f"\n{table([artifact.card for artifact in artifacts], arguments.output)}\n")
+    print(f"\n{format_table([artifact.card for artifact in artifacts], arguments.output)}\n")
     if arguments.reports is None:
         return 0
     cards = _readable_cards(arguments.output)
     for artifact in artifacts:
-        model = measured(artifact, prepared[artifact.card.task].test)
+        model = measure(artifact, data[artifact.card.task].test)
         page = write_report(model, cards, arguments.output, arguments.reports)
         print(f"report: {page}", flush=True)
     return 0
 
 
-def _in_turn(jobs: list[Job]) -> Iterator[Artifact]:
+def export_fitted(
+    training: TaskTraining, recipe: str, fitted: Fitted, data: DataSplits, models_dir: Path
+) -> Path:
+    """Export a fitted network as the next version of its name and return the version's folder.
+
+    The network becomes an ONNX graph; pictures get an in-distribution score; the written graph
+    is evaluated on the test split and its sets are calibrated; the card comes last. Raises
+    ArtifactError, leaving nothing behind, unless ONNX Runtime repeats Keras' golden answers.
+    """
+    exported = export_via_tensorflow(training, recipe, fitted, data)
+    ood_threshold = None
+    if OOD_SCORE in training.task.contract.output_names:
+        scored = fit_ood_score(
+            exported.graph, exported.inputs, training, training.recipes[recipe], data
+        )
+        ood_threshold = scored.threshold
+        answers = exported.answers | {OOD_SCORE: scored.golden}
+        exported = replace(exported, graph=scored.graph, answers=answers)
+    with staged_version(models_dir, training.model_name(recipe)) as folder:
+        write_files(folder, training, exported, data)
+        session = OnnxSession(folder / MODEL, "cpu")
+        probabilities, labels = predict_probabilities(session, data.test.inputs), data.test.labels
+        findings = Findings(
+            metrics=compute_metrics(probabilities, labels, THRESHOLD),
+            curves=compute_curves(probabilities, labels, THRESHOLD),
+            latency_us=latency_us(session, exported.inputs[:1]),
+            confidence=compute_confidence(
+                training,
+                recipe,
+                session,
+                data,
+                ood_threshold,
+                seed=fitted.seed,
+                epochs=fitted.requested_epochs,
+            ),
+        )
+        return publish_version(folder, training, recipe, fitted, exported, data, findings)
+
+
+def _one_after_another(jobs: list[Job]) -> Iterator[Artifact]:
     keep_freed_memory()
     for job in jobs:
         print(f"\n{job.title}", flush=True)
         try:
-            artifact, words = _train_one(job)
+            artifact, line = _train_one(job)
         except KeyboardInterrupt:
-            print(f"\ninterrupted; {_how_to_go_on(job)}", file=sys.stderr)
+            print(f"\ninterrupted; {_describe_resumption(job)}", file=sys.stderr)
             raise
-        print(words, flush=True)
+        print(line, flush=True)
         yield artifact
 
 
-def _side_by_side(jobs: list[Job]) -> Iterator[Artifact]:
+def _in_parallel(jobs: list[Job]) -> Iterator[Artifact]:
     with worker_pool(len(jobs), initializer=keep_freed_memory) as pool:
-        # The default of a task takes longest: begun last, it would leave the other cores idle.
-        order = sorted(jobs, key=lambda job: job.recipe != job.course.default)
+        # The default of a task takes longest: started last, it would leave the other cores idle.
+        order = sorted(jobs, key=lambda job: job.recipe != job.training.default)
         fits = {(job.task, job.recipe): pool.submit(_train_one, job, True) for job in order}
         for job in jobs:
-            artifact, words = fits[job.task, job.recipe].result()
-            print(f"\n{job.title}\n{words}", flush=True)
+            artifact, line = fits[job.task, job.recipe].result()
+            print(f"\n{job.title}\n{line}", flush=True)
             yield artifact
 
 
 def _train_one(job: Job, quiet: bool = False) -> tuple[Artifact, str]:
-    """What was exported, and what is to be said of it."""
+    """Fit and export one recipe; return the artifact and a line about it."""
     if job.restart:
         forget(job.checkpoint)
-    name = job.course.model_name(job.recipe)
+    name = job.training.model_name(job.recipe)
     if artifact := _exported(job.output, name, job.checkpoint):
         card = artifact.card
         return artifact, f"an interrupted run has written it: {card.name}/{card.version}"
     fitted = fit(
-        job.course,
-        job.course.recipes[job.recipe],
+        job.training,
+        job.training.recipes[job.recipe],
         job.data,
         seed=job.seed,
         epochs=job.epochs,
@@ -147,17 +206,17 @@ def _train_one(job: Job, quiet: bool = False) -> tuple[Artifact, str]:
         checkpoint=job.checkpoint,
         callbacks=_logs(job.tensorboard, name),
     )
-    folder = export(job.course, job.recipe, fitted, job.data, job.output)
+    folder = export_fitted(job.training, job.recipe, fitted, job.data, job.output)
     keep_exported(job.checkpoint, folder.name)
-    words = (
+    line = (
         f"{fitted.epochs} epoch{'s' * (fitted.epochs > 1)} in {fitted.seconds:.0f} s on "
         f"{fitted.device}, {fitted.parameters:,} parameters; written to {folder}"
     )
-    return read_artifact(job.output, name, folder.name), words
+    return read_artifact(job.output, name, folder.name), line
 
 
 def _readable_cards(models_dir: Path) -> list[Card]:
-    # A card of an older version that cannot be read is no reason to lose the reports of new models.
+    # A card of an older format cannot be read; the reports of new models are written all the same.
     cards = []
     for name in list_models(models_dir):
         try:
@@ -181,38 +240,38 @@ def _lecture(arguments: argparse.Namespace) -> int:
 
 
 def _check_smoke(arguments: argparse.Namespace) -> None:
-    # `is`: who names the folder that is the default says so on purpose.
+    # `is`: a folder that was named on the command line may well be the default one.
     if arguments.smoke and arguments.output is arguments.parser.get_default("output"):
         arguments.parser.error(
-            "--smoke makes models of made-up data: name a folder for them, --output; from "
-            f"{arguments.output} a service would take them up"
+            "--smoke makes models of made-up data: name a folder for them, --output; a service "
+            f"would load them from {arguments.output}"
         )
 
 
-def _how_to_go_on(job: Job) -> str:
-    if done := epochs_kept(job.checkpoint):
+def _describe_resumption(job: Job) -> str:
+    if done := count_kept_epochs(job.checkpoint):
         return f"the same command goes on after epoch {done} of {job.epochs}"
-    return f"nothing is kept of this fit yet, for that is done every {EVERY:.0f} seconds"
+    return f"nothing of this fit is kept yet: that happens every {EVERY:.0f} seconds"
 
 
-def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[Course, str]]:
+def _chosen(arguments: argparse.Namespace) -> Iterator[tuple[TaskTraining, str]]:
     fail = arguments.parser.error
     if arguments.all == bool(arguments.task):
-        fail(f"name one task ({', '.join(COURSES)}), or --all")
+        fail(f"name one task ({', '.join(TASK_TRAININGS)}), or --all")
     check_epochs(arguments)
     check_seed(arguments)
     _check_smoke(arguments)
     if arguments.all:
         if arguments.recipe:
             fail("--recipe goes with one task, not with --all")
-        for course in COURSES.values():
-            yield from ((course, recipe) for recipe in course.recipes)
+        for training in TASK_TRAININGS.values():
+            yield from ((training, recipe) for recipe in training.recipes)
         return
-    course = named_course(arguments)
-    recipe = arguments.recipe or course.default
-    if recipe not in course.recipes:
-        fail(course.no_recipe(recipe))
-    yield course, recipe
+    training = named_training(arguments)
+    recipe = arguments.recipe or training.default
+    if recipe not in training.recipes:
+        fail(training.describe_missing(recipe))
+    yield training, recipe
 
 
 def _logs(folder: Path | None, name: str) -> list[keras.callbacks.Callback]:
@@ -223,8 +282,8 @@ def _logs(folder: Path | None, name: str) -> list[keras.callbacks.Callback]:
 
 
 def _exported(models_dir: Path, name: str, checkpoint: Path) -> Artifact | None:
-    """What an interrupted run had already written, if it is still there."""
-    if (version := exported(checkpoint)) is None:
+    """Return the version that an interrupted run wrote, if it is still there."""
+    if (version := read_exported(checkpoint)) is None:
         return None
     try:
         return read_artifact(models_dir, name, version)

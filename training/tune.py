@@ -1,4 +1,4 @@
-"""`foretell tune`: a cross-validated grid over what a recipe leaves open."""
+"""`foretell tune`: a cross-validated grid search over the parameters of a recipe."""
 
 import argparse
 import hashlib
@@ -15,43 +15,49 @@ from training.evaluation.grid_search.grid import (
     BadGrid,
     Value,
     Values,
-    cells,
-    parameters_of,
+    format_value,
+    list_cells,
+    list_parameters,
     parse_grid,
-    shown,
 )
-from training.evaluation.grid_search.report import METRICS, Cell, grid_table, ranked, write_picture
-from training.evaluation.grid_search.trials import Study, Trial, TrialFile, run
-from training.fitting.checkpoint import surroundings
-from training.options import check_seed, named_course, prepared_data
-from training.recipe import Course, Recipe
+from training.evaluation.grid_search.report import (
+    METRICS,
+    Cell,
+    grid_table,
+    rank_cells,
+    write_picture,
+)
+from training.evaluation.grid_search.trials import Study, Trial, TrialFile, run_trials
+from training.fitting.checkpoint import reproducibility_key
+from training.options import check_seed, load_splits, named_training
+from training.recipe import Recipe, TaskTraining
 
 TRIALS = "trials.jsonl"
 Grid = Mapping[str, Sequence[Value]]
 
 
 def tune(arguments: argparse.Namespace) -> int:
-    """Fit every cell of a grid on every fold, write the table and the picture, print the table.
+    """Fit every cell of a grid on every fold, write the table and the plot, print the table.
 
-    1 if no cell could be fitted, else 0.
+    Returns 1 if no cell could be fitted, else 0.
     """
-    course, recipe = _chosen(arguments)
+    training, recipe = _chosen(arguments)
     fail = arguments.parser.error
-    parameters = parameters_of(course, recipe)
+    parameters = list_parameters(training, recipe)
     try:
         grid = parse_grid(arguments.grid, recipe, parameters)
     except BadGrid as error:
         fail(f"--grid: {error}")
-    folds = _folds(arguments, course, recipe.validates or "patience" in grid)
+    folds = _folds(arguments, training, recipe.validates or "patience" in grid)
     study = Study(
-        task=course.task.name,
-        recipe=arguments.recipe or course.default,
+        task=training.task.name,
+        recipe=arguments.recipe or training.default,
         data=folds.form.source.name,
         fingerprint=folds.form.fingerprint,
         rows=len(folds.number),
         folds=arguments.folds,
         seed=arguments.seed,
-        **surroundings(course),
+        **reproducibility_key(training),
     )
     folder = arguments.reports / study.folder
     try:
@@ -60,32 +66,34 @@ def tune(arguments: argparse.Namespace) -> int:
         fail(f"--reports: {folder}: {error.strerror}")
     homes = Counter(parameter.name for parameter in parameters)
     present = {p.name: p.present for p in parameters if homes[p.name] == 1}
-    chosen = cells(grid)
+    chosen = list_cells(grid)
     wanted = [(present | cell, fold) for cell in chosen for fold in range(study.folds)]
     _run(arguments, study, folds, wanted, list(grid), file)
-    found = [
+    results = [
         Cell(cell, [t for f in range(study.folds) if (t := file.find(present | cell, f))])
         for cell in chosen
     ]
-    table = f"{_words(study, folds)}\n\n{grid_table(found)}"
+    table = f"{_words(study, folds)}\n\n{grid_table(results)}"
     command = _command(arguments, study, grid)
     page, picture = (folder / f"{_name(grid)}{suffix}" for suffix in (".md", ".png"))
-    fitted = not ranked(found)[0].diverged
+    fitted = not rank_cells(results)[0].diverged
     drawn = f"\n![Scores]({picture.name})\n" if fitted else ""
     page.write_text(f"# {command}\n\n{table}\n{drawn}", encoding="utf-8")
     print(f"\n{table}\n\n{page}")
     if not fitted:
         print("foretell: no cell could be fitted on every fold", file=sys.stderr)
         return 1
-    write_picture(found, grid, picture, command)
+    write_picture(results, grid, picture, command)
     print(picture)
     return 0
 
 
 def _command(arguments: argparse.Namespace, study: Study, grid: Grid) -> str:
-    """As it was given, but for what no score depends on."""
+    """Format the command as given, without the options that no score depends on."""
     words = [f"foretell tune {study.task} --recipe {study.recipe}"]
-    words += [f"--grid {name}={','.join(map(shown, values))}" for name, values in grid.items()]
+    words += [
+        f"--grid {name}={','.join(map(format_value, values))}" for name, values in grid.items()
+    ]
     for option in ("folds", "rows", "seed"):
         if (value := getattr(arguments, option)) is not None:
             words.append(f"--{option} {value}")
@@ -93,29 +101,29 @@ def _command(arguments: argparse.Namespace, study: Study, grid: Grid) -> str:
 
 
 def _name(grid: Grid) -> str:
-    """Of the files about a grid: what it varies, and a hash, for the values may be many."""
+    """Return the name of the files about a grid: its parameters, and a hash of all values."""
     key = hashlib.sha256(json.dumps(grid).encode()).hexdigest()[:8]
     return "-".join([*grid, key])
 
 
-def _chosen(arguments: argparse.Namespace) -> tuple[Course, Recipe]:
+def _chosen(arguments: argparse.Namespace) -> tuple[TaskTraining, Recipe]:
     fail = arguments.parser.error
     check_seed(arguments)
     for option, low in {"folds": 2, "processes": 1, "rows": 1}.items():
         value = getattr(arguments, option)
         if value is not None and value < low:
             fail(f"--{option}: expected at least {low}, got {value}")
-    course = named_course(arguments)
-    name = arguments.recipe or course.default
-    if name not in course.recipes:
-        fail(course.no_recipe(name))
-    recipe = course.recipes[name]
-    return course, replace(recipe, epochs=1) if arguments.smoke else recipe
+    training = named_training(arguments)
+    name = arguments.recipe or training.default
+    if name not in training.recipes:
+        fail(training.describe_missing(name))
+    recipe = training.recipes[name]
+    return training, replace(recipe, epochs=1) if arguments.smoke else recipe
 
 
-def _folds(arguments: argparse.Namespace, course: Course, validates: bool) -> Folds:
+def _folds(arguments: argparse.Namespace, training: TaskTraining, validates: bool) -> Folds:
     fail = arguments.parser.error
-    data = prepared_data(course, arguments)
+    data = load_splits(training, arguments)
     total = len(data.train.labels) + len(data.validation.labels)
     if arguments.rows is not None and arguments.rows > total:
         fail(f"--rows: expected at most {total} (those of training and validation), got "
@@ -137,7 +145,7 @@ def _run(
     varied: Sequence[str],
     file: TrialFile,
 ) -> None:
-    """Fit what the file does not have, and say so line by line."""
+    """Fit the trials that the file does not have, and print a line for each."""
     jobs = [job for job in wanted if file.find(*job) is None]
     taken = len(wanted) - len(jobs)
     print(
@@ -148,7 +156,7 @@ def _run(
     if not jobs:
         return
     start = time.perf_counter()
-    trials = run(study, folds, jobs, arguments.processes)
+    trials = run_trials(study, folds, jobs, arguments.processes)
     try:
         with closing(trials):
             for number, trial in enumerate(trials, taken + 1):
@@ -166,7 +174,7 @@ def _run(
 
 
 def _line(trial: Trial, varied: Sequence[str]) -> str:
-    where = " ".join(f"{name}={shown(trial.values[name])}" for name in varied)
+    where = " ".join(f"{name}={format_value(trial.values[name])}" for name in varied)
     scores = ", ".join(f"{METRICS[name]} {value:.4f}" for name, value in trial.held_out.items())
     what = f"diverged: {trial.diverged}" if trial.diverged else f"{scores}, {trial.seconds:.1f} s"
     return f"{where} fold {trial.fold + 1}: {what}"

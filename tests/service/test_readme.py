@@ -15,7 +15,7 @@ import pytest
 from tests.service.server.test_serving import Service, serving
 
 ROOT = Path(__file__).resolve().parents[2]
-# Other processors sum in another order: see the tolerance in training/export/export.py.
+# Other processors sum in another order: see the tolerance in training/artifacts/golden.py.
 TOLERANCE = 1e-4
 
 

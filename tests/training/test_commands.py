@@ -12,14 +12,14 @@ from service.models.artifacts.artifact import read_artifact
 from service.tasks.heart import TASK as HEART
 from tests.artifacts import write_artifact, write_card
 from training import cli
-from training.recipes import COURSES
+from training.recipes import TASK_TRAININGS
 
 
 @pytest.mark.timeout(900)  # every network there is
 def test_smoke_trains_and_exports_every_recipe(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Made-up data, one epoch each: every network fits, converts and repeats its answers."""
+    """Every network fits synthetic data for one epoch, converts and repeats its answers."""
     models, results = tmp_path / "models", tmp_path / "results.md"
     to = ["--output", str(models), "--reports", str(tmp_path / "reports")]
     assert main(["train", "--all", "--smoke", *to]) == 0
@@ -28,7 +28,7 @@ def test_smoke_trains_and_exports_every_recipe(
     page = results.read_text(encoding="utf-8")
     assert "1 epoch in" in printed
     assert "1 epochs in" not in printed
-    recipes = [recipe for course in COURSES.values() for recipe in course.recipes]
+    recipes = [recipe for training in TASK_TRAININGS.values() for recipe in training.recipes]
     for recipe in recipes:
         assert recipe in printed
         assert f" {recipe} |" in page or f" **{recipe}** |" in page
@@ -58,7 +58,7 @@ def test_smoke_trains_and_exports_every_recipe(
 def test_wrong_usage_of_train_is_explained(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before any data are read."""
+    """The message comes before any data are read."""
     with pytest.raises(SystemExit) as ended:
         main(["train", *arguments])
     assert ended.value.code == 2
@@ -68,7 +68,7 @@ def test_wrong_usage_of_train_is_explained(
 def test_results_that_cannot_be_written_are_one_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The file and the reason, no traceback."""
+    """The message has the file and the reason, without a traceback."""
     page = tmp_path / "none" / "results.md"
     with pytest.raises(SystemExit) as ended:
         main(["results", "--output", str(page)])
@@ -77,7 +77,7 @@ def test_results_that_cannot_be_written_are_one_message(
 
 
 def test_results_are_the_same_whatever_the_locale(tmp_path: Path) -> None:
-    """µ is written where the terminal knows ASCII alone."""
+    """The page has µ even where the terminal knows ASCII only."""
     page = tmp_path / "results.md"
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     code = f"from service.cli import main; main(['results', '--output', {str(page)!r}])"
@@ -89,7 +89,7 @@ def test_results_are_the_same_whatever_the_locale(tmp_path: Path) -> None:
 def test_a_model_of_an_unknown_task_is_one_message(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What is unknown and what there is, no traceback."""
+    """The message has the unknown task and the known ones, without a traceback."""
     models = tmp_path / "models"
     write_card(write_artifact(models, HEART), HEART, task="weather")
     reports = ["--reports", str(tmp_path / "reports")] if command == "evaluate" else []
@@ -101,7 +101,7 @@ def test_a_model_of_an_unknown_task_is_one_message(
 def test_a_folder_without_models_is_a_failure(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No model differs from its card where there is none; that must not pass for success."""
+    """Commands return 1 where there are no models, rather than pass."""
     option = "--models-dir" if command == "models" else "--models"
     reports = ["--reports", str(tmp_path / "reports")] if command == "evaluate" else []
     assert main([command, option, str(tmp_path / "models"), *reports]) == 1
@@ -109,7 +109,7 @@ def test_a_folder_without_models_is_a_failure(
 
 
 def test_missing_data_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The file, its home and where to put it; no traceback."""
+    """The message has the file, its home and where to put it, without a traceback."""
     to = ["--output", str(tmp_path), "--reports", str(tmp_path)]
     assert main(["train", "heart", "--data-dir", str(tmp_path), *to]) == 1
     error = capsys.readouterr().err
@@ -121,16 +121,16 @@ def test_missing_data_are_one_message(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_without_training_installed_the_command_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the serving environment `foretell train` explains itself."""
+    """`foretell train` in the serving environment names `make train`."""
     monkeypatch.setattr(cli, "find_spec", lambda name: None)
     assert main(["train", "heart"]) == 1
     assert "make train" in capsys.readouterr().err
 
 
-def test_a_try_out_leaves_reports_alone_that_were_not_named(
+def test_a_smoke_run_writes_reports_only_where_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page on made-up data would take the place of the real model's of that name and version."""
+    """A page on synthetic data would replace the real model's of that name and version."""
     monkeypatch.chdir(tmp_path)
     train = ["train", "heart", "--recipe", "mlp16", "--smoke", "--output", "models"]
     assert main(train) == 0
@@ -142,7 +142,7 @@ def test_a_try_out_leaves_reports_alone_that_were_not_named(
 def test_a_model_trained_on_other_data_is_not_compared(
     tmp_path: Path, data_dir: Path | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Figures of made-up data mean nothing on real data: evaluate says so and fails."""
+    """Evaluating a model of synthetic data on real data fails with a message."""
     reports = ["--reports", str(tmp_path / "reports")]
     models = tmp_path / "models"
     assert main(["train", "heart", "--smoke", "--output", str(models), *reports]) == 0

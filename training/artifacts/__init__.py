@@ -1,1 +1,1 @@
-"""The parts of an artifact: graph, golden inputs, background rows."""
+"""Parts of an artifact: graph, golden inputs and answers, background rows."""

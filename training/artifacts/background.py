@@ -1,4 +1,4 @@
-"""Reference rows that explanations compare with: medians of clusters, nobody's own record."""
+"""Background rows that explanations compare with: medians of clusters, nobody's own record."""
 
 from pathlib import Path
 
@@ -14,32 +14,32 @@ from service.models.artifacts.artifact import BACKGROUND, Background
 
 SIZE = 20
 FEWEST = 5
-"""Members of a cluster: the median of fewer says too much about each of them."""
+"""The fewest members of a cluster: the median of fewer reveals too much about each of them."""
 SEED = 0
 
 
-def background_of(rows: NDArray[np.float32], features: tuple[Feature, ...]) -> Background:
-    """`SIZE` rows that stand for the training rows float32[N, F]; fewer where N is small.
+def compute_background(rows: NDArray[np.float32], features: tuple[Feature, ...]) -> Background:
+    """Compute `SIZE` rows that represent the training rows float32[N, F]; fewer where N is small.
 
-    K-means on ranks and one-hot codes; of each cluster the median of every number and the most
-    frequent code (the smallest of several), among members of whom it is recorded. The weight of a
-    row is its cluster's size.
+    K-means clusters ranks and one-hot codes. A row holds the median of every number and the most
+    frequent code (the smallest of several) of a cluster, among members with a recorded value. Its
+    weight is the size of the cluster.
     """
-    places = _places(rows, features)
-    cluster = _clusters(places)
+    coordinates = _coordinates(rows, features)
+    cluster = _clusters(coordinates)
     members = [rows[cluster == number] for number in range(cluster.max() + 1)]
     centres = [[_centre(m[:, i], f) for i, f in enumerate(features)] for m in members]
     return Background(rows=np.array(centres, np.float32), weights=np.bincount(cluster))
 
 
 def write_background(background: Background, folder: Path) -> None:
-    """As background.npz of a version's folder."""
+    """Write background.npz into a version's folder."""
     rows, weights = background.rows, background.weights
     np.savez_compressed(folder / BACKGROUND, rows=rows, weights=weights)
 
 
-def _places(rows: NDArray[np.float32], features: tuple[Feature, ...]) -> NDArray[np.float64]:
-    """Coordinates in which every field counts about as much: ranks from 0 to 1, codes one-hot."""
+def _coordinates(rows: NDArray[np.float32], features: tuple[Feature, ...]) -> NDArray[np.float64]:
+    """Compute coordinates with about equal weight of fields: ranks from 0 to 1, codes one-hot."""
     columns = []
     for values, feature in zip(rows.T, features, strict=True):
         if feature.kind == "code":
@@ -51,15 +51,15 @@ def _places(rows: NDArray[np.float32], features: tuple[Feature, ...]) -> NDArray
     return np.stack(columns, axis=1)
 
 
-def _clusters(places: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The cluster of each row; none has fewer than `FEWEST`.
+def _clusters(coordinates: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the cluster number of each row; no cluster has fewer than `FEWEST` rows.
 
-    Each centre first gets so many rows, by the assignment with the least squared distance in all;
-    every other row goes to the nearest centre.
+    Each centre first gets `FEWEST` rows, by the assignment with the least total squared distance;
+    every other row joins the nearest centre.
     """
-    size = min(SIZE, len(places) // FEWEST)
-    fitted = KMeans(size, n_init=4, random_state=SEED).fit(places)
-    distances = cdist(fitted.cluster_centers_, places, "sqeuclidean")
+    size = min(SIZE, len(coordinates) // FEWEST)
+    fitted = KMeans(size, n_init=4, random_state=SEED).fit(coordinates)
+    distances = cdist(fitted.cluster_centers_, coordinates, "sqeuclidean")
     cluster = np.argmin(distances, axis=0)
     seats, rows = linear_sum_assignment(np.repeat(distances, FEWEST, axis=0))
     cluster[rows] = seats // FEWEST

@@ -1,7 +1,8 @@
-"""Golden inputs: made up, never from the data, so that they can be published with a model.
+"""Golden inputs and answers, which prove that a graph answers as the fitted network did.
 
-Half look like real rows (training/data/synthetic.py), the rest are corners of the contract: every
-lowest and highest value, everything optional missing, one optional field missing at a time.
+The inputs are made up, never from the data, so that they can be published with a model. Half look
+like real rows (training/data/synthetic.py), the rest are corners of the contract: every lowest and
+highest value, everything optional missing, one optional field missing at a time.
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ TOLERANCE_REASON = (
 
 
 def golden_inputs(task: Task, synthetic: TabularData | ImageData) -> NDArray[Any]:
-    """Return N >= 32 inputs of a task's graph: float32[N, F] or uint8[N, height, width]."""
+    """Make N >= 32 inputs of a task's graph: float32[N, F] or uint8[N, height, width]."""
     ordinary = synthetic.inputs[:ORDINARY]
     return np.concatenate([ordinary, task.corner_inputs(ordinary[0])])
 
@@ -34,9 +35,9 @@ def golden_inputs(task: Task, synthetic: TabularData | ImageData) -> NDArray[Any
 def write_golden(
     task: Task, inputs: NDArray[Any], answers: Mapping[str, NDArray[Any]], folder: Path
 ) -> None:
-    """As golden.npz; compared with ONNX Runtime's answers at once, in bulk, singly, at odd sizes.
+    """Write golden.npz and compare it with ONNX Runtime's answers: in bulk, singly, at odd sizes.
 
-    Raises ArtifactError if the folder's graph answers otherwise.
+    Raises ArtifactError if the folder's graph answers differently.
     """
     arrays: dict[str, Any] = {"input": inputs, **answers}
     np.savez_compressed(folder / GOLDEN, **arrays)

@@ -1,4 +1,7 @@
-"""An exported graph as a file, and what is added to it: no weight that is there is changed."""
+"""An exported graph as a file, and the in-distribution score that is added to it.
+
+Adding the score changes no weight of the network and no bit of its other outputs.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,38 +18,42 @@ from service.contract.uncertainty import OOD_SCORE
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import MODEL, SIGNATURE
 
+OPSET = 17
 PREFIX = f"{OOD_SCORE}/"
-"""Of the names of all that is added."""
+"""The start of the name of each node and constant that is added."""
 CONVOLUTIONS = 2
-"""How many of the last ones a familiarity looks at, besides what the last layer takes."""
+"""The number of last convolutions that the score takes, beside the inputs of the last layer."""
 
 
 @dataclass(frozen=True)
-class Head:
-    """A small network from features to a familiarity: F columns, H units with ReLU, a sigmoid."""
+class ScoreHead:
+    """The network that scores features: F columns, H units with ReLU, a sigmoid.
+
+    The score is in-distribution: 1 looks like the training pictures, 0 does not.
+    """
 
     hidden: NDArray[np.float32]
-    """[F, H]"""
+    """Shape [F, H]."""
     bias: NDArray[np.float32]
     last: NDArray[np.float32]
-    """[H]"""
+    """Shape [H]."""
     shift: np.float32
 
-    def familiarity(self, features: NDArray[Any]) -> NDArray[np.float64]:
-        """float64[N] of features [N, F], by NumPy alone."""
+    def score(self, features: NDArray[Any]) -> NDArray[np.float64]:
+        """Compute scores float64[N] of features [N, F] by NumPy alone."""
         units = np.maximum(features.astype(np.float64) @ self.hidden + self.bias, 0)
         return np.asarray(1 / (1 + np.exp(-(units @ self.last + self.shift))))
 
 
 def write_graph(proto: onnx.ModelProto, folder: Path) -> None:
-    """As model.onnx and, in words, signature.txt of a version's folder."""
+    """Write a graph as model.onnx, and as text without weights as signature.txt."""
     onnx.checker.check_model(proto, full_check=True)
     onnx.save(proto, folder / MODEL)
     (folder / SIGNATURE).write_text(onnx.printer.to_text(_without_weights(proto)) + "\n")
 
 
 def _without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with every large constant cut to its shape, so that its text can be read."""
+    """Return the graph with every large constant cut to its shape, so that its text is short."""
     short = onnx.ModelProto()
     short.CopyFrom(proto)
     for tensor in short.graph.initializer:
@@ -57,8 +64,8 @@ def _without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
     return short
 
 
-def without_familiarity(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph as it was before one was added."""
+def remove_score(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph as it was before a score was added."""
     bare = onnx.ModelProto()
     bare.CopyFrom(proto)
     graph = bare.graph
@@ -73,26 +80,26 @@ def without_familiarity(proto: onnx.ModelProto) -> onnx.ModelProto:
     return bare
 
 
-def with_features(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with one more output, `familiarity/features` float32[N, F].
+def expose_features(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph with one more output, `familiarity/features` float32[N, F].
 
-    They are what the last layer takes, and the mean and the maximum of every channel of the last
-    two convolutions.
+    The features are the inputs of the last layer, and the mean and maximum of every channel of the
+    last two convolutions.
     """
-    tall = onnx.ModelProto()
-    tall.CopyFrom(proto)
-    _add_features(tall.graph, *_places(proto))
+    extended = onnx.ModelProto()
+    extended.CopyFrom(proto)
+    _add_features(extended.graph, *_feature_tensors(proto))
     value = helper.make_tensor_value_info(f"{PREFIX}features", TensorProto.FLOAT, ["N", "F"])
-    tall.graph.output.append(value)
-    return tall
+    extended.graph.output.append(value)
+    return extended
 
 
-def with_familiarity(proto: onnx.ModelProto, head: Head) -> onnx.ModelProto:
-    """The graph with one more output, `familiarity` float32[N]."""
-    whole = onnx.ModelProto()
-    whole.CopyFrom(proto)
-    graph = whole.graph
-    _add_features(graph, *_places(proto))
+def add_score(proto: onnx.ModelProto, head: ScoreHead) -> onnx.ModelProto:
+    """Return the graph with one more output, `familiarity` float32[N], the score from 0 to 1."""
+    extended = onnx.ModelProto()
+    extended.CopyFrom(proto)
+    graph = extended.graph
+    _add_features(graph, *_feature_tensors(proto))
     _add(graph, "Gemm", ["features", "hidden", "bias"], "units")
     _add(graph, "Relu", ["units"], "active")
     _add(graph, "Gemm", ["active", "last", "shift"], "score")
@@ -112,21 +119,21 @@ def with_familiarity(proto: onnx.ModelProto, head: Head) -> onnx.ModelProto:
     for name, values in constants.items():
         graph.initializer.append(numpy_helper.from_array(values, PREFIX + name))
     graph.output.append(helper.make_tensor_value_info(OOD_SCORE, TensorProto.FLOAT, ["N"]))
-    return whole
+    return extended
 
 
 def features_by_numpy(proto: onnx.ModelProto, inputs: NDArray[Any]) -> NDArray[np.float64]:
-    """The same features as the graph's, by ONNX's reference in NumPy: slow, for a proof."""
-    last, convolutions = _places(proto)
-    found: Mapping[str, Any] = ReferenceEvaluator(proto).run(
+    """Compute the features float64[N, F] by ONNX's reference in NumPy: slow, for a proof."""
+    last, convolutions = _feature_tensors(proto)
+    values: Mapping[str, Any] = ReferenceEvaluator(proto).run(
         None, {proto.graph.input[0].name: inputs}, intermediate=True
     )
     pools = [
-        pool(found[name].astype(np.float64), axis=(2, 3))
+        pool(values[name].astype(np.float64), axis=(2, 3))
         for name in convolutions
         for pool in (np.mean, np.max)
     ]
-    return np.concatenate([*pools, found[last]], axis=1)
+    return np.concatenate([*pools, values[last]], axis=1)
 
 
 def _add_features(graph: onnx.GraphProto, last: str, convolutions: Sequence[str]) -> None:
@@ -151,8 +158,8 @@ def _add(graph: onnx.GraphProto, kind: str, inputs: Sequence[str], output: str) 
     graph.node.append(helper.make_node(kind, names, [PREFIX + output], name=PREFIX + output))
 
 
-def _places(proto: onnx.ModelProto) -> tuple[str, list[str]]:
-    """The tensor that the last layer takes, and what the last convolutions answer."""
+def _feature_tensors(proto: onnx.ModelProto) -> tuple[str, list[str]]:
+    """Return the names of the last layer's input and of the last convolutions' outputs."""
     products = [node for node in proto.graph.node if node.op_type in ("MatMul", "Gemm")]
     if not products:
         raise ArtifactError("the graph has no layer: expected a matrix product, got none")

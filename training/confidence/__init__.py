@@ -1,1 +1,1 @@
-"""Conformal sets and in-distribution scores, fitted and measured."""
+"""Conformal sets and in-distribution scores: fitted, measured, recomputed."""

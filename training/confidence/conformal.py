@@ -1,8 +1,9 @@
-"""How far a model's answers are to be trusted, measured on rows it did not learn from.
+"""Conformal sets and training ranges: the section `confidence` of a model card.
 
-Split conformal prediction (Papadopoulos, Proedrou, Vovk and Gammerman 2002): the cutoff is an order
-statistic of what the model gave the truth of other rows. Where rows are too few to keep any apart,
-as cross-conformal prediction does (Vovk 2015): of each row, the answer of a network fitted without.
+Split conformal prediction (Papadopoulos, Proedrou, Vovk and Gammerman 2002): the threshold is an
+order statistic of the probabilities that the model gives the true labels of rows it was not fitted
+to. Where rows are too few to keep any apart, cross-conformal prediction (Vovk 2015): each row is
+answered by a network fitted without it.
 """
 
 import math
@@ -16,18 +17,18 @@ from service.contract.fields import Feature
 from service.contract.uncertainty import Confidence, ConformalSets, OodThreshold, TrainingRange
 from service.models.artifacts.card import Card
 from service.models.runtime.session import OnnxSession
-from training.evaluation.cross_validation import answers_of
+from training.evaluation.cross_validation import predict_with_keras
 from training.evaluation.folds import Folds
-from training.evaluation.metrics import probabilities_of
+from training.evaluation.metrics import predict_probabilities
 from training.fitting.fit import fit
-from training.recipe import Course, Part, Prepared, Recipe, joined
+from training.recipe import DataSplits, Split, TaskTraining
 
 HALVES_SEED = FOLDS_SEED = 0
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Answers to rows, [N] or [N, K], the truth of each, and which rows they are, in words."""
+class LabelledAnswers:
+    """Probabilities [N] of yes or [N, K] of classes, the rows' labels, and which rows, in words."""
 
     probabilities: NDArray[np.float64]
     labels: NDArray[np.int64]
@@ -35,106 +36,121 @@ class Judged:
 
     @property
     def of_truth(self) -> NDArray[np.float64]:
-        """The probability that each row's truth was given."""
+        """The probability that each row's true label was given, float64[N]."""
         if self.probabilities.ndim == 1:
             return np.where(self.labels == 1, self.probabilities, 1 - self.probabilities)
         return np.asarray(self.probabilities[np.arange(len(self.labels)), self.labels])
 
 
-def confidence_of(
-    course: Course,
+def compute_confidence(
+    training: TaskTraining,
     recipe: str,
     session: OnnxSession,
-    data: Prepared,
-    familiar: OodThreshold | None,
+    data: DataSplits,
+    ood_threshold: OodThreshold | None,
     *,
     seed: int,
     epochs: int,
 ) -> Confidence:
-    """The section of a card.
+    """Compute the section `confidence` of a card.
 
-    `seed` and `epochs` are those of the model's own fit, for others like it on fewer rows.
+    `ood_threshold` is that of a graph of pictures. `seed` and `epochs` are those of the
+    model's own fit: cross-conformal calibration fits networks like it on fewer rows.
     """
-    calibrating, reporting = judged(course, recipe, session, data, seed=seed, epochs=epochs)
-    learned = learned_part(course.recipes[recipe], data)
-    features = course.task.contract.features
+    calibrating, reporting = collect_answers(
+        training, recipe, session, data, seed=seed, epochs=epochs
+    )
+    rows = training.recipes[recipe].rows_to_fit(data)
+    features = training.task.contract.features
     return Confidence(
-        sets=sets_of(course.coverage, calibrating, reporting),
-        familiar=familiar,
-        seen=tuple(seen(f, column) for f, column in zip(features, learned.inputs.T, strict=False)),
+        sets=calibrate_sets(training.coverage, calibrating, reporting),
+        familiar=ood_threshold,
+        seen=tuple(
+            training_range(f, column) for f, column in zip(features, rows.inputs.T, strict=False)
+        ),
     )
 
 
-def judged(
-    course: Course, recipe: str, session: OnnxSession, data: Prepared, *, seed: int, epochs: int
-) -> tuple[Judged, Judged]:
-    """The rows to choose a cutoff on, and others to measure it on, with a model's answers."""
+def collect_answers(
+    training: TaskTraining,
+    recipe: str,
+    session: OnnxSession,
+    data: DataSplits,
+    *,
+    seed: int,
+    epochs: int,
+) -> tuple[LabelledAnswers, LabelledAnswers]:
+    """Return a model's answers to rows to choose a threshold on, and to others to measure it."""
 
-    def answered(part: Part, words: str) -> Judged:
-        return Judged(probabilities_of(session, part.inputs), part.labels, words)
+    def answer(split: Split, words: str) -> LabelledAnswers:
+        return LabelledAnswers(predict_probabilities(session, split.inputs), split.labels, words)
 
-    # Made-up rows are as many as one likes, and nothing is fitted again for them.
-    if course.folds and data.published:
-        chosen = course.recipes[recipe]
-        folds = Folds.of(data, course.folds, FOLDS_SEED)
-        parts = [folds.fold(n, validates=chosen.validates) for n in range(course.folds)]
+    # Synthetic rows are never too few, so nothing is fitted again for them.
+    if training.folds and data.published:
+        chosen = training.recipes[recipe]
+        folds = Folds.of(data, training.folds, FOLDS_SEED)
+        parts = [folds.fold(n, validates=chosen.validates) for n in range(training.folds)]
         models = [
-            fit(course, chosen, part, seed=seed, epochs=epochs, quiet=True).model for part in parts
+            fit(training, chosen, part, seed=seed, epochs=epochs, quiet=True).model
+            for part in parts
         ]
-        apart = [answers_of(m, part.test.inputs) for m, part in zip(models, parts, strict=True)]
+        apart = [
+            predict_with_keras(m, part.test.inputs) for m, part in zip(models, parts, strict=True)
+        ]
         labels = np.concatenate([part.test.labels for part in parts])
         words = (
             f"the rows that are not of the test part, each answered by one of {len(parts)} such "
             "networks fitted without it"
         )
-        return Judged(np.concatenate(apart), labels, words), answered(data.test, "the test part")
-    if course.recipes[recipe].validates:
+        return LabelledAnswers(np.concatenate(apart), labels, words), answer(
+            data.test, "the test part"
+        )
+    if training.recipes[recipe].validates:
         words = "the validation part, which the network was not fitted to"
-        if course.recipes[recipe].calibrates:
+        if training.recipes[recipe].calibrates:
             words += ", but its calibration was"
-        return answered(data.validation, words), answered(data.test, "the test part")
-    one, other = halves(data.test)
+        return answer(data.validation, words), answer(data.test, "the test part")
+    one, other = halve(data.test)
     words = (
         f"half of the test part, drawn at random (stratified, random_state {HALVES_SEED}): the "
         "network learned from all else"
     )
-    return answered(one, words), answered(other, "the other half of the test part")
+    return answer(one, words), answer(other, "the other half of the test part")
 
 
-def halves(part: Part) -> tuple[Part, Part]:
-    """Of the same classes in the same shares."""
+def halve(split: Split) -> tuple[Split, Split]:
+    """Split rows into two halves at random, stratified by label."""
     one, other = train_test_split(
-        np.arange(len(part.labels)),
+        np.arange(len(split.labels)),
         test_size=0.5,
-        stratify=part.labels,
+        stratify=split.labels,
         random_state=HALVES_SEED,
     )
-    return Part(part.inputs[one], part.labels[one]), Part(part.inputs[other], part.labels[other])
+    return Split(split.inputs[one], split.labels[one]), Split(
+        split.inputs[other], split.labels[other]
+    )
 
 
-def learned_part(recipe: Recipe, data: Prepared) -> Part:
-    """The rows that a recipe learns from."""
-    return data.train if recipe.validates else joined(data.train, data.validation)
+def conformal_threshold(of_truth: NDArray[np.float64], coverage: float) -> float:
+    """Return the lowest probability of an answer in a set, 0..1.
 
-
-def cutoff_of(of_truth: NDArray[np.float64], coverage: float) -> float:
-    """The lowest probability that an answer in a set has.
-
-    With it, the set of a row exchangeable with those given holds its truth with a probability of
-    `coverage` at least. 0 where there are too few rows to promise less than everything.
+    With it, the set of a row exchangeable with those given holds its true label with a probability
+    of at least `coverage`. It is 0 where the rows are too few to exclude any answer.
     """
     count = len(of_truth)
     left_out = count - math.ceil((count + 1) * coverage)
     return float(np.sort(of_truth)[left_out]) if left_out >= 0 else 0.0
 
 
-def sets_of(coverage: float, calibrating: Judged, reporting: Judged) -> ConformalSets:
-    """Sets calibrated on some rows and measured on others."""
-    cutoff = cutoff_of(calibrating.of_truth, coverage)
-    measured, ambiguous = held(cutoff, reporting)
+def calibrate_sets(
+    coverage: float, calibrating: LabelledAnswers, reporting: LabelledAnswers
+) -> ConformalSets:
+    """Calibrate sets on some rows and measure them on others."""
+    threshold = conformal_threshold(calibrating.of_truth, coverage)
+    measured, ambiguous = measure_sets(threshold, reporting)
     return ConformalSets(
         coverage=coverage,
-        cutoff=cutoff,
+        cutoff=threshold,
         calibrated_on=calibrating.words,
         calibrated_rows=len(calibrating.labels),
         measured=measured,
@@ -144,21 +160,21 @@ def sets_of(coverage: float, calibrating: Judged, reporting: Judged) -> Conforma
     )
 
 
-def held(cutoff: float, rows: Judged) -> tuple[float, float]:
-    """The share of sets that hold the truth, and of those without exactly one answer."""
-    inside = rows.of_truth >= cutoff
+def measure_sets(threshold: float, rows: LabelledAnswers) -> tuple[float, float]:
+    """Return the share of sets that hold the true label, and of sets without exactly one answer."""
+    inside = rows.of_truth >= threshold
     if rows.probabilities.ndim == 1:
         yes = rows.probabilities
-        single = (yes >= cutoff) != (1 - yes >= cutoff)
+        single = (yes >= threshold) != (1 - yes >= threshold)
     else:
         # The likeliest class is in a set however small its probability.
         inside |= rows.probabilities.argmax(axis=1) == rows.labels
-        single = (rows.probabilities >= cutoff).sum(axis=1) <= 1
+        single = (rows.probabilities >= threshold).sum(axis=1) <= 1
     return float(inside.mean()), float(1 - single.mean())
 
 
-def seen(feature: Feature, values: NDArray[np.float32]) -> TrainingRange:
-    """What training rows hold of a field, where it was recorded."""
+def training_range(feature: Feature, values: NDArray[np.float32]) -> TrainingRange:
+    """Return a field's range in the training rows, or the codes that occur; NaN is left out."""
     recorded = values[~np.isnan(values)]
     if feature.kind == "code":
         return TrainingRange(
@@ -171,10 +187,10 @@ def seen(feature: Feature, values: NDArray[np.float32]) -> TrainingRange:
     return TrainingRange(name=feature.name, low=low, high=high)
 
 
-def in_words(card: Card) -> str:
-    """What a card says of confidence, in brief."""
+def format_confidence(card: Card) -> str:
+    """Format the confidence of a card in one line."""
     if (confidence := card.confidence) is None:
-        return "nothing is known of its confidence"
+        return "its card has no section on confidence"
     sets = confidence.sets
     text = (
         f"sets for {sets.coverage:.1%}: answers of {sets.cutoff:.4g} and more, {sets.measured:.2%} "
@@ -183,4 +199,4 @@ def in_words(card: Card) -> str:
     if (familiar := confidence.familiar) is None:
         return text
     flagged = ", ".join(f"{kind} {share:.1%}" for kind, share in familiar.flagged.items())
-    return f"{text}; flagged as unlike what it learned from: {flagged}"
+    return f"{text}; flagged as unlike the training pictures: {flagged}"

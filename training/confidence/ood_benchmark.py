@@ -1,7 +1,7 @@
-"""Pictures of other things, to measure what a familiarity flags: none of them taught it.
+"""Out-of-distribution benchmark: pictures of other things, none of which trained the score.
 
-Drawings, letters and photographs come in as a caller's would, through the task's own reader; noise,
-textures and other data sets as uint8[N, 28, 28].
+Drawings, letters and photographs pass the task's own reader, as a caller's uploads do; noise and
+textures are uint8[N, 28, 28] as they are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +25,7 @@ Point = tuple[float, float]
 Draw = Callable[[np.random.Generator], Pictures]
 
 SIDE = 140
-"""Of a canvas; drawings keep a margin of 15."""
+"""The side of a canvas in pixels; drawings keep a margin of 15."""
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 LOOKALIKES = {
     "O": 0, "o": 0, "D": 0, "I": 1, "i": 1, "l": 1, "Z": 2, "z": 2,
@@ -33,7 +33,7 @@ LOOKALIKES = {
 }  # fmt: skip
 """Letters that look like a digit."""
 
-# Each of lines through points, x to the right and y down.
+# Each shape is a list of lines through points, x to the right and y down.
 SHAPES: dict[str, list[list[Point]]] = {
     "plus": [[(70, 20), (70, 120)], [(20, 70), (120, 70)]],
     "cross": [[(25, 25), (115, 115)], [(115, 25), (25, 115)]],
@@ -54,8 +54,8 @@ SHAPES: dict[str, list[list[Point]]] = {
 }  # fmt: skip
 
 
-def outsiders(task: ImageTask, count: int, seed: int) -> dict[str, Pictures]:
-    """`count` made-up pictures of each kind; of shapes `count` in all, as many of each."""
+def draw_benchmark(task: ImageTask, count: int, seed: int) -> dict[str, Pictures]:
+    """Draw `count` pictures of each kind, by kind; the shapes are `count` in all."""
     rng = np.random.default_rng(seed)
     each = max(1, count // (len(SHAPES) + 3))
     return {
@@ -69,7 +69,7 @@ def outsiders(task: ImageTask, count: int, seed: int) -> dict[str, Pictures]:
 
 
 def letters(task: ImageTask) -> dict[str, Pictures]:
-    """Each letter, dark on white, in the twelve DejaVu fonts that matplotlib brings along."""
+    """Draw each letter, dark on white, in the twelve DejaVu fonts that matplotlib installs."""
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     files = [file for file in sorted(folder.glob("DejaVu*.ttf")) if "Display" not in file.name]
     fonts = [ImageFont.truetype(str(file), 100) for file in files]
@@ -77,27 +77,27 @@ def letters(task: ImageTask) -> dict[str, Pictures]:
 
 
 def letter(text: str, font: ImageFont.FreeTypeFont) -> Pictures:
-    """One of them."""
+    """Draw one letter, dark on a white sheet uint8[160, 160]."""
     sheet = Image.new("L", (160, 160), 255)
     ImageDraw.Draw(sheet).text((80, 80), text, font=font, fill=0, anchor="mm")
     return np.asarray(sheet)
 
 
 def read(task: ImageTask, pictures: Sequence[Pictures]) -> Pictures:
-    """As a caller's uploads, uint8[N, 28, 28]; those on which nothing is found are left out."""
-    found = []
+    """Read pictures as uploads, uint8[N, 28, 28]; leave out those that the reader refuses."""
+    accepted = []
     for picture in pictures:
         encoded = BytesIO()
         Image.fromarray(picture).save(encoded, "PNG", compress_level=1)
         try:
-            found.append(task.read(encoded.getvalue(), max_pixels=SIDE * 10_000))
+            accepted.append(task.read(encoded.getvalue(), max_pixels=SIDE * 10_000))
         except PictureError:
             continue
-    return np.stack(found)
+    return np.stack(accepted)
 
 
 def noise(count: int, rng: np.random.Generator) -> Pictures:
-    """Even, speckled, normal, and soft."""
+    """Draw uniform, speckled, normal and smooth noise in turn."""
     size = (28, 28)
     makers: tuple[Callable[[], NDArray[Any]], ...] = (
         lambda: rng.uniform(0, 256, size),
@@ -112,7 +112,7 @@ def noise(count: int, rng: np.random.Generator) -> Pictures:
 
 
 def textures(count: int, rng: np.random.Generator) -> Pictures:
-    """Gratings, chequers, gradients, cells, grids and dots."""
+    """Draw gratings, chequers, gradients, cells, grids and dots in turn."""
     return _bytes([_texture(number % 6, rng) for number in range(count)])
 
 
@@ -141,7 +141,7 @@ def _texture(kind: int, rng: np.random.Generator) -> NDArray[Any]:
 
 
 def scribble(rng: np.random.Generator) -> Pictures:
-    """A pen that wanders about and turns back at the edges."""
+    """Draw a random walk of a pen, which turns back at the edges."""
     at, heading, turn = rng.uniform(40, 100, 2), rng.uniform(0, 2 * np.pi), 0.0
     points = []
     for _ in range(int(rng.integers(60, 220))):
@@ -157,7 +157,7 @@ def scribble(rng: np.random.Generator) -> Pictures:
 
 
 def zigzag(rng: np.random.Generator) -> Pictures:
-    """Up and down from left to right."""
+    """Draw a line up and down from left to right."""
     corners = int(rng.integers(5, 10))
     heights = np.where(np.arange(corners) % 2, 30, 110) + rng.normal(0, 8, corners)
     line = np.stack([np.linspace(20, 120, corners), heights], axis=1)
@@ -165,7 +165,7 @@ def zigzag(rng: np.random.Generator) -> Pictures:
 
 
 def shapes(each: int, rng: np.random.Generator) -> dict[str, list[Pictures]]:
-    """Drawn by a hand that is not steady."""
+    """Draw `each` pictures of every shape, with noise on the points."""
     makers: Mapping[str, Callable[[], Sequence[NDArray[Any]]]] = {
         **{name: lambda lines=lines: [np.array(line, float) for line in lines]  # type: ignore[misc]
            for name, lines in SHAPES.items()},
@@ -188,26 +188,26 @@ def shapes(each: int, rng: np.random.Generator) -> dict[str, list[Pictures]]:
 
 
 def ring(x: float, y: float, radius: float) -> NDArray[Any]:
-    """Points of a circle, from the right and down."""
+    """Return points [31, 2] of a circle, from the right and downwards."""
     angles = np.linspace(0, 2 * np.pi, 31)
     return np.stack([x + radius * np.cos(angles), y + radius * np.sin(angles)], axis=1)
 
 
 def heart() -> list[NDArray[Any]]:
-    """The playing card's."""
+    """Return the outline of a heart as on playing cards."""
     t = np.linspace(0, 2 * np.pi, 60)
     y = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
     return [np.stack([70 + 3.2 * 16 * np.sin(t) ** 3, 66 - 3.2 * y], axis=1)]
 
 
 def spiral(turns: float) -> NDArray[Any]:
-    """From the middle outwards."""
+    """Return points [120, 2] of a spiral from the middle outwards."""
     angles, radius = np.linspace(0, 2 * np.pi * turns, 120), np.linspace(2, 52, 120)
     return np.stack([70 + radius * np.cos(angles), 70 + radius * np.sin(angles)], axis=1)
 
 
 def drawing(lines: Sequence[object], width: int) -> Pictures:
-    """Dark lines on white."""
+    """Draw dark lines on white."""
     canvas = np.zeros((SIDE, SIDE), np.uint8)
     for line in lines:
         stroke(canvas, np.asarray(line, np.float64), width)
@@ -215,11 +215,11 @@ def drawing(lines: Sequence[object], width: int) -> Pictures:
 
 
 def photograph(rng: np.random.Generator) -> Pictures:
-    """A square cut from one of the two photographs that scikit-learn brings along."""
-    whole: Pictures = load_sample_images().images[int(rng.integers(2))]
+    """Cut a square from one of the two photographs that scikit-learn installs."""
+    photo: Pictures = load_sample_images().images[int(rng.integers(2))]
     side = int(rng.integers(60, 400))
-    top, left = (int(rng.integers(0, whole.shape[axis] - side)) for axis in (0, 1))
-    cut: Pictures = whole[top : top + side, left : left + side]
+    top, left = (int(rng.integers(0, photo.shape[axis] - side)) for axis in (0, 1))
+    cut: Pictures = photo[top : top + side, left : left + side]
     return cut.copy()
 
 

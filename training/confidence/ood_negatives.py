@@ -1,8 +1,8 @@
-"""Made-up pictures of nothing that a network learns to name: what a familiarity is taught on.
+"""Outlier-exposure data: made-up pictures that belong to no class, to train a score on.
 
-Drawings and stains in the form of MNIST's pictures, clouds of light, and the pictures of the data
-set itself, taken apart. None is a letter, a texture or a photograph: those are for
-`training/confidence/ood_benchmark.py`, which reports on pictures of other kinds than these.
+They are drawings and stains in the form of MNIST's pictures, noise, and pictures of the data set
+cut up and recombined or transformed. None is a letter, a texture or a photograph: the benchmark
+(`training/confidence/ood_benchmark.py`) has those, so that it holds other kinds than these.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,32 +15,34 @@ Picture = NDArray[np.uint8]
 Draw = Callable[[np.random.Generator], Picture | None]
 
 SIDE = 112
-"""Of a canvas to draw on, four times that of a picture."""
+"""The side of a canvas to draw on in pixels, four times that of a picture."""
 BOX = 20
-"""The longest side of a drawing, as MNIST's makers framed theirs."""
+"""The longest side of a drawing in pixels, as in MNIST."""
 
 
-def strangers(count: int, images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """uint8[count, 28, 28]: every kind as often; `images` uint8[N, 28, 28] are taken apart."""
+def draw_outliers(
+    count: int, images: NDArray[np.uint8], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Draw outliers uint8[count, 28, 28] of five kinds in turn; one recombines `images`."""
     kinds: tuple[Draw, ...] = (
         doodle,
         scrawl,
         stain,
         cloud,
-        lambda chance: joined(images, chance),
+        lambda chance: recombine(images, chance),
     )
-    return np.stack([drawn(kinds[number % len(kinds)], rng) for number in range(count)])
+    return np.stack([draw_nonempty(kinds[number % len(kinds)], rng) for number in range(count)])
 
 
-def drawn(draw: Draw, rng: np.random.Generator) -> Picture:
-    """One picture: the first that is not empty."""
+def draw_nonempty(draw: Draw, rng: np.random.Generator) -> Picture:
+    """Draw until a picture is not empty, and return it."""
     while (picture := draw(rng)) is None:
         pass
     return picture
 
 
 def doodle(rng: np.random.Generator) -> Picture | None:
-    """Corners and arcs: a polygon with lines in it, or several strokes at odds."""
+    """Draw a polygon with lines in it, or several unconnected lines and arcs."""
     canvas, width = np.zeros((SIDE, SIDE), np.uint8), int(rng.integers(5, 13))
     strokes = int(rng.integers(2, 6))
     if rng.random() < 0.45:
@@ -55,11 +57,11 @@ def doodle(rng: np.random.Generator) -> Picture | None:
             stroke(canvas, rng.uniform(14, 98, (int(rng.integers(2, 4)), 2)), width)
         else:
             stroke(canvas, arc(rng), width)
-    return framed(canvas)
+    return center_in_box(canvas)
 
 
 def arc(rng: np.random.Generator) -> NDArray[np.float64]:
-    """A piece of an ellipse, a quarter of it at least; [N, 2]."""
+    """Return points [N, 2] of a random piece of an ellipse, at least a quarter of it."""
     start, tilt = rng.uniform(0, 2 * np.pi, 2)
     angles = start + np.linspace(0, rng.uniform(np.pi / 2, 2 * np.pi), 30)
     ellipse = np.stack([np.cos(angles), np.sin(angles)], axis=1) * rng.uniform(6, 40, 2)
@@ -68,7 +70,7 @@ def arc(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def scrawl(rng: np.random.Generator) -> Picture | None:
-    """A smooth line through 4 to 12 points at random (Catmull-Rom splines)."""
+    """Draw a smooth line through 4 to 12 random points (Catmull-Rom splines)."""
     points = rng.uniform(12, 100, (int(rng.integers(6, 15)), 2))
     at = np.linspace(0, 1, 12)[:, None]
     pieces = [
@@ -78,19 +80,19 @@ def scrawl(rng: np.random.Generator) -> Picture | None:
     ]
     canvas = np.zeros((SIDE, SIDE), np.uint8)
     stroke(canvas, np.concatenate(pieces), int(rng.integers(4, 12)))
-    return framed(canvas)
+    return center_in_box(canvas)
 
 
 def stain(rng: np.random.Generator) -> Picture | None:
-    """The bright places of a cloud, as a camera and a threshold make of a photograph."""
+    """Draw the bright regions of noise, as a threshold makes of a photograph."""
     light = clouds(84, rng.uniform(1, 3), rng) - rng.uniform(-0.5, 1.5)
     picture = np.clip(light * np.exp(rng.uniform(4, 7)), 0, 255).astype(np.uint8)
     size = int(rng.integers(30, 85))
-    return framed(picture[:size, :size])
+    return center_in_box(picture[:size, :size])
 
 
 def cloud(rng: np.random.Generator) -> Picture | None:
-    """Noise, from white to soft; in an ellipse or everywhere."""
+    """Draw noise, from white to smooth, in an ellipse or everywhere."""
     light = clouds(28, rng.uniform(0, 2.5), rng)
     gain, level = np.exp(rng.uniform(3.4, 6)), rng.uniform(-100, 255)
     picture = np.clip(light * gain + level, 0, 255).astype(np.uint8)
@@ -103,7 +105,7 @@ def cloud(rng: np.random.Generator) -> Picture | None:
 
 
 def clouds(side: int, power: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Noise whose amplitudes fall with the frequency to this power; mean 0, deviation 1."""
+    """Return noise [side, side] of amplitude frequency**-power, with mean 0 and deviation 1."""
     frequencies = np.fft.fftfreq(side)
     distance = np.hypot(frequencies[:, None], frequencies)
     distance[0, 0] = 1 / side
@@ -111,17 +113,19 @@ def clouds(side: int, power: float, rng: np.random.Generator) -> NDArray[np.floa
     return np.asarray((light - light.mean()) / light.std())
 
 
-def joined(images: NDArray[np.uint8], rng: np.random.Generator) -> Picture | None:
-    """Two pictures side by side or over each other, or one with its quarters changed about."""
+def recombine(images: NDArray[np.uint8], rng: np.random.Generator) -> Picture | None:
+    """Combine two pictures, one over or beside the other, or permute the quarters of one."""
     one, other = images[rng.integers(len(images), size=2)]
     how = rng.random()
     if how < 0.35:
-        return framed(np.maximum(one, np.roll(np.rot90(other), rng.integers(-5, 6, 2), (0, 1))))
+        return center_in_box(
+            np.maximum(one, np.roll(np.rot90(other), rng.integers(-5, 6, 2), (0, 1)))
+        )
     if how < 0.7:
         order = np.roll(np.arange(4), rng.integers(1, 4))
         rows, columns = np.divmod(np.arange(4), 2) * np.array(14)
         quarters = [one[y : y + 14, x : x + 14] for y, x in zip(rows, columns, strict=True)]
-        a, b, c, d = (np.rot90(quarters[place], int(rng.integers(4))) for place in order)
+        a, b, c, d = (np.rot90(quarters[quarter], int(rng.integers(4))) for quarter in order)
         return np.asarray(np.block([[a, b], [c, d]]))
     upright = [np.rot90(each, int(rng.integers(4))).copy() for each in (one, other)]
     halves = [cv2.resize(each, (14, 20), interpolation=cv2.INTER_AREA) for each in upright]
@@ -139,10 +143,10 @@ def stroke(
     cv2.polylines(canvas, [line], closed, 255, width, cv2.LINE_AA, shift=4)
 
 
-def framed(canvas: Picture) -> Picture | None:
-    """What is drawn, in a box of 20 pixels with its centre of mass in the middle of 28x28.
+def center_in_box(canvas: Picture) -> Picture | None:
+    """Scale a drawing into a box of 20 pixels and centre its mass in 28x28, as MNIST does.
 
-    None if next to nothing is drawn.
+    Returns None if fewer than 40 pixels are drawn.
     """
     ys, xs = np.nonzero(canvas > 40)
     if len(ys) < 40:
@@ -157,7 +161,7 @@ def framed(canvas: Picture) -> Picture | None:
     return np.asarray(cv2.warpAffine(small, shift, (28, 28)), np.uint8)
 
 
-WAYS: dict[str, Callable[[Picture], Picture]] = {
+TRANSFORMS: dict[str, Callable[[Picture], Picture]] = {
     "left": lambda picture: np.rot90(picture),
     "right": lambda picture: np.rot90(picture, -1),
     "round": lambda picture: np.rot90(picture, 2),
@@ -166,14 +170,19 @@ WAYS: dict[str, Callable[[Picture], Picture]] = {
 }
 
 
-def turned(
+def draw_transformed(
     count: int,
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
-    ways: Mapping[int, tuple[str, ...]],
+    transforms: Mapping[int, tuple[str, ...]],
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """uint8[count, 28, 28]: pictures turned in one of the `ways` that leave none of their kind."""
-    fit = np.flatnonzero(np.isin(labels, [label for label, some in ways.items() if some]))
+    """Draw pictures uint8[count, 28, 28], each by a transform that leaves it in no class.
+
+    `transforms` names them by class; classes without any are not drawn.
+    """
+    fit = np.flatnonzero(np.isin(labels, [label for label, some in transforms.items() if some]))
     chosen = rng.choice(fit, count)
-    return np.stack([WAYS[rng.choice(ways[int(labels[place])])](images[place]) for place in chosen])
+    return np.stack(
+        [TRANSFORMS[rng.choice(transforms[int(labels[row])])](images[row]) for row in chosen]
+    )

@@ -1,4 +1,4 @@
-"""What `foretell evaluate TASK --confidence` prints: how far confidence itself can be trusted."""
+"""The page of `foretell evaluate TASK --confidence`: measured coverage and flagged shares."""
 
 import csv
 import os
@@ -16,58 +16,60 @@ from service.contract.uncertainty import OOD_SCORE, Confidence
 from service.errors import ArtifactError
 from service.models.artifacts.artifact import Artifact
 from service.models.runtime.session import OnnxSession
-from training.confidence.conformal import Judged, cutoff_of, halves, held
-from training.confidence.ood_benchmark import LOOKALIKES, Pictures, letters, outsiders
+from training.confidence.conformal import LabelledAnswers, conformal_threshold, halve, measure_sets
+from training.confidence.ood_benchmark import LOOKALIKES, Pictures, draw_benchmark, letters
 from training.data.downloads import DATA_DIR
-from training.evaluation.cross_validation import fold_answers, spread
-from training.evaluation.metrics import BATCH, check_data, probabilities_of
+from training.evaluation.cross_validation import fold_answers, mean_std
+from training.evaluation.metrics import BATCH, check_data, predict_probabilities
 from training.markdown import markdown
-from training.recipe import Course, Prepared
-from training.recipes import COURSES
+from training.recipe import DataSplits, TaskTraining
+from training.recipes import TASK_TRAININGS
 
 COUNT = 1000
-"""Made-up pictures of each kind."""
+"""The number of benchmark pictures of each kind."""
 SEED = 2026
 REPEATS = 2
-"""Of a protocol of few rows: more would judge the same rows again."""
+"""The repeats used of a protocol of few rows: more would test the same rows again."""
 
 
 def confidence_page(
-    course: Course, artifact: Artifact, data: Prepared, data_dir: Path | None
+    training: TaskTraining, artifact: Artifact, data: DataSplits, data_dir: Path | None
 ) -> Iterator[str]:
-    """Sections of Markdown about an exported model: its sets, and what it calls strange.
+    """Yield sections of Markdown about an exported model: its sets, and the shares it flags.
 
-    Raises ArtifactError if the model's card has no section on confidence, DataDiffers.
+    Raises ArtifactError if the card has no section on confidence, DataDiffers if the data are other
+    than those that the model was trained on.
     """
     card = artifact.card
     check_data(card, data)
     if (confidence := card.confidence) is None:
-        raise ArtifactError(f"{card.name}/{card.version} knows nothing of its confidence")
+        raise ArtifactError(f"{card.name}/{card.version} has no section on confidence in its card")
     session = OnnxSession(artifact.model, "cpu")
-    yield f"# {card.name}/{card.version}\n\n{_sets(course, confidence, session, data)}"
-    yield from _flagged_sections(course.task, course, confidence, session, data, data_dir)
+    yield f"# {card.name}/{card.version}\n\n{_sets(training, confidence, session, data)}"
+    yield from _flagged_sections(training.task, confidence, session, data, data_dir)
 
 
 @singledispatch
 def _flagged_sections(
     task: Task,
-    course: Course,
     confidence: Confidence,
     session: OnnxSession,
-    data: Prepared,
+    data: DataSplits,
     data_dir: Path | None,
 ) -> Iterator[str]:
-    """Yield the sections on inputs unlike those of training, by the kind of the task."""
+    """Yield the sections on inputs unlike those of training, by the kind of the task.
+
+    Raises TypeError for a kind without any.
+    """
     raise TypeError(f"task {task.name!r}: no such sections for its kind, {type(task).__name__}")
 
 
 @_flagged_sections.register
 def _flagged_rows(
     task: RowTask,
-    course: Course,
     confidence: Confidence,
     session: OnnxSession,
-    data: Prepared,
+    data: DataSplits,
     data_dir: Path | None,
 ) -> Iterator[str]:
     outside = task.range_check(confidence).outside(data.test.inputs)
@@ -77,10 +79,9 @@ def _flagged_rows(
 @_flagged_sections.register
 def _flagged_pictures(
     task: ImageTask,
-    course: Course,
     confidence: Confidence,
     session: OnnxSession,
-    data: Prepared,
+    data: DataSplits,
     data_dir: Path | None,
 ) -> Iterator[str]:
     yield _own_kind(task, confidence, session, data, data_dir)
@@ -89,18 +90,22 @@ def _flagged_pictures(
         yield _letters(task, confidence, session)
 
 
-def _sets(course: Course, confidence: Confidence, session: OnnxSession, data: Prepared) -> str:
-    sets, part = confidence.sets, data.test
-    if sets.measured_rows < len(part.labels):
-        part = halves(part)[1]
-    answers = Judged(probabilities_of(session, part.inputs), part.labels, sets.measured_on)
-    covered, ambiguous = held(sets.cutoff, answers)
-    lines = [["all", f"{len(part.labels):,}", f"{covered:.2%}", f"{ambiguous:.2%}"]]
-    labels = course.task.contract.labels or ("no", "yes")
+def _sets(
+    training: TaskTraining, confidence: Confidence, session: OnnxSession, data: DataSplits
+) -> str:
+    sets, split = confidence.sets, data.test
+    if sets.measured_rows < len(split.labels):
+        split = halve(split)[1]
+    answers = LabelledAnswers(
+        predict_probabilities(session, split.inputs), split.labels, sets.measured_on
+    )
+    covered, ambiguous = measure_sets(sets.cutoff, answers)
+    lines = [["all", f"{len(split.labels):,}", f"{covered:.2%}", f"{ambiguous:.2%}"]]
+    labels = training.task.contract.labels or ("no", "yes")
     for number, label in enumerate(labels):
-        these = part.labels == number
-        one = Judged(answers.probabilities[these], part.labels[these], label)
-        shares = (f"{share:.2%}" for share in held(sets.cutoff, one))
+        these = split.labels == number
+        one = LabelledAnswers(answers.probabilities[these], split.labels[these], label)
+        shares = (f"{share:.2%}" for share in measure_sets(sets.cutoff, one))
         lines.append([label, f"{int(these.sum()):,}", *shares])
     return (
         f"Sets for {sets.coverage:.1%}: answers of a probability of {sets.cutoff:.4g} and more, a "
@@ -114,19 +119,19 @@ def _own_kind(
     task: ImageTask,
     confidence: Confidence,
     session: OnnxSession,
-    data: Prepared,
+    data: DataSplits,
     data_dir: Path | None,
 ) -> str:
     groups: dict[str, Pictures] = {"test part": data.test.inputs}
     copies = data_dir or os.environ.get(DATA_DIR)
     if task.name == "digits" and copies:
-        groups |= drawn_digits(task, Path(copies))
+        groups |= read_drawn_digits(task, Path(copies))
     return _table("What it is meant for", _flagged(confidence, session, groups))
 
 
-def drawn_digits(task: ImageTask, data_dir: Path) -> dict[str, Pictures]:
-    """Digits drawn by people, where copies of them (drawn, hwd-1000) lie beside the data."""
-    found, sets = {}, {"drawn": "drawn/*.csv", "HwD-1000": "hwd-1000/*.png"}
+def read_drawn_digits(task: ImageTask, data_dir: Path) -> dict[str, Pictures]:
+    """Read digits drawn by people, if copies of them (drawn, hwd-1000) lie beside the data."""
+    drawn, sets = {}, {"drawn": "drawn/*.csv", "HwD-1000": "hwd-1000/*.png"}
     for name, pattern in sets.items():
         files = sorted(data_dir.glob(pattern))
         if files and files[0].suffix == ".csv":
@@ -134,20 +139,20 @@ def drawn_digits(task: ImageTask, data_dir: Path) -> dict[str, Pictures]:
                 files = [files[0].parent / row["file"] for row in csv.DictReader(manifest)]
         if files:
             read = [task.read(f.read_bytes(), max_pixels=50_000_000) for f in files]
-            found[name] = np.stack(read)
-    return found
+            drawn[name] = np.stack(read)
+    return drawn
 
 
 def _others(
     task: ImageTask, confidence: Confidence, session: OnnxSession, data_dir: Path | None
 ) -> str:
     groups = {}
-    for other in COURSES.values():
+    for other in TASK_TRAININGS.values():
         if other.task.contract.labels and other.task.name != task.name:
             test = other.prepare(other.load(data_dir)).test
             for number, label in enumerate(other.task.contract.labels):
                 groups[f"{other.task.name}: {label}"] = test.inputs[test.labels == number]
-    groups |= outsiders(task, COUNT, SEED)
+    groups |= draw_benchmark(task, COUNT, SEED)
     flagged = _flagged(confidence, session, groups)
     photographs = {name for name in flagged if name.startswith("photo")}
     kinds = {name: found for name, found in flagged.items() if name not in photographs}
@@ -199,28 +204,33 @@ def _table(title: str, flagged: Mapping[str, NDArray[np.bool_]]) -> str:
     return markdown([title, "pictures", "flagged"], lines)
 
 
-def repeated(course: Course, recipe: str, data_dir: Path | None, epochs: int | None) -> str:
-    """Coverage over a task's own folds, each fold's cutoff chosen on the answers to the others.
+def repeated_coverage(
+    training: TaskTraining, recipe: str, data_dir: Path | None, epochs: int | None
+) -> str:
+    """Measure coverage over a task's own folds, each fold's threshold chosen on the other folds.
 
-    For tasks of few rows: one test part of 61 says nothing of a point of coverage.
+    It is for tasks of few rows: the standard error on a test split of 61 is about 3 points.
     """
     covered, ambiguous = [], []
-    for folds in fold_answers(course, recipe, data_dir, repeats=REPEATS, epochs=epochs):
+    for folds in fold_answers(training, recipe, data_dir, repeats=REPEATS, epochs=epochs):
         shares = []
         for place, fold in enumerate(folds):
             others = [f for n, f in enumerate(folds) if n != place]
-            calibrating = Judged(
+            calibrating = LabelledAnswers(
                 np.concatenate([f.answers[0] for f in others]),
                 np.concatenate([f.labels for f in others]),
                 "the other folds",
             )
-            cutoff = cutoff_of(calibrating.of_truth, course.coverage)
-            shares.append(held(cutoff, Judged(fold.answers[0], fold.labels, "the fold")))
+            threshold = conformal_threshold(calibrating.of_truth, training.coverage)
+            shares.append(
+                measure_sets(threshold, LabelledAnswers(fold.answers[0], fold.labels, "the fold"))
+            )
         sizes = [len(fold.labels) for fold in folds]
         mean = np.average(np.array(shares), axis=0, weights=sizes)
         covered.append(float(mean[0]))
         ambiguous.append(float(mean[1]))
     return (
-        f"{recipe}, sets for {course.coverage:.1%}, {len(covered)} times {len(folds)} folds: "
-        f"they hold the truth of {spread(covered)} of the rows; {spread(ambiguous)} are uncertain"
+        f"{recipe}, sets for {training.coverage:.1%}, {len(covered)} times {len(folds)} folds: "
+        f"they hold the truth of {mean_std(covered)} of the rows; {mean_std(ambiguous)} are "
+        "uncertain"
     )

@@ -1,4 +1,4 @@
-"""Confidence for a version that is on disk already, anew: its network is not touched."""
+"""Confidence recomputed for a version that is on disk already; its network is not touched."""
 
 import shutil
 import tempfile
@@ -15,96 +15,89 @@ from service.models.artifacts.artifact import CARD, GOLDEN, MODEL, SIGNATURE, Ar
 from service.models.artifacts.card import Card
 from service.models.runtime.session import OnnxSession
 from training.artifacts.golden import write_golden
-from training.artifacts.graph import (
-    features_by_numpy,
-    with_familiarity,
-    without_familiarity,
-    write_graph,
-)
-from training.confidence.conformal import confidence_of
-from training.confidence.ood_score import familiar_of, head_of
+from training.artifacts.graph import remove_score, write_graph
+from training.confidence.conformal import compute_confidence
+from training.confidence.ood_score import fit_ood_score
 from training.evaluation.metrics import latency_us
-from training.recipe import Course, Prepared, Recipe
+from training.recipe import DataSplits, Recipe, TaskTraining
 
 
-def renew(artifact: Artifact, course: Course, data: Prepared) -> Card:
-    """Compute a version's confidence from the rows of its recipe, and write it in place.
+def recompute_confidence(artifact: Artifact, training: TaskTraining, data: DataSplits) -> Card:
+    """Recompute a version's confidence from its recipe's data, write it in place, return the card.
 
-    Of pictures the graph gets its further output anew; what it answered before, it must answer to
-    the last bit. The card comes last, so that a service that looks meanwhile refuses the version
-    rather than to serve half of it. Raises ArtifactError, and leaves the version as it was.
+    A graph of pictures gets a new score; its other outputs must stay equal to the last bit. The
+    card is written last, so that a service that looks meanwhile refuses the version rather than
+    serves half of it. Raises ArtifactError, and leaves the version as it was.
     """
     card = artifact.card
-    recipe = _recipe_of(card, course)
-    epochs = _asked(card, course, recipe)
+    recipe = _recipe_of(card, training)
+    epochs = _requested_epochs(card, training, recipe)
     artifact.verify_files()
     work = Path(tempfile.mkdtemp(prefix=".incoming-", dir=artifact.folder.parent))
     try:
         shutil.copytree(artifact.folder, work, dirs_exist_ok=True)
-        familiar, training = None, card.training
-        if OOD_SCORE in course.task.contract.output_names:
+        threshold, facts = None, card.training
+        if OOD_SCORE in training.task.contract.output_names:
             before = OnnxSession(artifact.model, "cpu")
-            bare = without_familiarity(onnx.load(artifact.model))
-            golden, answers = artifact.golden()
-            head = head_of(bare, course, recipe, data)
-            familiar = familiar_of(bare, head, course, recipe, data)
-            answers[OOD_SCORE] = head.familiarity(features_by_numpy(bare, golden))
-            write_graph(with_familiarity(bare, head), work)
-            write_golden(course.task, golden, answers, work)
+            inputs, answers = artifact.golden()
+            bare = remove_score(onnx.load(artifact.model))
+            scored = fit_ood_score(bare, inputs, training, recipe, data)
+            threshold, answers[OOD_SCORE] = scored.threshold, scored.golden
+            write_graph(scored.graph, work)
+            write_golden(training.task, inputs, answers, work)
             after = OnnxSession(work / MODEL, "cpu")
             check_unchanged(before, after, data.test.inputs[:1000])
-            latency = latency_us(after, golden[:1])
-            training = training.model_copy(update={"latency_us": latency})
-        confidence = confidence_of(
-            course,
+            facts = facts.model_copy(update={"latency_us": latency_us(after, inputs[:1])})
+        confidence = compute_confidence(
+            training,
             card.training.recipe,
             OnnxSession(work / MODEL, "cpu"),
             data,
-            familiar,
+            threshold,
             seed=card.training.seed,
             epochs=epochs,
         )
-        renewed = Card.model_validate(
+        recomputed = Card.model_validate(
             card.model_dump()
             | {
-                "training": training.model_dump(),
+                "training": facts.model_dump(),
                 "confidence": confidence.model_dump(),
-                "contract": course.task.contract.model_dump(),
-                "contract_hash": course.task.contract.hash,
+                "contract": training.task.contract.model_dump(),
+                "contract_hash": training.task.contract.hash,
                 "files": {file: sha256(work / file) for file in card.files},
-                "limits": course.limits,
+                "limits": training.limits,
             }
         )
-        (work / CARD).write_text(renewed.text(), encoding="utf-8")
+        (work / CARD).write_text(recomputed.text(), encoding="utf-8")
         for file in (MODEL, GOLDEN, SIGNATURE, CARD):
             (work / file).replace(artifact.folder / file)
-        return renewed
+        return recomputed
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _recipe_of(card: Card, course: Course) -> Recipe:
-    if (name := card.training.recipe) not in course.recipes:
-        raise ArtifactError(f"{card.name}/{card.version}: {course.no_recipe(name)}")
-    return course.recipes[name]
+def _recipe_of(card: Card, training: TaskTraining) -> Recipe:
+    if (name := card.training.recipe) not in training.recipes:
+        raise ArtifactError(f"{card.name}/{card.version}: {training.describe_missing(name)}")
+    return training.recipes[name]
 
 
-def _asked(card: Card, course: Course, recipe: Recipe) -> int:
-    """For how many epochs networks are fitted again as this one was, of a task that does so."""
+def _requested_epochs(card: Card, training: TaskTraining, recipe: Recipe) -> int:
+    """Return the epochs to fit networks for that are to be like this one, if a task fits any."""
     facts = card.training
-    if facts.asked is not None:
-        return facts.asked
+    if facts.requested_epochs is not None:
+        return facts.requested_epochs
     stopped = recipe.patience is not None and facts.epochs < recipe.epochs
-    if course.folds and facts.epochs != recipe.epochs and not stopped:
+    if training.folds and facts.epochs != recipe.epochs and not stopped:
         raise ArtifactError(
             f"{card.name}/{card.version} was fitted for {facts.epochs} epochs, its recipe says "
-            f"{recipe.epochs}, and the card not how many were asked for; train it anew"
+            f"{recipe.epochs}, and the card does not say how many were requested; train it again"
         )
     return recipe.epochs
 
 
 def check_unchanged(before: OnnxSession, after: OnnxSession, inputs: NDArray[Any]) -> None:
-    """Raises ArtifactError unless one graph answers as the other did, to the last bit."""
+    """Raise ArtifactError unless two graphs answer alike, but for the score, to the last bit."""
     new = after.run(inputs)
     for name, old in before.run(inputs).items():
         if name != OOD_SCORE and not np.array_equal(new[name], old):

@@ -1,1 +1,1 @@
-"""Real data sets, verified by content, and synthetic ones of the same form."""
+"""Data sets: downloaded, verified, parsed, or made up."""

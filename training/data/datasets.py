@@ -1,7 +1,7 @@
-"""The data sets that Foretell learns from, loaded and verified.
+"""The data sets that networks are fitted to, loaded and verified.
 
-`sources.py` says what they are and where they live, unless a recipe declares its own;
-`published.py` finds or fetches their files, `formats.py` reads them.
+`sources.py` describes them and lists their addresses, unless a recipe declares its own;
+`downloads.py` finds or downloads their files, `file_formats.py` parses them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from training.data.downloads import (
     DataError,
     DataMissing,
     Parts,
-    PublishedFile,
+    VerifiedDownload,
     fingerprint,
 )
 from training.data.file_formats import parse_idx, parse_table
@@ -46,20 +46,20 @@ __all__ = [
     "ImageData",
     "Source",
     "TabularData",
-    "features_of",
     "load_credit",
     "load_heart",
     "load_images",
     "load_mnist",
+    "task_features",
 ]
 
 
 @dataclass(frozen=True, eq=False)
 class TabularData:
-    """Rows with a yes-or-no label.
+    """A table with a yes-or-no label.
 
-    `features` is float64, its columns in the contract's order, NaN = not recorded; `label` is 0 or
-    1; `fingerprint` is a sha256 over the content, `published` says that it is the published one.
+    `features` is float64 with columns in the contract's order, NaN = not recorded; `label` is 0 or
+    1; `fingerprint` is a sha256 over the content; `published` is true for the published content.
     """
 
     source: Source
@@ -70,16 +70,16 @@ class TabularData:
 
     @property
     def inputs(self) -> NDArray[np.float32]:
-        """Rows as a graph takes them, float32[N, F]."""
+        """Return the rows as a graph takes them, float32[N, F]."""
         return self.features.to_numpy(np.float32)
 
     @classmethod
     def of(cls, source: Source, task: str, parts: Parts, *, published: bool) -> "TabularData":
-        """From columns by name, of which the last is the outcome: 0 is no, more is yes."""
+        """Build from columns by name, the last of which is the outcome: 0 is no, more is yes."""
         *_, outcome = parts
         return cls(
             source=source,
-            features=pd.DataFrame(parts)[[feature.name for feature in features_of(task)]],
+            features=pd.DataFrame(parts)[[feature.name for feature in task_features(task)]],
             label=(parts[outcome] > 0).astype(np.int64),
             fingerprint=fingerprint(parts),
             published=published,
@@ -105,7 +105,7 @@ class ImageData:
 
     @classmethod
     def of(cls, source: Source, parts: Parts, *, published: bool) -> "ImageData":
-        """From train images, train labels, test images and test labels, in this order."""
+        """Build from train images, train labels, test images and test labels, in this order."""
         train_images, train_labels, test_images, test_labels = parts.values()
         return cls(
             source=source,
@@ -118,15 +118,15 @@ class ImageData:
         )
 
 
-def features_of(task: str) -> tuple[Feature, ...]:
-    """Return the columns that the contract of a task of rows declares."""
+def task_features(task: str) -> tuple[Feature, ...]:
+    """Return the fields that the contract of a task of rows declares."""
     features = TASKS[task].contract.features
-    assert features, f"{task} has no columns"
+    assert features, f"{task} has no fields"
     return features
 
 
 def load_heart(data_dir: Path | None = None) -> TabularData:
-    """Cleveland heart disease: 303 patients of one clinic in the 1980s, 13 attributes.
+    """Load Cleveland heart disease: 303 patients of one clinic in the 1980s, 13 attributes.
 
     Label: 1 where the file's `num` (0..4) is above 0, a major vessel narrowed by more than 50 %
     (139 patients). Units: age in years, trestbps in mm Hg, chol in mg/dl, thalach in beats/min,
@@ -136,7 +136,7 @@ def load_heart(data_dir: Path | None = None) -> TabularData:
     Reads heart/processed.cleveland.data or heart/data.csv from `data_dir`, or else from
     $FORETELL_DATA_DIR; where neither is given, downloads once. Raises DataError.
     """
-    file = PublishedFile(
+    file = VerifiedDownload(
         folder="heart",
         names=("processed.cleveland.data", "data.csv"),
         mirrors=HEART_MIRRORS,
@@ -149,7 +149,7 @@ def load_heart(data_dir: Path | None = None) -> TabularData:
 
 
 def load_credit(data_dir: Path | None = None) -> TabularData:
-    """Default of credit card clients: 30,000 clients of a bank in Taiwan, 23 attributes.
+    """Load defaults of credit card clients: 30,000 clients of a bank in Taiwan, 23 attributes.
 
     Label: 1 where the client defaulted on the payment of October 2005 (6,636 clients). Units:
     limit, bills and payments in New Taiwan dollars, age in years; the others are codes, months run
@@ -160,7 +160,7 @@ def load_credit(data_dir: Path | None = None) -> TabularData:
     Reads credit/UCI_Credit_Card.csv, credit/data.csv or any other credit/*.csv from `data_dir`, or
     else from $FORETELL_DATA_DIR; where neither is given, downloads once. Raises DataError.
     """
-    file = PublishedFile(
+    file = VerifiedDownload(
         folder="credit",
         names=("UCI_Credit_Card.csv", "data.csv", "*.csv"),
         mirrors=CREDIT_MIRRORS,
@@ -173,7 +173,7 @@ def load_credit(data_dir: Path | None = None) -> TabularData:
 
 
 def load_mnist(data_dir: Path | None = None) -> ImageData:
-    """MNIST: 60,000 + 10,000 digits by about 500 writers, of whom none is in both parts.
+    """Load MNIST: 60,000 + 10,000 digits by about 500 writers, none of whom is in both splits.
 
     Label: the digit, 0 to 9. Units: grey levels, 0 = paper, 255 = ink; the digit in a box of 20x20,
     centred by mass in 28x28. Missing: nothing. Licence: CC BY-SA 3.0. Citation: `MNIST.citation`.
@@ -191,14 +191,14 @@ def load_images(
     prints: Mapping[str, str],
     data_dir: Path | None,
 ) -> ImageData:
-    """Pictures in four idx files of MNIST's names and shapes, gzipped or not.
+    """Load pictures from four idx files of MNIST's names and shapes, gzipped or not.
 
     `folder` is that of the files in a data directory, `mirrors` are addresses of such folders,
     `prints` the start of the sha256 of each file's values, by name. Raises DataError.
     """
     parts: Parts = {}
     for name, shape in IDX_SHAPES.items():
-        file = PublishedFile(
+        file = VerifiedDownload(
             folder=folder,
             names=(f"{name}.gz", name),
             mirrors=tuple(f"{mirror}{name}.gz" for mirror in mirrors),

@@ -1,8 +1,8 @@
-"""A file that was published once and does not change: found or fetched, believed when verified.
+"""Verified downloads: files that were published once and do not change, found or downloaded.
 
-What is verified is the content after parsing, not the bytes of the file. The same values under
-other column names, in another csv dialect, re-compressed or not compressed at all are the same
-data; one changed value is not, and the error says in which column or file it is.
+The content after parsing is verified, not the bytes of the file. The same values under other column
+names, in another csv dialect, re-compressed or not compressed are the same data; one changed value
+is not, and the error names its column or file.
 """
 
 import csv
@@ -21,29 +21,31 @@ from numpy.typing import NDArray
 from service.errors import ForetellError
 
 DATA_DIR = "FORETELL_DATA_DIR"
-RETRIES = 2  # of each mirror, after 1 and 2 seconds
-TIMEOUT = (10, 60)  # seconds to connect, and between two bytes
+RETRIES = 2
+"""The retries of each mirror, after 1 and 2 seconds."""
+TIMEOUT = (10, 60)
+"""The seconds to connect, and between two bytes."""
 
 Parts = dict[str, NDArray[Any]]
-"""Content by name: the columns of a table, or the one array of an idx file."""
+"""Arrays by name: the columns of a table, or the one array of an idx file."""
 
 log = logging.getLogger(__name__)
 
 
 class DataError(ForetellError):
-    """A data set cannot be had as it was published."""
+    """A data set is not available as it was published."""
 
 
 class DataMissing(DataError):
-    """There is no copy where one was looked for, and none could be fetched."""
+    """No copy was found where one was expected, and none could be downloaded."""
 
 
 class DataDiffers(DataError):
-    """There is a copy, and its content is not what was published."""
+    """A copy was found, and its content is not what was published."""
 
 
 def digest(part: NDArray[Any]) -> str:
-    """Sha256 hex of an array's values in C order, the same on every machine.
+    """Return the sha256 hex of an array's values in C order, the same on every machine.
 
     Floats count as little-endian float64, with one NaN and without a negative zero.
     """
@@ -53,37 +55,37 @@ def digest(part: NDArray[Any]) -> str:
 
 
 def fingerprint(parts: Mapping[str, NDArray[Any]]) -> str:
-    """Sha256 hex over the name, shape and values of every part, in order."""
+    """Return the sha256 hex over the name, shape and values of every array, in order."""
     lines = (f"{name} {part.shape} {digest(part)}\n" for name, part in parts.items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept, by the custom of the operating system."""
+    """Return the folder that keeps downloads, by the operating system's convention."""
     return Path(pooch.os_cache("foretell"))
 
 
 @dataclass(frozen=True, eq=False)
-class PublishedFile:
-    """One file, the places it may be in, and what it must hold."""
+class VerifiedDownload:
+    """A file with the places it may be in and the content that it must have."""
 
     folder: str
-    """Of the data set, inside a data directory and inside the cache."""
+    """The folder of the data set, inside a data directory and inside the cache."""
     names: tuple[str, ...]
-    """What it may be called there (glob patterns), the first found is taken."""
+    """The names it may have there (glob patterns); the first found is read."""
     mirrors: tuple[str, ...]
-    """Addresses of the file itself, tried in order."""
+    """The addresses of the file itself, tried in order."""
     home: str
-    """The page of the data set, for people."""
+    """The web page of the data set."""
     shape: tuple[int, ...]
-    """Of every part."""
+    """The shape of every array."""
     prints: Mapping[str, str]
-    """By part, the first 16 hex digits of its `digest`."""
+    """The first 16 hex digits of the `digest` of each array, by name."""
     parse: Callable[[bytes], Parts]
-    """The file's bytes to its parts; raises ValueError or csv.Error for what is no such file."""
+    """Parses the file's bytes; raises ValueError or csv.Error for another kind of file."""
 
     def read(self, data_dir: Path | None = None) -> Parts:
-        """The parts, verified; from `data_dir` or $FORETELL_DATA_DIR alone where one is given.
+        """Read and verify the arrays, from `data_dir` or $FORETELL_DATA_DIR only if one is given.
 
         Raises DataMissing and DataDiffers.
         """
@@ -91,15 +93,15 @@ class PublishedFile:
         if not chosen:
             return self._cached()
         folder = Path(chosen).expanduser() / self.folder
-        if not (found := self._find(folder)):
+        if not (copies := self._find(folder)):
             raise DataMissing(
                 f"{folder} has no {' and no '.join(self.names)}: put a copy from {self.home} "
                 f"there, or name no data directory ({DATA_DIR}, --data-dir) to download it"
             )
-        return self.verified(found[0])
+        return self.verify(copies[0])
 
-    def verified(self, path: Path, origin: object = None) -> Parts:
-        """The parts of one file. Raises DataDiffers, naming `origin` or else the file."""
+    def verify(self, path: Path, origin: object = None) -> Parts:
+        """Read and verify one file. Raises DataDiffers, which names `origin` or else the file."""
         try:
             parts = self.parse(path.read_bytes())
             self._compare(parts)
@@ -116,22 +118,22 @@ class PublishedFile:
             raise ValueError(f"other values in {', '.join(differing)}")
 
     def _find(self, folder: Path) -> list[Path]:
-        found = (path for name in self.names for path in sorted(folder.glob(name)))
-        return [path for path in found if path.is_file()]
+        paths = (path for name in self.names for path in sorted(folder.glob(name)))
+        return [path for path in paths if path.is_file()]
 
     def _cached(self) -> Parts:
         folder = cache_folder() / self.folder
         troubles: list[Exception] = []
         for path in self._find(folder):
             try:
-                return self.verified(path)
+                return self.verify(path)
             except DataDiffers as error:
                 log.warning("%s; removed from the cache", error)
                 troubles.append(error)
                 path.unlink(missing_ok=True)
         for url in self.mirrors:
             try:
-                return self.verified(self._download(url, folder))
+                return self.verify(self._download(url, folder))
             except DataDiffers as error:
                 troubles.append(error)
             except OSError as error:  # which every exception of requests is
@@ -149,10 +151,10 @@ class PublishedFile:
         fetch = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT, chunk_size=2**16)
 
         def fetch_and_verify(url: str, output_file: str, pup: object) -> None:
-            # Pooch moves its temporary file into the cache when this returns, and only then.
-            # It retries on errors of the network; DataDiffers goes through, to the next mirror.
+            # Pooch moves its temporary file into the cache only when this returns. It retries on
+            # network errors; DataDiffers passes through, and the next mirror is tried.
             fetch(url, output_file, pup)
-            self.verified(Path(output_file), origin=url)
+            self.verify(Path(output_file), origin=url)
 
         store = pooch.create(
             path=folder,

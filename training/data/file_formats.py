@@ -1,4 +1,4 @@
-"""The two file formats that the data come in, csv and idx, from bytes to arrays by name."""
+"""Parsers of the two file formats of the data, csv and idx: bytes to arrays by name."""
 
 import csv
 import gzip
@@ -15,20 +15,20 @@ from training.data.downloads import Parts
 
 
 def parse_table(raw: bytes, columns: tuple[str, ...], aliases: Mapping[str, str]) -> Parts:
-    """The wanted columns of a csv, float64 in the order of `columns`; blank and `?` become NaN.
+    """Parse the wanted columns of a csv as float64, in the order of `columns`.
 
-    Without a header the file has exactly `columns`. With one, names count without regard to case
-    and punctuation, `aliases` translates them, other columns (a row ID) are left out; it may be two
-    lines deep, as in UCI's spreadsheet. Raises ValueError or csv.Error.
+    Blank and `?` become NaN. Without a header the file has exactly `columns`. With one, names are
+    compared without case and punctuation, `aliases` translates them, and other columns (a row ID)
+    are left out; it may have two lines, as in UCI's spreadsheet. Raises ValueError or csv.Error.
     """
     known = {name: name for name in columns} | dict(aliases)
 
-    def named(line: list[str]) -> list[str | None]:
+    def translate(line: list[str]) -> list[str | None]:
         return [known.get(re.sub("[^a-z0-9]+", "_", cell.lower()).strip("_")) for cell in line]
 
     lines = [line for line in csv.reader(raw.decode("utf-8-sig").splitlines()) if line]
-    headers = list(takewhile(lambda line: any(named(line)), lines))
-    header = named(headers[-1]) if headers else list(columns)
+    headers = list(takewhile(lambda line: any(translate(line)), lines))
+    header = translate(headers[-1]) if headers else list(columns)
     if missing := [name for name in columns if name not in header]:
         raise ValueError(f"no column {', '.join(missing)} among {', '.join(headers[-1])}")
     for number, line in enumerate(lines[len(headers) :], start=len(headers) + 1):
@@ -46,19 +46,19 @@ def _numbers(name: str, cells: tuple[str, ...]) -> NDArray[np.float64]:
 
 
 def parse_idx(raw: bytes, name: str) -> Parts:
-    """The one array of an idx file of bytes, gzipped or not, as uint8. Raises ValueError.
+    """Parse the one array of an idx file of bytes, gzipped or not, as uint8. Raises ValueError.
 
     The format: 0, 0, 8 (unsigned bytes), the number of dimensions; each dimension as a big-endian
     32-bit number; the values in C order.
     """
     try:
-        content = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"broken gzip: {error}") from error
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise ValueError(f"idx files of bytes begin with 00 00 08, not {content[:3].hex(' ')}")
-    start = 4 + 4 * content[3]
-    shape = [int.from_bytes(content[at : at + 4]) for at in range(4, start, 4)]
-    if len(content) - start != math.prod(shape):
-        raise ValueError(f"header says {math.prod(shape)} bytes, {len(content) - start} are there")
-    return {name: np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()}
+    if len(raw) < 4 or raw[:3] != b"\0\0\x08":
+        raise ValueError(f"idx files of bytes begin with 00 00 08, not {raw[:3].hex(' ')}")
+    start = 4 + 4 * raw[3]
+    shape = [int.from_bytes(raw[at : at + 4]) for at in range(4, start, 4)]
+    if len(raw) - start != math.prod(shape):
+        raise ValueError(f"header says {math.prod(shape)} bytes, {len(raw) - start} are there")
+    return {name: np.frombuffer(raw, np.uint8, offset=start).reshape(shape).copy()}

@@ -1,11 +1,11 @@
-"""The data sets as published: what they are, who made them, where they live, what they hold."""
+"""The data sets as published: titles, licences, citations, addresses and fingerprints."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Source:
-    """Facts about a data set; `home` is its page."""
+    """Facts about a data set; `home` is its web page."""
 
     name: str
     title: str
@@ -60,18 +60,18 @@ MNIST_MIRRORS = (
 
 
 def prints(text: str) -> dict[str, str]:
-    """`name:digits name:digits` as fingerprints by name."""
+    """Parse `name:digits name:digits` as fingerprints by name."""
     return dict(pair.split(":") for pair in text.split())
 
 
-# By column, in the order of the file where it has no header: the start of the values' sha256.
+# The start of the values' sha256 by column, in the order of the file where it has no header.
 HEART_PRINTS = prints("""
     age:eebe98830b7139aa sex:1e6721f40bdad2ba cp:3e141eaedc542c40 trestbps:2b284fe328235b2c
     chol:4ffcc0b1778dcd78 fbs:b9e8d00674931a7d restecg:821377e8502573db thalach:1ec867407e739393
     exang:8784fa2680ed69b8 oldpeak:321314684f966dcf slope:e85ae3946cfcc88e ca:a4d8a9f972e78140
     thal:cb97fbc1c949d230 num:370b80f62d7daa76
 """)
-# As the lecture reads it, with pandas.get_dummies.
+# The columns that the lecture makes by pandas.get_dummies.
 LECTURE_PRINTS = prints("""
     age:5287c7a3cf0a8ab7 trestbps:26e6f6ff692c9037 chol:f927ab7072024908 thalach:062afae5a4069f51
     oldpeak:3ca7840567ff3919 slope:9c98e483a6d254e8 sex_0:2913bf91a76adc68 sex_1:49ab7004db8e6ea5
@@ -103,7 +103,7 @@ MNIST_PRINTS = prints("""
     train-images-idx3-ubyte:741c988805d008ac train-labels-idx1-ubyte:1feba77c54802fa5
     t10k-images-idx3-ubyte:6d87418db22cc802 t10k-labels-idx1-ubyte:ddeff807876a9661
 """)
-# Names that the columns have elsewhere: in UCI's csv, in Kaggle's, in the file of the lecture.
+# Other names of the columns: in UCI's csv, in Kaggle's, in the file of the lecture.
 CREDIT_ALIASES = {
     **{f"x{number}": name for number, name in enumerate(CREDIT_PRINTS, start=1)},
     "y": "default",

@@ -1,7 +1,7 @@
-"""Made-up data in the form of the real: for trying the pipeline out where no data may be, as in CI.
+"""Synthetic data in the form of the real data sets, to run the pipeline without them, as in CI.
 
 Rows are drawn from the contract of the task, with a signal planted in a few fields, so that a
-network which learns at all gets well above chance. Nothing in them comes from a data set's rows.
+working fit gets well above chance. Nothing in them comes from a data set's rows.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract.fields import Feature
-from training.data.datasets import ImageData, Source, TabularData, features_of
+from training.data.datasets import ImageData, Source, TabularData, task_features
 from training.data.downloads import Parts
 
-MISSING = 0.05  # of the values of every field that may be missing
+MISSING = 0.05
+"""The share of values that are missing, of each optional field."""
 
-# Mean and standard deviation. A field that is not here is drawn from all that its contract allows.
+# Mean and standard deviation. A field that is not listed is drawn from the range of its contract.
 HEART_RANGES = {
     "age": (54.0, 9.0),
     "trestbps": (132.0, 18.0),
@@ -34,7 +35,7 @@ CREDIT_RANGES = {
 }
 CREDIT_SIGNAL = {"limit_bal": -0.6, "pay_0": 1.6, "pay_2": 0.8, "pay_amt1": -0.5}
 
-# One stroke a digit (two for 4), x to the right and y down, in a box of 1 x 1.
+# One stroke for each digit (two for 4), x to the right and y down, in a box of 1 x 1.
 STROKES: dict[int, list[list[tuple[float, float]]]] = {
     0: [[(0.5, 0), (0.1, 0.25), (0.1, 0.75), (0.5, 1), (0.9, 0.75), (0.9, 0.25), (0.5, 0)]],
     1: [[(0.3, 0.2), (0.55, 0), (0.55, 1)]],
@@ -51,17 +52,17 @@ STROKES: dict[int, list[list[tuple[float, float]]]] = {
 
 
 def synthetic_heart(rows: int = 600, seed: int = 0) -> TabularData:
-    """Made-up patients; `label` is 1 for somewhat less than half."""
+    """Make up patients; `label` is 1 for somewhat less than half."""
     return _rows("heart", rows, seed, HEART_RANGES, HEART_SIGNAL, base=-0.2)
 
 
 def synthetic_credit(rows: int = 2_000, seed: int = 0) -> TabularData:
-    """Made-up clients; `label` is 1 for about a quarter."""
+    """Make up clients; `label` is 1 for about a quarter."""
     return _rows("credit", rows, seed, CREDIT_RANGES, CREDIT_SIGNAL, base=-1.8)
 
 
 def synthetic_digits(train: int = 2_000, test: int = 500, seed: int = 0) -> ImageData:
-    """Digits of straight strokes, slanted, shifted, thick and thin, noisy; every class as often."""
+    """Draw digits of straight strokes, slanted, shifted, thick or thin, noisy; classes balance."""
     return synthetic_images("digits", _draw, train, test, seed)
 
 
@@ -72,7 +73,7 @@ def synthetic_images(
     test: int = 500,
     seed: int = 0,
 ) -> ImageData:
-    """Pictures of ten classes, each as often; `draw` makes one, uint8[28, 28], of a class."""
+    """Draw pictures of ten classes, each equally often, by `draw`, which returns uint8[28, 28]."""
     chance = np.random.default_rng(seed)
     parts: Parts = {}
     for name, count in {"train": train, "test": test}.items():
@@ -101,7 +102,7 @@ def _rows(
     base: float,
 ) -> TabularData:
     chance = np.random.default_rng(seed)
-    features = features_of(task)
+    features = task_features(task)
     parts: Parts = {f.name: _values(f, rows, ranges.get(f.name), chance) for f in features}
     log_odds = base + sum(weight * _standard(parts[name]) for name, weight in signal.items())
     outcome = (chance.random(rows) < 1 / (1 + np.exp(-log_odds))).astype(np.float64)

@@ -1,1 +1,1 @@
-"""Metrics, repeated cross-validation, fairness, intervals: how good a network is."""
+"""Evaluation: metrics, repeated cross-validation, fairness, intervals, grid search."""

@@ -1,4 +1,4 @@
-"""A task's figures by its own protocol: fitted anew on every split, measured on its test part."""
+"""Repeated cross-validation: a network fitted for every split of a task's evaluation protocol."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,29 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract.task import Task
-from training.evaluation.metrics import BATCH, metrics_of
+from training.evaluation.metrics import BATCH, compute_metrics
 from training.fitting.fit import fit
 from training.fitting.processes import worker_pool
 from training.markdown import markdown
-from training.recipe import Course, Prepared
+from training.recipe import DataSplits, TaskTraining
 
 RECIPES = "training.recipes"
 THRESHOLD = 0.5
 Figures = dict[str, list[float]]
-"""Each metric, one value a repeat."""
+"""The values of each metric by name, one for each repeat."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A network's answers on one test part."""
+    """A network's answers on one test split."""
 
     labels: NDArray[np.int64]
     answers: Mapping[int, NDArray[np.float64]]
-    """The probabilities, of yes [N] or of each class [N, K], by how many fields were removed."""
+    """The probabilities, of yes [N] or of each class [N, K], by the number of fields removed."""
 
 
 def measure_splits(
-    course: Course,
+    training: TaskTraining,
     recipe: str,
     data_dir: Path | None,
     *,
@@ -42,13 +42,13 @@ def measure_splits(
     epochs: int | None = None,
     module: str | None = None,
 ) -> dict[int, Figures]:
-    """The figures of a recipe, by how many optional fields of each test row were removed.
+    """Compute a recipe's metrics, by the number of optional fields removed from each test row.
 
-    `epochs` instead of the recipe's own is for trying it out. The course is `COURSE` of `module`,
-    by default of its task's own.
+    `epochs` replaces the recipe's own, to try it out. Processes take `TRAINING` from `module`, by
+    default that of the task's recipes.
     """
     measured = fold_answers(
-        course,
+        training,
         recipe,
         data_dir,
         removed=removed,
@@ -60,7 +60,7 @@ def measure_splits(
 
 
 def fold_answers(
-    course: Course,
+    training: TaskTraining,
     recipe: str,
     data_dir: Path | None,
     *,
@@ -70,14 +70,14 @@ def fold_answers(
     epochs: int | None = None,
     module: str | None = None,
 ) -> list[list[Fold]]:
-    """What networks fitted on each split answer on its test part, by repeat and fold.
+    """Fit a network on each split and return its answers on the test split, by repeat and fold.
 
-    `repeats` is how many of the protocol's, by default all; other options are those of
-    `measure_splits`.
+    `repeats` is the number of the protocol's repeats used, by default all; other options are those
+    of `measure_splits`.
     """
-    chosen = course.protocol.repeats(course.load(data_dir))[:repeats]
+    chosen = training.protocol.repeats(training.load(data_dir))[:repeats]
     jobs = [
-        (module or f"{RECIPES}.{course.task.name}", recipe, fold, seed, tuple(removed), epochs)
+        (module or f"{RECIPES}.{training.task.name}", recipe, fold, seed, tuple(removed), epochs)
         for seed, folds in enumerate(chosen)
         for fold in folds
     ]
@@ -89,24 +89,26 @@ def fold_answers(
 def _fold(
     module: str,
     recipe: str,
-    data: Prepared,
+    data: DataSplits,
     seed: int,
     removed: Sequence[int],
     epochs: int | None,
 ) -> Fold:
-    course: Course = import_module(module).COURSE
-    model = fit(course, course.recipes[recipe], data, seed=seed, epochs=epochs, quiet=True).model
+    training: TaskTraining = import_module(module).TRAINING
+    model = fit(
+        training, training.recipes[recipe], data, seed=seed, epochs=epochs, quiet=True
+    ).model
     answers = {}
     for count in removed:
         rows = data.test.inputs
         if count:
-            rows = without(course.task, rows, count, np.random.default_rng(seed))
-        answers[count] = answers_of(model, rows)
+            rows = remove_fields(training.task, rows, count, np.random.default_rng(seed))
+        answers[count] = predict_with_keras(model, rows)
     return Fold(data.test.labels, answers)
 
 
-def answers_of(model: keras.Model, rows: NDArray[Any]) -> NDArray[np.float64]:
-    """What a fitted network answers: probabilities of yes [N], or of each class [N, K]."""
+def predict_with_keras(model: keras.Model, rows: NDArray[Any]) -> NDArray[np.float64]:
+    """Return a fitted network's probabilities, of yes [N] or of each class [N, K]."""
     batches = (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
     answers = np.concatenate(
         [keras.ops.convert_to_numpy(model(batch, training=False)) for batch in batches]
@@ -117,10 +119,10 @@ def answers_of(model: keras.Model, rows: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(answers / answers.sum(axis=1, keepdims=True))
 
 
-def without(
+def remove_fields(
     task: Task, rows: NDArray[np.float32], count: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Rows with `count` of their optional fields, chosen at random for each, not recorded."""
+    """Return rows with `count` of their optional fields, drawn for each row, set to NaN."""
     optional = np.flatnonzero([not feature.required for feature in task.contract.features])
     order = np.argsort(rng.random((len(rows), len(optional))), axis=1)
     poorer = rows.copy()
@@ -133,33 +135,36 @@ def _figures(repeats: Sequence[Sequence[Fold]], count: int) -> Figures:
     for folds in repeats:
         labels = np.concatenate([fold.labels for fold in folds])
         pooled = np.concatenate([fold.answers[count] for fold in folds])
-        values = metrics_of(pooled, labels, THRESHOLD)
-        if "auc" in values:  # scores of different networks are not ranked against each other
-            each = [metrics_of(f.answers[count], f.labels, THRESHOLD)["auc"] for f in folds]
+        values = compute_metrics(pooled, labels, THRESHOLD)
+        if "auc" in values:  # scores of different networks must not be ranked against each other
+            each = [compute_metrics(f.answers[count], f.labels, THRESHOLD)["auc"] for f in folds]
             values["auc"] = float(np.mean(each))
         for name, value in values.items():
             figures.setdefault(name, []).append(value)
     return figures
 
 
-def spread(values: Sequence[float], digits: int = 4) -> str:
-    """Mean ± standard deviation."""
+def mean_std(values: Sequence[float], digits: int = 4) -> str:
+    """Format mean ± standard deviation."""
     return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
 
 
 def metrics_table(figures: Mapping[str, Figures]) -> str:
-    """A line for each recipe: every metric's mean and spread."""
+    """Format a line for each recipe: every metric's mean and standard deviation."""
     names = list(next(iter(figures.values())))
     return markdown(
         ["recipe", *names],
-        [[recipe, *(spread(values[name]) for name in names)] for recipe, values in figures.items()],
+        [
+            [recipe, *(mean_std(values[name]) for name in names)]
+            for recipe, values in figures.items()
+        ],
     )
 
 
 def removed_table(figures: Mapping[int, Figures]) -> str:
-    """A line for each number of fields removed."""
+    """Format a line for each number of fields removed."""
     names = ["auc", "log_loss", "brier", "ece", "calibration_slope"]
     return markdown(
         ["fields removed", *names],
-        [[str(count), *(spread(f[name], 3) for name in names)] for count, f in figures.items()],
+        [[str(count), *(mean_std(f[name], 3) for name in names)] for count, f in figures.items()],
     )

@@ -1,4 +1,4 @@
-"""What a model did on its test part, as the few numbers that pictures of it are drawn from."""
+"""Curves of a model on its test split, as the few numbers that plots are drawn from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
 from service.models.artifacts.card import Bin, Curves
-from training.evaluation.metrics import bins_of
+from training.evaluation.metrics import bin_numbers
 
 POINTS = 100
 STEPS = np.arange(1, 20) / 20
-"""The thresholds of the table, and where the intervals of `Curves.scores` meet."""
+"""The thresholds of the table, which are the ends of the intervals of `Curves.scores`."""
 
 
-def curves_of(
+def compute_curves(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], threshold: float
 ) -> Curves:
-    """Of a task's probabilities, [N] of yes or [N, K] of each class, and the labels int64[N]."""
+    """Compute the curves of probabilities, [N] of yes or [N, K] of classes, and labels int64[N]."""
     if probabilities.ndim > 1:
         answers = probabilities.argmax(axis=1)
         classes = range(probabilities.shape[1])
@@ -31,14 +31,14 @@ def curves_of(
     return Curves(
         confusion=confusion_matrix(labels, probabilities >= threshold, labels=[0, 1]).tolist(),
         calibration=_calibration(probabilities, labels == 1),
-        roc=thinned(false_positive, true_positive),
-        precision_recall=thinned(recall, precision),
+        roc=thin(false_positive, true_positive),
+        precision_recall=thin(recall, precision),
         scores=[_scores(probabilities[labels == label]) for label in (0, 1)],
     )
 
 
 def _calibration(probability: NDArray[np.float64], outcome: NDArray[np.bool_]) -> list[Bin]:
-    bins = bins_of(probability)
+    bins = bin_numbers(probability)
     return [
         Bin(
             probability=_rounded(probability[bins == number].mean()),
@@ -50,19 +50,19 @@ def _calibration(probability: NDArray[np.float64], outcome: NDArray[np.bool_]) -
 
 
 def _scores(probability: NDArray[np.float64]) -> list[int]:
-    found: list[int] = np.bincount(
+    counts: list[int] = np.bincount(
         np.searchsorted(STEPS, probability, side="right"), minlength=len(STEPS) + 1
     ).tolist()
-    return found
+    return counts
 
 
-def thinned(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[tuple[float, float]]:
-    """At most `POINTS` of a curve's points, both ends among them, about as far from one another.
+def thin(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Keep at most `POINTS` of a curve's points, both ends among them, about equally far apart.
 
-    Distances are along the curve, so that neither a steep part nor a flat one is left out.
+    Distances are along the curve, so that steep parts and flat parts both keep points.
     """
-    way = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
-    kept = np.unique(np.searchsorted(way, np.linspace(0, way[-1], POINTS)))
+    length = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
+    kept = np.unique(np.searchsorted(length, np.linspace(0, length[-1], POINTS)))
     return [(_rounded(x[i]), _rounded(y[i])) for i in kept]
 
 
@@ -72,7 +72,7 @@ def _rounded(value: float) -> float:
 
 @dataclass(frozen=True)
 class AtThreshold:
-    """What a threshold does; NaN where there is nothing to divide by."""
+    """Metrics at one threshold; NaN where there is nothing to divide by."""
 
     threshold: float
     flagged: float
@@ -84,9 +84,9 @@ class AtThreshold:
 
 
 def threshold_table(scores: Sequence[Sequence[int]]) -> list[AtThreshold]:
-    """A line for each threshold .05, .10, …, .95, from `Curves.scores`."""
+    """Compute the metrics at each threshold .05, .10, …, .95 from `Curves.scores`."""
     counts = np.array(scores)
-    # Rows at or above each threshold, by class.
+    # The rows at or above each threshold, by class.
     no, yes = counts[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
     nos, yeses = counts.sum(axis=1)
     rows = nos + yeses

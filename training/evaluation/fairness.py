@@ -1,6 +1,6 @@
-"""Who gets which answers: rates, scores, errors and calibration by group, on one test part.
+"""Fairness: rates, scores, errors and calibration by group, on one test split.
 
-Figures to look at before a model is used on people; no fix is claimed.
+The metrics are to be read before a model is used on people; they correct nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from service.contract.task import Task
 from training.evaluation.cross_validation import THRESHOLD
-from training.evaluation.metrics import expected_calibration_error, of_decisions
+from training.evaluation.metrics import binary_metrics, expected_calibration_error
 from training.fitting.fit import fit
-from training.layers.calibration import of_log_odds
+from training.layers.calibration import fit_log_odds
 from training.markdown import markdown
-from training.recipe import Course, Part
+from training.recipe import Split, TaskTraining
 
 SMALLEST = 50
-"""Groups with fewer rows have no figures worth printing."""
+"""The fewest rows of a group that is printed."""
 GROUPED = ("sex", "education", "marriage", "age")
 AGES = (0, 25, 30, 40, 50, 60, 121)
 HEAD = (
@@ -38,41 +38,44 @@ Groups = Mapping[str, NDArray[np.bool_]]
 
 
 def fairness_page(
-    course: Course, data_dir: Path | None, recipes: Sequence[str], epochs: int | None
+    training: TaskTraining, data_dir: Path | None, recipes: Sequence[str], epochs: int | None
 ) -> Iterator[str]:
-    """For each recipe a heading and a Markdown table: all rows, then every group."""
-    data = course.prepare(course.load(data_dir))
+    """Fit each recipe; yield a heading and a Markdown table: all rows, then every group."""
+    data = training.prepare(training.load(data_dir))
     for recipe in recipes:
-        model = fit(course, course.recipes[recipe], data, epochs=epochs, quiet=True).model
+        model = fit(training, training.recipes[recipe], data, epochs=epochs, quiet=True).model
         scores = np.asarray(model(data.test.inputs, training=False), np.float64).reshape(-1)
         rows = [
             _line(name, scores[members], data.test.labels[members])
-            for name, members in groups(course.task, data.test).items()
+            for name, members in groups(training.task, data.test).items()
             if members.sum() >= SMALLEST
         ]
         yield f"### {recipe}\n\n{markdown(HEAD, rows)}\n"
 
 
-def groups_of(task: Task) -> dict[str, int]:
-    """The columns of `GROUPED` that a task has."""
+def group_columns(task: Task) -> dict[str, int]:
+    """Return the column numbers of the fields of `GROUPED` that a task has."""
     columns = {feature.name: index for index, feature in enumerate(task.contract.features)}
     return {name: columns[name] for name in GROUPED if name in columns}
 
 
-def groups(task: Task, part: Part) -> Groups:
-    """Everyone; then by each field of `GROUPED`, codes of one meaning together, ages in bands."""
-    found = {"all": np.ones(len(part.labels), bool)}
-    for name, index in groups_of(task).items():
-        column, meanings = part.inputs[:, index], task.contract.features[index].codes
+def groups(task: Task, split: Split) -> Groups:
+    """Return the rows of each group: all, then by each field of `GROUPED`, with ages in bands.
+
+    Codes of one meaning are one group.
+    """
+    members = {"all": np.ones(len(split.labels), bool)}
+    for name, index in group_columns(task).items():
+        column, meanings = split.inputs[:, index], task.contract.features[index].codes
         for meaning in dict.fromkeys(meanings.values()):
             codes = [code for code, text in meanings.items() if text == meaning]
-            found[f"{name}: {meaning}"] = np.isin(column, codes)
+            members[f"{name}: {meaning}"] = np.isin(column, codes)
         if name == "age":
             for low, high in pairwise(AGES):
                 words = f"under {high}" if not low else f"{low} to {high - 1}"
                 words = f"{low} and over" if high > 120 else words
-                found[f"age: {words}"] = (column >= low) & (column < high)
-    return found
+                members[f"age: {words}"] = (column >= low) & (column < high)
+    return members
 
 
 def _line(name: str, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> list[str]:
@@ -85,7 +88,7 @@ def _line(name: str, scores: NDArray[np.float64], labels: NDArray[np.int64]) -> 
         f"{flagged.mean():.3f}",
         f"{1 - flagged[labels == 1].mean():.3f}",
         f"{flagged[labels == 0].mean():.3f}",
-        f"{of_decisions(scores, labels, THRESHOLD)['auc']:.3f}",
+        f"{binary_metrics(scores, labels, THRESHOLD)['auc']:.3f}",
         f"{expected_calibration_error(scores, labels):.3f}",
-        f"{of_log_odds(scores, labels)[0]:.2f}",
+        f"{fit_log_odds(scores, labels)[0]:.2f}",
     ]

@@ -1,4 +1,4 @@
-"""The rows that networks are compared on by cross-validation. The test part is not among them."""
+"""Folds for cross-validation of the rows that are not in the test split."""
 
 from dataclasses import dataclass, replace
 
@@ -6,46 +6,46 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from training.recipe import Part, Prepared, joined
+from training.recipe import DataSplits, Split, concat
 
 Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Folds:
-    """Training and validation rows together; `number` says in which fold each of them is."""
+    """Training and validation rows together, with the number of each row's fold."""
 
-    rows: Part
+    rows: Split
     number: Rows
-    form: Prepared
-    """Where they come from; its own parts are empty."""
+    form: DataSplits
+    """The facts of the data set, with empty splits."""
     validation: float
-    """Which share of a fold's training rows is kept apart for a recipe that wants it."""
+    """The share of a fold's training rows that is kept apart for a recipe that validates."""
     seed: int
 
     @classmethod
-    def of(cls, data: Prepared, count: int, seed: int, rows: int | None = None) -> "Folds":
-        """All the rows, or a sample of them, each label as often in every fold.
+    def of(cls, data: DataSplits, count: int, seed: int, rows: int | None = None) -> "Folds":
+        """Assign all rows, or a stratified sample of `rows`, to `count` folds, stratified by label.
 
-        Raises ValueError if there are too few rows for that.
+        Raises ValueError if a label has fewer rows than there are folds.
         """
-        part = joined(data.train, data.validation)
-        total = len(part.labels)
+        pool = concat(data.train, data.validation)
+        total = len(pool.labels)
         if rows is not None and rows != total:
             chosen, _ = train_test_split(
-                np.arange(total), train_size=rows, stratify=part.labels, random_state=seed
+                np.arange(total), train_size=rows, stratify=pool.labels, random_state=seed
             )
-            part = Part(part.inputs[chosen], part.labels[chosen])
-        fewest = int(np.unique(part.labels, return_counts=True)[1].min())
+            pool = Split(pool.inputs[chosen], pool.labels[chosen])
+        fewest = int(np.unique(pool.labels, return_counts=True)[1].min())
         if fewest < count:
             raise ValueError(f"{count} folds of a label that {fewest} rows have")
-        number = np.empty(len(part.labels), np.int64)
+        number = np.empty(len(pool.labels), np.int64)
         split = StratifiedKFold(count, shuffle=True, random_state=seed)
-        for fold, (_, held_out) in enumerate(split.split(part.labels, part.labels)):
+        for fold, (_, held_out) in enumerate(split.split(pool.labels, pool.labels)):
             number[held_out] = fold
-        none = Part(part.inputs[:0], part.labels[:0])
+        none = Split(pool.inputs[:0], pool.labels[:0])
         return cls(
-            rows=part,
+            rows=pool,
             number=number,
             form=replace(data, train=none, validation=none, test=none),
             validation=len(data.validation.labels) / total,
@@ -53,9 +53,9 @@ class Folds:
         )
 
     def split(self, fold: int, *, validates: bool) -> tuple[Rows, Rows, Rows]:
-        """The rows to learn from, those for validation (none, unless asked for), those held out.
+        """Return the row numbers to fit to, to validate on (none unless `validates`) and held out.
 
-        Raises ValueError if there are too few rows to keep some of each label for validation.
+        Raises ValueError if the rows are too few to keep some of each label for validation.
         """
         train, held_out = np.flatnonzero(self.number != fold), np.flatnonzero(self.number == fold)
         if not validates:
@@ -68,10 +68,10 @@ class Folds:
         )
         return train, validation, held_out
 
-    def fold(self, fold: int, *, validates: bool) -> Prepared:
-        """The same as parts; what is held out takes the place of the test part."""
+    def fold(self, fold: int, *, validates: bool) -> DataSplits:
+        """Return the same as splits, with the held-out rows as the test split."""
         train, validation, held_out = (
-            Part(self.rows.inputs[these], self.rows.labels[these])
+            Split(self.rows.inputs[these], self.rows.labels[these])
             for these in self.split(fold, validates=validates)
         )
         return replace(self.form, train=train, validation=validation, test=held_out)

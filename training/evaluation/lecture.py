@@ -1,6 +1,6 @@
-"""The lecture's heart.csv, its 29 columns and its network: measured beside the clean data.
+"""The lecture's heart.csv, 29 columns and network, measured beside the clean data.
 
-Nothing is exported: docs/data.md says what is wrong with the file.
+Nothing is exported; docs/data.md lists the faults of the file.
 """
 
 from dataclasses import replace
@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from training.data.datasets import TabularData
-from training.data.downloads import Parts, PublishedFile, fingerprint
+from training.data.downloads import Parts, VerifiedDownload, fingerprint
 from training.data.sources import LECTURE, LECTURE_MIRRORS, LECTURE_PRINTS
 from training.evaluation.cross_validation import Figures, measure_splits, metrics_table
 from training.recipes import heart
@@ -28,12 +28,12 @@ would contradict the contract of /v1/heart/predict. See docs/data.md."""
 
 
 def load_lecture(data_dir: Path | None = None) -> TabularData:
-    """The file as the lecture reads it: six numbers and 23 columns of 0 or 1, by get_dummies.
+    """Load the file as the lecture reads it: six numbers and 23 columns of 0 or 1, by get_dummies.
 
     Reads heart/heart.csv from `data_dir`, or else from $FORETELL_DATA_DIR; where neither is given,
     downloads once. Raises DataError.
     """
-    file = PublishedFile(
+    file = VerifiedDownload(
         folder="heart",
         names=("heart.csv",),
         mirrors=LECTURE_MIRRORS,
@@ -54,7 +54,7 @@ def load_lecture(data_dir: Path | None = None) -> TabularData:
 
 
 def parse_lecture(raw: bytes) -> Parts:
-    """Thirty columns by name, float64; the last is the label. Raises ValueError."""
+    """Parse thirty columns by name, float64; the last is the label. Raises ValueError."""
     table = pd.read_csv(BytesIO(raw))
     if missing := [name for name in (*CODED, TARGET) if name not in table]:
         raise ValueError(f"no column {', '.join(missing)}")
@@ -65,8 +65,8 @@ def parse_lecture(raw: bytes) -> Parts:
     return {name: columns[name].to_numpy(np.float64) for name in LECTURE_PRINTS}
 
 
-def standardised(rows: NDArray[np.float32]) -> keras.layers.Normalization:
-    """The six numbers by the mean and variance of the training rows, the codes as they are."""
+def standardise(rows: NDArray[np.float32]) -> keras.layers.Normalization:
+    """Build a layer that standardises the six numbers by the training rows, and keeps the codes."""
     numbers = len(heart.NUMBERS)
     mean, variance = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
     mean[:numbers] = rows[:, :numbers].mean(axis=0)
@@ -74,28 +74,28 @@ def standardised(rows: NDArray[np.float32]) -> keras.layers.Normalization:
     return keras.layers.Normalization(mean=mean, variance=variance, name="preprocessing")
 
 
-COURSE = replace(
-    heart.COURSE,
+TRAINING = replace(
+    heart.TRAINING,
     load=load_lecture,
-    preprocessing=standardised,
-    recipes={RECIPE: heart.COURSE.recipes[RECIPE]},
+    preprocessing=standardise,
+    recipes={RECIPE: heart.TRAINING.recipes[RECIPE]},
     default=RECIPE,
 )
 
 
 def lecture_page(data_dir: Path | None, epochs: int | None) -> str:
-    """The lecture's network on the lecture's file and on the clean one, by heart's protocol."""
+    """Fit the lecture's network to its file and to the clean data; format both as Markdown."""
     figures: dict[str, Figures] = {}
     lines = []
-    for words, course, module in (
-        ("the lecture's heart.csv", COURSE, __name__),
-        ("Cleveland, as published", heart.COURSE, heart.__name__),
+    for words, training, module in (
+        ("the lecture's heart.csv", TRAINING, __name__),
+        ("Cleveland, as published", heart.TRAINING, heart.__name__),
     ):
-        label = course.load(data_dir).label  # type: ignore[union-attr]  # it is a table
+        label = training.load(data_dir).label  # type: ignore[union-attr]  # it is a table
         lines.append(
             f"{words}: {label.sum()} of {len(label)} ill; calling nobody ill is right for "
             f"{1 - label.mean():.1%}"
         )
-        figures[words] = measure_splits(course, RECIPE, data_dir, epochs=epochs, module=module)[0]
+        figures[words] = measure_splits(training, RECIPE, data_dir, epochs=epochs, module=module)[0]
     table = metrics_table(figures)
-    return "\n\n".join([heart.COURSE.protocol.words, "\n".join(lines), table, WHY_NOT])
+    return "\n\n".join([heart.TRAINING.protocol.words, "\n".join(lines), table, WHY_NOT])

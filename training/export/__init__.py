@@ -1,1 +1,1 @@
-"""From a fitted network to an artifact on disk."""
+"""Exports: a fitted network to ONNX, and a version's folder on disk."""

@@ -1,105 +1,108 @@
-"""Keras to models/<name>/<version>/: one ONNX file, its card and its proof.
+"""A version on disk: models/<name>/<version>/ with one ONNX file, its card and its proof.
 
-The only caller of tf2onnx, and the only code of training that needs TensorFlow itself.
+This module only writes. `training/train.py` computes what is written, by conversion, evaluation and
+confidence in turn.
 """
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
-import onnx
 import onnxruntime as ort
-import tensorflow as tf
-import tf2onnx
-from numpy.typing import NDArray
-from scipy.linalg import block_diag
 
-from service.contract.task import Task
-from service.contract.uncertainty import OOD_SCORE
+from service.contract.uncertainty import Confidence
 from service.models.artifacts.artifact import BACKGROUND, CARD, GOLDEN, MODEL, SIGNATURE, sha256
-from service.models.artifacts.card import Card, DataFacts, GoldenFacts, TrainingFacts
+from service.models.artifacts.card import Card, Curves, DataFacts, GoldenFacts, TrainingFacts
 from service.models.artifacts.folder import list_versions
-from service.models.runtime.session import OnnxSession
-from training.artifacts.background import background_of, write_background
-from training.artifacts.golden import TOLERANCE, TOLERANCE_REASON, golden_inputs, write_golden
-from training.artifacts.graph import features_by_numpy, with_familiarity, write_graph
-from training.confidence.conformal import confidence_of
-from training.confidence.ood_score import familiar_of, head_of
-from training.evaluation.curves import curves_of
-from training.evaluation.metrics import latency_us, metrics_of, probabilities_of
-from training.fitting.fit import ENSEMBLE, Fitted
-from training.recipe import Course, Prepared
+from training.artifacts.background import compute_background, write_background
+from training.artifacts.golden import TOLERANCE, TOLERANCE_REASON, write_golden
+from training.artifacts.graph import OPSET, write_graph
+from training.export.via_tensorflow import OnnxExport
+from training.fitting.fit import Fitted
+from training.recipe import DataSplits, TaskTraining
 
-OPSET = 17
 THRESHOLD = 0.5
-LIBRARIES = {module.__name__: module.__version__ for module in (tf, keras, tf2onnx, onnx, ort, np)}
+"""The probability from which an exported model decides yes."""
+LIBRARIES = {module.__name__: module.__version__ for module in (ort, np)}
+"""The versions of the libraries that prove an exported graph."""
 
 
-def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_dir: Path) -> Path:
-    """Write a fitted model as the next version of its name; whole or not at all.
+@dataclass(frozen=True)
+class Findings:
+    """Measurements of a written graph, for its card."""
 
-    Raises ArtifactError, leaving nothing behind, unless ONNX Runtime repeats Keras' golden answers.
-    """
-    name = course.model_name(recipe)
+    metrics: dict[str, float]
+    curves: Curves
+    confidence: Confidence
+    latency_us: float
+
+
+@contextmanager
+def staged_version(models_dir: Path, name: str) -> Iterator[Path]:
+    """Yield an empty folder to write a version of `name` into; remove it unless it is published."""
     parent = models_dir / name
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".incoming-", dir=parent))
     try:
-        proto = _graph_of(condensed(fitted.model), course.task)
-        golden = golden_inputs(course.task, course.synthetic())
-        answers, familiar = _keras_answers(fitted.model, course.task, golden), None
-        if OOD_SCORE in course.task.contract.output_names:
-            head = head_of(proto, course, course.recipes[recipe], data)
-            familiar = familiar_of(proto, head, course, course.recipes[recipe], data)
-            answers[OOD_SCORE] = head.familiarity(features_by_numpy(proto, golden))
-            proto = with_familiarity(proto, head)
-        write_graph(proto, folder)
-        write_golden(course.task, golden, answers, folder)
-        files = [MODEL, GOLDEN, SIGNATURE]
-        if features := course.task.contract.features:
-            write_background(background_of(data.train.inputs, features), folder)
-            files.append(BACKGROUND)
-        session = OnnxSession(folder / MODEL, "cpu")
-        answered = probabilities_of(session, data.test.inputs)
-        facts = {
-            "name": name,
-            "title": course.task.title,
-            "task": course.task.name,
-            "created": datetime.now(UTC).replace(microsecond=0),
-            "data": _data_facts(data),
-            "training": _training_facts(recipe, fitted, latency_us(session, golden[:1])),
-            "metrics": metrics_of(answered, data.test.labels, THRESHOLD),
-            "curves": curves_of(answered, data.test.labels, THRESHOLD),
-            "threshold": THRESHOLD,
-            "confidence": confidence_of(
-                course,
-                recipe,
-                session,
-                data,
-                familiar,
-                seed=fitted.seed,
-                epochs=fitted.asked,
-            ),
-            "contract": course.task.contract,
-            "contract_hash": course.task.contract.hash,
-            "opset": OPSET,
-            "golden": GoldenFacts(rows=len(golden), tolerance=TOLERANCE, reason=TOLERANCE_REASON),
-            "files": {file: sha256(folder / file) for file in files},
-            "licence": f"the model Apache-2.0; trained on data under {data.source.licence}",
-            "intended_use": course.intended_use,
-            "limits": course.limits,
-        }
-        return _publish(folder, parent, facts)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _publish(folder: Path, parent: Path, facts: dict[str, Any]) -> Path:
+def write_files(
+    folder: Path, training: TaskTraining, exported: OnnxExport, data: DataSplits
+) -> None:
+    """Write a version's files except its card: graph, signature, golden answers, background.
+
+    Raises ArtifactError unless ONNX Runtime repeats the golden answers.
+    """
+    write_graph(exported.graph, folder)
+    write_golden(training.task, exported.inputs, exported.answers, folder)
+    if features := training.task.contract.features:
+        write_background(compute_background(data.train.inputs, features), folder)
+
+
+def publish_version(
+    folder: Path,
+    training: TaskTraining,
+    recipe: str,
+    fitted: Fitted,
+    exported: OnnxExport,
+    data: DataSplits,
+    findings: Findings,
+) -> Path:
+    """Write the card of a staged version, rename its folder to the next number and return that."""
+    parent = folder.parent
+    files = [MODEL, GOLDEN, SIGNATURE]
+    if training.task.contract.features:
+        files.append(BACKGROUND)
+    facts = {
+        "name": parent.name,
+        "title": training.task.title,
+        "task": training.task.name,
+        "created": datetime.now(UTC).replace(microsecond=0),
+        "data": _data_facts(data),
+        "training": _training_facts(recipe, fitted, exported.libraries, findings.latency_us),
+        "metrics": findings.metrics,
+        "curves": findings.curves,
+        "threshold": THRESHOLD,
+        "confidence": findings.confidence,
+        "contract": training.task.contract,
+        "contract_hash": training.task.contract.hash,
+        "opset": OPSET,
+        "golden": GoldenFacts(
+            rows=len(exported.inputs), tolerance=TOLERANCE, reason=TOLERANCE_REASON
+        ),
+        "files": {file: sha256(folder / file) for file in files},
+        "licence": f"the model Apache-2.0; trained on data under {data.source.licence}",
+        "intended_use": training.intended_use,
+        "limits": training.limits,
+    }
     folder.chmod(0o755)
     while True:
         number = int((list_versions(parent.parent, parent.name) or ["0"])[-1]) + 1
@@ -108,79 +111,13 @@ def _publish(folder: Path, parent: Path, facts: dict[str, Any]) -> Path:
         try:
             return folder.rename(parent / str(number))
         except OSError:
-            # Somebody else published this number meanwhile: take the next one.
+            # Another process published this number meanwhile: take the next one.
             if not (parent / str(number)).exists():
                 raise
 
 
-def _graph_of(model: keras.Model, task: Task) -> onnx.ModelProto:
-    contract = task.contract
-    dtype, shape = contract.input.dtype, contract.input.shape
-    names = contract.output_names
-
-    @tf.function(  # type: ignore[untyped-decorator]  # TensorFlow has no types
-        input_signature=[tf.TensorSpec(shape, dtype, name=contract.input.name)]
-    )
-    def graph(batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        return task.graph_outputs(model(batch, training=False), tf)
-
-    proto, _ = tf2onnx.convert.from_function(
-        graph, input_signature=graph.input_signature, opset=OPSET
-    )
-    # TensorFlow sorts outputs by name; the contract's order is the one that clients see.
-    proto.graph.output.sort(key=lambda output: names.index(output.name))
-    return proto
-
-
-def condensed(model: keras.Model) -> keras.Model:
-    """The same answers; an average of networks with one hidden layer each becomes one network.
-
-    A matrix product costs the runtime about 1 us however small it is; ten networks have twenty.
-    """
-    answer = model.input
-    for layer in model.layers[1:]:
-        answer = (_one_network(layer) if _is_average_of_small(layer) else layer)(answer)
-    return keras.Model(model.input, answer)
-
-
-def _is_average_of_small(layer: keras.Layer) -> bool:
-    return layer.name == ENSEMBLE and all(
-        [type(inner) for inner in member.layers] == [keras.layers.Dense] * 2
-        for member in _members(layer)
-    )
-
-
-def _members(ensemble: keras.Model) -> list[keras.Model]:
-    return [layer for layer in ensemble.layers if layer.weights]
-
-
-def _one_network(ensemble: keras.Model) -> keras.Model:
-    # Hidden units side by side; each member's answer is made from its own, with zeros elsewhere.
-    hidden, last = zip(*(member.layers for member in _members(ensemble)), strict=True)
-    units = keras.layers.Dense(sum(layer.units for layer in hidden), hidden[0].activation)
-    answers = keras.layers.Dense(len(last), last[0].activation)
-    columns = keras.Input(ensemble.input_shape[1:])
-    mean = keras.ops.mean(answers(units(columns)), axis=1, keepdims=True)
-    network = keras.Model(columns, mean, name=ENSEMBLE)
-    units.set_weights([np.concatenate(parts, -1) for parts in _weights(hidden)])
-    kernels, biases = _weights(last)
-    answers.set_weights([block_diag(*kernels), np.concatenate(biases)])
-    return network
-
-
-def _weights(layers: Sequence[keras.Layer]) -> tuple[Sequence[NDArray[np.float32]], ...]:
-    """Kernels and biases."""
-    return tuple(zip(*(layer.get_weights() for layer in layers), strict=True))
-
-
-def _keras_answers(model: keras.Model, task: Task, inputs: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    # A GPU's TensorFlow rounds the inputs of matrix products to ten bits (TF32).
-    with tf.device("CPU:0"):
-        return task.graph_outputs(np.asarray(model(inputs, training=False)), np)
-
-
-def _data_facts(data: Prepared) -> DataFacts:
-    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+def _data_facts(data: DataSplits) -> DataFacts:
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
     return DataFacts(
         name=data.source.title,
         home=data.source.home,
@@ -189,22 +126,24 @@ def _data_facts(data: Prepared) -> DataFacts:
         fingerprint=data.fingerprint,
         published=data.published,
         split=data.split,
-        rows={name: len(part.labels) for name, part in parts.items()},
+        rows={name: len(split.labels) for name, split in splits.items()},
     )
 
 
-def _training_facts(recipe: str, fitted: Fitted, latency: float) -> TrainingFacts:
+def _training_facts(
+    recipe: str, fitted: Fitted, libraries: Mapping[str, str], latency_us: float
+) -> TrainingFacts:
     return TrainingFacts(
         recipe=recipe,
         parameters=fitted.parameters,
         seed=fitted.seed,
-        asked=fitted.asked,
+        requested_epochs=fitted.requested_epochs,
         epochs=fitted.epochs,
         seconds=round(fitted.seconds, 1),
         device=fitted.device,
         backend=fitted.backend,
-        libraries=LIBRARIES | {fitted.backend: fitted.backend_version},
-        latency_us=latency,
+        libraries={**libraries, **LIBRARIES, fitted.backend: fitted.backend_version},
+        latency_us=latency_us,
         history={
             name: [float(f"{value:.6g}") for value in values]
             for name, values in fitted.history.items()

@@ -1,85 +1,108 @@
-"""Export of what any backend of Keras fitted. tf2onnx needs TensorFlow, so another hands over.
+"""Export to ONNX of networks that any backend of Keras fitted.
 
-A process of its own, with TensorFlow as its backend, builds the same network anew, takes over what
-was learned, must answer as the fitted one did, and exports.
+tf2onnx needs TensorFlow. For a network fitted by another backend, a process of its own with
+TensorFlow builds the same network, sets the weights, must answer as the fitted one did, and
+converts.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from service.errors import ArtifactError
 from training.artifacts.golden import TOLERANCE, golden_inputs
-from training.fitting.fit import Fitted, untrained, whole
+from training.fitting.fit import Fitted, build_untrained, full_model
 from training.fitting.processes import worker_pool
-from training.recipe import Course, Prepared
-from training.recipes import COURSES
+from training.recipe import DataSplits, TaskTraining
+from training.recipes import TASK_TRAININGS
 
 
 @dataclass(frozen=True)
-class Handover:
-    """What goes from one process to the other; `fitted` without its model, which cannot."""
+class OnnxExport:
+    """A network as an ONNX graph, with golden inputs and Keras' answers to them."""
+
+    graph: onnx.ModelProto
+    inputs: NDArray[Any]
+    answers: dict[str, NDArray[Any]]
+    """Keras' answers to `inputs`, by name of output."""
+    libraries: dict[str, str]
+    """The versions of the libraries that converted it, by name."""
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A fitted network on its way to another process; `fitted` is without its model."""
 
     task: str
     recipe: str
     fitted: Fitted
     weights: list[NDArray[Any]]
     learned: dict[str, NDArray[Any]]
-    """Of the preprocessing, by attribute."""
+    """The arrays that the preprocessing learned, by attribute."""
     inputs: NDArray[Any]
     answers: NDArray[np.float32]
-    """What the fitted network makes of `inputs`."""
+    """The fitted network's answers to `inputs`."""
 
 
-def export(course: Course, recipe: str, fitted: Fitted, data: Prepared, models_dir: Path) -> Path:
-    """Write a fitted model as the next version of its name; whole or not at all.
+def export_via_tensorflow(
+    training: TaskTraining, recipe: str, fitted: Fitted, data: DataSplits
+) -> OnnxExport:
+    """Convert a fitted network to ONNX by TensorFlow, in another process if it is not the backend.
 
-    Raises ArtifactError, leaving nothing behind, if what would be served answers differently.
+    Raises ArtifactError if TensorFlow answers differently from the backend that fitted.
     """
+    inputs = golden_inputs(training.task, training.synthetic())
     if fitted.backend == "tensorflow":
-        from training.export.export import export as export_here
-
-        return export_here(course, recipe, fitted, data, models_dir)
+        return _convert(training, fitted, inputs)
     preprocessing = fitted.model.get_layer("preprocessing")
-    inputs = golden_inputs(course.task, course.synthetic())
-    handed = Handover(
-        task=course.task.name,
+    fit = _Fit(
+        task=training.task.name,
         recipe=recipe,
         fitted=replace(fitted, model=None),
         weights=fitted.model.get_weights(),
-        learned={name: getattr(preprocessing, name) for name in learned(preprocessing)},
+        learned={name: getattr(preprocessing, name) for name in _learned_arrays(preprocessing)},
         inputs=inputs,
         answers=keras.ops.convert_to_numpy(fitted.model(inputs, training=False)),
     )
     with worker_pool(1, environment={"KERAS_BACKEND": "tensorflow"}) as process:
-        return process.submit(_take_over, handed, data, models_dir).result()
+        return process.submit(_rebuild_and_convert, fit, data).result()
 
 
-def learned(preprocessing: keras.Layer) -> tuple[str, ...]:
-    """The attributes of a layer that hold what it learned, beside its weights."""
+def _learned_arrays(preprocessing: keras.Layer) -> tuple[str, ...]:
+    """Return the attributes of a layer that hold what it learned beside its weights."""
     names: tuple[str, ...] = getattr(preprocessing, "learned", ())
     return names
 
 
-def _take_over(handed: Handover, data: Prepared, models_dir: Path) -> Path:
-    from training.export.export import export as export_here
-
-    course = COURSES[handed.task]
-    recipe = course.recipes[handed.recipe]
-    train, preprocessing, members = untrained(course, recipe, data)
-    for name, values in handed.learned.items():
+def _rebuild_and_convert(fit: _Fit, data: DataSplits) -> OnnxExport:
+    training = TASK_TRAININGS[fit.task]
+    recipe = training.recipes[fit.recipe]
+    train, preprocessing, members = build_untrained(training, recipe, data)
+    for name, values in fit.learned.items():
         setattr(preprocessing, name, values)
-    model = whole(preprocessing, members, train, recipe)
-    model.set_weights(handed.weights)
-    answers = keras.ops.convert_to_numpy(model(handed.inputs, training=False))
-    if not np.allclose(answers, handed.answers, rtol=0, atol=TOLERANCE):
+    model = full_model(preprocessing, members, train, recipe)
+    model.set_weights(fit.weights)
+    answers = keras.ops.convert_to_numpy(model(fit.inputs, training=False))
+    if not np.allclose(answers, fit.answers, rtol=0, atol=TOLERANCE):
         raise ArtifactError(
-            f"TensorFlow answers otherwise than {handed.fitted.backend} with the same weights: "
+            f"TensorFlow answers differently from {fit.fitted.backend} with the same weights: "
             f"expected a difference of at most {TOLERANCE:g}, got "
-            f"{np.abs(answers - handed.answers).max():.3g}"
+            f"{np.abs(answers - fit.answers).max():.3g}"
         )
-    return export_here(course, handed.recipe, replace(handed.fitted, model=model), data, models_dir)
+    return _convert(training, replace(fit.fitted, model=model), fit.inputs)
+
+
+def _convert(training: TaskTraining, fitted: Fitted, inputs: NDArray[Any]) -> OnnxExport:
+    # Imported here, because it imports TensorFlow.
+    from training.export.conversion import LIBRARIES, compute_golden_answers, convert
+
+    return OnnxExport(
+        graph=convert(fitted.model, training.task),
+        inputs=inputs,
+        answers=compute_golden_answers(fitted.model, training.task, inputs),
+        libraries=LIBRARIES,
+    )

@@ -1,6 +1,6 @@
-"""New variants of MNIST's digits: other hands, other pens, and what a phone does to paper.
+"""Augmentation of MNIST's digits: other handwriting, other pens, and the artefacts of photographs.
 
-Each batch is drawn anew. All of it is about how people write and photograph digits in general;
+Variants are drawn for each batch. They model how people write and photograph digits in general;
 nothing here was fitted to the pictures that results are reported on.
 """
 
@@ -14,16 +14,16 @@ Picture = NDArray[np.uint8]
 Point = NDArray[np.float64]
 
 UNCHANGED = 0.10
-"""Share of pictures that stay as they are."""
+"""The share of pictures that stay as they are."""
 NEAT = 0.7
-"""Share of the others that are only bent a little, and stay like MNIST's own."""
+"""The share of the others that are warped a little only, and stay like MNIST's own."""
 GRID = np.stack(np.meshgrid(np.arange(28) - 13.5, np.arange(28) - 13.5), -1).astype(np.float32)
 
 
 def augment(
     images: NDArray[np.uint8], labels: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """uint8[N, 28, 28] and their digits to variants of the same shape and meaning."""
+    """Return variants of pictures uint8[N, 28, 28] with labels int64[N], of the same shape."""
     unchanged = rng.random(len(images)) < UNCHANGED
     variants = [
         image if same else variant(image, int(label), rng)
@@ -33,7 +33,7 @@ def augment(
 
 
 def variant(image: Picture, label: int, rng: np.random.Generator) -> Picture:
-    """One picture in another hand: mostly neat, sometimes rough and photographed."""
+    """Draw one picture in another handwriting: mostly neat, sometimes rough and photographed."""
     if rng.random() < NEAT:
         if rng.random() < 0.4:
             image = thickness(image, int(rng.integers(-1, 3)))
@@ -46,7 +46,7 @@ def variant(image: Picture, label: int, rng: np.random.Generator) -> Picture:
 
 
 def flag(image: Picture, rng: np.random.Generator) -> Picture:
-    """A European 1: an upstroke to the top, sometimes a foot. MNIST has almost none of these."""
+    """Draw a European 1: an upstroke to the top, sometimes a foot. MNIST has almost none."""
     ys, xs = np.nonzero(image > 127)
     if len(ys) < 10 or np.ptp(xs) > 11:  # already has a flag or a foot
         return image
@@ -63,7 +63,7 @@ def flag(image: Picture, rng: np.random.Generator) -> Picture:
 
 
 def crossbar(image: Picture, rng: np.random.Generator) -> Picture:
-    """A slashed 7: a short bar across the stem."""
+    """Draw a slashed 7: a short bar across the stem."""
     top, low = ink_ends(image)
     y = top[1] + (low[1] - top[1]) * rng.uniform(0.4, 0.62)
     row = np.flatnonzero(image[int(y)] > 127)
@@ -75,7 +75,7 @@ def crossbar(image: Picture, rng: np.random.Generator) -> Picture:
 
 
 def zero_slash(image: Picture, rng: np.random.Generator) -> Picture:
-    """A slashed 0, as programmers write it."""
+    """Draw a slashed 0, as programmers write it."""
     ys, xs = np.nonzero(image > 127)
     inset = rng.uniform(0.1, 0.3)
     dx, dy = np.ptp(xs) * inset, np.ptp(ys) * inset
@@ -90,18 +90,18 @@ HABITS: dict[int, tuple[float, Callable[[Picture, np.random.Generator], Picture]
     1: (0.40, flag),
     7: (0.30, crossbar),
 }
-"""How often a digit is given a stroke that MNIST's writers rarely make, and which."""
+"""The probability by digit of adding a stroke that MNIST's writers rarely make, and the stroke."""
 
 
 def ink_ends(image: Picture) -> tuple[Point, Point]:
-    """(x, y) of the topmost and the lowest ink."""
+    """Return (x, y) of the topmost and of the lowest ink in pixels."""
     ys, xs = np.nonzero(image > 127)
     top, low = ys.min(), ys.max()
     return np.array([xs[ys == top].mean(), top]), np.array([xs[ys == low].mean(), low])
 
 
 def stroke_width(image: Picture) -> float:
-    """Mean width of the pen in pixels, 1..5: three times the mean depth of ink in a stroke."""
+    """Estimate the width of the pen in pixels, 1..5: three times the mean depth of ink."""
     ink = (image > 100).astype(np.uint8)
     if not ink.any():
         return 2.0
@@ -110,7 +110,7 @@ def stroke_width(image: Picture) -> float:
 
 
 def line(image: Picture, start: Point, end: Point, width: float) -> Picture:
-    """The picture with a straight white stroke more, drawn at 8 times the size for smooth edges."""
+    """Add a straight white stroke, drawn at 8 times the size for smooth edges."""
     large = np.zeros((28 * 8, 28 * 8), np.uint8)
     a, b = ((int(8 * point[0] + 4), int(8 * point[1] + 4)) for point in (start, end))
     cv2.line(large, a, b, 255, max(1, int(8 * width)))
@@ -118,7 +118,7 @@ def line(image: Picture, start: Point, end: Point, width: float) -> Picture:
 
 
 def refit(image: Picture) -> Picture:
-    """Back to MNIST's form: into a box of 20 pixels, centre of mass in the middle."""
+    """Fit a picture to MNIST's form again: a box of 20 pixels, centre of mass in the middle."""
     ys, xs = np.nonzero(image > 40)
     crop = image[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
     scale = min(20 / max(crop.shape), 1.0)
@@ -129,7 +129,7 @@ def refit(image: Picture) -> Picture:
 
 
 def thickness(image: Picture, steps: int) -> Picture:
-    """A thicker pen, or with negative steps a thinner one, by thirds of a pixel."""
+    """Thicken strokes, or thin them with negative steps, by thirds of a pixel."""
     if steps == 0:
         return image
     large = cv2.resize(image, (84, 84), interpolation=cv2.INTER_CUBIC)
@@ -142,7 +142,7 @@ def thickness(image: Picture, steps: int) -> Picture:
 
 
 def warp(image: Picture, rng: np.random.Generator, strength: float) -> Picture:
-    """Turned, sheared, stretched, shifted and bent in one resampling, at 1 as far as people go.
+    """Rotate, shear, stretch, shift and bend in one resampling; strength 1 is the human range.
 
     Affine and elastic distortions: Simard, Steinkraus and Platt 2003, "Best practices for
     convolutional neural networks applied to visual document analysis".
@@ -163,7 +163,7 @@ def warp(image: Picture, rng: np.random.Generator, strength: float) -> Picture:
 
 
 def wear(image: Picture, rng: np.random.Generator) -> Picture:
-    """What pens and cameras do: soft focus, hard edges, pale ink, a gap in the line, a speck."""
+    """Add artefacts of pens and cameras: blur, hard edges, pale ink, a gap, a speck."""
     chance = rng.random()
     if chance < 0.20:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 0.9)), np.uint8)

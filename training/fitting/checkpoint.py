@@ -1,7 +1,7 @@
-"""A fit that is interrupted goes on: its state on disk, written every few seconds.
+"""Checkpoints: the state of a fit on disk, written every few seconds, to resume it from.
 
-With everything that the rest of a fit depends on put back, what comes out is bit for bit what an
-uninterrupted fit gives, on the same machine.
+The state holds everything that the rest of a fit depends on: on the same machine, a resumed fit
+ends with the same weights, to the last bit, as an uninterrupted one.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ import numpy as np
 import sklearn
 from numpy.typing import NDArray
 
-from training.recipe import Course, Prepared
+from training.recipe import DataSplits, TaskTraining
 
 EVERY = 10.0
-"""Seconds between two states kept, so that a network of 497 weights is not slowed by its disk."""
+"""Seconds between two states kept, so that writing does not slow a network of 497 weights."""
 STATE, EXPORTED = "state.npz", "exported"
 DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -35,14 +35,14 @@ log = logging.getLogger(__name__)
 
 
 def checkpoint_folder(
-    models_dir: Path, course: Course, recipe: str, data: Prepared, seed: int, epochs: int
+    models_dir: Path, training: TaskTraining, recipe: str, data: DataSplits, seed: int, epochs: int
 ) -> Path:
-    """Where the state of this very fit is kept: another has another folder.
+    """Return the folder that keeps the state of this fit and of no other.
 
-    The name holds a hash of all that decides the result: task, recipe, data, seed, epochs, the code
-    of this package, the versions of the libraries, the backend and its device.
+    Its name holds a hash of everything that decides the result: task, recipe, data, seed, epochs,
+    the code of this package, the versions of the libraries, the backend and its device.
     """
-    chosen = course.recipes[recipe]
+    chosen = training.recipes[recipe]
     facts = {
         "recipe": recipe,
         "numbers": [
@@ -57,20 +57,20 @@ def checkpoint_folder(
         "rows": [len(part.labels) for part in (data.train, data.validation, data.test)],
         "seed": seed,
         "epochs": epochs,
-        **surroundings(course),
+        **reproducibility_key(training),
     }
     key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    return models_dir / ".training" / f"{course.model_name(recipe)}-{key}"
+    return models_dir / ".training" / f"{training.model_name(recipe)}-{key}"
 
 
-def surroundings(course: Course) -> dict[str, Any]:
-    """What any fit of a task depends on beside its recipe, its data and its chance.
+def reproducibility_key(training: TaskTraining) -> dict[str, Any]:
+    """Return the facts that a fit of a task depends on beside its recipe, data and seed.
 
-    The one list of these: interrupted fits and the studies of `foretell tune` are kept by it.
+    Interrupted fits and the studies of `foretell tune` are both kept under these.
     """
     libraries = {module.__name__: module.__version__ for module in (keras, np, cv2, sklearn)}
     return {
-        "contract": course.task.contract.hash,
+        "contract": training.task.contract.hash,
         "code": code_hash(),
         "libraries": libraries | {keras.backend.backend(): backend_version()},
         "device": device(),
@@ -78,25 +78,25 @@ def surroundings(course: Course) -> dict[str, Any]:
 
 
 def code_hash() -> str:
-    """Sha256 hex over every module of training: a network, an optimizer and augmentation are code.
+    """Return the sha256 hex over every module of training.
 
-    Changing any of them makes what an earlier fit kept useless, so no list of them is kept here.
+    A change of any invalidates earlier states, as networks, optimizers and augmentation are code.
     """
     package = Path(__file__).parents[1]
-    content = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
-        content.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
-    return content.hexdigest()
+        digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
 
 
 def backend_version() -> str:
-    """Of TensorFlow, JAX or PyTorch, whichever Keras computes with."""
+    """Return the version of Keras' backend: TensorFlow, JAX or PyTorch."""
     return str(import_module(keras.backend.backend()).__version__)
 
 
 def device() -> str:
-    """What Keras computes on, for example `cpu:0` or `gpu:0`, whatever its backend."""
-    if keras.backend.backend() == "torch":  # of whose devices Keras 3.15 has no list
+    """Return the device that Keras computes on, for example `cpu:0` or `gpu:0`."""
+    if keras.backend.backend() == "torch":  # Keras 3.15 does not list its devices
         used = keras.ops.convert_to_tensor(0.0).device
         return f"{used.type}:{used.index or 0}"
     return str(keras.distribution.list_devices()[0])
@@ -104,11 +104,11 @@ def device() -> str:
 
 @dataclass(frozen=True)
 class State:
-    """A fit after some epochs.
+    """The state of a fit after some epochs.
 
     `variables` are those of the network and then of its optimizer: weights, moving statistics,
     seeds of dropout, momentum, averages, the number of steps. `best` are the weights that early
-    stopping returns to, if it has any yet; `early` its other attributes.
+    stopping restores, if it has any yet; `early` are its other attributes.
     """
 
     epochs: int
@@ -120,42 +120,42 @@ class State:
     best: list[NDArray[Any]]
 
     def write(self, folder: Path) -> None:
-        """Replace what is in `folder`, whole or not at all."""
+        """Replace the state in `folder`, whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        words = {
+        facts = {
             "epochs": self.epochs,
             "stopped": self.stopped,
             "seconds": self.seconds,
             "history": self.history,
             "early": self.early,
         }
-        arrays: dict[str, Any] = {"words": np.array(json.dumps(words))}
+        arrays: dict[str, Any] = {"facts": np.array(json.dumps(facts))}
         arrays |= {f"variable {i}": array for i, array in enumerate(self.variables)}
         arrays |= {f"best {i}": array for i, array in enumerate(self.best)}
         with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
             np.savez(file, **arrays)
             file.flush()
-            os.fsync(file.fileno())  # a power cut after the renaming must not leave an empty file
+            os.fsync(file.fileno())  # a power cut after the rename must not leave an empty file
         Path(file.name).replace(folder / STATE)
 
     @classmethod
     def read(cls, folder: Path) -> "State":
-        """What was written last. Raises one of DAMAGE if there is nothing whole."""
-        # numpy leaves a damaged file open when it opens the file itself.
+        """Read the state written last. Raises one of DAMAGE if none is whole."""
+        # NumPy leaves a damaged file open if it opens the file itself.
         with (folder / STATE).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
 
             def arrays(kind: str) -> list[NDArray[Any]]:
                 count = sum(name.startswith(f"{kind} ") for name in file.files)
                 return [file[f"{kind} {i}"] for i in range(count)]
 
-            words = json.loads(str(file["words"]))
-            return cls(**words, variables=arrays("variable"), best=arrays("best"))
+            facts = json.loads(str(file["facts"]))
+            return cls(**facts, variables=arrays("variable"), best=arrays("best"))
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keeps the state of a fit in `folder`, and puts back what an interrupted one left there.
+    """A callback that keeps the state of a fit in `folder` and restores that of an interrupted one.
 
-    Comes after `early` and `history` in the list of callbacks, whose state is kept too.
+    It comes after `early` and `history` in the list of callbacks, whose state it keeps too.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class Checkpoint(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.folder, self.records, self.early = folder, history, early
-        self.found = self._find(network)
+        self.restored = self._find(network)
 
     def _find(self, network: keras.Model) -> State | None:
         if not (self.folder / STATE).exists():
@@ -178,40 +178,42 @@ class Checkpoint(keras.callbacks.Callback):
             if [v.shape for v in variables(network)] != [a.shape for a in state.variables]:
                 raise ValueError("its arrays are not those of this network")
         except DAMAGE as error:
-            log.warning("%s cannot be used (%s): starting anew", self.folder / STATE, error)
+            log.warning(
+                "%s cannot be used (%s): starting from the first epoch", self.folder / STATE, error
+            )
             return None
         return state
 
     @property
     def epochs(self) -> int:
-        """How many are behind us."""
-        return self.found.epochs if self.found else 0
+        """The number of epochs already run."""
+        return self.restored.epochs if self.restored else 0
 
     @property
     def stopped(self) -> bool:
-        """Whether early stopping had already ended the fit."""
-        return self.found is not None and self.found.stopped
+        """True if early stopping had already ended the fit."""
+        return self.restored is not None and self.restored.stopped
 
     @property
     def seconds(self) -> float:
-        """Spent on the epochs behind us."""
-        return self.found.seconds if self.found else 0.0
+        """The seconds spent on the epochs already run."""
+        return self.restored.seconds if self.restored else 0.0
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Put everything back."""
+        """Restore the network, its optimizer, the history and early stopping."""
         self.start = self.saved = time.perf_counter()
-        if self.found is None:
+        if self.restored is None:
             return
-        for variable, value in zip(variables(self.model), self.found.variables, strict=True):
+        for variable, value in zip(variables(self.model), self.restored.variables, strict=True):
             variable.assign(value)
-        self.records.history.update({k: list(v) for k, v in self.found.history.items()})
+        self.records.history.update({k: list(v) for k, v in self.restored.history.items()})
         if self.early is not None:
-            for name, value in self.found.early.items():
+            for name, value in self.restored.early.items():
                 setattr(self.early, name, value)
-            self.early.best_weights = self.found.best or None
+            self.early.best_weights = self.restored.best or None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keep everything, unless that was done a moment ago or the fit has diverged."""
+        """Write the state, unless the last is younger than EVERY or the fit has diverged."""
         now = time.perf_counter()
         if now - self.saved < EVERY or not np.isfinite(self.records.history["loss"][-1]):
             return
@@ -231,12 +233,12 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def variables(network: keras.Model) -> list[keras.Variable]:
-    """All that a step changes, metrics aside, which start anew in every epoch."""
+    """Return the variables that a step changes, without metrics, which each epoch resets."""
     return [*network.variables, *network.optimizer.variables]
 
 
-def epochs_kept(folder: Path) -> int:
-    """After how many epochs an interrupted fit would go on."""
+def count_kept_epochs(folder: Path) -> int:
+    """Return the number of epochs that an interrupted fit would resume after."""
     try:
         return State.read(folder).epochs
     except DAMAGE:
@@ -244,25 +246,26 @@ def epochs_kept(folder: Path) -> int:
 
 
 def keep_exported(folder: Path, version: str) -> None:
-    """Instead of the state: the version that it became.
+    """Replace the state by the version that the fit was exported as.
 
-    Until the whole command is done, so that an interrupted one does not fit the same network twice.
+    It is kept until the whole command is done, so that an interrupted command does not fit the same
+    network twice.
     """
     forget(folder)
     folder.mkdir(parents=True)
     (folder / EXPORTED).write_text(version)
 
 
-def exported(folder: Path) -> str | None:
-    """The version that this fit became before its command was interrupted."""
+def read_exported(folder: Path) -> str | None:
+    """Return the version that the fit was exported as before its command was interrupted."""
     file = folder / EXPORTED
     return file.read_text() if file.exists() else None
 
 
 def forget(folder: Path) -> None:
-    """Remove what is kept of a fit, and the parent when nothing else is in it."""
+    """Remove the folder of a fit, and its parent if that is empty then."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.parent.rmdir()
     except OSError:
-        return  # other fits, or never made
+        return  # it holds other fits, or was never made

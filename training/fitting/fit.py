@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from service.errors import ForetellError
 from training.fitting.checkpoint import Checkpoint, backend_version, device
 from training.layers.calibration import Calibration
-from training.recipe import Course, Part, Prepared, Recipe, joined
+from training.recipe import DataSplits, Recipe, Split, TaskTraining
 
 ENSEMBLE = "ensemble"
 """The name of the layer that averages several networks."""
@@ -24,41 +24,41 @@ Encoded = tuple[NDArray[np.float32], NDArray[Any]]
 
 
 class TrainingDiverged(ForetellError):
-    """A fit whose loss is no longer a number."""
+    """The loss of a fit became NaN or infinite."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A network that was trained, and how.
+    """A fitted network and how it was fitted.
 
-    `model` takes what the exported graph takes (raw rows, NaN = missing, or uint8 pictures) and
-    gives probabilities: preprocessing and network together, or the mean of several networks.
+    `model` takes the inputs of the exported graph (raw rows, NaN = missing, or uint8 pictures) and
+    returns probabilities: preprocessing and network together, or the mean of several networks.
     """
 
     model: keras.Model
     parameters: int
     history: dict[str, list[float]]
-    """Loss and accuracy of each epoch; with `val_` before them, those of the validation part, if it
-    was kept apart. Of several networks, their means."""
+    """Loss and accuracy of each epoch, and `val_loss` and `val_accuracy` if the validation split
+    was kept apart. They are means over the members of an ensemble."""
     seed: int
-    asked: int
-    """How many epochs were asked for; early stopping may end sooner."""
+    requested_epochs: int
+    """The number of epochs requested; early stopping may end sooner."""
     seconds: float
     device: str
     backend: str
-    """What Keras computed with: tensorflow, jax or torch."""
+    """The backend of Keras: tensorflow, jax or torch."""
     backend_version: str
 
     @property
     def epochs(self) -> int:
-        """How many epochs were run, those after the best one included."""
+        """The number of epochs run, those after the best one included."""
         return len(self.history["loss"])
 
 
 def fit(
-    course: Course,
+    training: TaskTraining,
     recipe: Recipe,
-    data: Prepared,
+    data: DataSplits,
     *,
     seed: int = 0,
     epochs: int | None = None,
@@ -66,24 +66,24 @@ def fit(
     checkpoint: Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Fitted:
-    """Train a recipe's network on the training part. The test part is not looked at.
+    """Fit a recipe's network to the training split. The test split is not used.
 
     The same seed on the same data, machine and library versions gives the same weights. With the
-    folder `checkpoint`, the state is kept there, and a fit that was interrupted goes on from it, to
-    the weights that it would have had; the folder is the caller's to remove.
-    Raises ValueError if the network does not count the parameters that its recipe declares, and
-    TrainingDiverged if its loss becomes NaN or infinite.
+    folder `checkpoint`, the state is kept there, and a fit that was interrupted resumes from it and
+    reaches the weights that it would have had; the caller removes the folder. Raises ValueError if
+    the network has another number of parameters than its recipe declares, and TrainingDiverged if
+    its loss becomes NaN or infinite.
     """
     keras.utils.set_random_seed(seed)
-    train, preprocessing, members = untrained(course, recipe, data)
+    train, preprocessing, members = build_untrained(training, recipe, data)
     parameters = members[0].count_params()
     if parameters != recipe.parameters:
         raise ValueError(f"{parameters:,} parameters, but {recipe.parameters:,} are declared")
 
     epochs = recipe.epochs if epochs is None else epochs
-    classes = len(course.task.contract.labels)  # 0: yes or no
+    classes = len(training.task.contract.labels)  # 0: yes or no
     steps = -(-len(train.labels) // recipe.batch_size)
-    network = side_by_side(members)
+    network = stack_members(members)
     network.compile(
         optimizer=recipe.optimizer(steps * epochs),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
@@ -92,9 +92,9 @@ def fit(
         metrics=["accuracy"],
     )
 
-    def encode(part: Part) -> Encoded:
-        labels = keras.utils.to_categorical(part.labels, classes) if classes else part.labels
-        return keras.ops.convert_to_numpy(preprocessing(part.inputs)), labels
+    def encode(split: Split) -> Encoded:
+        labels = keras.utils.to_categorical(split.labels, classes) if classes else split.labels
+        return keras.ops.convert_to_numpy(preprocessing(split.inputs)), labels
 
     validation = encode(data.validation) if recipe.validates else None
 
@@ -108,7 +108,8 @@ def fit(
     start = time.perf_counter()
     network.fit(
         Batches(train, recipe, encode, seed, begin),
-        validation_data=validation and dealt(validation, recipe.members, everybody=True),
+        validation_data=validation
+        and per_member_batches(validation, recipe.members, every_member=True),
         initial_epoch=epochs if kept and kept.stopped else begin,
         epochs=epochs,
         shuffle=False,  # by the global `random`; Batches draws the order of rows itself
@@ -123,17 +124,17 @@ def fit(
             "look for inputs that are not finite after preprocessing; nothing was exported"
         )
 
-    model = whole(preprocessing, members, train, recipe)
+    model = full_model(preprocessing, members, train, recipe)
     if recipe.calibrates:
         calibration = model.get_layer("calibration")
-        loud = keras.Model(model.input, calibration.input)(data.validation.inputs)
-        calibration.adapt(keras.ops.convert_to_numpy(loud), data.validation.labels)
+        uncalibrated = keras.Model(model.input, calibration.input)(data.validation.inputs)
+        calibration.adapt(keras.ops.convert_to_numpy(uncalibrated), data.validation.labels)
     return Fitted(
         model=model,
         parameters=network.count_params(),
         history=history.history,
         seed=seed,
-        asked=epochs,
+        requested_epochs=epochs,
         seconds=seconds,
         device=device(),
         backend=keras.backend.backend(),
@@ -141,33 +142,33 @@ def fit(
     )
 
 
-def untrained(
-    course: Course, recipe: Recipe, data: Prepared
-) -> tuple[Part, keras.Layer, list[keras.Model]]:
-    """The rows that a recipe learns from, its preprocessing adapted to them, and its networks."""
-    train = data.train if recipe.validates else joined(data.train, data.validation)
-    preprocessing = (recipe.preprocessing or course.preprocessing)(train.inputs)
+def build_untrained(
+    training: TaskTraining, recipe: Recipe, data: DataSplits
+) -> tuple[Split, keras.Layer, list[keras.Model]]:
+    """Return the rows to fit to, preprocessing adapted to them, and the untrained networks."""
+    train = recipe.rows_to_fit(data)
+    preprocessing = (recipe.preprocessing or training.preprocessing)(train.inputs)
     return train, preprocessing, [recipe.network() for _ in range(recipe.members)]
 
 
-def whole(
-    preprocessing: keras.Layer, members: Sequence[keras.Model], part: Part, recipe: Recipe
+def full_model(
+    preprocessing: keras.Layer, members: Sequence[keras.Model], split: Split, recipe: Recipe
 ) -> keras.Model:
-    """What is exported: from inputs like those of `part` to probabilities."""
-    raw = keras.Input(part.inputs.shape[1:], dtype=part.inputs.dtype.name)
-    answer = mean(members)(preprocessing(raw))
-    if recipe.calibrates or recipe.slope != 1:
-        answer = Calibration(recipe.slope)(answer)
+    """Build the model to export: from inputs like those of `split` to probabilities."""
+    raw = keras.Input(split.inputs.shape[1:], dtype=split.inputs.dtype.name)
+    answer = average_members(members)(preprocessing(raw))
+    if recipe.calibrates or recipe.temperature_factor != 1:
+        answer = Calibration(recipe.temperature_factor)(answer)
     return keras.Model(raw, answer)
 
 
-def side_by_side(members: Sequence[keras.Model]) -> keras.Model:
-    """Networks that are fitted in one go, each to rows of its own and by its own loss alone.
+def stack_members(members: Sequence[keras.Model]) -> keras.Model:
+    """Build one model of several networks, each fitted to its own rows by its own loss.
 
     Inputs are [N, members, D], answers [N, members, K]. Adam's steps do not depend on the scale of
     a loss, so that the mean over members fits each as if it were alone: recipes of several members
-    use it or AdamW. A penalty inside the loss would not be to scale either, and they use the
-    optimizer's weight decay instead.
+    use Adam or AdamW. A penalty inside the loss would be scaled too, so they use the optimizer's
+    weight decay instead.
     """
     if len(members) == 1:
         return members[0]
@@ -178,12 +179,16 @@ def side_by_side(members: Sequence[keras.Model]) -> keras.Model:
     return keras.Model(inputs, keras.layers.Concatenate(axis=1)(answers))
 
 
-def dealt(encoded: Encoded, members: int, *, everybody: bool = False) -> Encoded:
-    """Rows for networks side by side: in turn one for each, or with `everybody` each for all."""
+def per_member_batches(encoded: Encoded, members: int, *, every_member: bool = False) -> Encoded:
+    """Arrange rows for stacked networks: in turn one for each, or with `every_member` all for each.
+
+    Returns inputs [N / members, members, …], or [N, members, …] with `every_member`, and labels
+    alike.
+    """
     if members == 1:
         return encoded
     inputs, labels = encoded[0], encoded[1].reshape(len(encoded[1]), -1)
-    if everybody:
+    if every_member:
         inputs, labels = np.repeat(inputs, members, axis=0), np.repeat(labels, members, axis=0)
     return (
         inputs.reshape(-1, members, *inputs.shape[1:]),
@@ -191,8 +196,8 @@ def dealt(encoded: Encoded, members: int, *, everybody: bool = False) -> Encoded
     )
 
 
-def mean(members: Sequence[keras.Model]) -> keras.Model:
-    """One network whose answer is the mean of its members'."""
+def average_members(members: Sequence[keras.Model]) -> keras.Model:
+    """Build one network that answers with the mean of its members' answers."""
     if len(members) == 1:
         return members[0]
     inputs = keras.Input(members[0].input_shape[1:])
@@ -201,44 +206,49 @@ def mean(members: Sequence[keras.Model]) -> keras.Model:
 
 
 class Batches(keras.utils.PyDataset):
-    """The training part in batches, in a new order each epoch and, with `augment`, in new variants.
+    """Batches of the training split, in a new order each epoch and, with `augment`, new variants.
 
-    Each of several members has an order and variants of its own: networks that learn from the same
-    batches err alike, and their mean gains less. Without augmentation everything is encoded once,
-    beforehand. `begin` epochs are left out.
+    Each of several members has an order and variants of its own: networks fitted to the same
+    batches make similar errors, and their mean gains less. Without augmentation all rows are
+    encoded once, beforehand. The first `begin` epochs are skipped.
     """
 
     def __init__(
-        self, part: Part, recipe: Recipe, encode: Callable[[Part], Encoded], seed: int, begin: int
+        self,
+        split: Split,
+        recipe: Recipe,
+        encode: Callable[[Split], Encoded],
+        seed: int,
+        begin: int,
     ) -> None:
         super().__init__(workers=1)
-        self.part, self.recipe, self.encode, self.seed = part, recipe, encode, seed
-        self.encoded = None if recipe.augment else encode(part)
+        self.split, self.recipe, self.encode, self.seed = split, recipe, encode, seed
+        self.encoded = None if recipe.augment else encode(split)
         self.epoch = begin - 1
         self.on_epoch_begin()
 
     def __len__(self) -> int:
-        return -(-len(self.part.labels) // self.recipe.batch_size)
+        return -(-len(self.split.labels) // self.recipe.batch_size)
 
     def on_epoch_begin(self) -> None:
-        """Shuffle."""
+        """Draw a new order of rows for each member."""
         self.epoch += 1
         rng = np.random.default_rng((self.seed, self.epoch))
-        orders = [rng.permutation(len(self.part.labels)) for _ in range(self.recipe.members)]
+        orders = [rng.permutation(len(self.split.labels)) for _ in range(self.recipe.members)]
         self.order = np.stack(orders, axis=1)
 
     def __getitem__(self, index: int) -> Encoded:
         first = index * self.recipe.batch_size
         rows = self.order[first : first + self.recipe.batch_size].reshape(-1)
-        return dealt(self._encoded(rows, index), self.recipe.members)
+        return per_member_batches(self._encoded(rows, index), self.recipe.members)
 
     def _encoded(self, rows: NDArray[np.int64], index: int) -> Encoded:
         if self.encoded is not None:
             return self.encoded[0][rows], self.encoded[1][rows]
         assert self.recipe.augment is not None
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        labels = self.part.labels[rows]
-        return self.encode(Part(self.recipe.augment(self.part.inputs[rows], labels, rng), labels))
+        labels = self.split.labels[rows]
+        return self.encode(Split(self.recipe.augment(self.split.inputs[rows], labels, rng), labels))
 
 
 def _early_stopping(recipe: Recipe) -> keras.callbacks.EarlyStopping | None:
@@ -248,9 +258,9 @@ def _early_stopping(recipe: Recipe) -> keras.callbacks.EarlyStopping | None:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what a training step frees for the next one; does nothing elsewhere.
+    """Let glibc keep the memory that a training step frees for the next; do nothing elsewhere.
 
-    By default it hands the top of the heap back to the kernel after every step, and faults the same
+    By default glibc returns the top of the heap to the kernel after every step and faults the same
     pages in again: 59,000 page faults and 150 ms of a 258 ms step of the convolutional network (two
     cores), 1,500 and 4 ms with this.
     """

@@ -1,4 +1,4 @@
-"""Fits side by side: a process for each, with one thread, so that no figure depends on how many."""
+"""Parallel fits: each process has one thread, so that no result depends on how many there are."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from multiprocessing import active_children, get_context, parent_process
 from typing import Any
 
 # TensorFlow takes its number of threads from the environment when it is imported. Without the last
-# one, the first of several processes takes all memory of a GPU.
+# variable, the first of several processes takes all memory of a GPU.
 ENVIRONMENT = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
@@ -26,11 +26,11 @@ def worker_pool(
     initargs: tuple[Any, ...] = (),
     environment: Mapping[str, str] = ENVIRONMENT,
 ) -> Iterator[ProcessPoolExecutor]:
-    """Processes that can import and run TensorFlow: one a processor, unless told; never above jobs.
+    """Start processes that can import and run TensorFlow: one a processor, or `processes`.
 
-    `initializer` is called in each, with `initargs`; `environment` is added to theirs. They end
-    when this process does, even when it is killed; when an exception leaves the block, Ctrl-C
-    included, their work is not waited for.
+    There are never more than `jobs`. `initializer` is called in each, with `initargs`;
+    `environment` is added to theirs. They end when this process does, even when it is killed; when
+    an exception leaves the block, Ctrl-C included, their work is not waited for.
     """
     count = min(jobs, processes or os.cpu_count() or 1)
     before = dict(os.environ)
@@ -58,7 +58,7 @@ def worker_pool(
 
 
 def _start(pool: ProcessPoolExecutor, count: int) -> None:
-    # Ctrl-C reaches every process of a terminal; the workers inherit that they leave it to us.
+    # Ctrl-C reaches every process of a terminal; the workers inherit that they ignore it.
     ours = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         for _ in range(count):  # each starts one process

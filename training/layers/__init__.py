@@ -1,1 +1,1 @@
-"""Keras layers that end up in the exported graph."""
+"""Keras layers and networks that end up in the exported graph."""

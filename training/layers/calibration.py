@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: log-odds stretched and shifted to fit rows held back."""
+"""Calibration: log-odds or log-probabilities scaled to fit rows that were held out."""
 
 from typing import Any
 
@@ -10,14 +10,15 @@ from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
 NEARLY_SURE = 1e-7
-"""Probabilities are kept this far from 0 and 1, where log-odds are infinite."""
-TINY = 1e-37  # about the smallest float32
+"""The distance that probabilities keep from 0 and 1, where log-odds are infinite."""
+TINY = 1e-37
+"""The smallest probability before the logarithm, about the smallest float32."""
 
 
-def of_log_odds(probability: NDArray[Any], labels: NDArray[np.int64]) -> tuple[float, float]:
-    """Slope and intercept of a logistic regression of the label on the log-odds.
+def fit_log_odds(probability: NDArray[Any], labels: NDArray[np.int64]) -> tuple[float, float]:
+    """Fit slope and intercept of a logistic regression of the label on the log-odds.
 
-    (1, 0) is calibrated, a slope below 1 overconfident; nothing is penalised. Cox 1958, "Two
+    (1, 0) is calibrated, a slope below 1 overconfident; there is no penalty. Cox 1958, "Two
     further applications of a model for binary regression".
     """
     sure = np.clip(np.asarray(probability, np.float64), NEARLY_SURE, 1 - NEARLY_SURE)
@@ -26,11 +27,11 @@ def of_log_odds(probability: NDArray[Any], labels: NDArray[np.int64]) -> tuple[f
     return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
 
 
-def of_log_probabilities(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> float:
-    """The factor on the log-probabilities of K classes that makes the labels likeliest.
+def fit_temperature_factor(probabilities: NDArray[Any], labels: NDArray[np.int64]) -> float:
+    """Fit the factor on the log-probabilities of K classes that makes the labels most likely.
 
-    1 is calibrated, less overconfident: the inverse of the temperature of Guo et al. 2017, "On
-    Calibration of Modern Neural Networks".
+    1 is calibrated, less is overconfident. It is the inverse of the temperature of Guo et al.
+    2017, "On Calibration of Modern Neural Networks".
     """
     logs = np.log(np.maximum(np.asarray(probabilities, np.float64), TINY))
     own = logs[np.arange(len(labels)), labels]
@@ -42,7 +43,7 @@ def of_log_probabilities(probabilities: NDArray[Any], labels: NDArray[np.int64])
 
 
 class Calibration(keras.layers.Layer):
-    """Probabilities to calibrated ones, in the same order; the factor on log-odds is `slope`.
+    """Calibrated probabilities in the same order; `slope` is the factor on log-odds or logarithms.
 
     [N, 1] to [N, 1]: Platt scaling, with an intercept; Platt 1999, "Probabilistic outputs for
     support vector machines". [N, K] to [N, K]: temperature scaling.
@@ -55,16 +56,16 @@ class Calibration(keras.layers.Layer):
         self.intercept = self.add_weight(name="intercept", initializer="zeros", trainable=False)
 
     def adapt(self, probabilities: NDArray[Any], labels: NDArray[np.int64]) -> None:
-        """Learn from the answers to N rows that the network was not fitted to."""
+        """Fit to the answers [N, 1] or [N, K] to rows that the network was not fitted to."""
         if probabilities.shape[1] > 1:
-            self.slope.assign(of_log_probabilities(probabilities, labels))
+            self.slope.assign(fit_temperature_factor(probabilities, labels))
             return
-        slope, intercept = of_log_odds(probabilities.reshape(-1), labels)
+        slope, intercept = fit_log_odds(probabilities.reshape(-1), labels)
         self.slope.assign(slope)
         self.intercept.assign(intercept)
 
     def call(self, probabilities: keras.KerasTensor) -> keras.KerasTensor:
-        """Probabilities of the same shape."""
+        """Return calibrated probabilities of the same shape."""
         if probabilities.shape[1] > 1:
             logs = keras.ops.log(keras.ops.maximum(probabilities, TINY))
             return keras.ops.softmax(self.slope * logs)

@@ -1,8 +1,8 @@
-"""What a lender reads out of six months of bills and payments, as one layer inside the graph.
+"""Engineered features of six months of bills and payments, as one layer inside the graph.
 
-Plain `keras.ops` only. Every quantity is bounded before it reaches a weight, so that the extremes
-of the contract (±10 million dollars) give an answer like any other; NaN, which the contract never
-lets through, counts as the training median.
+The layer uses plain `keras.ops` only. Every feature is bounded, so that the extremes of the
+contract (±10 million dollars) give an answer like any other; NaN, which the contract rejects,
+counts as the training median.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,18 @@ from numpy.typing import NDArray
 from service.contract.fields import Feature
 
 LATEST = 4
-"""So many months late and more are one status."""
+"""The months of delay from which on all are one status."""
 BOUND = 4.0
-"""In standard deviations."""
+"""The bound of a standardised feature, in standard deviations."""
 QUANTILES = 33
 
 
 class CreditFeatures(keras.layers.Layer):
-    """float32[N, 23] in contract order to float32[N, D] that a network can learn from.
+    """Rows float32[N, 23] in contract order as features float32[N, D].
 
-    Columns: the `quantities`, standardised and bounded; the same, each as the normal score of its
-    rank among the training rows; the `indicators`. With `blind`, sex and marriage are not read.
+    The columns are the `quantities`, standardised and bounded; the same, each as the normal score
+    of its rank among the training rows; the `indicators`. With `blind`, sex and marriage
+    are not read.
     """
 
     learned = ("median", "mean", "scale", "knots", "scores")
@@ -48,7 +49,7 @@ class CreditFeatures(keras.layers.Layer):
         self.group_codes = np.array([code for _, code in pairs], np.float32)
 
     def adapt(self, rows: NDArray[np.float32]) -> None:
-        """Learn medians, means, deviations and quantiles from the training rows."""
+        """Compute medians, means, deviations and quantiles of the training rows."""
         self.median = np.nanmedian(rows, axis=0).astype(np.float32)
         values = ops.convert_to_numpy(self.quantities(ops.convert_to_tensor(rows))).astype(
             np.float64
@@ -60,18 +61,20 @@ class CreditFeatures(keras.layers.Layer):
         self.knots, self.scores = normal_scores(standard)
 
     def call(self, rows: keras.KerasTensor) -> keras.KerasTensor:
-        """float32[N, 23] to float32[N, D]."""
+        """Encode float32[N, 23] as float32[N, D]."""
         rows = ops.where(ops.isnan(rows), self.median, rows)
         standard = ops.clip((self.quantities(rows) - self.mean) / self.scale, -BOUND, BOUND)
-        return ops.concatenate([standard, self.ranked(standard), self.indicators(rows)], axis=1)
+        return ops.concatenate(
+            [standard, self.rank_scores(standard), self.indicators(rows)], axis=1
+        )
 
     def quantities(self, rows: keras.KerasTensor) -> keras.KerasTensor:
-        """Amounts as logarithms, and what they are of each other: float32[N, 42]."""
+        """Compute logarithms of amounts, and ratios of amounts: float32[N, 42]."""
         limit, age = ops.take(rows, self.limit, axis=1), ops.take(rows, self.age, axis=1)
         bill, paid = ops.take(rows, self.bill, axis=1), ops.take(rows, self.paid, axis=1)
         used = ops.clip(bill / limit, -1.0, 3.0)
-        # A month's payment settles the bill of the month before, which is the next column. Of
-        # nothing owed, all was paid.
+        # A month's payment settles the bill of the month before, which is the next column. Where
+        # nothing is owed, the ratio is 1: all was paid.
         settled = ops.clip((paid[:, :-1] + 1.0) / (ops.maximum(bill[:, 1:], 0.0) + 1.0), 0.0, 2.0)
         return ops.concatenate(
             [
@@ -93,11 +96,11 @@ class CreditFeatures(keras.layers.Layer):
             axis=1,
         )
 
-    def ranked(self, standard: keras.KerasTensor) -> keras.KerasTensor:
-        """Each column's normal score: a straight line between one learned quantile and the next.
+    def rank_scores(self, standard: keras.KerasTensor) -> keras.KerasTensor:
+        """Compute each column's normal score, linear between one learned quantile and the next.
 
-        A sum of ramps, each between 0 and its height: no search, no cancellation, and the same in
-        every runtime.
+        It is a sum of ramps, each between 0 and its height: it needs no search, has no
+        cancellation, and is the same in every runtime.
         """
         start, end = self.knots[:, :-1], self.knots[:, 1:]
         ramps = ops.clip((ops.expand_dims(standard, -1) - start) / (end - start), 0.0, 1.0)
@@ -105,11 +108,12 @@ class CreditFeatures(keras.layers.Layer):
         return ops.sum(ramps * heights, axis=-1) + self.scores[:, 0]
 
     def indicators(self, rows: keras.KerasTensor) -> keras.KerasTensor:
-        """Each month's status as seven columns of 0 or 1, months late in sum, groups of people.
+        """Compute indicators of each month's status, sums of delays, and indicators of groups.
 
-        Columns: 6 x 7 statuses; how many of six months were late, two months late or more, without
-        consumption, paid in full, revolving, as shares; the longest delay and the sum of delays;
-        then one column a code of education and, unless blind, sex and marriage.
+        The columns are 6 x 7 statuses of 0 or 1; the shares of the six months that were late, two
+        months late or more, without consumption, paid in full, revolving; the longest delay and
+        the mean delay; then one column for each code of education and, unless blind, of sex and
+        marriage.
         """
         status = ops.clip(ops.take(rows, self.status, axis=1), -2.0, float(LATEST))
         steps = np.arange(-2, LATEST + 1, dtype=np.float32)
@@ -131,13 +135,13 @@ class CreditFeatures(keras.layers.Layer):
         )
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """One row in, one row out."""
+        """Return the shape [N, D]."""
         quantities, indicators = 42, 6 * (LATEST + 3) + 7 + len(self.group_columns)
         return (input_shape[0], 2 * quantities + indicators)
 
 
 def logarithm(amount: keras.KerasTensor) -> keras.KerasTensor:
-    """log(1 + |amount|) with the amount's sign."""
+    """Return log(1 + |amount|) with the amount's sign."""
     # tf2onnx has no log1p; amounts are whole dollars, for which this is as exact.
     return ops.sign(amount) * ops.log(1.0 + ops.abs(amount))
 
@@ -145,10 +149,10 @@ def logarithm(amount: keras.KerasTensor) -> keras.KerasTensor:
 def normal_scores(
     values: NDArray[np.float64],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Quantiles of each column and the normal score of each: two float32[F, QUANTILES].
+    """Compute quantiles of each column and their normal scores: two float32[F, QUANTILES].
 
-    Where many rows share a value, its score is that of the middle of their ranks. Quantiles stay a
-    hundredth apart, so that the steepest line between two does not magnify a rounding.
+    A value that many rows share has the score of the middle of their ranks. Quantiles are at least
+    .01 apart, so that the steepest line between two does not magnify a rounding error.
     """
     levels = np.linspace(0.002, 0.998, QUANTILES)
     knots = np.empty((values.shape[1], QUANTILES))

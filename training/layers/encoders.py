@@ -1,6 +1,6 @@
-"""Keras layers that become part of the exported graph, so that serving repeats nothing of them.
+"""Preprocessing layers that become part of the exported graph; the service has no second copy.
 
-Plain `keras.ops` only: the same layers train on TensorFlow, JAX and PyTorch.
+They use plain `keras.ops` only, so that they run on TensorFlow, JAX and PyTorch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from service.contract.fields import Feature
 
 NOT_RECORDED = -(2.0**20)
-"""In place of a missing code: no code of any contract, and exact in every number format."""
+"""The value of a missing code: no code of any contract, and exact in every float format."""
 
 
 class TabularEncoder(keras.layers.Layer):
-    """Rows in contract order (float32[N, F], NaN = not recorded) to what a network can learn from.
+    """Rows in contract order (float32[N, F], NaN = not recorded) as columns float32[N, D].
 
-    Columns out, float32[N, D]: each of `numbers`, standardised, a missing one at the training mean;
-    then, for each field of `codes`, one column of 0 or 1 a code. The code None stands for not
-    recorded; a field without it has all zeros there.
+    The columns are each of `numbers`, standardised, a missing one at the training mean; then, for
+    each field of `codes`, one column of 0 or 1 for each code. The code None means not recorded; a
+    field without it has all zeros there.
 
     With `compensation`, the columns of a row are multiplied by (fields / recorded fields) to that
-    power: what is missing adds nothing to a network's sums, which would leave answers nearer to the
-    middle than what is recorded justifies. Dropout does the same while it trains.
+    power. Missing fields add nothing to a network's sums, which would move answers towards the
+    middle further than the recorded fields justify. Dropout scales in the same way.
     """
 
     learned = ("mean", "scale")
@@ -55,15 +55,15 @@ class TabularEncoder(keras.layers.Layer):
         self.mean, self.scale = zeros, zeros + 1
 
     def adapt(self, rows: NDArray[np.float32]) -> None:
-        """Learn each number's mean and standard deviation from the training rows, NaN left out."""
+        """Compute each number's mean and standard deviation over training rows, without NaN."""
         values = rows[:, self.number_columns].astype(np.float64)
         self.mean = np.nanmean(values, axis=0).astype(np.float32)
         deviation = np.nanstd(values, axis=0)
         self.scale = np.where(deviation > 0, deviation, 1).astype(np.float32)
 
     def call(self, rows: keras.KerasTensor) -> keras.KerasTensor:
-        """float32[N, F] to float32[N, D]."""
-        # Field by field: to pick columns out of rows takes runtimes longer than all the rest.
+        """Encode float32[N, F] as float32[N, D]."""
+        # Transposed: runtimes take longer to pick columns out of rows than for all the rest.
         fields = ops.transpose(rows)
         missing = ops.isnan(fields)
         filling = np.full((self.fields, 1), NOT_RECORDED, np.float32)
@@ -79,20 +79,20 @@ class TabularEncoder(keras.layers.Layer):
         return ops.transpose(columns)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """One row in, one row out."""
+        """Return the shape [N, D]."""
         return (input_shape[0], self.width)
 
 
 class PixelScaling(keras.layers.Layer):
-    """uint8[N, 28, 28] of 0..255 to float32[N, 28, 28] of 0..1."""
+    """Pixels uint8[N, 28, 28] of 0..255 as float32[N, 28, 28] of 0..1."""
 
     def __init__(self) -> None:
         super().__init__(name="preprocessing", trainable=False)
 
     def call(self, image: keras.KerasTensor) -> keras.KerasTensor:
-        """Brightness by 255."""
+        """Divide by 255."""
         return ops.cast(image, "float32") / 255.0
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Shapes do not change."""
+        """Return the same shape."""
         return input_shape

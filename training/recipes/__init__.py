@@ -1,18 +1,20 @@
-"""One module per task, read from top to bottom. A module here that sets `COURSE` can be trained."""
+"""Recipes: one module for each task, read from top to bottom.
+
+A module here that sets `TRAINING` can be trained.
+"""
 
 import pkgutil
 from importlib import import_module
 from types import MappingProxyType
 
-from training.recipe import Course
+from training.recipe import TaskTraining
 
 
-def _discover() -> dict[str, Course]:
-    modules = (
-        import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)
-    )
-    courses: list[Course] = [module.COURSE for module in modules]
-    return {course.task.name: course for course in courses}
+def _discover() -> dict[str, TaskTraining]:
+    modules = [import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)]
+    trainings: list[TaskTraining] = [module.TRAINING for module in modules]
+    return {training.task.name: training for training in trainings}
 
 
-COURSES = MappingProxyType(_discover())
+TASK_TRAININGS = MappingProxyType(_discover())
+"""The training of each task, by the task's name."""

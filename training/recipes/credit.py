@@ -1,7 +1,8 @@
-"""Credit default: the lecture's 24 inputs to 1 sigmoid, and networks on what a lender looks at.
+"""Credit default: the lecture's logistic regression, and ensembles on engineered features.
 
-The lecture's 24 are 23 attributes, sex as two columns. `mlp-ensemble` sees the quantities of
-`training/layers/credit_features.py`; `mlp-ensemble-blind` the same without sex and marriage.
+The lecture's 24 inputs are 23 attributes, with sex as two columns. `mlp-ensemble` takes the
+features of `training/layers/credit_features.py`; `mlp-ensemble-blind` the same without sex and
+marriage.
 """
 
 from functools import partial
@@ -18,24 +19,24 @@ from training.data.synthetic import synthetic_credit
 from training.fitting.optimizers import adam, cosine
 from training.layers.credit_features import CreditFeatures
 from training.layers.encoders import TabularEncoder
-from training.recipe import Course, Prepared, Protocol, Recipe
+from training.recipe import DataSplits, Protocol, Recipe, TaskTraining
 
 SPLIT_SEED = 0
 CODES = {"sex": [1, 2]}
 NUMBERS = [feature.name for feature in TASK.features if feature.name not in CODES]
 
 
-def prepare(data: TabularData) -> Prepared:
-    """60 % train, 20 % validation, 20 % test, stratified."""
+def prepare(data: TabularData) -> DataSplits:
+    """Split into 60 % train, 20 % validation and 20 % test, stratified."""
     return _split(data, SPLIT_SEED)
 
 
-def repeats(data: TabularData) -> list[list[Prepared]]:
-    """Five such splits; the first is the one that models are exported from."""
+def repeats(data: TabularData) -> list[list[DataSplits]]:
+    """Split five times; the first split is the one that models are exported from."""
     return [[_split(data, seed)] for seed in range(5)]
 
 
-def _split(data: TabularData, seed: int) -> Prepared:
+def _split(data: TabularData, seed: int) -> DataSplits:
     train, rest = train_test_split(
         np.arange(len(data.label)), test_size=0.4, stratify=data.label, random_state=seed
     )
@@ -46,33 +47,35 @@ def _split(data: TabularData, seed: int) -> Prepared:
         "60 % train, 20 % validation, 20 % test; stratified by label, scikit-learn "
         f"train_test_split, random_state {seed}"
     )
-    return Prepared.of(data, words, {"train": train, "validation": validation, "test": test})
+    return DataSplits.from_rows(
+        data, words, {"train": train, "validation": validation, "test": test}
+    )
 
 
 def preprocessing(rows: NDArray[np.float32]) -> TabularEncoder:
-    """23 fields to 24 columns."""
+    """Build the encoder of 23 fields as 24 columns, adapted to float32[N, 23]."""
     encoder = TabularEncoder(TASK.features, NUMBERS, CODES)
     encoder.adapt(rows)
     return encoder
 
 
 def logistic() -> keras.Model:
-    """The lecture's network: logistic regression."""
+    """Build the lecture's network: logistic regression."""
     return keras.Sequential([keras.Input((24,)), layers.Dense(1, activation="sigmoid")])
 
 
 def features(rows: NDArray[np.float32], *, blind: bool = False) -> CreditFeatures:
-    """23 fields to 139 columns; blind, to 136."""
+    """Build the encoder of 23 fields as 139 columns, or 136 if blind to sex and marriage."""
     layer = CreditFeatures(TASK.features, blind=blind)
     layer.adapt(rows)
     return layer
 
 
 def mlp(width: int, *, hidden: int = 128, dropout: float = 0.5) -> keras.Model:
-    """128 and half as many, each normalised over the batch, partly forgotten at every step."""
+    """Build two hidden layers, 128 and 64, each with batch normalisation and dropout."""
 
     def dense(units: int) -> list[keras.Layer]:
-        # The bias is left to the normalisation that follows.
+        # No bias: the normalisation that follows has one.
         return [
             layers.Dense(units, use_bias=False),
             layers.BatchNormalization(),
@@ -91,7 +94,7 @@ def mlp(width: int, *, hidden: int = 128, dropout: float = 0.5) -> keras.Model:
 
 
 def ensemble(width: int, *, blind: bool) -> Recipe:
-    """Five networks averaged, and calibrated: dropout leaves them about a point too high."""
+    """Declare five networks, averaged and calibrated: dropout biases them by about one point."""
     return Recipe(
         network=partial(mlp, width),
         members=5,
@@ -104,7 +107,7 @@ def ensemble(width: int, *, blind: bool) -> Recipe:
     )
 
 
-COURSE = Course(
+TRAINING = TaskTraining(
     task=TASK,
     load=load_credit,
     synthetic=synthetic_credit,

@@ -1,4 +1,4 @@
-"""Fashion-MNIST: a dense network, and a convolutional one, the default."""
+"""Fashion-MNIST: a dense network and a convolutional network, the default."""
 
 from pathlib import Path
 
@@ -12,9 +12,12 @@ from service.tasks.fashion import TASK
 from training.data.datasets import ImageData, Source, load_images
 from training.data.sources import prints
 from training.data.synthetic import synthetic_images
-from training.recipe import Course, Recipe
-from training.recipes.digits import PROTOCOL, convolutional, one_cycle, prepare, preprocessing
+from training.fitting.optimizers import one_cycle
+from training.layers.convolutional import convolutional_network
+from training.layers.encoders import PixelScaling
+from training.recipe import DataSplits, Protocol, Recipe, TaskTraining
 
+SPLIT_SEED = 0
 SOURCE = Source(
     name="fashion-mnist",
     title="Fashion-MNIST",
@@ -33,8 +36,8 @@ PRINTS = prints("""
     t10k-images-idx3-ubyte:c867c93ff9536059 t10k-labels-idx1-ubyte:3d0e6c6ea990b53b
 """)
 
-# Half an outline from top to bottom, x to the right of the middle and y down: width 1, height 1.
-# Shoes and bags, which have no such symmetry, are whole.
+# Halves of symmetric outlines from top to bottom, x to the right of the middle and y down, of width
+# 1 and height 1. Shoes and bags have no such symmetry: theirs are in OUTLINES.
 HALVES = {
     0: [(0.15, 0), (0.5, 0.15), (0.45, 0.4), (0.3, 0.35), (0.3, 1)],
     1: [(0.25, 0), (0.28, 1), (0.08, 1), (0.02, 0.3)],
@@ -55,9 +58,9 @@ OUTLINES = {
 
 
 def load(data_dir: Path | None = None) -> ImageData:
-    """Fashion-MNIST: 60,000 + 10,000 pictures of Zalando's articles, in the form of MNIST.
+    """Load Fashion-MNIST: 60,000 + 10,000 pictures of Zalando's articles, in the form of MNIST.
 
-    Label: the place of the garment in the task's labels. Units: grey levels, 0 = background.
+    Label: the index of the garment in the task's labels. Units: grey levels, 0 = background.
     Missing: nothing. Licence: MIT. Citation: `SOURCE.citation`.
 
     Reads the four idx files, fashion-mnist/train-images-idx3-ubyte[.gz] and so on, from `data_dir`,
@@ -66,8 +69,13 @@ def load(data_dir: Path | None = None) -> ImageData:
     return load_images(SOURCE, "fashion-mnist", MIRRORS, PRINTS, data_dir)
 
 
+def prepare(data: ImageData) -> DataSplits:
+    """Keep Fashion-MNIST's own test split; take a tenth of its training split to validate."""
+    return DataSplits.from_images(data, SPLIT_SEED)
+
+
 def draw(kind: int, chance: np.random.Generator) -> NDArray[np.uint8]:
-    """A made-up garment: its outline, stretched, filled with cloth of some brightness."""
+    """Draw a made-up garment, uint8[28, 28]: a stretched outline filled with one noisy grey."""
     points = np.array(OUTLINES[kind]) + chance.normal(0, 0.015, (len(OUTLINES[kind]), 2))
     points *= (chance.uniform(22, 27), chance.uniform(24, 27))
     points += (13.5 + chance.uniform(-1, 1), chance.uniform(0, 2))
@@ -79,17 +87,17 @@ def draw(kind: int, chance: np.random.Generator) -> NDArray[np.uint8]:
 
 
 def synthetic(train: int = 2_000, test: int = 500, seed: int = 0) -> ImageData:
-    """Plain garments of ten cuts; every kind as often."""
+    """Draw made-up garments of ten outlines, each equally often."""
     return synthetic_images("fashion", draw, train, test, seed)
 
 
 def augment(
     images: NDArray[np.uint8], _: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """uint8[N, 28, 28] to variants: half of them mirrored, each shifted by a pixel at most.
+    """Return variants of uint8[N, 28, 28]: half are mirrored, each is shifted by at most a pixel.
 
-    Whole pixels only: at 28x28 the weave of a pullover is lost in any resampling, and with it what
-    tells it from a coat. Nothing is turned: shops hang and lay garments straight.
+    Shifts are whole pixels, because resampling at 28x28 blurs the weave that tells a pullover from
+    a coat. Nothing is rotated, because shops picture garments upright.
     """
     mirrored = np.where((rng.random(len(images)) < 0.5)[:, None, None], images[:, :, ::-1], images)
     padded = np.pad(mirrored, ((0, 0), (1, 1), (1, 1)))
@@ -98,10 +106,10 @@ def augment(
 
 
 def dense() -> keras.Model:
-    """Two hidden layers, 512 and 256, each normalised, that forget a third of themselves."""
+    """Build two hidden layers, 512 and 256, each with batch normalisation and dropout of .3."""
 
     def hidden(units: int) -> list[keras.Layer]:
-        # The bias is left to the normalisation.
+        # No bias: the normalisation has one.
         return [
             layers.Dense(units, use_bias=False),
             layers.BatchNormalization(),
@@ -121,20 +129,24 @@ def dense() -> keras.Model:
 
 
 def cnn(*, hidden: int = 128, dropout: float = 0.3) -> keras.Model:
-    """Convolutions 32-64-96-128, then a dense layer of 128.
+    """Build convolutions 32-64-96-128, then a dense layer of 128.
 
-    Wider than the one for digits: garments differ by details, at 14x14 a collar is two pixels.
+    It is wider than the network for digits because garments differ by details: at 14x14 a collar
+    is two pixels wide.
     """
-    return convolutional((32, 64, 96, 128), hidden=hidden, dropout=dropout)
+    return convolutional_network((32, 64, 96, 128), hidden=hidden, dropout=dropout)
 
 
-COURSE = Course(
+TRAINING = TaskTraining(
     task=TASK,
     load=load,
     synthetic=synthetic,
     prepare=prepare,
-    preprocessing=preprocessing,
-    protocol=PROTOCOL,
+    preprocessing=lambda _: PixelScaling(),
+    protocol=Protocol(
+        "the data set's own test part, 10,000 pictures; fitted three times, with seeds 0, 1 and 2",
+        lambda data: [[prepare(data)]] * 3,
+    ),
     recipes={
         "dense": Recipe(
             network=dense,
@@ -155,7 +167,7 @@ COURSE = Course(
         ),
     },
     default="cnn",
-    ways=dict.fromkeys(range(10), ("left", "right")),
+    invalidating_transforms=dict.fromkeys(range(10), ("left", "right")),
     intended_use="Telling ten kinds of garment apart in a shop's pictures, for teaching.",
     limits="One garment, from the front (shoes from the side), on a plain background, in the ten "
     "kinds that Zalando sold in 2017. It answers everything with one of them, and flags what looks "

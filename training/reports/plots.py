@@ -1,6 +1,6 @@
-"""Pictures for reports, drawn from a card's curves and history: PNG bytes, on white.
+"""Plots for reports, drawn from a card's curves and history: PNG bytes, on white.
 
-Figures are objects of their own; matplotlib's global state and its windows are not touched.
+They use matplotlib's Figure alone, not its global state and windows.
 """
 
 import io
@@ -22,7 +22,7 @@ Point = tuple[float, float]
 
 
 def history_picture(history: Mapping[str, Sequence[float]]) -> bytes:
-    """Loss and accuracy of each epoch, of training and, where there is one, validation part."""
+    """Plot loss and accuracy of each epoch, of the training and, if kept apart, validation split."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     for place, name in enumerate(("loss", "accuracy"), start=1):
         axes = _plain(figure.add_subplot(1, 2, place), "epoch", name)
@@ -37,7 +37,7 @@ def history_picture(history: Mapping[str, Sequence[float]]) -> bytes:
 
 
 def roc_picture(points: Sequence[Point], auc: float) -> bytes:
-    """True against false positive rate."""
+    """Plot the true against the false positive rate."""
     figure, axes = _square("false positive rate (1 - specificity)", "true positive rate")
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", label="chance")
     axes.plot(*zip(*points, strict=True), color=BLUE, label=f"AUC {auc:.4f}")
@@ -46,7 +46,7 @@ def roc_picture(points: Sequence[Point], auc: float) -> bytes:
 
 
 def precision_recall_picture(points: Sequence[Point], base_rate: float) -> bytes:
-    """Precision against recall."""
+    """Plot precision against recall."""
     figure, axes = _square("recall (sensitivity)", "precision")
     axes.axhline(base_rate, color=GREY, linestyle=":", label=f"chance: {base_rate:.3f}")
     axes.plot(*zip(*points, strict=True), color=BLUE, label="the model")
@@ -54,26 +54,26 @@ def precision_recall_picture(points: Sequence[Point], base_rate: float) -> bytes
     return _png(figure)
 
 
-def calibration_picture(bins: Sequence[Bin], said: str, found: str) -> bytes:
-    """Share found against probability said, with 95 % intervals of the share, and counts."""
+def calibration_picture(bins: Sequence[Bin], x_label: str, y_label: str) -> bytes:
+    """Plot the observed share against the probability, with 95 % intervals, and counts."""
     figure = Figure(figsize=(3.9, 4.2), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     probability = np.array([each.probability for each in bins])
     share = np.array([each.share for each in bins])
     rows = np.array([each.rows for each in bins])
-    _plain(upper, "", found).set(xlim=(0, 1), ylim=(-0.03, 1.03))
+    _plain(upper, "", y_label).set(xlim=(0, 1), ylim=(-0.03, 1.03))
     upper.plot([0, 1], [0, 1], color=GREY, linestyle=":")
     low, high = wilson(share, rows)
     errors = np.maximum([share - low, high - share], 0)  # not -1e-17
     upper.errorbar(probability, share, errors, color=BLUE, fmt="o", markersize=4, capsize=2)
-    _plain(lower, said, "rows").set_yscale("log")
+    _plain(lower, x_label, "rows").set_yscale("log")
     lower.bar(probability, rows, width=0.03, color=BLUE)
     lower.set_ylim(bottom=0.7)
     return _png(figure)
 
 
 def wilson(share: NDArray[Any], rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """95 % interval of a share of some rows (Wilson 1927)."""
+    """Compute the 95 % interval of a share of a number of rows (Wilson 1927)."""
     z = 1.96
     middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
     half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + (z / (2 * rows)) ** 2)
@@ -81,7 +81,7 @@ def wilson(share: NDArray[Any], rows: NDArray[Any]) -> tuple[NDArray[Any], NDArr
 
 
 def scores_picture(scores: Sequence[Sequence[int]], labels: Sequence[str]) -> bytes:
-    """How many rows of each class got which probability."""
+    """Plot a histogram of the probabilities answered for each class."""
     figure, axes = _square("probability", "share of the class")
     axes.set_ylim(auto=True)
     places = (np.arange(20) + 0.5) / 20
@@ -95,7 +95,7 @@ def scores_picture(scores: Sequence[Sequence[int]], labels: Sequence[str]) -> by
 
 
 def confusion_picture(curves: Curves, labels: Sequence[str]) -> bytes:
-    """Rows by class and answer; colour is the share of the class, stretched to show rare ones."""
+    """Plot rows by class and answer; colour is the share of the class, stretched for rare ones."""
     counts = np.array(curves.confusion)
     many = len(labels) > 2
     figure = Figure(figsize=(5.2, 4.8) if many else (3.9, 3.7), layout="constrained")
@@ -123,7 +123,7 @@ def confusion_picture(curves: Curves, labels: Sequence[str]) -> bytes:
 
 
 def classes_picture(curves: Curves, labels: Sequence[str]) -> bytes:
-    """Share of each class that is answered rightly, with 95 % intervals."""
+    """Plot the share of each class that is answered rightly, with 95 % intervals."""
     counts = np.array(curves.confusion)
     rows = counts.sum(axis=1)
     share = counts.diagonal() / np.maximum(rows, 1)
@@ -140,7 +140,7 @@ def classes_picture(curves: Curves, labels: Sequence[str]) -> bytes:
 
 
 def mistakes_picture(pictures: NDArray[np.uint8], titles: Sequence[str]) -> bytes:
-    """Pictures uint8[N, H, W] in rows of eight, ink dark on white, with its title under each."""
+    """Plot pictures uint8[N, H, W] in rows of eight, dark on white, with titles under them."""
     down = -(-len(pictures) // 8)
     lines = max(title.count("\n") for title in titles) + 1
     figure = Figure(figsize=(8, (1.15 + 0.15 * lines) * down), layout="constrained")

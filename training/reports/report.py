@@ -1,7 +1,7 @@
-"""reports/<name>/<version>/: a model on one page, with its pictures beside it.
+"""Reports: reports/<name>/<version>/ with a model on one page, and its plots beside it.
 
-The page needs no other file and nothing from a network. It shows pictures of test data, and is
-therefore never part of the repository.
+The page needs no other file and no network. It shows pictures of test data, and is therefore never
+part of the repository.
 """
 
 from base64 import b64encode
@@ -19,16 +19,16 @@ from service.contract.task import Task
 from service.contract.image import ImageTask
 from service.contract.tabular import TabularTask
 from training.reports import plots
-from training.evaluation.curves import curves_of, threshold_table
-from training.evaluation.metrics import Measured, differences
+from training.evaluation.curves import compute_curves, threshold_table
+from training.evaluation.metrics import Measurement, differences
 from training.evaluation.intervals import RESAMPLES, bootstrap, losses
-from training.recipes import COURSES
-from training.reports.results import COLUMNS, comparison, kilobytes, of_task
+from training.recipes import TASK_TRAININGS
+from training.reports.results import COLUMNS, comparison, kilobytes, select_task
 
 PAGE = "index.html"
 WORST = 40
 SMALL = 1000
-"""Test parts of fewer rows are called small: the standard error of their accuracy is above .01."""
+"""The rows below which a test split is called small: its accuracy has a standard error above .01."""
 METRICS = {
     "accuracy": "accuracy",
     "auc": "AUC",
@@ -42,7 +42,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with the words above and under it."""
+    """A plot as PNG, with its title and caption."""
 
     file: str
     png: bytes
@@ -52,24 +52,24 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """The picture itself, as the address of an `img`."""
+        """The PNG as the address of an `img`."""
         return f"data:image/png;base64,{b64encode(self.png).decode()}"
 
 
 def write_report(
-    model: Measured, cards: Sequence[Card], models_dir: Path, reports_dir: Path
+    model: Measurement, cards: Sequence[Card], models_dir: Path, reports_dir: Path
 ) -> Path:
-    """The report of a model: index.html and its pictures; returns the page.
+    """Write the report of a model, index.html and its plots; return the path of the page.
 
-    `cards` are those to compare with, its own among them; other tasks' are left out. A report that
-    was there is replaced. Raises OSError if the folder cannot be written.
+    `cards` are those to compare with, its own among them; other tasks' are left out. An earlier
+    report is replaced. Raises OSError if the folder cannot be written.
     """
     card, rows = model.card, len(model.test.labels)
-    course = COURSES[card.task]
-    task = course.task
-    curves = curves_of(model.probabilities, model.test.labels, card.threshold)
+    training = TASK_TRAININGS[card.task]
+    task = training.task
+    curves = compute_curves(model.probabilities, model.test.labels, card.threshold)
     pictures = _pictures(model, curves, task)
-    rivals = of_task(cards, card.task)
+    rivals = select_task(cards, card.task)
     accuracy = model.metrics["accuracy"]
     page = _template().render(
         card=card,
@@ -95,7 +95,7 @@ def write_report(
 
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("training"),
+        loader=jinja2.PackageLoader("training.reports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -104,8 +104,8 @@ def _template() -> jinja2.Template:
     return environment.get_template("report.html")
 
 
-def _metrics(model: Measured) -> list[tuple[str, float, tuple[float, float] | None]]:
-    # Name, value and, where there is one, interval.
+def _metrics(model: Measurement) -> list[tuple[str, float, tuple[float, float] | None]]:
+    # Returns name, value and, where there is one, interval.
     intervals = bootstrap(model.probabilities, model.test.labels, model.card.threshold)
     return [
         (METRICS.get(name, name), value, intervals.get(name))
@@ -113,10 +113,10 @@ def _metrics(model: Measured) -> list[tuple[str, float, tuple[float, float] | No
     ]
 
 
-def _pictures(model: Measured, curves: Curves, task: Task) -> list[Picture]:
+def _pictures(model: Measurement, curves: Curves, task: Task) -> list[Picture]:
     return [
         *_history(model.card),
-        *_answer_pictures(task, model, curves),
+        *_answer_plots(task, model, curves),
     ]
 
 
@@ -127,36 +127,36 @@ def _history(card: Card) -> Iterator[Picture]:
             "history.png",
             plots.history_picture(history),
             "Training",
-            "Training figures are means over an epoch, with dropout and augmentation at work: "
-            "those of validation may well be better. "
+            "Training metrics are means over an epoch, with dropout and augmentation: those of "
+            "validation may be better. "
             + ("" if "val_loss" in history else "No validation part was kept apart."),
             columns="all",
         )
 
 
 @singledispatch
-def _answer_pictures(task: Task, model: Measured, curves: Curves) -> Iterator[Picture]:
-    """Yield the pictures of a model's answers, those of the nearest kind that is registered.
+def _answer_plots(task: Task, model: Measurement, curves: Curves) -> Iterator[Picture]:
+    """Yield the plots of a model's answers, by the kind of its task.
 
     Raises TypeError for a kind without any.
     """
-    raise TypeError(f"task {task.name!r}: no pictures for its kind, {type(task).__name__}")
+    raise TypeError(f"task {task.name!r}: no plots for its kind, {type(task).__name__}")
 
 
-@_answer_pictures.register
-def _of_decisions(task: TabularTask, model: Measured, curves: Curves) -> Iterator[Picture]:
+@_answer_plots.register
+def _decision_plots(task: TabularTask, model: Measurement, curves: Curves) -> Iterator[Picture]:
     labels = (f"no {task.decision}", task.decision)
     yield Picture(
         "roc.png",
         plots.roc_picture(curves.roc, model.metrics["auc"]),
         "ROC",
-        "What share of one class is flagged, against the share of the other, at every threshold.",
+        "The share flagged of one class against that of the other, at every threshold.",
     )
     yield Picture(
         "precision-recall.png",
         plots.precision_recall_picture(curves.precision_recall, float(model.test.labels.mean())),
         "Precision and recall",
-        f"Of those flagged, how many have “{task.decision}”, against how many of them are found.",
+        f"The share of “{task.decision}” among rows flagged, against the share of it that is flagged.",
     )
     yield Picture(
         "calibration.png",
@@ -169,7 +169,7 @@ def _of_decisions(task: TabularTask, model: Measured, curves: Curves) -> Iterato
         "scores.png",
         plots.scores_picture(curves.scores, labels),
         "Scores by class",
-        "What rows of each class are answered.",
+        "The probabilities answered for rows of each class.",
     )
     yield Picture(
         "confusion.png",
@@ -179,13 +179,13 @@ def _of_decisions(task: TabularTask, model: Measured, curves: Curves) -> Iterato
     )
 
 
-@_answer_pictures.register
-def _of_pictures(task: ImageTask, model: Measured, curves: Curves) -> Iterator[Picture]:
+@_answer_plots.register
+def _picture_plots(task: ImageTask, model: Measurement, curves: Curves) -> Iterator[Picture]:
     yield Picture(
         "confusion.png",
         plots.confusion_picture(curves, task.labels),
         "Confusion matrix",
-        "Test pictures; the colour is stretched so that rare mistakes show.",
+        "Test pictures; the colour scale is stretched so that rare mistakes show.",
         columns="two",
     )
     yield Picture(
@@ -198,8 +198,8 @@ def _of_pictures(task: ImageTask, model: Measured, curves: Curves) -> Iterator[P
         "calibration.png",
         plots.calibration_picture(curves.calibration, "probability of the answer", "share right"),
         "Calibration",
-        "Of the answer given, whichever it is, with 95 % intervals of the share; on the dotted "
-        "line, probabilities are right on average.",
+        "The probability of the answer given, with 95 % intervals of the share right; on the "
+        "dotted line, probabilities are right on average.",
     )
     loss = losses(model.probabilities, model.test.labels)
     answers = model.probabilities.argmax(axis=1)
@@ -211,7 +211,7 @@ def _of_pictures(task: ImageTask, model: Measured, curves: Curves) -> Iterator[P
             plots.mistakes_picture(
                 model.test.inputs[worst],
                 [
-                    title(
+                    format_title(
                         task.labels[model.test.labels[i]],
                         task.labels[answers[i]],
                         model.probabilities[i, answers[i]],
@@ -226,8 +226,8 @@ def _of_pictures(task: ImageTask, model: Measured, curves: Curves) -> Iterator[P
         )
 
 
-def title(truth: str, answer: str, probability: float) -> str:
-    """Of a mistake; a line for each part where names are long."""
+def format_title(truth: str, answer: str, probability: float) -> str:
+    """Format the title of a mistake, on three lines where names are long."""
     if max(len(truth), len(answer)) <= 2:
         return f"{truth} → {answer} {probability:.2f}"
     return f"{truth}\n→ {answer}\n{probability:.2f}"

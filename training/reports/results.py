@@ -1,4 +1,4 @@
-"""A task's recipes compared, from cards: in docs/results.md, in reports, after a training."""
+"""Tables that compare a task's recipes by their cards: docs/results.md, reports, `train`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,8 +29,8 @@ COLUMNS = (
 )
 
 
-def table(cards: Sequence[Card], models_dir: Path) -> str:
-    """A Markdown table, readable as it is, with a line for each card, default recipes in bold."""
+def format_table(cards: Sequence[Card], models_dir: Path) -> str:
+    """Format a Markdown table with a line for each card, default recipes in bold."""
     rows = [
         (f"**{recipe}**" if card.name == card.task else recipe, *figures)
         for card, (recipe, *figures) in zip(cards, comparison(cards, models_dir), strict=True)
@@ -39,37 +39,37 @@ def table(cards: Sequence[Card], models_dir: Path) -> str:
 
 
 def comparison(cards: Sequence[Card], models_dir: Path) -> list[tuple[str, ...]]:
-    """A line for each card: the cells of `COLUMNS`."""
+    """Return a line for each card: the cells of `COLUMNS`."""
     return [_row(card, models_dir) for card in cards]
 
 
-def of_task(cards: Sequence[Card], task: str) -> list[Card]:
-    """The cards of one task, the best at last."""
+def select_task(cards: Sequence[Card], task: str) -> list[Card]:
+    """Return the cards of one task, sorted by accuracy, the best last."""
     return sorted((c for c in cards if c.task == task), key=lambda c: c.metrics["accuracy"])
 
 
 def results_page(models_dir: Path) -> str:
-    """The whole of docs/results.md: a table for each task, with the data and the split.
+    """Format docs/results.md: a table for each task, with the data and the split.
 
-    Every model in the folder has a line, by its newest version. Raises ArtifactError if there is
+    Every model in the folder has a line, for its newest version. Raises ArtifactError if there is
     none, or a card cannot be read.
     """
     cards = [read_artifact(models_dir, name).card for name in some_names(models_dir)]
     sections = [HEAD]
     for task in dict.fromkeys(card.task for card in cards):
-        recipes = of_task(cards, task)
+        recipes = select_task(cards, task)
         data = recipes[0].data
         rows = ", ".join(f"{count:,} {part}" for part, count in data.rows.items())
         unpublished = "" if data.published else " **Not the published data.**"
         sections.append(
-            f"## {recipes[0].title}\n\n{table(recipes, models_dir)}\n\n"
+            f"## {recipes[0].title}\n\n{format_table(recipes, models_dir)}\n\n"
             f"{data.name}: {rows}. Split: {data.split}.{unpublished}\n"
         )
     return "\n".join(sections)
 
 
 def kilobytes(card: Card, models_dir: Path) -> float:
-    """Size of a model's ONNX file."""
+    """Return the size of a model's ONNX file in KB (1,000 bytes)."""
     return (models_dir / card.name / card.version / MODEL).stat().st_size / 1000
 
 

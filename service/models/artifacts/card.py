@@ -35,7 +35,7 @@ class TrainingFacts(BaseModel):
     recipe: str
     parameters: int
     seed: int
-    asked: int | None = None
+    requested_epochs: int | None = None
     """Epochs asked for; early stopping may have ended sooner. Older versions do not know."""
     epochs: int
     """Epochs run."""

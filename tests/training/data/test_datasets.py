@@ -1,4 +1,4 @@
-"""Data sets are what was published, from wherever they come, or there is an error that helps."""
+"""Data sets have the published content, wherever they come from, or there is a helpful error."""
 
 import csv
 import gzip
@@ -26,12 +26,12 @@ from training.data.datasets import (
     DataMissing,
     ImageData,
     TabularData,
-    features_of,
     load_credit,
     load_heart,
     load_mnist,
+    task_features,
 )
-from training.data.downloads import Parts, PublishedFile, digest
+from training.data.downloads import Parts, VerifiedDownload, digest
 from training.data.file_formats import parse_idx
 from training.data.sources import HEART, HEART_PRINTS, IDX_SHAPES
 from training.data.synthetic import synthetic_credit, synthetic_digits, synthetic_heart
@@ -42,7 +42,7 @@ KAGGLE_LABELS = ["default.payment.next.month", "default payment next month", "DE
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, no data directory in the environment, and retries without waiting."""
+    """Set an empty cache, no data directory in the environment, and retries without waiting."""
     folder = tmp_path / "cache"
     monkeypatch.delenv(downloads.DATA_DIR, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -53,26 +53,26 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def heart(copies: Path) -> TabularData:
-    """The real copy."""
+    """Load the real copy."""
     return load_heart(copies)
 
 
 @pytest.fixture(scope="session")
 def credit(copies: Path) -> TabularData:
-    """The real copy."""
+    """Load the real copy."""
     return load_credit(copies)
 
 
 @pytest.fixture(scope="session")
 def credit_rows(copies: Path) -> list[list[str]]:
-    """The rows of the real credit file, every value written as a whole number."""
+    """Return the rows of the real credit file, with every value written as a whole number."""
     with (copies / "credit" / "UCI_Credit_Card.csv").open() as file:
         rows = list(csv.reader(file))
     return [rows[0], *([str(int(float(cell))) for cell in row] for row in rows[1:])]
 
 
 def place(root: Path, name: str, content: bytes | str) -> Path:
-    """A data directory `root` that holds one file; returns `root`."""
+    """Write one file into a data directory `root` and return `root`."""
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -80,14 +80,14 @@ def place(root: Path, name: str, content: bytes | str) -> Path:
 
 
 def to_csv(rows: list[list[str]], end: str = "\n") -> str:
-    """Rows as the text of a csv file."""
+    """Format rows as the text of a csv file."""
     out = io.StringIO()
     csv.writer(out, lineterminator=end).writerows(rows)
     return out.getvalue()
 
 
 def assert_valid(task: str, data: TabularData) -> None:
-    """Each of the first rows passes as a request to the service."""
+    """Check that each of the first 1,000 rows validates as a request to the service."""
     declared = TASKS[task]
     assert isinstance(declared, TabularTask)
     for row in data.features.head(1_000).to_dict(orient="records"):
@@ -95,7 +95,7 @@ def assert_valid(task: str, data: TabularData) -> None:
 
 
 def heart_rows(copies: Path) -> list[list[str]]:
-    """The cells of the real file, which has no header."""
+    """Return the cells of the real file, which has no header."""
     with (copies / "heart" / "processed.cleveland.data").open() as file:
         return [row for row in csv.reader(file) if row]
 
@@ -106,7 +106,7 @@ def heart_rows(copies: Path) -> list[list[str]]:
 def test_heart_is_303_patients_of_whom_139_are_diseased(heart: TabularData) -> None:
     """The label is num > 0, and six values (four ca, two thal) are missing."""
     assert heart.features.shape == (303, 13)
-    assert list(heart.features) == [feature.name for feature in features_of("heart")]
+    assert list(heart.features) == [feature.name for feature in task_features("heart")]
     assert set(heart.features.dtypes) == {np.dtype(np.float64)}
     assert heart.label.dtype == np.int64
     assert set(heart.label) == {0, 1}
@@ -117,9 +117,9 @@ def test_heart_is_303_patients_of_whom_139_are_diseased(heart: TabularData) -> N
 
 
 def test_credit_is_30000_clients_of_whom_6636_default(credit: TabularData) -> None:
-    """23 attributes in the contract's order, nothing missing, the row ID not among them."""
+    """23 attributes are in the contract's order; nothing is missing, and the row ID is dropped."""
     assert credit.features.shape == (30_000, 23)
-    assert list(credit.features) == [feature.name for feature in features_of("credit")]
+    assert list(credit.features) == [feature.name for feature in task_features("credit")]
     assert credit.label.sum() == 6_636
     assert not credit.features.isna().any().any()
     assert credit.published
@@ -139,15 +139,15 @@ def test_images_are_60000_and_10000_of_28_by_28(
     assert data.published
 
 
-def test_mnist_has_the_pixels_known_to_everybody(copies: Path) -> None:
-    """The md5 of the decompressed train images is the one that is published for them."""
+def test_mnist_has_the_published_pixels(copies: Path) -> None:
+    """The md5 of the decompressed train images is the published one."""
     packed = (copies / "mnist" / "train-images-idx3-ubyte.gz").read_bytes()
     known = "6bbc9ace898e44ae57da46a324031adb"
     assert hashlib.md5(gzip.decompress(packed), usedforsecurity=False).hexdigest() == known
 
 
 def test_every_row_fits_the_contract(heart: TabularData, credit: TabularData) -> None:
-    """What was learned from may be asked: every published row validates as a request."""
+    """Every published row validates as a request."""
     for name, data in {"heart": heart, "credit": credit}.items():
         assert_valid(name, data)
 
@@ -167,7 +167,7 @@ def test_the_environment_names_the_data_directory(
 def test_heart_is_accepted_in_every_form(
     form: str, tmp_path: Path, copies: Path, heart: TabularData
 ) -> None:
-    """UCI's csv (blanks), columns in another order, Windows' line ends with BOM, no header."""
+    """UCI's csv (blanks), another order of columns, CRLF with BOM, and no header are accepted."""
     rows = [
         ["" if cell == "?" else f"{float(cell):g}" for cell in row] for row in heart_rows(copies)
     ]
@@ -186,7 +186,7 @@ def test_heart_is_accepted_in_every_form(
 def test_credit_is_accepted_as_uci_publishes_it(
     tmp_path: Path, credit: TabularData, credit_rows: list[list[str]]
 ) -> None:
-    """The csv of data set 350, rebuilt byte for byte: this sha256 is what others got from UCI."""
+    """The csv of data set 350, rebuilt to UCI's own sha256, is accepted."""
     header = ["ID", *(f"X{number}" for number in range(1, 24)), "Y"]
     content = to_csv([header, *credit_rows[1:]], end="\r\n").encode()
     published_as = "45bcf4df62ff2e237a74eb155cabfb4bbbc171219a0637daef44fdad07503dd0"
@@ -200,7 +200,7 @@ def test_credit_is_accepted_as_uci_publishes_it(
 def test_credit_is_accepted_with_every_name_of_its_label(
     label: str, tmp_path: Path, credit: TabularData, credit_rows: list[list[str]]
 ) -> None:
-    """Kaggle's and the spreadsheet's names, with and without the row ID."""
+    """Kaggle's and the spreadsheet's names are accepted, with and without the row ID."""
     start = KAGGLE_LABELS.index(label) % 2
     header = [*credit_rows[0][:-1], label]
     content = to_csv([row[start:] for row in [header, *credit_rows[1:]]])
@@ -211,14 +211,14 @@ def test_credit_is_accepted_with_every_name_of_its_label(
 def test_credit_is_accepted_with_the_two_headers_of_the_spreadsheet(
     tmp_path: Path, credit: TabularData, credit_rows: list[list[str]]
 ) -> None:
-    """UCI's xls has X1.. above the names; saved as csv it keeps both lines."""
+    """UCI's xls saved as csv, with X1.. in a line above the names, is accepted."""
     above = ["", *(f"X{number}" for number in range(1, 24)), "Y"]
     data = load_credit(place(tmp_path, "credit/data.csv", to_csv([above, *credit_rows])))
     assert data.fingerprint == credit.fingerprint
 
 
 def test_images_are_accepted_unzipped_and_zipped_again(tmp_path: Path, copies: Path) -> None:
-    """Only the content of an idx file counts: not its container, its name with or without .gz."""
+    """Only the content of an idx file counts, not its compression or its name's ending."""
     whole = fashion.load(copies)
     for number, name in enumerate(IDX_SHAPES):
         packed = (copies / "fashion-mnist" / f"{name}.gz").read_bytes()
@@ -236,7 +236,7 @@ def test_images_are_accepted_unzipped_and_zipped_again(tmp_path: Path, copies: P
 
 
 def test_a_changed_value_is_refused_naming_its_column(tmp_path: Path, copies: Path) -> None:
-    """One patient's cholesterol differs by one: the message says file and column, no other one."""
+    """A cholesterol that differs by one is refused, naming file and column, and no other column."""
     rows = heart_rows(copies)
     rows[100][4] = str(float(rows[100][4]) + 1)
     with pytest.raises(DataDiffers, match=r"processed\.cleveland\.data.*other values in chol$"):
@@ -244,14 +244,14 @@ def test_a_changed_value_is_refused_naming_its_column(tmp_path: Path, copies: Pa
 
 
 def test_a_filled_in_missing_value_is_refused(tmp_path: Path, copies: Path) -> None:
-    """Somebody's imputed copy is not the published data."""
+    """A copy with imputed values is refused."""
     content = to_csv([[cell.replace("?", "0.0") for cell in row] for row in heart_rows(copies)])
     with pytest.raises(DataDiffers, match=r"other values in ca, thal$"):
         load_heart(place(tmp_path, "heart/data.csv", content))
 
 
 def test_the_lecture_copy_of_heart_is_refused(tmp_path: Path, copies: Path) -> None:
-    """It lacks the incomplete rows, repeats others, and calls its label target."""
+    """The lecture's copy lacks rows, repeats others and calls its label target: it is refused."""
     content = (copies / "heart" / "heart.csv").read_bytes()
     with pytest.raises(DataDiffers, match="no column num among age, sex"):
         load_heart(place(tmp_path, "heart/data.csv", content))
@@ -267,16 +267,16 @@ def test_the_lecture_copy_of_heart_is_refused(tmp_path: Path, copies: Path) -> N
         ("heart/data.csv", '"' + "x" * 200_000, "field larger than field limit"),
     ],
 )
-def test_what_is_no_such_table_is_refused(
+def test_another_file_than_the_table_is_refused(
     name: str, content: bytes | str, message: str, tmp_path: Path
 ) -> None:
-    """Empty files, error pages, binary files, words for numbers: each says what is wrong."""
+    """Empty files, error pages, binary files and words for numbers each get their own message."""
     with pytest.raises(DataDiffers, match=message):
         load_heart(place(tmp_path, name, content))
 
 
 def test_a_truncated_table_is_refused(tmp_path: Path, copies: Path) -> None:
-    """A row too few is a shape; a row cut in two is a line."""
+    """A missing row is named by the shape, an incomplete row by its line."""
     rows = heart_rows(copies)
     with pytest.raises(DataDiffers, match=r"age has shape \(302,\), expected \(303,\)"):
         load_heart(place(tmp_path, "heart/data.csv", to_csv(rows[:-1])))
@@ -285,13 +285,13 @@ def test_a_truncated_table_is_refused(tmp_path: Path, copies: Path) -> None:
 
 
 def idx(values: NDArray[Any], magic: bytes = b"\0\0\x08") -> bytes:
-    """An idx file that holds `values` as bytes."""
+    """Return an idx file that holds `values` as bytes."""
     sizes = b"".join(size.to_bytes(4) for size in values.shape)
     return magic + bytes([values.ndim]) + sizes + values.astype(np.uint8).tobytes()
 
 
 def test_an_idx_file_keeps_shape_and_values() -> None:
-    """Three dimensions, one dimension, and none of the values touched."""
+    """Arrays of three dimensions and of one keep their shape and values."""
     values = np.arange(24).reshape(2, 3, 4)
     assert np.array_equal(parse_idx(idx(values), "x")["x"], values)
     assert np.array_equal(parse_idx(gzip.compress(idx(values[0, 0])), "x")["x"], values[0, 0])
@@ -311,13 +311,13 @@ def test_an_idx_file_keeps_shape_and_values() -> None:
     ],
 )
 def test_a_damaged_idx_file_is_refused(content: bytes, message: str) -> None:
-    """A wrong magic number, too few or too many bytes, half a gzip: never an array."""
+    """A wrong magic number, too few or too many bytes, and half a gzip raise ValueError."""
     with pytest.raises(ValueError, match=message):
         parse_idx(content, "x")
 
 
 def test_an_image_file_of_wrong_shape_or_content_is_refused(tmp_path: Path, copies: Path) -> None:
-    """The test images in the place of the train images, and Fashion in the place of MNIST."""
+    """Test images in place of train images, and Fashion in place of MNIST, are refused."""
     small, large = "t10k-images-idx3-ubyte.gz", "train-images-idx3-ubyte.gz"
     root = place(tmp_path, f"mnist/{large}", (copies / "mnist" / small).read_bytes())
     with pytest.raises(DataDiffers, match=r"has shape \(10000, 28, 28\), expected \(60000, 28,"):
@@ -328,7 +328,7 @@ def test_an_image_file_of_wrong_shape_or_content_is_refused(tmp_path: Path, copi
 
 
 def test_the_digest_has_one_nan_and_one_zero() -> None:
-    """Which NaN a parser makes, and -0.0, are no differences; the order of rows is one."""
+    """The bits of a NaN and the sign of zero make no difference; the order of rows does."""
     odd = np.array([0x7FF8000000000001, 0x8000000000000000], np.uint64).view(np.float64)
     assert digest(odd) == digest(np.array([np.nan, 0.0]))
     assert digest(odd) == digest(odd.astype(">f8"))
@@ -350,7 +350,7 @@ def test_the_digest_has_one_nan_and_one_zero() -> None:
 def test_a_file_absent_from_the_data_directory_is_named(
     load: Callable[[Path], object], names: list[str], tmp_path: Path
 ) -> None:
-    """A data directory that was named is the only place; nothing is downloaded instead."""
+    """A named data directory is the only place: nothing is downloaded instead."""
     with pytest.raises(DataMissing) as caught:
         load(tmp_path)
     assert all(name in str(caught.value) for name in [str(tmp_path), *names])
@@ -359,7 +359,7 @@ def test_a_file_absent_from_the_data_directory_is_named(
 def test_without_network_the_error_says_where_to_get_it_and_where_to_put_it(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """File, every address tried, home, cache folder and data directory, in one DataMissing."""
+    """DataMissing names file, every address tried, home, cache folder and data directory."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/data.csv"
@@ -375,7 +375,7 @@ def test_without_network_the_error_says_where_to_get_it_and_where_to_put_it(
 
 
 class Server:
-    """Answers each path with the next of its answers, and for ever with the last of them.
+    """An HTTP server that answers each path with its next answer, and the last one ever after.
 
     A number is a status; bytes are a body, of which the end is missing where they begin with CUT.
     """
@@ -404,13 +404,13 @@ class Server:
         self.thread = Thread(target=self.http.serve_forever)
 
     def url(self, path: str) -> str:
-        """The address of a path here."""
+        """Return the address of a path on this server."""
         return f"http://127.0.0.1:{self.http.server_address[1]}{path}"
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A home for files, on 127.0.0.1."""
+    """Run a server on 127.0.0.1."""
     server = Server()
     server.thread.start()
     yield server
@@ -423,13 +423,13 @@ GOOD = b"good content"
 
 
 def parse(raw: bytes) -> Parts:
-    """Every byte a value."""
+    """Parse every byte as a value."""
     return {"bytes": np.frombuffer(raw, np.uint8)}
 
 
-def a_file(*mirrors: str) -> PublishedFile:
-    """A file whose published content is GOOD."""
-    return PublishedFile(
+def a_file(*mirrors: str) -> VerifiedDownload:
+    """Declare a file whose published content is GOOD."""
+    return VerifiedDownload(
         folder="set",
         names=("file.bin", "other.bin"),
         mirrors=mirrors,
@@ -441,12 +441,12 @@ def a_file(*mirrors: str) -> PublishedFile:
 
 
 def files_in(folder: Path) -> list[str]:
-    """Every file below a folder, as a path relative to it."""
+    """List every file below a folder, as a path relative to it."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 def test_a_download_is_cached(server: Server, cache: Path) -> None:
-    """The second time, nothing is asked of the network."""
+    """The second read makes no request."""
     server.answers["/file.bin"] = [GOOD]
     for _ in range(2):
         assert a_file(server.url("/file.bin")).read()["bytes"].tobytes() == GOOD
@@ -455,7 +455,7 @@ def test_a_download_is_cached(server: Server, cache: Path) -> None:
 
 
 def test_a_failing_download_is_tried_again(server: Server, cache: Path) -> None:
-    """An error of the server, then a connection cut in the middle, then the file."""
+    """A 503 and a connection cut in the middle are retried."""
     server.answers["/file.bin"] = [503, b"CUT" + GOOD, GOOD]
     a_file(server.url("/file.bin")).read()
     assert len(server.asked) == 3
@@ -463,7 +463,7 @@ def test_a_failing_download_is_tried_again(server: Server, cache: Path) -> None:
 
 
 def test_a_broken_mirror_is_passed_over(server: Server, cache: Path) -> None:
-    """The first has nothing, the second something else, the third the file."""
+    """A mirror without the file and one with other content are skipped for the third."""
     server.answers |= {"/b/file.bin": [b"evil content"], "/c/file.bin": [GOOD]}
     a_file(*(server.url(f"/{mirror}/file.bin") for mirror in "abc")).read()
     assert server.asked[-2:] == ["/b/file.bin", "/c/file.bin"]
@@ -472,7 +472,7 @@ def test_a_broken_mirror_is_passed_over(server: Server, cache: Path) -> None:
 
 @pytest.mark.parametrize("answer", [b"evil content", b"", b"CUT" + GOOD[:4]])
 def test_wrong_content_never_enters_the_cache(answer: bytes, server: Server, cache: Path) -> None:
-    """Corrupt, empty or partial: an error that names the address, and no file left behind."""
+    """Corrupt, empty or partial content raises an error with the address and leaves no file."""
     server.answers["/file.bin"] = [answer]
     url = server.url("/file.bin")
     with pytest.raises((DataDiffers, DataMissing), match=url):
@@ -481,14 +481,14 @@ def test_wrong_content_never_enters_the_cache(answer: bytes, server: Server, cac
 
 
 def test_wrong_content_everywhere_is_no_absence(server: Server) -> None:
-    """A home that answers with something else is told apart from a home that does not answer."""
+    """A mirror with other content raises DataDiffers, not DataMissing."""
     server.answers["/file.bin"] = [b"evil content"]
     with pytest.raises(DataDiffers, match="other values in bytes"):
         a_file(server.url("/file.bin")).read()
 
 
 def test_a_cached_file_that_went_bad_is_replaced(server: Server, cache: Path) -> None:
-    """Damage on disk heals by downloading again."""
+    """A damaged file in the cache is downloaded again."""
     server.answers["/file.bin"] = [GOOD]
     place(cache, "set/file.bin", b"rotten")
     a_file(server.url("/file.bin")).read()
@@ -496,7 +496,7 @@ def test_a_cached_file_that_went_bad_is_replaced(server: Server, cache: Path) ->
 
 
 def test_a_copy_put_into_the_cache_by_hand_is_used(server: Server, cache: Path) -> None:
-    """As the error advises, under any of the file's names."""
+    """A copy under any of the file's names is read from the cache, as the error advises."""
     place(cache, "set/other.bin", GOOD)
     a_file(server.url("/file.bin")).read()
     assert server.asked == []
@@ -505,7 +505,7 @@ def test_a_copy_put_into_the_cache_by_hand_is_used(server: Server, cache: Path) 
 def test_heart_comes_from_its_mirrors(
     server: Server, copies: Path, heart: TabularData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The whole way: the csv is not there, the old file is, its content is verified."""
+    """A missing csv is skipped for the old file, whose content is verified and cached."""
     old = "/heart-disease/processed.cleveland.data"
     server.answers[old] = [(copies / "heart" / "processed.cleveland.data").read_bytes()]
     monkeypatch.setattr(datasets, "HEART_MIRRORS", (server.url("/data.csv"), server.url(old)))
@@ -518,7 +518,7 @@ def test_heart_comes_from_its_mirrors(
 def test_images_come_from_their_mirrors(
     server: Server, cache: Path, copies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four files from one mirror, each kept in the cache as it was served."""
+    """Four files come from one mirror, and each is cached as it was served."""
     for name in IDX_SHAPES:
         packed = (copies / "mnist" / f"{name}.gz").read_bytes()
         server.answers[f"/mnist/{name}.gz"] = [packed]
@@ -534,13 +534,13 @@ def test_images_come_from_their_mirrors(
     ("make", "task"), [(synthetic_heart, "heart"), (synthetic_credit, "credit")]
 )
 def test_synthetic_rows_fit_the_contract(make: Callable[..., TabularData], task: str) -> None:
-    """Every row validates as a request; only what is not required is ever missing."""
+    """Every row validates as a request, and only optional fields are ever missing."""
     data = make(rows=300, seed=1)
-    assert data.features.shape == (300, len(features_of(task)))
+    assert data.features.shape == (300, len(task_features(task)))
     assert not data.published
     assert_valid(task, data)
     missing = data.features.isna().any()
-    assert missing.any() == any(not feature.required for feature in features_of(task))
+    assert missing.any() == any(not feature.required for feature in task_features(task))
 
 
 @pytest.mark.parametrize("make", [synthetic_heart, synthetic_credit])
@@ -555,7 +555,7 @@ def test_synthetic_rows_can_be_learned(make: Callable[..., TabularData]) -> None
 
 
 def test_synthetic_digits_look_like_mnist_and_can_be_learned() -> None:
-    """Ten classes as often each, white on black, and a linear model tells nine of ten apart."""
+    """Ten balanced classes are white on black, and a linear model gets above 90 %."""
     data = synthetic_digits(train=1_000, test=300)
     assert data.train_images.shape == (1_000, 28, 28)
     assert data.train_images.dtype == np.uint8
@@ -568,7 +568,7 @@ def test_synthetic_digits_look_like_mnist_and_can_be_learned() -> None:
 
 
 def test_synthetic_garments_can_be_told_apart() -> None:
-    """Ten outlines as often each, light on black: a linear model tells nine of ten apart."""
+    """Ten balanced outlines are light on black, and a linear model gets above 90 %."""
     data = fashion.synthetic(train=1_000, test=300)
     assert data.train_images.shape == (1_000, 28, 28)
     assert data.train_images.dtype == np.uint8
@@ -583,6 +583,6 @@ def test_synthetic_garments_can_be_told_apart() -> None:
     "make", [synthetic_heart, synthetic_credit, synthetic_digits, fashion.synthetic]
 )
 def test_the_seed_decides_synthetic_data(make: Callable[..., TabularData | ImageData]) -> None:
-    """The same seed gives the same data, another one others."""
+    """The same seed gives the same data; another seed gives other data."""
     assert make(seed=3).fingerprint == make(seed=3).fingerprint
     assert make(seed=3).fingerprint != make(seed=4).fingerprint

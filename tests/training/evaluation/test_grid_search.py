@@ -1,4 +1,4 @@
-"""`foretell tune`: what can be varied, the folds, resuming, and what is written."""
+"""`foretell tune`: parameters, folds, resuming, and the files written."""
 
 import os
 import re
@@ -19,20 +19,20 @@ from training.evaluation.folds import Folds
 from training.evaluation.grid_search.grid import (
     BadGrid,
     Values,
-    cells,
-    parameters_of,
+    list_cells,
+    list_parameters,
     parse_grid,
     with_values,
 )
-from training.evaluation.grid_search.report import Cell, grid_table, ranked, write_picture
+from training.evaluation.grid_search.report import Cell, grid_table, rank_cells, write_picture
 from training.evaluation.grid_search.trials import Study, Trial, TrialFile
-from training.fitting.checkpoint import surroundings
-from training.recipes import COURSES
+from training.fitting.checkpoint import reproducibility_key
+from training.recipes import TASK_TRAININGS
 from training.recipes.heart import mlp16
 
-HEART = COURSES["heart"]
+HEART = TASK_TRAININGS["heart"]
 MLP16 = HEART.recipes["mlp16"]
-PARAMETERS = parameters_of(HEART, MLP16)
+PARAMETERS = list_parameters(HEART, MLP16)
 STUDY = Study(
     task="heart", recipe="mlp16", data="", fingerprint="", rows=9, folds=2, seed=0, libraries={},
     contract="", code="", device="",
@@ -40,7 +40,7 @@ STUDY = Study(
 
 
 def tune(folder: Path, *options: str) -> list[str]:
-    """A small command; eight trials, unless the options give another grid."""
+    """Return a small command of eight trials, unless the options give another grid."""
     grid = (
         [] if "--grid" in options else ["--grid", "hidden=2,4", "--grid", "learning_rate=.01,9e37"]
     )
@@ -49,7 +49,7 @@ def tune(folder: Path, *options: str) -> list[str]:
 
 
 def lines(folder: Path) -> list[Trial]:
-    """The trials on disk, in the order of their values and folds."""
+    """Return the trials on disk, in the order of their values and folds."""
     (path,) = folder.glob("tune/heart-mlp16/*/trials.jsonl")
     trials = [Trial.model_validate_json(line) for line in path.read_text().splitlines()[1:]]
     return sorted(trials, key=lambda trial: (str(trial.values), trial.fold))
@@ -57,14 +57,14 @@ def lines(folder: Path) -> list[Trial]:
 
 @pytest.fixture(scope="module")
 def parallel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Reports of a run in two processes."""
+    """Run a grid search in two processes and return the folder of its reports."""
     folder = tmp_path_factory.mktemp("parallel")
     assert main(tune(folder, "--processes", "2")) == 0
     return folder
 
 
-def test_what_can_be_varied_are_numbers_of_recipe_network_and_optimizer() -> None:
-    """With their present values, those of a partial included; nothing that is no number."""
+def test_parameters_are_the_numbers_of_recipe_network_and_optimizer() -> None:
+    """Parameters have their present values, those of a partial included."""
     found = {(p.home, p.name): p.present for p in PARAMETERS}
     assert found == {
         ("recipe", "epochs"): 300,
@@ -73,49 +73,52 @@ def test_what_can_be_varied_are_numbers_of_recipe_network_and_optimizer() -> Non
         ("network", "hidden"): 16,
         ("optimizer", "learning_rate"): 1e-3,
     }
-    credit = COURSES["credit"]
-    ensemble = parameters_of(credit, credit.recipes["mlp-ensemble"])
+    credit = TASK_TRAININGS["credit"]
+    ensemble = list_parameters(credit, credit.recipes["mlp-ensemble"])
     assert "width" not in [parameter.name for parameter in ensemble]
-    softmax = parameters_of(COURSES["digits"], COURSES["digits"].recipes["softmax"])
+    softmax = list_parameters(TASK_TRAININGS["digits"], TASK_TRAININGS["digits"].recipes["softmax"])
     assert {p.name: p.present for p in softmax}["learning_rate"] == 0.1
     assert "label_smoothing" in [parameter.name for parameter in softmax]
 
 
-def test_how_many_networks_is_varied_where_there_are_several() -> None:
-    """The optimizer of one alone may take smaller steps beside others: see `side_by_side`."""
-    for course in COURSES.values():
-        for recipe in course.recipes.values():
-            names = [parameter.name for parameter in parameters_of(course, recipe)]
+def test_members_is_a_parameter_only_of_ensembles() -> None:
+    """A single network's optimizer may depend on the scale of the loss: see `stack_members`."""
+    for training in TASK_TRAININGS.values():
+        for recipe in training.recipes.values():
+            names = [parameter.name for parameter in list_parameters(training, recipe)]
             assert ("members" in names) == (recipe.members > 1)
 
 
-def test_a_slope_belongs_to_the_label_smoothing_that_it_was_found_with() -> None:
-    """Other smoothing is compared as it answers; the recipe's own, given or not, as it is."""
-    course = COURSES["digits"]
-    cnn = course.recipes["cnn"]
-    assert cnn.slope != 1
+def test_a_temperature_factor_belongs_to_its_label_smoothing() -> None:
+    """The factor stays with the recipe's own smoothing, given or not, and is 1 with another."""
+    training = TASK_TRAININGS["digits"]
+    cnn = training.recipes["cnn"]
+    assert cnn.temperature_factor != 1
     each: list[tuple[Values, float]] = [
-        ({}, cnn.slope),
-        ({"label_smoothing": cnn.label_smoothing}, cnn.slope),
+        ({}, cnn.temperature_factor),
+        ({"label_smoothing": cnn.label_smoothing}, cnn.temperature_factor),
         ({"label_smoothing": 0.2}, 1.0),
         ({"label_smoothing": 0.0}, 1.0),
     ]
-    for values, slope in each:
-        assert with_values(cnn, parameters_of(course, cnn), values).slope == slope
+    for values, temperature_factor in each:
+        assert (
+            with_values(cnn, list_parameters(training, cnn), values).temperature_factor
+            == temperature_factor
+        )
 
 
 def test_a_grid_is_every_combination_of_typed_values() -> None:
-    """Whole numbers stay whole, and none is a value where there may be none."""
+    """Whole numbers stay whole, and none is a value of optional parameters."""
     texts = ["epochs=1,5", "patience=none, 3", "learning_rate=1e-2"]
     grid = parse_grid(texts, MLP16, PARAMETERS)
     assert grid == {"epochs": [1, 5], "patience": [None, 3], "learning_rate": [0.01]}
     assert type(grid["epochs"][0]) is int
-    assert len(cells(grid)) == 4
-    assert cells(grid)[1] == {"epochs": 1, "patience": 3, "learning_rate": 0.01}
+    assert len(list_cells(grid)) == 4
+    assert list_cells(grid)[1] == {"epochs": 1, "patience": 3, "learning_rate": 0.01}
 
 
 def test_values_reach_network_optimizer_and_recipe() -> None:
-    """Parameters of the network are counted anew; patience gets the part that it needs."""
+    """The network's parameters are counted again; patience keeps a validation split apart."""
     values: Values = {"hidden": 4, "learning_rate": 0.5, "epochs": 7, "patience": 3}
     never_validates = replace(MLP16, patience=None, validates=False)
     varied = with_values(never_validates, PARAMETERS, values)
@@ -126,14 +129,14 @@ def test_values_reach_network_optimizer_and_recipe() -> None:
 
 
 def test_a_parameter_of_network_and_optimizer_alike_is_refused() -> None:
-    """Rather than guessed."""
+    """An ambiguous name is an error, not a guess."""
 
     def network(*, learning_rate: float = 1.0) -> keras.Model:
         return mlp16()
 
     recipe = replace(MLP16, network=network)
     with pytest.raises(BadGrid, match="learning_rate is ambiguous: network and optimizer have it"):
-        parse_grid(["learning_rate=1"], recipe, parameters_of(HEART, recipe))
+        parse_grid(["learning_rate=1"], recipe, list_parameters(HEART, recipe))
 
 
 @pytest.mark.parametrize(
@@ -191,7 +194,7 @@ def test_a_parameter_of_network_and_optimizer_alike_is_refused() -> None:
 def test_wrong_usage_of_tune_is_explained(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before anything is fitted: the option, what was expected and what came."""
+    """The message has option, expected and got, and comes before anything is fitted."""
     with pytest.raises(SystemExit) as ended:
         main(["tune", *arguments])
     assert ended.value.code == 2
@@ -199,10 +202,10 @@ def test_wrong_usage_of_tune_is_explained(
 
 
 @pytest.mark.parametrize("rows", [None, 300])
-def test_every_row_is_held_out_once_and_no_row_of_the_test_part_ever(rows: int | None) -> None:
-    """And what is held out is neither learned from nor validated on, in any fold."""
-    course = COURSES["digits"]
-    data = course.prepare(course.synthetic())
+def test_every_row_is_held_out_once_and_no_test_row_ever(rows: int | None) -> None:
+    """Rows held out are neither fitted to nor validated on, in any fold."""
+    training = TASK_TRAININGS["digits"]
+    data = training.prepare(training.synthetic())
     folds = Folds.of(data, 3, seed=0, rows=rows)
     assert len(folds.form.test.labels) == 0
 
@@ -223,7 +226,7 @@ def test_every_row_is_held_out_once_and_no_row_of_the_test_part_ever(rows: int |
 
 
 def test_only_a_recipe_that_validates_has_rows_kept_apart() -> None:
-    """As large a share as in the task's own split: a fifth, for heart."""
+    """The share kept apart is that of the task's own split: a fifth, for heart."""
     folds = Folds.of(HEART.prepare(HEART.synthetic()), 4, seed=0)
     kept, all_of_them = folds.fold(0, validates=True), folds.fold(0, validates=False)
     assert len(all_of_them.validation.labels) == 0
@@ -232,7 +235,7 @@ def test_only_a_recipe_that_validates_has_rows_kept_apart() -> None:
 
 
 def test_one_process_finds_what_two_find(parallel: Path, tmp_path: Path) -> None:
-    """To the last digit: each has one thread, and no trial depends on another."""
+    """Results are equal to the last digit: each process has one thread."""
     assert main(tune(tmp_path, "--processes", "1")) == 0
     one, two = (
         [trial.model_copy(update={"seconds": 0}) for trial in lines(folder)]
@@ -245,7 +248,7 @@ def test_one_process_finds_what_two_find(parallel: Path, tmp_path: Path) -> None
 
 
 def test_a_cell_that_diverges_is_named_and_stops_no_other(parallel: Path) -> None:
-    """The others have scores, above it in the table; the picture is a picture."""
+    """The other cells have scores and stand above it in the table; the plot is drawn."""
     (page,) = parallel.glob("tune/heart-mlp16/*/hidden-learning_rate-????????.md")
     table = page.read_text(encoding="utf-8")
     assert table.splitlines()[0] == (
@@ -264,10 +267,10 @@ def test_a_cell_that_diverges_is_named_and_stops_no_other(parallel: Path) -> Non
     assert picture.shape[0] > 500
 
 
-def test_a_grid_that_diverges_everywhere_has_a_table_and_no_picture(
+def test_a_grid_that_diverges_everywhere_has_a_table_and_no_plot(
     parallel: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Beside the earlier table and picture of the same study, which stay as they are."""
+    """The earlier table and plot of the same study stay as they are."""
     (folder,) = parallel.glob("tune/heart-mlp16/*")
     before = {path.name: path.read_bytes() for path in folder.glob("hidden-*")}
     assert len(before) == 2
@@ -281,19 +284,19 @@ def test_a_grid_that_diverges_everywhere_has_a_table_and_no_picture(
 
 
 def test_studies_and_interrupted_fits_are_kept_by_the_same_facts(parallel: Path) -> None:
-    """Contract, code, every library that a fit goes through, and the device."""
+    """The key holds the contract, the code, every library that a fit uses, and the device."""
     (path,) = parallel.glob("tune/heart-mlp16/*/trials.jsonl")
     study = Study.model_validate_json(path.read_text().splitlines()[0])
-    facts = surroundings(HEART)
+    facts = reproducibility_key(HEART)
     assert {name: getattr(study, name) for name in facts} == facts
     assert {"keras", "numpy", "cv2", "sklearn", keras.backend.backend()} == set(study.libraries)
     assert facts["contract"] == HEART.task.contract.hash
 
 
-def test_a_run_that_was_cut_off_takes_what_is_there(
+def test_an_interrupted_run_reuses_its_trials(
     parallel: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A larger grid, another parameter and half a line: six trials are new, nothing is repeated."""
+    """A larger grid after an incomplete line fits the missing trials only."""
     (path,) = parallel.glob("tune/heart-mlp16/*/trials.jsonl")
     before = lines(parallel)
     whole = path.read_bytes()
@@ -320,8 +323,8 @@ def test_a_run_that_was_cut_off_takes_what_is_there(
     assert not re.search(r"^\[", printed, re.MULTILINE)
 
 
-def test_a_file_without_a_whole_header_is_begun_anew(tmp_path: Path) -> None:
-    """Killed in the first instant: nothing is lost, for nothing was there."""
+def test_a_file_without_a_complete_header_is_started_again(tmp_path: Path) -> None:
+    """A study killed while it wrote its header starts from an empty file."""
     path = tmp_path / "trials.jsonl"
     path.write_text('{"task": "he')
     file = TrialFile(path, STUDY)
@@ -346,7 +349,7 @@ def test_a_file_without_a_whole_header_is_begun_anew(tmp_path: Path) -> None:
     ],
 )
 def test_studies_that_differ_share_nothing(change: dict[str, Any]) -> None:
-    """Other data, folds, chance or code: another folder."""
+    """Other data, folds, seed or code have another folder."""
     assert STUDY.model_copy(update=change).folder != STUDY.folder
 
 
@@ -354,8 +357,8 @@ def test_studies_that_differ_share_nothing(change: dict[str, Any]) -> None:
 def test_a_run_that_is_stopped_leaves_no_process_and_can_go_on(
     end: signal.Signals, tmp_path: Path
 ) -> None:
-    """Ctrl-C, which reaches every process of a terminal, and a kill of the first of them."""
-    # Where tests run in the background of a shell, Ctrl-C is ignored by all that they start.
+    """Ctrl-C to all, and a kill of the first process, end every worker and keep finished trials."""
+    # Processes started from the background of a shell ignore Ctrl-C.
     code = (
         "import signal, sys; from service.cli import main; "
         "signal.signal(signal.SIGINT, signal.default_int_handler); sys.exit(main(sys.argv[1:]))"
@@ -376,7 +379,7 @@ def test_a_run_that_is_stopped_leaves_no_process_and_can_go_on(
         os.killpg(running.pid, end)
     else:
         running.kill()
-    # To the end of its output, which a worker would hold open.
+    # Reads to the end of its output, which a worker would hold open.
     _, errors = running.communicate(timeout=60)
     assert len(lines(tmp_path)) == 2
     if end is signal.SIGINT:
@@ -386,7 +389,7 @@ def test_a_run_that_is_stopped_leaves_no_process_and_can_go_on(
 
 
 def scored(values: dict[str, Any], log_loss: float) -> Cell:
-    """A cell of two folds, its scores made up."""
+    """Build a cell of two folds with made-up scores."""
     trials = [
         Trial(
             values=values,
@@ -400,8 +403,8 @@ def scored(values: dict[str, Any], log_loss: float) -> Cell:
     return Cell(values, trials)
 
 
-def test_the_table_has_the_best_cell_first_and_means_with_their_spread() -> None:
-    """Lowest log-loss on the folds held out."""
+def test_the_table_has_the_best_cell_first_and_standard_deviations() -> None:
+    """The lowest held-out log-loss comes first, in bold."""
     table = grid_table([scored({"epochs": 1}, 0.5), scored({"epochs": 5}, 0.3)]).splitlines()
     assert [name.strip() for name in table[0].split("|")[1:-1]] == [
         "epochs",
@@ -423,15 +426,15 @@ def test_the_table_has_the_best_cell_first_and_means_with_their_spread() -> None
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_picture_is_drawn_for_any_number_of_parameters(count: int, tmp_path: Path) -> None:
-    """With a cell that diverged among them; no two numbers of parameters look alike."""
+def test_a_plot_is_drawn_for_any_number_of_parameters(count: int, tmp_path: Path) -> None:
+    """One, two and three parameters are drawn, with a diverged cell among them."""
     grid: dict[str, list[Any]] = {
         name: [1, None] for name in ("epochs", "patience", "members")[:count]
     }
-    drawn = [scored(values, 0.3 + 0.1 * place) for place, values in enumerate(cells(grid))]
+    drawn = [scored(values, 0.3 + 0.1 * place) for place, values in enumerate(list_cells(grid))]
     gone = Cell(drawn[-1].values, [Trial(values={}, fold=0, diverged="NaN")])
     write_picture([*drawn[:-1], gone], grid, tmp_path / "grid.png", "a title")
     picture = cv2.imread(str(tmp_path / "grid.png"))
     assert picture is not None
     assert picture.std() > 10
-    assert ranked([gone, *drawn])[0] is drawn[0]
+    assert rank_cells([gone, *drawn])[0] is drawn[0]

@@ -1,4 +1,4 @@
-"""The lecture's own heart.csv: what is wrong with it, counted, and what is done with it."""
+"""The lecture's own heart.csv: its faults, counted, and the comparison with the clean data."""
 
 import io
 from dataclasses import replace
@@ -11,7 +11,7 @@ import pytest
 from service.cli import main
 from training.data.datasets import DataDiffers, load_heart
 from training.evaluation import lecture
-from training.evaluation.lecture import load_lecture, standardised
+from training.evaluation.lecture import load_lecture, standardise
 from training.recipe import Protocol
 from training.recipes import heart
 
@@ -21,20 +21,20 @@ UNTOUCHED = ["age", "sex", "trestbps", "chol", "fbs", "thalach", "exang", "oldpe
 
 @pytest.fixture(scope="module")
 def raw(copies: Path) -> pd.DataFrame:
-    """The lecture's file as it lies there."""
+    """Read the lecture's file as it is."""
     return pd.read_csv(copies / "heart" / "heart.csv")
 
 
 @pytest.fixture(scope="module")
 def clean(copies: Path) -> pd.DataFrame:
-    """UCI's file, with `num` 0..4."""
+    """Read UCI's file, with `num` 0..4."""
     names = [*load_heart(copies).features, "num"]
     file = copies / "heart" / "processed.cleveland.data"
     return pd.read_csv(file, names=names, na_values="?")
 
 
 def matched(raw: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
-    """Each row of the lecture's file with the `num` of the patient who has all its 13 values."""
+    """Join each row of the lecture's file with the `num` of the patient with the same 13 values."""
     same = raw.assign(thal=raw.thal.map(THAL), row=raw.index)
     columns = [name for name in clean if name != "num"]
     return same.merge(
@@ -43,7 +43,7 @@ def matched(raw: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_the_lectures_label_is_num_of_two_and_more(raw: pd.DataFrame, clean: pd.DataFrame) -> None:
-    """In each of 297 rows; 54 patients who are ill, with num 1, count as healthy."""
+    """The label of 297 rows is num >= 2: 54 ill patients, with num 1, count as healthy."""
     rows = matched(raw, clean).dropna(subset="num")
     assert len(rows) == 297
     assert ((rows.num >= 2) == rows.target).all()
@@ -53,7 +53,7 @@ def test_the_lectures_label_is_num_of_two_and_more(raw: pd.DataFrame, clean: pd.
 def test_the_lectures_file_lacks_the_six_patients_with_missing_values(
     raw: pd.DataFrame, clean: pd.DataFrame
 ) -> None:
-    """They are exactly those with no ca (4) or no thal (2)."""
+    """The missing patients are exactly those without ca (4) or thal (2)."""
     gone = set(clean.index) - set(matched(raw, clean).patient.dropna())
     assert gone == set(clean.index[clean.isna().any(axis=1)])
     assert len(gone) == 6
@@ -62,7 +62,7 @@ def test_the_lectures_file_lacks_the_six_patients_with_missing_values(
 def test_six_rows_are_patients_again_recoded_and_called_healthy(
     raw: pd.DataFrame, clean: pd.DataFrame
 ) -> None:
-    """Rows 247-252 repeat 241-246 with one less or other codes; all six patients are ill."""
+    """Rows 247-252 repeat 241-246 with other codes; all six patients are ill."""
     rows = matched(raw, clean)
     assert rows.row[rows.num.isna()].tolist() == list(range(247, 253))
     again, first = raw.loc[247:252], raw.loc[241:246]
@@ -78,21 +78,21 @@ def test_six_rows_are_patients_again_recoded_and_called_healthy(
 
 
 def test_the_lectures_29_columns_are_six_numbers_and_23_codes(copies: Path) -> None:
-    """As pandas.get_dummies makes them; the numbers standardised, the codes as they are."""
+    """The columns are those of pandas.get_dummies; numbers are standardised, codes are kept."""
     data = load_lecture(copies)
     assert data.features.shape == (303, 29)
     assert data.label.sum() == 83
     assert list(data.features)[:6] == heart.NUMBERS
     assert {"cp_0", "thal_1", "thal_2"} <= set(data.features)
     rows = data.features.to_numpy(np.float32)
-    columns = np.asarray(standardised(rows)(rows))
+    columns = np.asarray(standardise(rows)(rows))
     np.testing.assert_allclose(columns[:, :6].mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(columns[:, :6].std(axis=0), 1, atol=1e-4)
     assert (columns[:, 6:] == rows[:, 6:]).all()
 
 
 def test_another_file_is_not_the_lectures(tmp_path: Path, raw: pd.DataFrame) -> None:
-    """A changed label, and a row without the recoded ones, are refused by name."""
+    """A changed label, and a file without the recoded rows, are refused by name."""
     folder = tmp_path / "heart"
     folder.mkdir()
     for changed, message in (
@@ -110,10 +110,10 @@ def test_another_file_is_not_the_lectures(tmp_path: Path, raw: pd.DataFrame) -> 
 def test_the_lecture_is_measured_beside_the_clean_data_and_not_exported(
     copies: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both networks by one protocol, here of one split; the reason why is said."""
+    """Both are measured by one protocol, here of one fold, and the page says why not exported."""
     one = Protocol("one fold", lambda data: [heart.repeats(data)[0][:1]])
-    monkeypatch.setattr(heart, "COURSE", replace(heart.COURSE, protocol=one))
-    monkeypatch.setattr(lecture, "COURSE", replace(lecture.COURSE, protocol=one))
+    monkeypatch.setattr(heart, "TRAINING", replace(heart.TRAINING, protocol=one))
+    monkeypatch.setattr(lecture, "TRAINING", replace(lecture.TRAINING, protocol=one))
     arguments = ["train", "heart", "--lecture-data", "--epochs", "1", "--data-dir", str(copies)]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
@@ -121,7 +121,7 @@ def test_the_lecture_is_measured_beside_the_clean_data_and_not_exported(
     assert "139 of 303 ill; calling nobody ill is right for 54.1%" in printed
     assert "Nothing is exported" in printed
     assert "See docs/data.md" in printed
-    assert "num >= 2" in (Path(lecture.__file__).parents[3] / "docs" / "data.md").read_text("utf-8")
+    assert "num >= 2" in (Path(lecture.__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_the_lecture_is_measured_beside_the_clean_data_and_not_exported(
 def test_options_that_make_no_sense_with_the_lectures_data_are_errors(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before any data are read."""
+    """The message comes before any data are read."""
     with pytest.raises(SystemExit) as ended:
         main(["train", "--lecture-data", *arguments])
     assert ended.value.code == 2

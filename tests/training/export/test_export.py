@@ -1,4 +1,4 @@
-"""From Keras to a served artifact: what the service computes is what training computed."""
+"""The export from Keras to a served artifact: the service computes what training computed."""
 
 import json
 from pathlib import Path
@@ -22,36 +22,36 @@ from service.models.artifacts.folder import list_versions
 from service.models.runtime.session import OnnxSession
 from service.settings.settings import Settings
 from tests.waiting import wait_until
-from training.export.export import export
 from training.fitting.fit import Fitted, fit
-from training.recipe import Course, Prepared
-from training.recipes import COURSES
+from training.recipe import DataSplits, TaskTraining
+from training.recipes import TASK_TRAININGS
+from training.train import export_fitted
 
-# float32 holds 24 bits: see the reason for the tolerance in training/export/export.py.
+# float32 holds 24 bits: see the reason for the tolerance in training/artifacts/golden.py.
 TOLERANCE = 1e-5
 
 
-def smoke(task: str, recipe: str | None = None) -> tuple[Course, str, Fitted, Prepared]:
-    """A default network after one epoch on made-up data."""
-    course = COURSES[task]
-    recipe = recipe or course.default
-    data = course.prepare(course.synthetic())
-    return course, recipe, fit(course, course.recipes[recipe], data, epochs=1), data
+def smoke(task: str, recipe: str | None = None) -> tuple[TaskTraining, str, Fitted, DataSplits]:
+    """Fit a default network for one epoch on synthetic data."""
+    training = TASK_TRAININGS[task]
+    recipe = recipe or training.default
+    data = training.prepare(training.synthetic())
+    return training, recipe, fit(training, training.recipes[recipe], data, epochs=1), data
 
 
 @pytest.fixture(scope="module")
-def trained() -> dict[str, tuple[Course, str, Fitted, Prepared]]:
-    return {task: smoke(task) for task in COURSES}
+def trained() -> dict[str, tuple[TaskTraining, str, Fitted, DataSplits]]:
+    return {task: smoke(task) for task in TASK_TRAININGS}
 
 
 @pytest.fixture(scope="module")
 def models_dir(
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]],
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     folder = tmp_path_factory.mktemp("models")
     for parts in trained.values():
-        export(*parts, folder)
+        export_fitted(*parts, folder)
     return folder
 
 
@@ -63,15 +63,15 @@ def client(models_dir: Path) -> Any:
         yield started
 
 
-@pytest.mark.parametrize("task", COURSES)
+@pytest.mark.parametrize("task", TASK_TRAININGS)
 @pytest.mark.parametrize("size", [1, 2, 7, 31, 257])
 def test_the_graph_repeats_keras_at_any_batch_size(
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]],
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]],
     models_dir: Path,
     task: str,
     size: int,
 ) -> None:
-    """Odd sizes too: nothing in the graph has learned the size of a batch."""
+    """Odd batch sizes give Keras' answers too: no size is fixed in the graph."""
     _, _, fitted, data = trained[task]
     rows = np.resize(data.test.inputs, (size, *data.test.inputs.shape[1:]))
     wanted = np.asarray(fitted.model(rows, training=False))
@@ -80,7 +80,7 @@ def test_the_graph_repeats_keras_at_any_batch_size(
 
 
 def valid(feature: Feature) -> st.SearchStrategy[Any]:
-    """Everything that the contract allows for one field."""
+    """Draw every value that the contract allows for one field."""
     if feature.codes:
         values: st.SearchStrategy[Any] = st.sampled_from(sorted(feature.codes))
     else:
@@ -99,7 +99,7 @@ def payloads(task: TabularTask) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def by_hand(task: TabularTask, row: dict[str, Any]) -> NDArray[np.float32]:
-    """A payload as the network's input, written without the service's code."""
+    """Encode a payload as the network's input without the service's code."""
     values = []
     for feature in task.features:
         value = row.get(feature.name)
@@ -120,17 +120,17 @@ PATIENCE = settings(
 @given(data=st.data())
 def test_any_valid_payload_gets_the_probability_that_keras_gives(
     client: TestClient,
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]],
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]],
     name: str,
     data: st.DataObject,
 ) -> None:
-    """The one promise: HTTP, validation, array and graph together change nothing."""
-    course, _, fitted, _ = trained[name]
-    assert isinstance(course.task, TabularTask)
-    row = data.draw(payloads(course.task))
+    """HTTP, validation, array and graph together give Keras' probability within 1e-5."""
+    training, _, fitted, _ = trained[name]
+    assert isinstance(training.task, TabularTask)
+    row = data.draw(payloads(training.task))
     answer = client.post(f"/v1/{name}/predict", json=row)
     assert answer.status_code == 200, answer.text
-    wanted = float(np.asarray(fitted.model(by_hand(course.task, row), training=False))[0, 0])
+    wanted = float(np.asarray(fitted.model(by_hand(training.task, row), training=False))[0, 0])
     assert answer.json()["probability"] == pytest.approx(wanted, abs=TOLERANCE)
 
 
@@ -151,8 +151,8 @@ JUNK = st.recursive(
 def test_any_invalid_payload_is_a_4xx_problem(
     client: TestClient, name: str, data: st.DataObject
 ) -> None:
-    """Spoil a valid payload, or send something else: never a 500, always problem+json."""
-    task = COURSES[name].task
+    """A spoiled payload gets a problem+json of 4xx, never a 500."""
+    task = TASK_TRAININGS[name].task
     if isinstance(task, TabularTask):
         row = data.draw(payloads(task))
         field = data.draw(st.sampled_from(sorted(row)) | st.text(max_size=10))
@@ -174,26 +174,26 @@ def test_any_invalid_payload_is_a_4xx_problem(
         assert answer.json()["detail"]
 
 
-@pytest.mark.parametrize("task", COURSES)
+@pytest.mark.parametrize("task", TASK_TRAININGS)
 def test_the_signature_shows_preprocessing(models_dir: Path, task: str) -> None:
     """The text names inputs and outputs as the contract does, and holds no weights."""
     text = (models_dir / task / "1" / "signature.txt").read_text()
-    contract = COURSES[task].task.contract
+    contract = TASK_TRAININGS[task].task.contract
     for tensor in (contract.input, *contract.outputs):
         assert tensor.name in text
     # The nodes of five networks side by side; 130,000 weights would take a million.
     assert len(text) < 50_000
 
 
-@pytest.mark.parametrize("task", COURSES)
+@pytest.mark.parametrize("task", TASK_TRAININGS)
 def test_golden_inputs_are_many_and_hold_missing_values_and_extremes(
     models_dir: Path, task: str
 ) -> None:
-    """At least 32; every field at its lowest and its highest, every optional one missing once."""
+    """32 inputs or more hold every field's lowest and highest value, and each missing once."""
     with np.load(models_dir / task / "1" / GOLDEN) as golden:
         inputs = golden["input"]
     assert len(inputs) >= 32
-    features = COURSES[task].task.contract.features
+    features = TASK_TRAININGS[task].task.contract.features
     for column, feature in enumerate(features):
         ends = sorted(feature.codes) if feature.codes else [feature.low, feature.high]
         assert {ends[0], ends[-1]} <= set(inputs[:, column].tolist())
@@ -202,39 +202,39 @@ def test_golden_inputs_are_many_and_hold_missing_values_and_extremes(
         assert any(not picture.any() for picture in inputs)
 
 
-@pytest.mark.parametrize("task", COURSES)
-def test_models_of_rows_carry_reference_rows(
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]], models_dir: Path, task: str
+@pytest.mark.parametrize("task", TASK_TRAININGS)
+def test_models_of_rows_carry_background_rows(
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]], models_dir: Path, task: str
 ) -> None:
-    """Their weights count the training part, and the card has their hash; pictures have none."""
+    """Weights count the training split, and the card has the hash; pictures have none."""
     artifact = read_artifact(models_dir, task)
     background = artifact.background()
-    if not isinstance(COURSES[task].task, TabularTask):
+    if not isinstance(TASK_TRAININGS[task].task, TabularTask):
         assert background is None
         return
     assert background is not None
     assert background.weights.sum() == len(trained[task][3].train.labels)
-    artifact.verify(COURSES[task].task.contract)
+    artifact.verify(TASK_TRAININGS[task].task.contract)
 
 
 def test_versions_count_up_and_old_ones_stay(
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]], tmp_path: Path
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]], tmp_path: Path
 ) -> None:
-    """Each export is the next number; nothing is written over."""
-    export(*trained["heart"], tmp_path)
+    """Each export gets the next number, and nothing is overwritten."""
+    export_fitted(*trained["heart"], tmp_path)
     first = (tmp_path / "heart" / "1" / "card.json").read_bytes()
-    export(*trained["heart"], tmp_path)
+    export_fitted(*trained["heart"], tmp_path)
     assert list_versions(tmp_path, "heart") == ["1", "2"]
     assert read_artifact(tmp_path, "heart").card.version == "2"
     assert (tmp_path / "heart" / "1" / "card.json").read_bytes() == first
 
 
 def test_a_graph_that_disagrees_with_keras_is_not_written(
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]],
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Export fails and leaves no version and no temporary folder behind."""
+    """The export fails and leaves no version and no temporary folder behind."""
     save = onnx.save
 
     def save_spoiled(proto: onnx.ModelProto, path: Path) -> None:
@@ -247,25 +247,27 @@ def test_a_graph_that_disagrees_with_keras_is_not_written(
 
     monkeypatch.setattr(onnx, "save", save_spoiled)
     with pytest.raises(ArtifactError, match="golden answers differ"):
-        export(*trained["heart"], tmp_path)
+        export_fitted(*trained["heart"], tmp_path)
     assert list((tmp_path / "heart").iterdir()) == []
 
 
 def test_the_card_says_that_the_data_are_made_up(models_dir: Path) -> None:
-    """A model of synthetic data cannot be taken for one of the published data."""
+    """The card of a model of synthetic data has published = false."""
     assert read_artifact(models_dir, "heart").card.data.published is False
 
 
 def test_a_recipe_beside_the_default_has_a_name_of_its_own(tmp_path: Path) -> None:
-    """`digits-softmax` lies beside `digits`, and is not served in its place."""
-    course, recipe, fitted, data = smoke("digits", "softmax")
-    assert export(course, recipe, fitted, data, tmp_path) == tmp_path / "digits-softmax" / "1"
+    """`digits-softmax` is written beside `digits`, which the service serves."""
+    training, recipe, fitted, data = smoke("digits", "softmax")
+    assert (
+        export_fitted(training, recipe, fitted, data, tmp_path) == tmp_path / "digits-softmax" / "1"
+    )
 
 
 def test_the_model_answers_as_its_parts_do(
-    trained: dict[str, tuple[Course, str, Fitted, Prepared]],
+    trained: dict[str, tuple[TaskTraining, str, Fitted, DataSplits]],
 ) -> None:
-    """The exported model is the fitted network behind the fitted preprocessing, nothing else."""
+    """The exported model is the fitted network after the fitted preprocessing, and nothing else."""
     _, _, fitted, data = trained["heart"]
     preprocessing, network = fitted.model.layers[-2:]
     assert isinstance(network, keras.Model)

@@ -1,4 +1,4 @@
-"""The same seed gives the same weights, and so does a fit that was killed and started again."""
+"""Checkpoints: a fit that was killed and started again ends with the same weights."""
 
 import hashlib
 import signal
@@ -17,19 +17,19 @@ from training.fitting.checkpoint import (
     STATE,
     State,
     checkpoint_folder,
-    epochs_kept,
-    exported,
+    count_kept_epochs,
     forget,
     keep_exported,
+    read_exported,
 )
 from training.fitting.fit import fit
-from training.recipes import COURSES
+from training.recipes import TASK_TRAININGS
 
-HEART = COURSES["heart"]
+HEART = TASK_TRAININGS["heart"]
 
 
 def fitting(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.training.fitting", *map(str, arguments)]
+    command = [sys.executable, "-m", "tests.training.fitting.small_fit", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -50,16 +50,16 @@ def sha256(file: Path) -> str:
 def test_a_fit_that_was_killed_goes_on_to_the_same_weights(
     case: str, steps: int, tmp_path: Path
 ) -> None:
-    """Kill -9 in the middle of an epoch: what comes out is bit for bit what would have.
+    """A fit killed in the middle of an epoch ends with the same weights, bit for bit.
 
-    Two processes of their own: the same data and seed give the same file of weights.
+    Both run in processes of their own, with the same data and seed.
     """
     whole, resumed, kept = tmp_path / "whole", tmp_path / "resumed", tmp_path / "kept"
     uninterrupted = fitting(case, whole)
     assert uninterrupted.returncode == 0, uninterrupted.stderr
     killed = fitting(case, resumed, kept, steps)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    done = epochs_kept(kept)
+    done = count_kept_epochs(kept)
     assert done == steps // 5
     again = fitting(case, resumed, kept)
     assert again.returncode == 0, again.stderr
@@ -69,7 +69,7 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_weights(
 
 
 def test_a_fit_that_had_stopped_early_does_not_go_on(tmp_path: Path) -> None:
-    """Killed between its last epoch and the export, it has nothing left to fit."""
+    """A fit killed between its last epoch and the export runs no further epoch."""
     data = HEART.prepare(HEART.synthetic())
     recipe = replace(HEART.recipes["mlp16"], patience=1)
     folder = tmp_path / "kept"
@@ -84,10 +84,10 @@ def test_a_fit_that_had_stopped_early_does_not_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "another network"])
-def test_a_damaged_state_is_a_warning_and_a_new_beginning(
+def test_a_damaged_state_is_a_warning_and_the_fit_starts_again(
     damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Never a crash: what a full disk or another program left behind is not trusted."""
+    """A state that a full disk or another program damaged is not used and is no crash."""
     data = HEART.prepare(HEART.synthetic())
     recipe = HEART.recipes["mlp16"]
     good = State(1, False, 1.0, {"loss": [1.0]}, {}, [np.zeros(3)], [])
@@ -98,20 +98,20 @@ def test_a_damaged_state_is_a_warning_and_a_new_beginning(
         state.write_bytes(
             {"cut": content[: len(content) // 2], "empty": b"", "text": b"hello"}[damage]
         )
-        assert epochs_kept(tmp_path) == 0
+        assert count_kept_epochs(tmp_path) == 0
     assert fit(HEART, recipe, data, epochs=1, quiet=True, checkpoint=tmp_path).epochs == 1
     assert "cannot be used" in caplog.text
 
 
 def test_states_are_written_every_few_seconds_only(tmp_path: Path) -> None:
-    """A hundred epochs of a tiny network in eight seconds need none."""
+    """A fit of two epochs, shorter than EVERY, writes no state."""
     data = HEART.prepare(HEART.synthetic())
     fit(HEART, HEART.recipes["mlp16"], data, epochs=2, quiet=True, checkpoint=tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
 
 
 def test_another_fit_has_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever decides the weights is in the name: recipe, seed, epochs, data, code."""
+    """The name holds everything that decides the weights: recipe, seed, epochs, data, code."""
     data = HEART.prepare(HEART.synthetic())
     other = replace(data, fingerprint="0" * 64)
     folders = [
@@ -128,23 +128,23 @@ def test_another_fit_has_another_folder(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_what_is_kept_is_no_model_and_is_removed(tmp_path: Path) -> None:
-    """The service does not see it; the folder goes with its last fit."""
+    """The service does not list the folder, and it is removed with its last fit."""
     folder = tmp_path / ".training" / "heart-0123"
     State(1, False, 1.0, {"loss": [1.0]}, {}, [np.zeros(3)], []).write(folder)
     assert list_models(tmp_path) == []
-    assert epochs_kept(folder) == 1
+    assert count_kept_epochs(folder) == 1
     keep_exported(folder, "3")
-    assert exported(folder) == "3"
-    assert epochs_kept(folder) == 0
+    assert read_exported(folder) == "3"
+    assert count_kept_epochs(folder) == 0
     forget(folder)
-    assert exported(folder) is None
+    assert read_exported(folder) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_command_started_again_does_not_fit_what_it_had_exported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As `--all` interrupted in its second network; `--restart` begins anew."""
+    """A restarted command reuses the exported version; `--restart` fits again."""
     train = ["train", "heart", "--smoke", "--recipe", "mlp16", "--output", str(tmp_path)]
     with monkeypatch.context() as patch:
         patch.setattr("training.train.forget", lambda folder: None)  # killed just before
@@ -159,12 +159,12 @@ def test_a_command_started_again_does_not_fit_what_it_had_exported(
 
 @pytest.mark.timeout(900)
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(tmp_path: Path) -> None:
-    """Exit status 130, one line, no traceback; then the rest is fitted and nothing is left over."""
+    """Ctrl-C gives exit status 130 and one line; the same command finishes and tidies up."""
     train = ["train", "heart", "--smoke", "--epochs", "5", "--output", str(tmp_path)]
     code = (
         "import os, signal, sys\n"
         "from service.cli import main\n"
-        "from training import checkpoint\n"
+        "from training.fitting import checkpoint\n"
         # A shell's background jobs, and their children, ignore SIGINT.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "checkpoint.EVERY, write = 0.0, checkpoint.State.write\n"

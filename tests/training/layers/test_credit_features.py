@@ -1,4 +1,4 @@
-"""What the credit networks see: quantities by hand, bounds, blindness."""
+"""The features of the credit networks: quantities by hand, bounds, blindness."""
 
 from typing import Any
 
@@ -22,12 +22,12 @@ def features() -> CreditFeatures:
 
 
 def row(**changes: float) -> NDArray[np.float32]:
-    """The contract's example as the network's input, with some fields changed."""
+    """Encode the contract's example, with some fields changed, as the network's input."""
     return np.array([[{**EXAMPLE, **changes}[name] for name in NAMES]], np.float32)
 
 
 def test_quantities_are_those_computed_by_hand(features: CreditFeatures) -> None:
-    """Logarithms; bill and payment by limit; payment by the bill before; changes of the bill."""
+    """Logarithms, ratios to the limit, payments by bills and changes of bills are as by hand."""
     found = np.asarray(features.quantities(row()))[0]
     assert len(found) == 42
     assert found[0] == pytest.approx(np.log(50_001))
@@ -46,7 +46,7 @@ def test_quantities_are_those_computed_by_hand(features: CreditFeatures) -> None
 def test_amounts_owed_to_the_client_have_the_logarithm_of_their_size(
     features: CreditFeatures,
 ) -> None:
-    """Signed, 0 at 0; of nothing owed, all was paid."""
+    """Logarithms keep the sign and are 0 at 0; a bill of nothing counts as paid."""
     amounts = np.array([-99.0, 0.0, 99.0], np.float32)
     assert np.asarray(logarithm(amounts)) == pytest.approx([-np.log(100), 0, np.log(100)])
     settled = np.asarray(features.quantities(row(bill_amt2=-500, pay_amt1=0)))[0, 26]
@@ -56,7 +56,7 @@ def test_amounts_owed_to_the_client_have_the_logarithm_of_their_size(
 def test_every_status_lights_its_own_column_and_late_months_are_counted(
     features: CreditFeatures,
 ) -> None:
-    """Two months late once, revolving five times; four months late and nine are one."""
+    """Shares of months and delays are as by hand; four months late and nine are one status."""
     found = np.asarray(features.indicators(row()))[0]
     statuses, rest = found[:42].reshape(6, 7), found[42:49]
     assert statuses.argmax(axis=1).tolist() == [4, 2, 2, 2, 2, 2]
@@ -67,7 +67,7 @@ def test_every_status_lights_its_own_column_and_late_months_are_counted(
 
 
 def test_ranks_become_normal_scores() -> None:
-    """The median is 0, the quantiles are those of the normal distribution, ties share a score."""
+    """The median is 0, quantiles are those of the normal distribution, ties share a score."""
     values = np.stack([np.linspace(-3, 3, 1001), np.zeros(1001)], axis=1)
     knots, scores = normal_scores(values)
     assert np.interp(0, knots[0], scores[0]) == pytest.approx(0, abs=1e-3)
@@ -77,7 +77,7 @@ def test_ranks_become_normal_scores() -> None:
 
 
 def test_columns_are_bounded_everywhere_in_the_contract(features: CreditFeatures) -> None:
-    """Millions, and NaN that the contract never lets through, reach no weight unbounded."""
+    """The contract's extremes, and NaN, give finite columns of at most 4."""
     rows = golden_inputs(TASK, synthetic_credit())
     rows = np.concatenate([rows, np.full((1, len(NAMES)), np.nan, np.float32)])
     columns = np.asarray(features(rows))
@@ -87,7 +87,7 @@ def test_columns_are_bounded_everywhere_in_the_contract(features: CreditFeatures
 
 
 def test_the_blind_recipe_never_sees_sex_and_marriage() -> None:
-    """Its columns, and so its answers, do not change with either; those of the default do."""
+    """Its columns do not change with either field; those of the default do."""
     train = credit.prepare(synthetic_credit()).train.inputs
 
     def columns(blind: bool, **changes: float) -> bytes:

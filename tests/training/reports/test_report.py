@@ -16,8 +16,8 @@ from service.models.artifacts.artifact import read_artifact
 from service.models.artifacts.card import Card
 from service.cli import main
 from training.cli import MODELS_DIR
-from training.evaluation.metrics import measured
-from training.recipes import COURSES
+from training.evaluation.metrics import measure
+from training.recipes import TASK_TRAININGS
 from training.reports.report import write_report
 
 VOID = {"meta", "img"}
@@ -25,7 +25,7 @@ VOID = {"meta", "img"}
 
 @dataclass
 class Page(HTMLParser):
-    """What a report says: its text, its tables by id, its pictures; every tag closed."""
+    """A report as parsed: its text, its tables by id, its pictures; every tag must be closed."""
 
     html: str
     text: str = ""
@@ -40,7 +40,7 @@ class Page(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keeps addresses and cells."""
+        """Keep addresses and cells."""
         assert tag not in {"script", "link", "iframe"}
         values = dict(attrs)
         self.addresses += [v for k, v in attrs if k in {"src", "href", "srcset"} and v]
@@ -57,11 +57,11 @@ class Page(HTMLParser):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
-        """Closes what was opened last."""
+        """Check that the tag opened last is closed."""
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        """Keeps text."""
+        """Keep text."""
         if "style" in self.open:
             assert "url(" not in data
             return
@@ -75,7 +75,7 @@ def read(reports: Path, name: str, version: str = "1") -> Page:
 
 
 def check_pictures(page: Page, folder: Path) -> set[str]:
-    """Names of the PNGs beside a page, which has each inside, and none of which is blank."""
+    """Check that the page holds each PNG beside it and none is blank; return their names."""
     files = {file.read_bytes(): file.name for file in folder.glob("*.png")}
     assert len(page.pictures) == len(files)
     for source in page.pictures:
@@ -91,7 +91,7 @@ def check_pictures(page: Page, folder: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two recipes for hearts and a small one for digits, on made-up data, with their reports."""
+    """Train two recipes of heart and a small one of digits on synthetic data, with reports."""
     folder = tmp_path_factory.mktemp("trained")
     to = ["--output", str(folder / "models"), "--reports", str(folder / "reports")]
     assert main(["train", "heart", "--recipe", "mlp16", "--smoke", "--epochs", "3", *to]) == 0
@@ -106,7 +106,7 @@ def card_of(trained: Path, name: str) -> Card:
 
 
 def test_a_report_of_rows_has_every_part(trained: Path) -> None:
-    """Pictures, figures and intervals, ranges, thresholds, and the recipes there were by then."""
+    """The page has plots, metrics with intervals, ranges, thresholds, and the other recipes."""
     page = read(trained / "reports", "heart")
     assert check_pictures(page, trained / "reports" / "heart" / "1") == {
         "history.png",
@@ -141,7 +141,7 @@ def test_a_report_of_rows_has_every_part(trained: Path) -> None:
 
 
 def test_a_report_of_pictures_has_the_worst_mistakes(trained: Path) -> None:
-    """And neither ROC nor thresholds, which are for yes-or-no answers."""
+    """The page has no ROC and no thresholds, which are for yes-or-no answers."""
     page = read(trained / "reports", "digits-softmax")
     assert check_pictures(page, trained / "reports" / "digits-softmax" / "1") == {
         "history.png",
@@ -165,7 +165,7 @@ def test_a_report_of_pictures_has_the_worst_mistakes(trained: Path) -> None:
 
 @pytest.mark.parametrize("name", ["heart", "digits-softmax"])
 def test_a_page_needs_nothing_else(trained: Path, name: str) -> None:
-    """One file: no script, no address but its own pictures, the same in light and dark."""
+    """The page has no script and no address but its own pictures, and a dark theme."""
     page = read(trained / "reports", name)
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
     assert "prefers-color-scheme: dark" in page.html
@@ -173,7 +173,7 @@ def test_a_page_needs_nothing_else(trained: Path, name: str) -> None:
 
 
 def test_the_card_keeps_what_the_report_draws(trained: Path) -> None:
-    """Each epoch's loss and accuracy, latency, curves; below 60 KB, lists of numbers on a line."""
+    """The card has each epoch, latency and curves in less than 60 KB, lists on one line."""
     card = card_of(trained, "heart-mlp16")
     history = card.training.history
     assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
@@ -188,7 +188,7 @@ def test_the_card_keeps_what_the_report_draws(trained: Path) -> None:
 
 
 def test_tensorboard_logs_are_written_on_request(trained: Path) -> None:
-    """A folder for each training in the one asked for, with events of epochs in it."""
+    """Each training writes events of its epochs to a folder of its own."""
     (run,) = (trained / "logs").iterdir()
     assert re.fullmatch(r"heart-\d{8}-\d{6}-\d{6}", run.name)
     (events,) = (run / "train").glob("events.out.tfevents.*")
@@ -198,7 +198,7 @@ def test_tensorboard_logs_are_written_on_request(trained: Path) -> None:
 def test_a_card_that_cannot_be_read_costs_no_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A model of an older Foretell beside the new ones is left out of the comparison, and named."""
+    """A model of an older format is named and left out of the comparison."""
     old = tmp_path / "models" / "heart-old" / "1"
     old.mkdir(parents=True)
     (old / "card.json").write_text("{}")
@@ -211,11 +211,11 @@ def test_a_card_that_cannot_be_read_costs_no_report(
 
 
 def test_words_from_a_card_are_escaped(trained: Path, tmp_path: Path) -> None:
-    """What looks like a tag stays text."""
+    """Text that looks like a tag stays text."""
     artifact = read_artifact(trained / "models", "heart-mlp16")
     card = artifact.card.model_copy(update={"limits": "<b>1 & 2</b>"})
-    course = COURSES["heart"]
-    model = measured(replace(artifact, card=card), course.prepare(course.synthetic()).test)
+    training = TASK_TRAININGS["heart"]
+    model = measure(replace(artifact, card=card), training.prepare(training.synthetic()).test)
     write_report(model, [card], trained / "models", tmp_path)
     assert "&lt;b&gt;1 &amp; 2&lt;/b&gt;" in read(tmp_path, "heart-mlp16").html
 
@@ -223,7 +223,7 @@ def test_words_from_a_card_are_escaped(trained: Path, tmp_path: Path) -> None:
 def test_evaluate_writes_the_reports_of_all_models(
     tmp_path: Path, data_dir: Path | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Two committed models: measured anew, figures equal to their cards'."""
+    """Two committed models are measured again, and the metrics equal their cards'."""
     models, reports = tmp_path / "models", tmp_path / "reports"
     for name in ("heart", "credit"):  # test_models.py measures all there are
         shutil.copytree(MODELS_DIR / name, models / name)
@@ -246,7 +246,7 @@ def test_evaluate_writes_the_reports_of_all_models(
 def test_a_folder_that_cannot_be_written_is_an_error_at_once(
     command: str, option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before data are read or anything is fitted: there are no data here to read."""
+    """The message comes before data are read or anything is fitted."""
     file = tmp_path / "file"
     file.touch()
     task = ["heart", "--output", str(tmp_path / "models")] if command == "train" else []

@@ -1,1 +1,1 @@
-"""`foretell tune`: the grid, its trials and their report."""
+"""Grid search, `foretell tune`: the grid, its trials and their report."""

@@ -1,4 +1,4 @@
-"""What of a recipe can be varied, and a grid of it from the command line."""
+"""The parameters of a recipe that can be varied, and a grid of them from the command line."""
 
 import inspect
 import itertools
@@ -9,15 +9,15 @@ from functools import partial
 from typing import Any
 
 from service.errors import ForetellError
-from training.recipe import Course, Recipe
+from training.recipe import Recipe, TaskTraining
 
 Value = int | float | None
 Values = dict[str, Value]
-"""A value for each parameter, by its name."""
+"""The value of each parameter, by its name."""
 
 
 class BadGrid(ForetellError):
-    """A grid that names what does not exist, or values that cannot be."""
+    """A grid names a parameter that does not exist, or values out of its range."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Parameter:
 
     name: str
     home: str
-    """Whose it is: recipe, network or optimizer."""
+    """The owner: recipe, network or optimizer."""
     present: Value
     kind: type[int] | type[float]
     low: float = 0
@@ -35,13 +35,13 @@ class Parameter:
 
     @property
     def expected(self) -> str:
-        """What values may be, in words."""
+        """The range of values in words."""
         number = "a whole number" if self.kind is int else "a number"
         limit = f" and below {self.below:g}" if self.below < math.inf else ""
         return f"{number} from {self.low:g}{limit}{', or none' if self.optional else ''}"
 
     def parse(self, text: str) -> Value:
-        """A value as it is written on a command line. Raises BadGrid if it cannot be one."""
+        """Parse a value as written on a command line. Raises BadGrid if it is out of range."""
         if self.optional and text.lower() == "none":
             return None
         try:
@@ -53,16 +53,17 @@ class Parameter:
         return value
 
 
-def parameters_of(course: Course, recipe: Recipe) -> list[Parameter]:
-    """All that can be varied: numbers of the recipe, keywords of its network and optimizer."""
+def list_parameters(training: TaskTraining, recipe: Recipe) -> list[Parameter]:
+    """List the parameters: numbers of the recipe, keywords of its network and optimizer."""
     own = [
         Parameter("epochs", "recipe", recipe.epochs, int, low=1),
         Parameter("batch_size", "recipe", recipe.batch_size, int, low=1),
         Parameter("patience", "recipe", recipe.patience, int, low=1, optional=True),
     ]
-    if recipe.members > 1:  # others' optimizers may depend on the scale of a loss: see side_by_side
+    # The optimizers of other recipes may depend on the scale of a loss: see stack_members.
+    if recipe.members > 1:
         own.append(Parameter("members", "recipe", recipe.members, int, low=1))
-    if course.task.contract.labels:  # of yes or no it says nothing
+    if training.task.contract.labels:  # it has no effect on yes or no
         smoothing = recipe.label_smoothing
         own.append(Parameter("label_smoothing", "recipe", smoothing, float, below=1))
     return [*own, *_keywords("network", recipe.network), *_keywords("optimizer", recipe.optimizer)]
@@ -78,34 +79,34 @@ def _keywords(home: str, function: Callable[..., Any]) -> Iterator[Parameter]:
 def parse_grid(
     texts: Sequence[str], recipe: Recipe, parameters: Sequence[Parameter]
 ) -> dict[str, list[Value]]:
-    """Values by parameter, from `name=v1,v2`.
+    """Parse values by parameter from texts `name=v1,v2`.
 
-    Raises BadGrid for an unknown, ambiguous or repeated parameter, for a value that cannot be or is
-    repeated, and for one that the network or the optimizer cannot be made with.
+    Raises BadGrid for an unknown, ambiguous or repeated parameter, for a value that is out of range
+    or repeated, and for one that the network or the optimizer cannot be built with.
     """
     grid: dict[str, list[Value]] = {}
     for text in texts:
         name, equals, listed = text.partition("=")
-        if not equals or not all(written := [one.strip() for one in listed.split(",")]):
+        if not equals or not all(values := [one.strip() for one in listed.split(",")]):
             raise BadGrid(f"expected name=value,value,… got {text!r}")
         if name in grid:
             raise BadGrid(f"{name} is given twice")
-        found = [parameter for parameter in parameters if parameter.name == name]
-        if not found and name == "members":
+        matches = [parameter for parameter in parameters if parameter.name == name]
+        if not matches and name == "members":
             raise BadGrid(
                 "members: the recipe has one network; only recipes of several, whose optimizers "
                 "fit each as if it were alone, can vary how many"
             )
-        if not found:
-            known = ", ".join(f"{p.name} (now {shown(p.present)})" for p in parameters)
+        if not matches:
+            known = ", ".join(f"{p.name} (now {format_value(p.present)})" for p in parameters)
             raise BadGrid(f"unknown parameter {name!r}; there are: {known}")
-        if len(found) > 1:
-            homes = " and ".join(parameter.home for parameter in found)
+        if len(matches) > 1:
+            homes = " and ".join(parameter.home for parameter in matches)
             raise BadGrid(f"{name} is ambiguous: {homes} have it; rename it in one of them")
-        grid[name] = [found[0].parse(one) for one in written]
+        grid[name] = [matches[0].parse(one) for one in values]
         for value in grid[name]:
             if grid[name].count(value) > 1:
-                raise BadGrid(f"{name}: {shown(value)} is given twice")
+                raise BadGrid(f"{name}: {format_value(value)} is given twice")
             _try_out(recipe, parameters, name, value)
     return grid
 
@@ -114,19 +115,19 @@ def _try_out(recipe: Recipe, parameters: Sequence[Parameter], name: str, value: 
     try:
         with_values(recipe, parameters, {name: value}).optimizer(1_000)
     except (ValueError, TypeError) as error:  # as Keras' layers and optimizers raise them
-        raise BadGrid(f"{name}={shown(value)}: {error}") from error
+        raise BadGrid(f"{name}={format_value(value)}: {error}") from error
 
 
-def cells(grid: Mapping[str, Sequence[Value]]) -> list[Values]:
-    """Every combination; the last parameter changes fastest."""
+def list_cells(grid: Mapping[str, Sequence[Value]]) -> list[Values]:
+    """List every combination of values; the last parameter changes fastest."""
     return [dict(zip(grid, chosen, strict=True)) for chosen in itertools.product(*grid.values())]
 
 
 def with_values(recipe: Recipe, parameters: Sequence[Parameter], values: Values) -> Recipe:
-    """The recipe with other values; how many parameters its network has is counted anew.
+    """Return the recipe with other values, and with the number of parameters that its network has.
 
-    With `patience` it keeps a validation part apart, which is what it waits for. Its slope belongs
-    to its own label smoothing: with another, answers stay as they are.
+    With `patience` it keeps the validation split apart, because early stopping needs it. The
+    temperature factor belongs to the recipe's own label smoothing: with another it is 1.
     """
 
     def of(home: str) -> dict[str, Any]:
@@ -134,18 +135,18 @@ def with_values(recipe: Recipe, parameters: Sequence[Parameter], values: Values)
         return {name: values[name] for name in names if name in values}
 
     network = partial(recipe.network, **of("network"))
-    smoothed_alike = values.get("label_smoothing", recipe.label_smoothing) == recipe.label_smoothing
+    same_smoothing = values.get("label_smoothing", recipe.label_smoothing) == recipe.label_smoothing
     return replace(
         recipe,
         network=network,
         parameters=network().count_params(),
         optimizer=partial(recipe.optimizer, **of("optimizer")),
         validates=recipe.validates or values.get("patience") is not None,
-        slope=recipe.slope if smoothed_alike else 1.0,
+        temperature_factor=recipe.temperature_factor if same_smoothing else 1.0,
         **of("recipe"),
     )
 
 
-def shown(value: Value) -> str:
-    """As it is written on the command line."""
+def format_value(value: Value) -> str:
+    """Format a value as written on the command line."""
     return "none" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""What came of a grid: a table, and a picture."""
+"""The report of a grid search: a table and a plot."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.evaluation.cross_validation import spread
-from training.evaluation.grid_search.grid import Value, Values, shown
+from training.evaluation.cross_validation import mean_std
+from training.evaluation.grid_search.grid import Value, Values, format_value
 from training.evaluation.grid_search.trials import Trial
 from training.markdown import markdown
 
@@ -28,43 +28,43 @@ class Cell:
 
     @property
     def diverged(self) -> int:
-        """On how many folds."""
+        """The number of folds on which the fit diverged."""
         return sum(trial.diverged is not None for trial in self.trials)
 
     def scores(self, part: str, metric: str) -> list[float]:
-        """Of each fold; `part` is `train` or `held_out`."""
+        """Return the score of each fold; `part` is `train` or `held_out`."""
         return [getattr(trial, part)[metric] for trial in self.trials]
 
     @property
     def rank(self) -> float:
-        """Mean log-loss held out: unlike accuracy it tells sure from unsure, with less noise."""
+        """The mean log-loss held out; it depends on confidence and has less noise than accuracy."""
         return math.inf if self.diverged else float(np.mean(self.scores("held_out", "log_loss")))
 
 
-def ranked(cells: Sequence[Cell]) -> list[Cell]:
-    """Best first."""
+def rank_cells(cells: Sequence[Cell]) -> list[Cell]:
+    """Sort cells, the best first."""
     return sorted(cells, key=lambda cell: cell.rank)
 
 
-def metrics_of(cells: Sequence[Cell]) -> list[str]:
-    """Those that the cells were scored by."""
+def list_metrics(cells: Sequence[Cell]) -> list[str]:
+    """List the metrics that the cells were scored by."""
     scored = next((cell for cell in cells if not cell.diverged), None)
     return [] if scored is None else [name for name in METRICS if name in scored.trials[0].train]
 
 
 def grid_table(cells: Sequence[Cell]) -> str:
-    """A line for each cell, the best in bold."""
-    metrics = metrics_of(cells)
+    """Format a line for each cell, the best first and in bold."""
+    metrics = list_metrics(cells)
     head = [f"{METRICS[metric]} {words}" for metric in metrics for words in PARTS.values()]
     rows = []
-    for place, cell in enumerate(ranked(cells)):
+    for place, cell in enumerate(rank_cells(cells)):
         bold = "**" if place == 0 and not cell.diverged else ""
-        values = [f"{bold}{shown(value)}{bold}" for value in cell.values.values()]
+        values = [f"{bold}{format_value(value)}{bold}" for value in cell.values.values()]
         if cell.diverged:
             words = f"diverged on {cell.diverged} of {len(cell.trials)} folds"
             rows.append([*values, *[words, *[""] * len(head)][: len(head) + 1]])
             continue
-        scores = [spread(cell.scores(part, metric)) for metric in metrics for part in PARTS]
+        scores = [mean_std(cell.scores(part, metric)) for metric in metrics for part in PARTS]
         seconds = f"{np.mean([trial.seconds for trial in cell.trials]):.1f}"
         rows.append([*values, *scores, seconds])
     return markdown([*cells[0].values, *head, "seconds"], rows)
@@ -73,11 +73,11 @@ def grid_table(cells: Sequence[Cell]) -> str:
 def write_picture(
     cells: Sequence[Cell], grid: Mapping[str, Sequence[Value]], path: Path, title: str
 ) -> None:
-    """Scores of training and held-out rows as PNG: lines for one parameter, else heat maps.
+    """Plot scores of training and held-out rows as PNG: lines for one parameter, else heat maps.
 
-    Of more than two parameters the first two are drawn, each place with the best of the others.
+    With more than two parameters, the first two are drawn, with the best values of the others.
     """
-    metrics = metrics_of(cells)
+    metrics = list_metrics(cells)
     if len(grid) == 1:
         figure = Figure(figsize=(4.5 * len(metrics), 3.8), layout="constrained")
         for axes, metric in zip(np.ravel(figure.subplots(1, len(metrics))), metrics, strict=True):
@@ -95,10 +95,13 @@ def write_picture(
 
 def _lines(axes: Axes, cells: Sequence[Cell], metric: str) -> None:
     (name,) = cells[0].values
-    # Equal steps whatever the values are: 1e-4, 1e-3, none.
+    # Steps are equal whatever the values are, for example 1e-4, 1e-3, none.
     axes.set_xticks(
         range(len(cells)),
-        [shown(cell.values[name]) + ("\ndiverged" if cell.diverged else "") for cell in cells],
+        [
+            format_value(cell.values[name]) + ("\ndiverged" if cell.diverged else "")
+            for cell in cells
+        ],
     )
     drawn = [(place, cell) for place, cell in enumerate(cells) if not cell.diverged]
     for part, words in PARTS.items():
@@ -120,10 +123,10 @@ def _lines(axes: Axes, cells: Sequence[Cell], metric: str) -> None:
 def _means(
     cells: Sequence[Cell], grid: Mapping[str, Sequence[Value]], metric: str, part: str
 ) -> NDArray[np.float64]:
-    """Over the folds, by the values of the first two parameters; NaN where a fit diverged."""
+    """Compute means over folds, by values of the first two parameters; NaN where a fit diverged."""
     (down, rows), (across, columns), *_ = grid.items()
     means = np.full((len(rows), len(columns)), np.nan)
-    for cell in reversed(ranked(cells)):  # the best last, and on top
+    for cell in reversed(rank_cells(cells)):  # the best last, and on top
         if not cell.diverged:
             place = rows.index(cell.values[down]), columns.index(cell.values[across])
             means[place] = np.mean(cell.scores(part, metric))
@@ -138,7 +141,7 @@ def _heat_map(
     means: Mapping[str, NDArray[np.float64]],
 ) -> None:
     (down, rows), (across, columns), *others = grid.items()
-    # Bright is good, for losses as well; both parts on one scale.
+    # Bright is good, for losses as well; both heat maps have one scale.
     image = axes.imshow(
         means[part],
         aspect="auto",
@@ -157,7 +160,7 @@ def _heat_map(
             va="center",
             color="white" if dark else "black",
         )
-    axes.set_xticks(range(len(columns)), [shown(value) for value in columns])
-    axes.set_yticks(range(len(rows)), [shown(value) for value in rows])
+    axes.set_xticks(range(len(columns)), [format_value(value) for value in columns])
+    axes.set_yticks(range(len(rows)), [format_value(value) for value in rows])
     best = f", best of {', '.join(name for name, _ in others)}" if others else ""
     axes.set(xlabel=across, ylabel=down, title=f"{METRICS[metric]}, {PARTS[part]}{best}")

@@ -1,6 +1,6 @@
 """Trials: one cell of a grid, fitted on all folds but one and scored on that one.
 
-A study's trials lie in a file, a line each, from the moment they end; nothing is fitted twice.
+A study keeps its trials in a file, one line each, written when they end; none is fitted twice.
 """
 
 import hashlib
@@ -19,21 +19,21 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from service.errors import ForetellError
 from training.evaluation.folds import Folds
-from training.evaluation.grid_search.grid import Values, parameters_of, with_values
+from training.evaluation.grid_search.grid import Values, list_parameters, with_values
 from training.fitting.fit import TrainingDiverged, fit, keep_freed_memory
 from training.fitting.processes import worker_pool
-from training.recipe import Part
-from training.recipes import COURSES
+from training.recipe import Split
+from training.recipes import TASK_TRAININGS
 
 BATCH = 1024
 
 
 class WorkerDied(ForetellError):
-    """A process that was fitting is gone."""
+    """A process that was fitting has ended."""
 
 
 class Study(BaseModel):
-    """All that a trial's result depends on beside its values and its fold."""
+    """The facts that a trial's result depends on beside its values and its fold."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,40 +42,40 @@ class Study(BaseModel):
     data: str
     fingerprint: str
     rows: int
-    """Those that are dealt into folds."""
+    """The number of rows in the folds."""
     folds: int
     seed: int
     contract: str
     code: str
-    """sha256 of the training package."""
+    """The sha256 of the training package."""
     libraries: dict[str, str]
     device: str
 
     @property
     def folder(self) -> Path:
-        """Where its files are, within the folder of reports."""
+        """The folder of its files, within the folder of reports."""
         key = hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
         return Path("tune", f"{self.task}-{self.recipe}", key)
 
 
 class Trial(BaseModel):
-    """One line of the file. Scores are by metric: of the rows learned from, and of the others."""
+    """One line of the file. Scores are by metric, of the rows fitted to and of those held out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     values: Values
-    """Of every parameter of the recipe, varied or not."""
+    """The value of every parameter of the recipe, varied or not."""
     fold: int
     seconds: float = 0.0
-    """Of fitting."""
+    """The seconds of fitting."""
     train: dict[str, float] = {}
     held_out: dict[str, float] = {}
     diverged: str | None = None
-    """Why there are no scores."""
+    """The reason, if there are no scores."""
 
 
 class TrialFile:
-    """A study and its trials as lines of JSON; what a kill left half written is dropped."""
+    """A study and its trials as lines of JSON; a line that a kill left incomplete is dropped."""
 
     def __init__(self, path: Path, study: Study) -> None:
         self.path = path
@@ -83,18 +83,18 @@ class TrialFile:
         text = path.read_bytes() if path.exists() else b""
         self.trials = [t for line in text.splitlines()[1:] if (t := _trial(line)) is not None]
         lines = [study, *self.trials]
-        whole = "".join(f"{line.model_dump_json()}\n" for line in lines).encode()
-        if whole != text:
+        complete = "".join(f"{line.model_dump_json()}\n" for line in lines).encode()
+        if complete != text:
             swap = path.with_suffix(".new")
-            swap.write_bytes(whole)
+            swap.write_bytes(complete)
             swap.replace(path)
 
     def find(self, values: Values, fold: int) -> Trial | None:
-        """That trial, if it is there."""
+        """Return the trial of these values and this fold, if it is there."""
         return next((t for t in self.trials if t.values == values and t.fold == fold), None)
 
     def add(self, trial: Trial) -> None:
-        """Keep a trial, whatever happens next."""
+        """Append a trial to the file."""
         self.trials.append(trial)
         with self.path.open("a") as file:
             file.write(f"{trial.model_dump_json()}\n")
@@ -107,14 +107,14 @@ def _trial(line: bytes) -> Trial | None:
         return None
 
 
-def run(
+def run_trials(
     study: Study, folds: Folds, jobs: Sequence[tuple[Values, int]], processes: int | None = None
 ) -> Generator[Trial, None, None]:
-    """Fit and score side by side; trials come in the order in which they end.
+    """Fit and score in parallel; yield trials in the order in which they end.
 
     Raises WorkerDied if the system ends a process.
     """
-    # In a file the rows are there once for all processes, who map it into their memory.
+    # All processes map one file of the rows into their memory, instead of a copy each.
     with TemporaryDirectory(prefix="foretell-") as folder:
         path = Path(folder, "folds")
         joblib.dump(folds, path)
@@ -124,8 +124,8 @@ def run(
                     yield done.result()
             except BrokenProcessPool as error:
                 raise WorkerDied(
-                    "a process ended in the middle of its work, perhaps for want of memory: what "
-                    "had been fitted is kept; go on with the same command and fewer --processes"
+                    "a process ended in the middle of its work, perhaps for lack of memory: "
+                    "finished trials are kept; run the same command with fewer --processes"
                 ) from error
 
 
@@ -140,44 +140,44 @@ def _begin(study: Study, path: Path) -> None:
 
 
 def _fit(values: Values, fold: int) -> Trial:
-    course = COURSES[_study.task]
-    recipe = course.recipes[_study.recipe]
-    recipe = with_values(recipe, parameters_of(course, recipe), values)
+    training = TASK_TRAININGS[_study.task]
+    recipe = training.recipes[_study.recipe]
+    recipe = with_values(recipe, list_parameters(training, recipe), values)
     data = _folds.fold(fold, validates=recipe.validates)
     try:
-        fitted = fit(course, recipe, data, seed=_study.seed, quiet=True)
+        fitted = fit(training, recipe, data, seed=_study.seed, quiet=True)
         return Trial(
             values=values,
             fold=fold,
             seconds=fitted.seconds,
-            train=scores(fitted.model, data.train),
-            held_out=scores(fitted.model, data.test),
+            train=compute_scores(fitted.model, data.train),
+            held_out=compute_scores(fitted.model, data.test),
         )
     except TrainingDiverged as error:
         return Trial(values=values, fold=fold, diverged=str(error))
     finally:
-        keras.utils.clear_session()  # or every trial leaves its graphs behind
+        keras.utils.clear_session()  # every trial would leave its graphs in memory
 
 
-def scores(model: Any, part: Part) -> dict[str, float]:
-    """Accuracy and log-loss (nats); of yes-or-no answers the area under the ROC curve, too.
+def compute_scores(model: Any, split: Split) -> dict[str, float]:
+    """Compute accuracy, log-loss (nats) and, of yes-or-no answers, the area under the ROC curve.
 
-    Raises TrainingDiverged if there are answers that are no numbers.
+    Raises TrainingDiverged if an answer is not finite.
     """
-    batches = (part.inputs[start : start + BATCH] for start in range(0, len(part.inputs), BATCH))
+    batches = (split.inputs[start : start + BATCH] for start in range(0, len(split.inputs), BATCH))
     answers = np.concatenate(
         [keras.ops.convert_to_numpy(model(batch, training=False)) for batch in batches]
     ).astype(np.float64)
     if not np.isfinite(answers).all():
-        raise TrainingDiverged("the network answers something that is not finite")
+        raise TrainingDiverged("the network gives answers that are not finite")
     binary = answers.shape[1] == 1
     each = np.column_stack([1 - answers, answers]) if binary else answers
     # float32 softmax sums to 1 within a rounding only, which scikit-learn warns about.
     each /= each.sum(axis=1, keepdims=True)
-    found = {
-        "accuracy": float(accuracy_score(part.labels, each.argmax(axis=1))),
-        "log_loss": float(log_loss(part.labels, each, labels=range(each.shape[1]))),
+    values = {
+        "accuracy": float(accuracy_score(split.labels, each.argmax(axis=1))),
+        "log_loss": float(log_loss(split.labels, each, labels=range(each.shape[1]))),
     }
     if binary:
-        found["auc"] = float(roc_auc_score(part.labels, answers[:, 0]))
-    return found
+        values["auc"] = float(roc_auc_score(split.labels, answers[:, 0]))
+    return values

@@ -1,6 +1,8 @@
-"""Fits a small network and writes its weights: what tests of resuming start, and kill.
+"""A process that fits a small network and writes its weights, for tests that kill and resume it.
 
-python -m tests.training.fitting CASE WEIGHTS [CHECKPOINT [STEPS]]    killed in the step after STEPS
+python -m tests.training.fitting.small_fit CASE WEIGHTS [CHECKPOINT [STEPS]]
+
+With STEPS, the process kills itself in the step after them.
 """
 
 import os
@@ -12,34 +14,34 @@ from pathlib import Path
 import keras
 
 from training.fitting import checkpoint, fit
-from training.recipe import Part, Prepared, Recipe
-from training.recipes import COURSES
+from training.recipe import DataSplits, Recipe, Split
+from training.recipes import TASK_TRAININGS
 
 EPOCHS = 5
 ROWS = 160
 
 
-def smaller(part: Part) -> Part:
-    return Part(part.inputs[:ROWS], part.labels[:ROWS])
+def smaller(part: Split) -> Split:
+    return Split(part.inputs[:ROWS], part.labels[:ROWS])
 
 
 def case(name: str) -> tuple[str, Recipe]:
-    """Early stopping; members, dropout and normalisation; augmentation and averaged weights."""
+    """Return a recipe with early stopping, with members and dropout, or with augmentation."""
     if name == "stopping":
-        recipe = COURSES["heart"].recipes["mlp16"]
+        recipe = TASK_TRAININGS["heart"].recipes["mlp16"]
         return "heart", replace(recipe, optimizer=lambda _: wild(), patience=2)
     task, chosen = {"members": ("credit", "mlp-ensemble"), "pictures": ("digits", "cnn")}[name]
-    recipe = replace(COURSES[task].recipes[chosen], batch_size=32, validates=True)
+    recipe = replace(TASK_TRAININGS[task].recipes[chosen], batch_size=32, validates=True)
     return task, replace(recipe, members=min(recipe.members, 2))
 
 
 def wild() -> keras.optimizers.Optimizer:
-    """So fast that validation soon gets worse."""
+    """Return an optimizer so fast that the validation loss soon rises."""
     return keras.optimizers.Adam(0.5)
 
 
 def killed_after(steps: int) -> None:
-    """As by kill -9 or a power cut: in the middle of an epoch, nothing is tidied up."""
+    """Kill this process in the middle of an epoch, as kill -9 or a power cut does."""
 
     class Killed(checkpoint.Checkpoint):
         def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -52,13 +54,13 @@ def killed_after(steps: int) -> None:
 def main(name: str, weights: str, folder: str | None = None, steps: str | None = None) -> None:
     checkpoint.EVERY = 0.0
     task, recipe = case(name)
-    course = COURSES[task]
-    data: Prepared = course.prepare(course.synthetic())
+    training = TASK_TRAININGS[task]
+    data: DataSplits = training.prepare(training.synthetic())
     data = replace(data, train=smaller(data.train), validation=smaller(data.validation))
     if steps is not None:
         killed_after(int(steps))
     fitted = fit.fit(
-        course, recipe, data, epochs=EPOCHS, checkpoint=Path(folder) if folder else None
+        training, recipe, data, epochs=EPOCHS, checkpoint=Path(folder) if folder else None
     )
     print(f"epochs {fitted.epochs}, losses {fitted.history['loss']}")
     Path(weights).write_bytes(

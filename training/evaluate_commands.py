@@ -1,4 +1,4 @@
-"""The commands that measure models: `foretell evaluate` and `foretell confidence`."""
+"""Commands that evaluate models: `foretell evaluate` and `foretell confidence`."""
 
 import argparse
 import sys
@@ -6,34 +6,37 @@ import time
 
 from service.models.artifacts.artifact import read_artifact
 from service.models.artifacts.folder import some_names
-from training.confidence.conformal import in_words
-from training.confidence.page import confidence_page, repeated
-from training.confidence.recompute import renew
+from training.confidence.conformal import format_confidence
+from training.confidence.page import confidence_page, repeated_coverage
+from training.confidence.recompute import recompute_confidence
 from training.evaluation.cross_validation import measure_splits, metrics_table, removed_table
-from training.evaluation.fairness import GROUPED, fairness_page, groups_of
-from training.evaluation.metrics import check_data, course_of, differences, measure_again
-from training.options import check_epochs, make_folder, named_course
-from training.recipe import Course, Prepared
+from training.evaluation.fairness import GROUPED, fairness_page, group_columns
+from training.evaluation.metrics import check_data, differences, measure_models, training_of
+from training.options import check_epochs, make_folder, named_training
+from training.recipe import DataSplits, TaskTraining
 from training.reports.report import write_report
 
 
 def confidence(arguments: argparse.Namespace) -> int:
-    """Compute the confidence of models' newest versions anew, from the data of their recipes."""
-    prepared: dict[str, Prepared] = {}
+    """Recompute the confidence of models' newest versions from their recipes' data; return 0."""
+    splits: dict[str, DataSplits] = {}
     for name in arguments.names or some_names(arguments.models):
         artifact = read_artifact(arguments.models, name)
-        course = course_of(artifact.card)
-        if course.task.name not in prepared:
-            prepared[course.task.name] = course.prepare(course.load(arguments.data_dir))
-        data = prepared[course.task.name]
+        training = training_of(artifact.card)
+        if training.task.name not in splits:
+            splits[training.task.name] = training.prepare(training.load(arguments.data_dir))
+        data = splits[training.task.name]
         check_data(artifact.card, data)
-        card = renew(artifact, course, data)
-        print(f"{card.name}/{card.version}: {in_words(card)}", flush=True)
+        card = recompute_confidence(artifact, training, data)
+        print(f"{card.name}/{card.version}: {format_confidence(card)}", flush=True)
     return 0
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
-    """Figures by a task's protocol, or of every model's newest version against its card."""
+    """Evaluate a task's recipes by its protocol, or every model's newest version against its card.
+
+    Returns 1 if a model differs from its card, else 0.
+    """
     if arguments.task is not None:
         return _by_protocol(arguments)
     for option in ("recipe", "epochs", "missing", "fairness", "confidence"):
@@ -43,33 +46,33 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _by_protocol(arguments: argparse.Namespace) -> int:
-    """Fit a task's recipes on every split and print what the test parts say."""
+    """Fit a task's recipes on every split and print their metrics on the test splits."""
     fail = arguments.parser.error
-    course = named_course(arguments)
+    training = named_training(arguments)
     check_epochs(arguments)
-    if arguments.recipe is not None and arguments.recipe not in course.recipes:
-        fail(course.no_recipe(arguments.recipe))
-    recipes = [arguments.recipe] if arguments.recipe else list(course.recipes)
-    features = course.task.contract.features
+    if arguments.recipe is not None and arguments.recipe not in training.recipes:
+        fail(training.describe_missing(arguments.recipe))
+    recipes = [arguments.recipe] if arguments.recipe else list(training.recipes)
+    features = training.task.contract.features
     optional = sum(not feature.required for feature in features)
     if arguments.missing and not optional:
-        fail(f"--missing: {arguments.task} has no field that may be left out")
+        fail(f"--missing: {arguments.task} has no optional field")
     if arguments.fairness:
-        if not groups_of(course.task):
+        if not group_columns(training.task):
             fail(f"--fairness: {arguments.task} has none of the fields {', '.join(GROUPED)}")
-        for section in fairness_page(course, arguments.data_dir, recipes, arguments.epochs):
+        for section in fairness_page(training, arguments.data_dir, recipes, arguments.epochs):
             print(section, flush=True)
         return 0
     if arguments.confidence:
-        if arguments.epochs is not None and not course.folds:
+        if arguments.epochs is not None and not training.folds:
             fail(f"--epochs: no network of {arguments.task} is fitted for --confidence")
-        return _confidence(arguments, course)
-    print(f"{course.protocol.words}\n", flush=True)
+        return _confidence(arguments, training)
+    print(f"{training.protocol.words}\n", flush=True)
     removed = range(optional) if arguments.missing else (0,)
     start = time.perf_counter()
     measured = {
         recipe: measure_splits(
-            course, recipe, arguments.data_dir, removed=removed, epochs=arguments.epochs
+            training, recipe, arguments.data_dir, removed=removed, epochs=arguments.epochs
         )
         for recipe in recipes
     }
@@ -84,23 +87,23 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _confidence(arguments: argparse.Namespace, course: Course) -> int:
-    """What an exported model's confidence is worth; of few rows, that of others like it too."""
-    recipe = arguments.recipe or course.default
-    artifact = read_artifact(arguments.models, course.model_name(recipe))
-    data = course.prepare(course.load(arguments.data_dir))
-    for section in confidence_page(course, artifact, data, arguments.data_dir):
+def _confidence(arguments: argparse.Namespace, training: TaskTraining) -> int:
+    """Print the measured confidence of an exported model; of few rows, that of refits as well."""
+    recipe = arguments.recipe or training.default
+    artifact = read_artifact(arguments.models, training.model_name(recipe))
+    data = training.prepare(training.load(arguments.data_dir))
+    for section in confidence_page(training, artifact, data, arguments.data_dir):
         print(f"{section}\n", flush=True)
-    if course.folds:
-        print(repeated(course, recipe, arguments.data_dir, arguments.epochs), flush=True)
+    if training.folds:
+        print(repeated_coverage(training, recipe, arguments.data_dir, arguments.epochs), flush=True)
     return 0
 
 
 def _by_cards(arguments: argparse.Namespace) -> int:
-    """Measure every model's newest version on its test part; 1 if one differs from its card."""
+    """Measure every model's newest version on its test split; return 1 if one differs."""
     make_folder(arguments, "reports")
     differing: list[str] = []
-    models = list(measure_again(arguments.models, arguments.data_dir))
+    models = list(measure_models(arguments.models, arguments.data_dir))
     cards = [model.card for model in models]
     for model in models:
         card = model.card
