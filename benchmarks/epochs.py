@@ -58,11 +58,11 @@ class Target(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no ty
 def to_target(course: Course, recipe: str, data: Prepared, accuracy: float) -> str:
     """Return in words after how many seconds and epochs the test part has this accuracy.
 
-    Only recipes of pictures that fit a single network are measured.
+    Only recipes that fit one network with several classes are measured: tables have no classes.
     """
     made, classes = course.recipes[recipe], len(course.task.contract.labels)
     if made.members > 1 or not classes:
-        return "for one network and pictures only"
+        return "measured for single networks on pictures only"
     _, preprocessing, _ = untrained(course, made, data)
     inputs = keras.ops.convert_to_numpy(preprocessing(data.test.inputs))
     target = Target(inputs, keras.utils.to_categorical(data.test.labels, classes), accuracy)
@@ -76,7 +76,7 @@ def to_target(course: Course, recipe: str, data: Prepared, accuracy: float) -> s
 def main() -> None:
     """Measure the recipes and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(COURSES)}")
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=", ".join(COURSES))
     parser.add_argument("--recipe", help="this one only (default: all)")
     parser.add_argument("--epochs", type=int, default=3, help="after the first (default: 3)")
     parser.add_argument("--target", type=float, help="accuracy to train to as well: .99, say")

@@ -118,7 +118,7 @@ def scored(
 
 
 def main() -> None:
-    """Print the figures of every tabular model."""
+    """Print the figures of heart, credit and digits."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
