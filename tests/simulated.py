@@ -17,7 +17,7 @@ class Clock(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return the files that are ready. Raises for an endless wait, which nothing could end."""
         if timeout is None:
-            raise AssertionError("everybody waits, and nothing is going to happen")
+            raise AssertionError("all tasks wait, and no timer is set that could end it")
         self.now += max(timeout, 0)
         return super().select(0)
 

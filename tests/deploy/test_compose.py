@@ -42,7 +42,7 @@ class Deployment:
     compose_command: tuple[str, ...]
     project: str
     port: int
-    # Each request on a connection of its own, so that stopping has nothing to close under one.
+    # Each request has its own connection, so that a stop has no idle connection to close.
     http: httpx.Client = field(
         default_factory=lambda: httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
     )
@@ -157,7 +157,7 @@ def test_a_bad_row_is_a_problem_that_names_its_fields(service: Deployment) -> No
 def test_the_image_holds_what_serving_needs_and_no_more(
     service: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The image has no root user, TensorFlow or pip, can write to /tmp only, and is below 800 MB."""
+    """The image runs without root, TensorFlow and pip, writes to /tmp only, and is below 800 MB."""
     assert service.python("import os; assert os.getuid() == os.getgid() == 10001").returncode == 0
     for absent in ("tensorflow", "keras", "pip", "grpc_tools"):
         assert "ModuleNotFoundError" in service.python(f"import {absent}").stderr
@@ -208,7 +208,7 @@ def test_stopping_fails_no_request(service: Deployment) -> None:
         assert 0 < json.load(answer)["probability"] < 1
         stopping.result()
     assert time.monotonic() - began < GRACE
-    # 128 + SIGTERM: it ended by the signal it was sent; Docker's own SIGKILL would give 137.
+    # 128 + SIGTERM: the process ended by SIGTERM; Docker's SIGKILL would give 137.
     assert service.inspect("{{.State.ExitCode}}") == "143"
 
 
