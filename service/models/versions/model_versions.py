@@ -154,9 +154,7 @@ class ModelVersions:
     @property
     def choices(self) -> list[str]:
         """What calls may ask for: the versions that are loaded, then their labels."""
-        labels = (
-            label for label, target in self.labels.versions.items() if target in self.loaded
-        )
+        labels = (label for label, target in self.labels.versions.items() if target in self.loaded)
         return [*sorted(self.loaded, key=int), *sorted(labels)]
 
     @property
