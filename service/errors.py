@@ -115,8 +115,8 @@ class ArchiveTooLarge(RequestError):
     def __init__(self, unpacked: int, limit: int) -> None:
         self.unpacked, self.limit = unpacked, limit
         super().__init__(
-            f"expected zip files of at most {limit:,} bytes unpacked (FORETELL_MAX_BODY_BYTES),"
-            f" got {unpacked:,} bytes unpacked"
+            f"the zip files have {unpacked:,} bytes unpacked,"
+            f" more than the {limit:,} of FORETELL_MAX_BODY_BYTES"
         )
 
 
@@ -278,8 +278,8 @@ class QueueFull(QueueError):
 
     def __init__(self, model: str, limit: int, retry_seconds: float) -> None:
         super().__init__(
-            f"the queue of {model!r} is full: FORETELL_MAX_QUEUE_ROWS allows {limit:,} waiting "
-            "rows in each process; try again later",
+            f"the queue of {model!r} is full: of the rows that wait in each process, "
+            f"FORETELL_MAX_QUEUE_ROWS allows {limit:,}; try again later",
             retry_seconds,
         )
 
