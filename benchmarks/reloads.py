@@ -168,7 +168,7 @@ def report(seen: Seen, resident: list[float], loads: list[tuple[float, float]]) 
     change = 100 * (settled / resident[SETTLED - 1] - 1)
     print(
         f"resident memory  {resident[SETTLED - 1]:.1f} MB after {SETTLED} reloads, "
-        f"{settled[-1]:.1f} MB at the end; {change.min():+.1f} to {change.max():+.1f} %   (limit: 5)"
+        f"{settled[-1]:.1f} MB at the end; {change.min():+.1f} to {change.max():+.1f} %  (limit: 5)"
     )
     return not seen.failures and ratio <= 2 and float(np.abs(change).max()) <= 5
 

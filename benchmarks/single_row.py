@@ -99,8 +99,8 @@ NOTE = (
     "The heart model, the example of its documentation, one worker, HTTP/1.1 with connections kept "
     "open. Medians of {rounds} interleaved rounds; in each, every server is started with no other "
     "running, answers the right probability, is warmed up for a second, then loaded by wrk (one "
-    "thread) for {seconds} s over {many} connections and {seconds} s over one (alone). Ready is the "
-    "time from the start of the process to the first right answer; memory is that of all its "
+    "thread) for {seconds} s over {many} connections and {seconds} s over one (alone). Ready is "
+    "the time from the start of the process to the first right answer; memory is that of all its "
     "processes after the load, shared pages counted once (PSS)."
 )
 

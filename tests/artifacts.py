@@ -172,7 +172,7 @@ def _tabular(task: TabularTask, bias: float) -> tuple[list[Any], dict[str, NDArr
 
 
 def _images(task: Task, bias: float) -> tuple[list[Any], dict[str, NDArray[Any]]]:
-    # softmax of the mean brightness of ten bands of rows; familiarity is the brightness of the whole picture
+    # softmax of the mean brightness of ten bands of rows; familiarity is the mean of all
     weights = np.zeros((784, 10), np.float32)
     for band in range(10):
         weights[band * 78 : band * 78 + 78, band] = 1 / 78 / 25

@@ -1,4 +1,4 @@
-"""The server of BentoML: a typed asynchronous API with the payload as its root input, one worker."""
+"""The server of BentoML: a typed `async` API with the payload as its root input, one worker."""
 
 import bentoml
 from heart import Heart, Patient
