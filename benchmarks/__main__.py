@@ -1,9 +1,9 @@
-"""Every benchmark, one after the other, and results.md from what they measured.
+"""Run every benchmark, one after the other, and make results.md from their figures.
 
     python -m benchmarks [--quick]
 
 Needs wrk, a quiet machine and about ten minutes, the first time more: peers are installed.
-`--quick` is for CI: seconds, what runs in this environment only, no file written.
+`--quick` is for CI: it takes seconds, runs no peer and writes no file.
 """
 
 import argparse
@@ -18,7 +18,7 @@ EVERYTHING = (
     ["printed", "portfolio", "Whole portfolios", "--rows", "500000"],
     ["printed", "picture_uploads", "Pictures under load"],
     ["printed", "v2", "Open Inference Protocol"],
-    ["printed", "batching", "Callers that share runs"],
+    ["printed", "batching", "Dynamic batching"],
     ["gpu"],
     ["report"],
 )
@@ -26,7 +26,7 @@ QUICK = (["single_row", "--quick"], ["portfolio", "--quick"])
 
 
 def main() -> None:
-    """Run them; the first that fails ends it."""
+    """Run the benchmarks and stop at the first that fails, with its exit status."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick

@@ -1,4 +1,4 @@
-"""The least that can answer: an ASGI function that validates, computes and does nothing else."""
+"""An ASGI function that validates a row and computes it: the lower bound on any server's time."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ HEADERS = [(b"content-type", b"application/json")]
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """A row in, its probability out; whatever else is asked, yes."""
+    """Answer a POST with the probability of its row, and any GET (readiness) with `true`."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return

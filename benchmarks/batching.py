@@ -1,12 +1,14 @@
-"""What sharing runs among callers brings, without HTTP and with it, model by model.
+"""Dynamic batching switched on and off, model by model, without HTTP and with it.
 
     python -m benchmarks.batching [MODEL ...] [--connections 1 4 16 64] [--seconds 2] [--rounds 5]
 
-First in this process: what a row costs alone, and in company on the event loop; handing it over is
-what that costs more than the run and a call's own task. Then two services, one with
-FORETELL_BATCHING=on and one with `off`, both alive and loaded by turns, so that whatever else the
-machine does meets both: medians of the rounds, and of each round's own ratio. The processor time of
-a request is the service's own; it is disturbed least.
+The first table is measured in this process: the time of a row that is computed by itself, and of a
+row that is batched on the event loop. The overhead is what batching adds to the session's time for
+the row and to the asyncio task of its call. The second table compares two services, one with
+FORETELL_BATCHING=on and one with `off`. Both stay up and are loaded in turn, so that other work on
+the machine disturbs both alike; the figures are medians of the rounds, and the ratio is the median
+of each round's ratio. CPU time per request is that of the service's process; of all figures it
+is disturbed least.
 """
 
 import argparse
@@ -53,7 +55,7 @@ COLUMNS = ("requests/s", "p50 ms", "p99 ms", "CPU us")
 
 
 async def turn(call: Callable[[NDArray[Any]], Awaitable[Any]], rows: int, row: Any) -> float:
-    """Microseconds of a row, of so many callers in one turn of the event loop."""
+    """Return the microseconds per row when `rows` callers call in one turn of the event loop."""
     start = time.perf_counter()
     for task in [asyncio.create_task(call(row)) for _ in range(rows)]:  # type: ignore[arg-type, var-annotated]
         await task
@@ -61,37 +63,37 @@ async def turn(call: Callable[[NDArray[Any]], Awaitable[Any]], rows: int, row: A
 
 
 async def in_process(served: LoadedModel, row: NDArray[Any]) -> list[str]:
-    """A line of the first table: USUAL callers at once, each alone, then sharing runs."""
+    """Return a line of the first table: REFERENCE_BATCH callers at once, unbatched and batched."""
 
-    async def alone(row: NDArray[Any]) -> Any:
+    async def unbatched(row: NDArray[Any]) -> Any:
         return served.session.run_row(row[0])
 
     queue = QueueLimits(mode="on")
     batching = plan_batching(served.session, row[0], served.row_us, MAX_EVENT_LOOP_US, "on")
     batcher = Batcher(served.card.name, served.session, batching, queue, served.queued)
     one, many = np.ascontiguousarray(row), min(REFERENCE_BATCH, batcher.most)
-    times: dict[str, list[float]] = {"alone": [], "shared": []}
+    times: dict[str, list[float]] = {"unbatched": [], "batched": []}
     for _ in range(TURNS):
-        times["alone"].append(await turn(alone, many, one))
-        times["shared"].append(await turn(batcher.ask, many, one))
+        times["unbatched"].append(await turn(unbatched, many, one))
+        times["batched"].append(await turn(batcher.ask, many, one))
     bare = served.session.batch_us(np.concatenate([one] * many)) / many
-    by_itself, shared = (statistics.median(found) for found in times.values())
+    single, batched = (statistics.median(found) for found in times.values())
     decided = plan_batching(served.session, row[0], served.row_us, MAX_EVENT_LOOP_US, "auto")
     return [
         served.card.name,
         f"{served.row_us:.1f}",
         str(many),
         f"{bare:.1f}",
-        f"{by_itself:.1f}",
-        f"{shared:.1f}",
-        f"{(shared - bare) - (by_itself - served.row_us):.1f}",
+        f"{single:.1f}",
+        f"{batched:.1f}",
+        f"{(batched - bare) - (single - served.row_us):.1f}",
         f"{decided.speedup:.2f}",
         "on" if decided.on else "off",
     ]
 
 
 def question(served: LoadedModel) -> tuple[bytes, str]:
-    """A request's body, and its content type."""
+    """Return the body of a request to a model, and its content type."""
     if isinstance(served.task, TabularTask):
         example: Any = served.task.payload.model_config["json_schema_extra"]
         return json.dumps(example["example"]).encode(), "application/json"
@@ -101,7 +103,7 @@ def question(served: LoadedModel) -> tuple[bytes, str]:
 def by_http(
     served: LoadedModel, services: dict[str, Running], connections: int, seconds: int, rounds: int
 ) -> list[str]:
-    """A line of the second table."""
+    """Return a line of the second table: a model's figures over HTTP, unbatched and batched."""
     body, kind = question(served)
     path = f"/v1/{served.task.name}/predict?model={served.card.name}"
     loads: dict[str, list[Load]] = {mode: [] for mode in MODES}
@@ -131,13 +133,13 @@ def by_http(
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has had, on Linux."""
+    """Return the seconds of processor time that a process has used. Linux only."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def ready(port: int) -> bool:
-    """Whether a service has loaded its models."""
+    """Return true once a service has loaded its models."""
     try:
         return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
     except httpx.HTTPError:
@@ -145,7 +147,7 @@ def ready(port: int) -> bool:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print both tables."""
     models_dir = Settings().models_dir
     known = list_models(models_dir)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -166,11 +168,11 @@ def main() -> None:
         return [await in_process(one, golden_row(models_dir, one)) for one in served.values()]
 
     print(
-        f"Row in microseconds, {TURNS} turns; rows are batched where it gets {MIN_SPEEDUP} times "
-        f"cheaper, with {BATCHING_OVERHEAD_US:g} us for handing it over.\n"
+        f"Microseconds per row, medians of {TURNS} turns. A model's rows are batched if that "
+        f"makes them {MIN_SPEEDUP} times cheaper, with {BATCHING_OVERHEAD_US:g} us of overhead.\n"
     )
-    head = ["model", "row_us", "callers", "run / row", "each alone", "shared", "handing over"]
-    print(markdown([*head, "speedup", "by the rule"], uvloop.run(first_table())), flush=True)
+    head = ["model", "row_us", "callers", "session / row", "unbatched", "batched", "overhead"]
+    print(markdown([*head, "speedup", "auto"], uvloop.run(first_table())), flush=True)
 
     quiet = {"FORETELL_LOG_LEVEL": "error"}
     with ExitStack() as both:
@@ -191,7 +193,7 @@ def main() -> None:
 
 
 def golden_row(models_dir: Path, served: LoadedModel) -> NDArray[Any]:
-    """One row that the model was proved with, [1, …]."""
+    """Return the first golden input of a model, as a batch [1, …]."""
     rows, _ = read_artifact(models_dir, served.card.name).golden()
     return rows[:1]
 

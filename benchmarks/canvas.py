@@ -1,4 +1,4 @@
-"""A digit drawn on a canvas, uploaded by a form: Foretell beside LitServe, with the same decoding.
+"""A digit drawn on a canvas, uploaded by a form, in Foretell and LitServe with the same decoding.
 
 python -m benchmarks.canvas [--rounds 3] [--seconds 3]
 """
@@ -23,23 +23,23 @@ ENTERED = (FORETELL_PICTURES, LITSERVE_PICTURES)
 
 
 def canvas() -> bytes:
-    """A 3 in black ink of 18 pixels on a transparent canvas of 280×280, as Chromium 150 saved it.
+    """Return a PNG of a 3 in black ink, 18 pixels wide, on a transparent canvas of 280×280.
 
-    canvas.html draws it. The encoder matters: OpenCV's, by which this was made before, packs paper
-    in a way that takes zlib several times as long to unpack.
+    canvas.html draws it and Chromium 150 encoded it. The encoder matters: zlib takes several times
+    as long to unpack the empty part of a PNG that OpenCV has encoded.
     """
     return (Path(__file__).parent / "canvas.png").read_bytes()
 
 
 def form(picture: bytes) -> bytes:
-    """multipart/form-data with the one file."""
+    """Return a body of multipart/form-data that holds the one file."""
     head = 'Content-Disposition: form-data; name="file"; filename="canvas.png"'
     opening = f"--{BOUNDARY}\r\n{head}\r\nContent-Type: image/png\r\n\r\n"
     return opening.encode() + picture + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 
 def question() -> Question:
-    """Return the form, and the probability of ONNX Runtime for what `images.pixels` reads in it."""
+    """Return the form, and the probability that ONNX Runtime gives for its decoded picture."""
     picture = canvas()
     model = read_artifact(Settings().models_dir, "digits").model
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])

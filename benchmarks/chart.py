@@ -1,4 +1,4 @@
-"""The single-row comparison as two rows of bars."""
+"""The chart of the single-row comparison: throughput and latency as bars."""
 
 from pathlib import Path
 
@@ -11,9 +11,10 @@ OURS, OTHERS, INK = "#1f6fb4", "#a9b4bf", "#1c2128"
 
 
 def draw(result: Result, file: Path) -> None:
-    """Requests per second and median latency of every server, quickest first; PNG on white.
+    """Write a PNG of requests per second and median latency of every server, quickest first.
 
-    `result` is that of single_row.py. White, so that it reads the same on a dark page.
+    `result` is that of single_row.py. The background is white, so that the chart can be read on a
+    dark page, too.
     """
     medians: dict[str, dict[str, float]] = result.raw["medians"]
     order = sorted(medians, key=lambda name: medians[name]["rate"])

@@ -1,9 +1,10 @@
-"""Who is compared on one heart row, how each is run, and why so: read it before you trust a table.
+"""The servers that are compared on one heart row, how each is started, and why in this way.
 
 Every server gets the same 13 values of the same patient, runs models/heart/1 with one ONNX Runtime
 thread, validates the row with pydantic and answers its probability. One worker, no access log, no
-metrics, uvloop and httptools where the server takes them. Batching across callers is off: one row
-takes 10 to 30 us, less than any wait for a second one.
+metrics, uvloop and httptools where the server takes them. The peers do not batch across callers:
+one row takes 10 to 30 us, less than any wait for a second one. Foretell batches by its default,
+`FORETELL_BATCHING=auto`, which takes what is queued already and waits for nothing.
 """
 
 import json
@@ -21,58 +22,58 @@ UVICORN = "-m uvicorn --app-dir benchmarks {}:app --no-access-log --log-level er
 
 
 def as_it_is(value: Any) -> Any:
-    """The payload as Foretell takes it."""
+    """Return the payload unchanged: Foretell and most peers take the object itself."""
     return value
 
 
 def as_tensor(payload: Any) -> Any:
-    """Its values as the one input of the V2 protocol."""
+    """Return a request of the V2 protocol that has the payload's values as its one input."""
     values = list(payload.values())
     tensor = {"name": "features", "shape": [1, len(values)], "datatype": "FP32", "data": values}
     return {"inputs": [tensor]}
 
 
 def of_answer(answer: Any) -> float:
-    """The probability where nearly everyone puts it."""
+    """Return the probability of an answer whose field `probability` holds it, as most do."""
     return float(answer["probability"])
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One server: how to start it and how to ask it."""
+    """A server of the comparison: how it is started, called and read."""
 
     name: str
     arguments: str
-    """For its Python, or its environment's program; `{port}` is filled in."""
+    """Arguments of `program`; `{port}` is filled in."""
     note: str
-    """What was chosen for it, for the table."""
+    """The configuration in words, for the table."""
     path: str = "/predict"
     peer: str | None = None
-    """Folder in peers/ with its requirements; None: it runs in this environment."""
+    """Folder in peers/ that holds its requirements; None: it runs in this environment."""
     package: str | None = None
-    """The package whose version names it."""
+    """The package whose version is printed beside the name."""
     program: str = "python"
     variables: Mapping[str, str] = field(default_factory=dict)
     enclose: Callable[[Any], Any] = as_it_is
     find: Callable[[Any], float] = of_answer
 
     def python(self) -> Path:
-        """Its interpreter, installed if need be. Raises Unavailable."""
+        """Return its interpreter, and install it first where needed. Raises Unavailable."""
         return interpreter(self.peer) if self.peer else Path(sys.executable)
 
     def command(self) -> list[str]:
-        """What to run. Raises Unavailable if it cannot be installed."""
+        """Return the command line that starts it. Raises Unavailable if it cannot be installed."""
         python = self.python()
         program = python if self.program == "python" else python.with_name(self.program)
         return [str(program), *self.arguments.split()]
 
     @property
     def folder(self) -> Path:
-        """Where it runs."""
+        """The working directory of its process."""
         return PEERS / self.peer if self.peer else ROOT
 
     def environment(self) -> dict[str, str]:
-        """Variables on top of ours; peers find heart.py, and nobody phones home."""
+        """Return the variables added to ours: telemetry off, and peers/ on the path for peers."""
         quiet = {
             "BENTOML_DO_NOT_TRACK": "True",
             "RAY_USAGE_STATS_ENABLED": "0",
@@ -82,7 +83,7 @@ class Contender:
         return quiet | ({"PYTHONPATH": SOURCES} if self.peer else {}) | dict(self.variables)
 
     def body(self, payload: Any) -> bytes:
-        """A request's body; bytes go as they are."""
+        """Return the body of a request; bytes are sent unchanged."""
         if isinstance(payload, bytes):
             return payload
         return json.dumps(self.enclose(payload)).encode()
@@ -91,7 +92,7 @@ class Contender:
 FORETELL = Contender(
     name="Foretell",
     arguments="-m service.cli serve --port {port}",
-    note="`foretell serve`, as anybody starts it",
+    note="`foretell serve` by its defaults, except that it logs errors only",
     path="/v1/heart/predict",
     variables={"FORETELL_LOG_LEVEL": "error", "FORETELL_DEVICE": "cpu"},
 )
@@ -164,7 +165,7 @@ PEER_SERVERS = (
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-            "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # 5 s are few on a small machine
+            "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # 5 s are not enough on two cores
             "RAY_AUTH_MODE": "disabled",
         },
     ),
@@ -172,7 +173,7 @@ PEER_SERVERS = (
 
 
 def most_likely(answer: Any) -> float:
-    """The probability of the digit a picture is taken for."""
+    """Return the probability of the digit that is answered for a picture."""
     return float(max(answer["probabilities"]))
 
 

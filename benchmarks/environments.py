@@ -1,6 +1,6 @@
-"""An environment of its own for each peer: peers/NAME/requirements.txt, installed when needed.
+"""A virtual environment for each peer, made from peers/NAME/requirements.txt when it is needed.
 
-python -m benchmarks.environments    installs all, ahead of a measurement: some minutes, 2 GB
+python -m benchmarks.environments    installs all ahead of a measurement: some minutes, 2 GB
 """
 
 import json
@@ -12,11 +12,11 @@ PEERS = Path(__file__).with_name("peers")
 
 
 class Unavailable(Exception):
-    """A peer that cannot be compared here, and why."""
+    """A peer cannot be compared on this machine; the message says why."""
 
 
 def interpreter(peer: str) -> Path:
-    """The Python of a peer's environment, which is made first where it is not there or outdated.
+    """Return the Python of a peer's environment, and make one that is missing or outdated.
 
     Raises Unavailable if its packages cannot be installed.
     """
@@ -41,7 +41,7 @@ def interpreter(peer: str) -> Path:
 
 
 def packages(python: Path | str) -> dict[str, str]:
-    """Version by name of every package that an interpreter sees."""
+    """Return the version of every package that an interpreter sees, by name."""
     script = (
         "import importlib.metadata as m, json;"
         "print(json.dumps({d.name.lower(): d.version for d in m.distributions()}))"
@@ -52,7 +52,7 @@ def packages(python: Path | str) -> dict[str, str]:
 
 
 def main() -> None:
-    """Install what is not installed."""
+    """Install the environments of all peers."""
     for requirements in sorted(PEERS.glob("*/requirements.txt")):
         try:
             print(interpreter(requirements.parent.name))

@@ -1,11 +1,11 @@
-"""Seconds per epoch of each recipe, on the backend and device in use; to an accuracy, if asked.
+"""Seconds per epoch of each recipe, on the backend and device in use, and to a target accuracy.
 
     [KERAS_BACKEND=jax] python benchmarks/epochs.py [TASK ...] [--recipe NAME] [--epochs 3]
         [--target .99] [--smoke] [--data-dir D]
 
-The first epoch, which compiles, is left out of the seconds per epoch and is in the seconds to the
-accuracy, which is that of the test part: it chooses nothing here. Needs no TensorFlow where another
-backend is chosen.
+Seconds per epoch leave out the first epoch, which compiles; seconds to `--target` include it. The
+target is an accuracy on the test part, which is allowed because nothing is chosen by it. Another
+backend than TensorFlow needs no TensorFlow installed.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from training.recipe import DataSplits, TaskTraining
 from training.recipes import TASK_TRAININGS
 
 
-def seconds(training: TaskTraining, recipe: str, data: DataSplits, epochs: int) -> float:
-    """Of an epoch, as the mean over `epochs` of them after the first."""
+def seconds(course: Course, recipe: str, data: Prepared, epochs: int) -> float:
+    """Return the seconds of an epoch: the mean over `epochs` of them after the first."""
     first, more = (
         fit(training, training.recipes[recipe], data, epochs=count, quiet=True)
         for count in (1, 1 + epochs)
@@ -32,21 +32,21 @@ def seconds(training: TaskTraining, recipe: str, data: DataSplits, epochs: int) 
 
 
 class Target(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """Ends a fit once an accuracy is reached; the time of looking is not counted."""
+    """A callback that ends a fit once an accuracy is reached; evaluating it is not counted."""
 
     def __init__(self, inputs: Any, labels: Any, accuracy: float) -> None:
         super().__init__()
         self._inputs, self._labels, self._accuracy = inputs, labels, accuracy
         self._began = self._looking = 0.0
         self.reached: tuple[int, float] | None = None
-        """Epoch, from 1, and seconds."""
+        """The epoch, from 1, and the seconds that it took; None: not reached."""
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """The clock runs from here: before anything is compiled."""
+        """Start the clock, before anything is compiled."""
         self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Measure, and stop."""
+        """Evaluate the accuracy, and stop the fit once it is reached."""
         now = time.perf_counter()
         got = self.model.evaluate(self._inputs, self._labels, verbose=0, return_dict=True)
         if got["accuracy"] >= self._accuracy:
@@ -55,12 +55,15 @@ class Target(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no ty
         self._looking += time.perf_counter() - now
 
 
-def to_target(training: TaskTraining, recipe: str, data: DataSplits, accuracy: float) -> str:
-    """Seconds and epochs until the test part is answered so well; single networks for pictures."""
-    made, classes = training.recipes[recipe], len(training.task.contract.labels)
+def to_target(course: Course, recipe: str, data: Prepared, accuracy: float) -> str:
+    """Return in words after how many seconds and epochs the test part has this accuracy.
+
+    Only recipes that fit one network with several classes are measured: tables have no classes.
+    """
+    made, classes = course.recipes[recipe], len(course.task.contract.labels)
     if made.members > 1 or not classes:
-        return "for one network and pictures only"
-    _, preprocessing, _ = build_untrained(training, made, data)
+        return "measured for single networks on pictures only"
+    _, preprocessing, _ = untrained(course, made, data)
     inputs = keras.ops.convert_to_numpy(preprocessing(data.test.inputs))
     target = Target(inputs, keras.utils.to_categorical(data.test.labels, classes), accuracy)
     fit(training, made, data, quiet=True, callbacks=[target])
@@ -71,9 +74,9 @@ def to_target(training: TaskTraining, recipe: str, data: DataSplits, accuracy: f
 
 
 def main() -> None:
-    """Print a table."""
+    """Measure the recipes and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASK_TRAININGS)}")
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=", ".join(COURSES))
     parser.add_argument("--recipe", help="this one only (default: all)")
     parser.add_argument("--epochs", type=int, default=3, help="after the first (default: 3)")
     parser.add_argument("--target", type=float, help="accuracy to train to as well: .99, say")

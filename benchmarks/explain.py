@@ -1,11 +1,12 @@
-"""Milliseconds to explain one row, and what a smaller background costs in accuracy.
+"""Milliseconds to explain one row, and the accuracy lost by a smaller background.
 
     python benchmarks/explain.py [--rounds 9]
 
-One thread; medians. `usual` is the middle one of some golden inputs that look like real rows,
-`worst` a row that differs from every reference row in every field. Beside each the rows that the
-graph scored and the share of the time that ONNX Runtime alone takes for as many: on a busy machine
-that share means more than the milliseconds. Smaller backgrounds keep the heaviest reference rows.
+All figures are medians on one thread. `usual` is the median of some golden inputs that look like
+real rows; `worst` is a row that differs from every reference row in every field. Each line also
+has the number of rows that the graph scored, and the share of the time that ONNX Runtime by itself
+takes for as many; on a busy machine that share is more reliable than the milliseconds. Smaller
+backgrounds keep the reference rows of the greatest weight.
 """
 
 import argparse
@@ -32,20 +33,20 @@ SIZES = (20, 10, 5, 3)
 
 
 class Counted:
-    """A served graph that counts the rows it scores."""
+    """A loaded model that counts the rows it scores."""
 
     def __init__(self, served: LoadedModel) -> None:
         self.session, self.rows = served.session, 0
 
     def __call__(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities."""
+        """Return float32[N] probabilities of float32[N, F] rows."""
         self.rows += len(rows)
         answers: NDArray[np.float32] = self.session.run(rows)["probability"]
         return answers
 
 
 def median_ms(work: Callable[[], object], rounds: int) -> float:
-    """Of some runs after a first one."""
+    """Return the median milliseconds of `rounds` calls after a first one."""
     work()
     times = []
     for _ in range(rounds):
@@ -56,17 +57,17 @@ def median_ms(work: Callable[[], object], rounds: int) -> float:
 
 
 def worst_row(task: TabularTask, background: Background) -> NDArray[np.float32]:
-    """A row of which no field is like a reference row's, to score as many rows as can be."""
+    """Return a row that differs from every reference row in every field: the most to score."""
     values = []
     for feature, column in zip(task.features, background.rows.T, strict=True):
         free = set(feature.codes) - set(column.tolist())
-        # Where every code is some reference row's, one that does not exist.
+        # Where the reference rows use every code, take one that does not exist.
         values.append(min(free or {min(column) - 1}) if feature.codes else max(column) + 1)
     return np.array(values, np.float32)
 
 
 def of_rows(name: str, rounds: int) -> None:
-    """One line for each kind of row, then one for each size of background."""
+    """Print a line for each kind of row, then one for each size of background."""
     served = ModelRegistry(MODELS, TASKS, "cpu").load(name)
     task, background, score = served.task, served.background, Counted(served)
     assert isinstance(task, TabularTask)
@@ -112,14 +113,14 @@ def of_rows(name: str, rounds: int) -> None:
 def scored(
     score: Counted, row: NDArray[np.float32], background: Background, groups: list[list[int]]
 ) -> int:
-    """Rows that an explanation takes."""
+    """Return the number of rows that an explanation scores."""
     score.rows = 0
     shapley_values(score, row, background, groups)
     return score.rows
 
 
 def main() -> None:
-    """Print all of it."""
+    """Print the figures of heart, credit and digits."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds

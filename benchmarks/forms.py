@@ -1,4 +1,4 @@
-"""Processor time to parse a form of pictures: `service.images.uploads.multipart` and Starlette.
+"""Processor time of parsing a form of pictures by `service.images.uploads.multipart` and Starlette.
 
 python benchmarks/forms.py
 """
@@ -22,14 +22,14 @@ PIECE = 65_536  # bytes that uvicorn passes on at once
 
 
 def form(files: int, size: int) -> bytes:
-    """So many files of so many bytes."""
+    """Return a form of `files` files, each of `size` bytes."""
     head = 'Content-Disposition: form-data; name="file"; filename="canvas.png"'
     part = f"--canvas\r\n{head}\r\nContent-Type: image/png\r\n\r\n".encode()
     return (part + bytes(range(256)) * (size // 256) + b"\r\n") * files + b"--canvas--\r\n"
 
 
 async def by_starlette(body: bytes) -> None:
-    """As `request.form()`."""
+    """Parse a form as Starlette's `request.form()` does."""
 
     async def pieces() -> AsyncGenerator[bytes, None]:
         for at in range(0, len(body), PIECE):
@@ -40,7 +40,7 @@ async def by_starlette(body: bytes) -> None:
 
 
 def microseconds(call: Callable[[], object]) -> float:
-    """Median of a second of calls."""
+    """Return the median microseconds of the calls that fit into a second."""
     took = []
     until = time.perf_counter() + 1
     while time.perf_counter() < until:

@@ -1,10 +1,10 @@
-"""Every model in batches of many sizes, on the CPU and on CUDA: time, rows per second, parity.
+"""Time, rows per second and parity of every model in batches of many sizes, on CPU and CUDA.
 
     python -m benchmarks.gpu [MODEL ...] [--batches 1 8 32 128 512 4096] [--seconds 0.3]
 
-And what the service makes of each device, by the rule that it follows when it loads a model: where
-a row is computed, and whether callers share runs. Runs anywhere: where there is no GPU, it says so
-and measures the CPU alone. Without models named it measures all and writes results/gpu.json.
+A last table has the service's decisions for each device when it loads a model: whether a row is
+computed on the event loop or on a thread, and whether rows are batched. Without a GPU it says so
+and measures the CPU only. Without names of models it measures all and writes results/gpu.json.
 """
 
 import argparse
@@ -34,20 +34,20 @@ FEWEST_RUNS = 3
 
 @dataclass
 class Measured:
-    """One model, by way of running it."""
+    """The figures of one model, by the way in which it was run."""
 
     seconds: dict[str, dict[int, float]] = field(default_factory=dict)
-    """Median of a batch, by way and number of rows."""
+    """Median seconds of a batch, by way and number of rows."""
     gaps: dict[str, float] = field(default_factory=dict)
     """Largest distance to the golden answers, over all batch sizes."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Why a way cannot run."""
+    """ONNX Runtime's reason for each way that cannot run."""
 
 
 def measure(
     artifact: Artifact, batches: list[int], seconds: float, ways: Mapping[str, Prepare]
 ) -> Measured:
-    """Every way and batch size; a way that ONNX Runtime refuses is left, with its reason."""
+    """Measure every way and batch size; skip a way that ONNX Runtime refuses, with its reason."""
     rows, golden = artifact.golden()
     measured = Measured()
     for name, prepare in ways.items():
@@ -60,7 +60,7 @@ def measure(
                 gap = distance(run, batch, golden)
                 measured.gaps[name] = max(gap, measured.gaps.get(name, 0.0))
                 times[count] = median_seconds(run, batch, seconds)
-        except Exception as reason:  # the runtime raises a dozen types, all of them meaning this
+        except Exception as reason:  # ONNX Runtime raises a dozen types for it
             measured.refused[name] = str(reason).strip().splitlines()[0]
             print(f"{artifact.card.name}, {name}: {measured.refused[name]}", flush=True)
         if times:
@@ -69,7 +69,10 @@ def measure(
 
 
 def distance(run: Run, batch: Batch, golden: Answers) -> float:
-    """To the golden answers, at most. Of the third run: the first captures, chooses kernels."""
+    """Return the largest distance of a batch's answers to the golden ones.
+
+    The third run is compared: the first two choose kernels and capture the CUDA graph.
+    """
     for _ in range(3):
         got = run(batch)
     return max(
@@ -79,7 +82,7 @@ def distance(run: Run, batch: Batch, golden: Answers) -> float:
 
 
 def median_seconds(run: Run, batch: Batch, seconds: float) -> float:
-    """Of one batch, over as many runs as fit into `seconds`."""
+    """Return the median seconds of one batch, over as many runs as fit into `seconds`."""
     times: list[float] = []
     while len(times) < FEWEST_RUNS or sum(times) < seconds:
         start = time.perf_counter()
@@ -89,9 +92,9 @@ def median_seconds(run: Run, batch: Batch, seconds: float) -> float:
 
 
 def crossover(seconds: Mapping[str, Mapping[int, float]]) -> int | None:
-    """The smallest batch from which on some way on CUDA beats all on the CPU; None: no such.
+    """Return the smallest batch from which on CUDA is quicker than the CPU; None: it never is.
 
-    TF32 does not count: the service has it off.
+    The quickest way of each device counts, but not TF32: the service has it off.
     """
     found = None
     for count in sorted({count for times in seconds.values() for count in times}, reverse=True):
@@ -102,13 +105,13 @@ def crossover(seconds: Mapping[str, Mapping[int, float]]) -> int | None:
 
 
 def quickest(seconds: Mapping[str, Mapping[int, float]], device: str, count: int) -> float:
-    """Of the ways of a device; infinite if none can run."""
+    """Return the seconds of a device's quickest way; infinite if none can run."""
     ways = [way for way in seconds if way.startswith(device) and "TF32" not in way]
     return min((seconds[way].get(count, math.inf) for way in ways), default=math.inf)
 
 
 def parity_rows(artifact: Artifact, measured: Measured) -> list[list[str]]:
-    """Largest distance to the golden answers of each way, against the tolerance of the card."""
+    """Return a line for each way: its largest distance to the golden answers, and the tolerance."""
     card, rows = artifact.card, []
     for way, gap in measured.gaps.items():
         verdict = "repeated" if gap <= card.golden.tolerance else "not repeated"
@@ -123,17 +126,17 @@ def rule_rows(artifact: Artifact, devices: Sequence[Device]) -> list[list[str]]:
         session = OnnxSession(artifact.model, name)
         row_us = session.row_us(rows[0])
         found = batching_plan.plan_batching(session, rows[0], row_us, MAX_EVENT_LOOP_US, "auto")
-        alone = "on the event loop" if row_us <= MAX_EVENT_LOOP_US else "on a thread"
-        shared = "on the event loop" if found.on_loop else "on a thread"
-        shared = f"{shared}, up to {found.buckets[-1]} rows" if found.on else "no"
+        single = "on the event loop" if row_us <= MAX_EVENT_LOOP_US else "on a thread"
+        batched = "on the event loop" if found.on_loop else "on a thread"
+        batched = f"{batched}, up to {found.buckets[-1]} rows" if found.on else "no"
         lines.append(
-            [artifact.card.name, name, f"{row_us:,.1f}", alone, f"{found.speedup:.2f}", shared]
+            [artifact.card.name, name, f"{row_us:,.1f}", single, f"{found.speedup:.2f}", batched]
         )
     return lines
 
 
 def speed_table(title: str, seconds: Mapping[str, Mapping[int, float]]) -> Table:
-    """A line a batch size: milliseconds and rows per second of every way."""
+    """Return a table with a line for each batch size: milliseconds and rows per second by way."""
     rows = []
     for count in sorted({count for times in seconds.values() for count in times}):
         cells = [
@@ -147,7 +150,7 @@ def speed_table(title: str, seconds: Mapping[str, Mapping[int, float]]) -> Table
 
 
 def device() -> str:
-    """The GPU and its driver, as nvidia-smi names them."""
+    """Return the name of the GPU and the version of its driver, from nvidia-smi."""
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
         run = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30)
@@ -191,8 +194,8 @@ def main() -> None:
     head = ["model", "way", "largest distance", "tolerated", "golden answers"]
     tables.append(Table(title="Parity with the golden answers", head=head, rows=lines))
     print(f"\n{markdown(head, lines)}")
-    head = ["model", "device", "row, us", "a row alone", "speedup", "shared runs"]
-    title = "What the service decides by what it measures at loading"
+    head = ["model", "device", "row, us", "a single row", "speedup", "batched"]
+    title = "Decisions of the service when it loads a model"
     tables.append(Table(title=title, head=head, rows=decided))
     print(f"\n{title}\n\n{markdown(head, decided)}")
     if chosen.models:
@@ -208,15 +211,16 @@ def main() -> None:
 
 
 def verdict(measured: Measured) -> str:
-    """Where CUDA begins to pay."""
+    """Return in words from which batch size on CUDA is quicker."""
     count = crossover(measured.seconds)
     return f": CUDA is quicker from {count:,} rows on" if count else ": CUDA is never quicker"
 
 
 NOTE = (
-    "Median time of one batch and rows per second, from an array of this process to its answers: "
-    "on CUDA both copies are in it. CUDA without TF32, as the service runs it, but for the column "
-    "that names it; IOBinding has tensors made once; a CUDA graph is captured for each batch size."
+    "Median time of one batch and rows per second, from an array in this process to its answers; "
+    "on CUDA this includes the copies to the device and back. CUDA runs without TF32, as in the "
+    "service, except in the column that names it; IOBinding uses tensors made once; a CUDA graph "
+    "is captured for each batch size."
 )
 
 if __name__ == "__main__":

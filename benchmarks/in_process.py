@@ -1,10 +1,10 @@
-"""Microseconds of one heart request in uvicorn and application, without sockets, client or kernel.
+"""Microseconds of one heart request in uvicorn and the application, without sockets or a client.
 
     python benchmarks/in_process.py [--rounds 300] [--connections 16]
 
-The same three applications as single_row.py, in one process and by turns, each request on one of so
-many connections whose other end is nowhere. Machines that do other things at the same time disturb
-this far less than they disturb sockets: compare the least of many rounds.
+Foretell, plain FastAPI and bare ASGI run in one process in turn. Each request comes on one of
+`--connections` connections with a transport that discards what is written. A busy machine disturbs
+this far less than it disturbs sockets; compare the least of many rounds.
 """
 
 import argparse
@@ -36,29 +36,29 @@ from service.tasks.heart import Patient
 
 
 class Nowhere(asyncio.Transport):
-    """Takes everything and sends nothing."""
+    """A transport that keeps the latest write and sends nothing."""
 
     def __init__(self) -> None:
         super().__init__({"sockname": ("127.0.0.1", 1), "peername": ("127.0.0.1", 2)})
         self.sent = b""
 
     def write(self, data: Any) -> None:
-        """Keep the latest."""
+        """Keep the data of the latest write."""
         self.sent = data
 
     def is_closing(self) -> bool:
-        """Never."""
+        """Return false: nobody closes it."""
         return False
 
     def pause_reading(self) -> None:
-        """Nothing is read."""
+        """Do nothing: nothing is read from it."""
 
     def resume_reading(self) -> None:
-        """Nothing is read."""
+        """Do nothing: nothing is read from it."""
 
 
 def connections(app: Any, count: int) -> list[Any]:
-    """What speaks HTTP for an application, connected to nowhere: as each is served elsewhere."""
+    """Return `count` HTTP protocols of an application, of the class that serves it, connected."""
     http: Any = Protocol if isinstance(app, Foretell) else "httptools"
     config = Config(app, http=http, log_config=None, access_log=False, server_header=False)
     config.load()
@@ -73,7 +73,7 @@ def connections(app: Any, count: int) -> list[Any]:
 
 
 async def once(protocols: list[Any], request: bytes) -> float:
-    """Microseconds of a request, with one on every connection at once."""
+    """Return the microseconds per request, with one request on every connection at once."""
     start = time.perf_counter()
     for protocol in protocols:
         protocol.data_received(request)
@@ -83,7 +83,7 @@ async def once(protocols: list[Any], request: bytes) -> float:
 
 
 async def measure(rounds: int, count: int) -> None:
-    """Print a line for each application."""
+    """Measure the applications in turn and print a line for each."""
     settings = Settings()
     configure_logs(settings)
     foretell = create_app(settings)

@@ -1,4 +1,4 @@
-"""Load by wrk: so many connections, each sending its next request once the last was answered."""
+"""Load by wrk: connections that each send the next request once the last was answered."""
 
 import shutil
 import subprocess
@@ -12,24 +12,24 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 SCRIPT = Path(__file__).with_name("post.lua")
 HOW_TO_INSTALL = (
-    "wrk, which makes the load, is not installed: `apt install wrk` on Debian and Ubuntu, "
-    "`brew install wrk` on macOS, else https://github.com/wg/wrk"
+    "wrk, which makes the load, is not installed. Install it by `apt install wrk` on Debian and "
+    "Ubuntu or `brew install wrk` on macOS; for other systems see https://github.com/wg/wrk"
 )
 
 
 class LoadFailed(Exception):
-    """Requests failed, or wrk did: a rate of errors is no result."""
+    """A request failed, or wrk did; a rate that counts errors is not a result."""
 
 
 class Load(BaseModel):
-    """What one run of wrk measured."""
+    """The figures of one run of wrk."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     requests: int
-    """Answered, in any way."""
+    """Number of requests that were answered, with any status."""
     failed: int
-    """Answered with 400 or above, or not at all."""
+    """Number of requests that were answered with 400 or above, or not at all."""
     seconds: float
     p50_ms: float
     p90_ms: float
@@ -43,7 +43,7 @@ class Load(BaseModel):
 
 
 def read_load(output: str) -> Load:
-    """What wrk printed, the script's line last. Raises ValueError if that is not there."""
+    """Read what wrk printed, of which the last line is post.lua's. Raises ValueError without it."""
     lines = output.strip().splitlines()
     try:
         return Load.model_validate_json(lines[-1] if lines else "")
@@ -52,7 +52,7 @@ def read_load(output: str) -> Load:
 
 
 def require_wrk() -> str:
-    """Where wrk is. Raises SystemExit, with how to install it, if it is nowhere."""
+    """Return the path of wrk. Raises SystemExit, with how to install it, if there is none."""
     if wrk := shutil.which("wrk"):
         return wrk
     raise SystemExit(HOW_TO_INSTALL)
@@ -67,7 +67,7 @@ def drive(
     seconds: int = 3,
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Load:
-    """Post `body`, with more `headers`, for so many whole seconds; one thread makes the load.
+    """Post `body`, with `headers` besides, for `seconds` (whole ones), from one thread of wrk.
 
     Raises LoadFailed if any request fails, SystemExit if wrk is missing.
     """

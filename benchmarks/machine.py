@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""The machine that a figure was measured on, in words."""
 
 import datetime
 import os
@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 
 def machine() -> dict[str, str]:
-    """Processor, cores, memory, system, Python and date, in words."""
+    """Return processor, cores, memory, system, Python, commit and date, in words."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -1,4 +1,4 @@
-"""Pictures per second from a folder to a table, by one process and by one a core.
+"""Pictures per second from a folder to a table, with one process and with one per core.
 
 python benchmarks/picture_folder.py [--data ../shared/data] [--pictures 1000] [--rounds 2]
 """
@@ -17,7 +17,7 @@ from service.tasks.digits import TASK
 
 
 def main() -> None:
-    """The pictures of `drawn/`, again and again, as files of a folder."""
+    """Make a folder of `--pictures` files from the pictures of `drawn/`, score it and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=pictures.ROOT.parent / "shared/data")
     parser.add_argument("--pictures", type=int, default=1000)

@@ -1,4 +1,4 @@
-"""Where the time of reading a picture goes: microseconds of each function of service/images/pixels.
+"""A profile of decoding a picture: microseconds of each function of service/images/pixels.
 
     python benchmarks/picture_steps.py [--data ../shared/data]
 
@@ -20,7 +20,7 @@ import pictures  # beside this file; makes `service` importable
 import service.images.pixels
 
 STEPS = ("decode", "plain", "paper", "strokes", "ink", "frame")
-# By their full names: `service.images.pixels.decode` is a function, too.
+# Imported by their full names, because the package has a function `decode`, too.
 NAMES = ("service.images.pixels", *(f"service.images.pixels.{module}" for module in STEPS))
 MODULES = tuple(import_module(name) for name in NAMES)
 SECONDS = 2.0
@@ -29,7 +29,7 @@ inner: list[int] = []
 
 
 def timed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, adding its own time to `spent`."""
+    """Wrap a function so that it adds its own time to `spent`."""
     name = f"{function.__module__.removeprefix('service.')}.{function.__name__}"
 
     def call(*arguments: Any, **options: Any) -> Any:
@@ -47,7 +47,7 @@ def timed(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def instrument() -> None:
-    """Replace every function of service/images/pixels, wherever it is known by name."""
+    """Replace every function of service/images/pixels in each module that has its name."""
     replaced: dict[Callable[..., Any], Callable[..., Any]] = {}
     for module in MODULES:
         for name, function in inspect.getmembers(module, inspect.isfunction):
@@ -56,7 +56,7 @@ def instrument() -> None:
 
 
 def report(name: str, encoded: Sequence[bytes]) -> None:
-    """Read them all, again and again, and print the costliest steps."""
+    """Decode the pictures in turn for two seconds, at least once each; print the slowest steps."""
     for picture in encoded[:3]:
         service.images.pixels.read_digit(picture)
     spent.clear()

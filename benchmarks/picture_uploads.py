@@ -1,4 +1,4 @@
-"""Heart rows and canvas uploads at once: what a saturated picture route leaves to its neighbour.
+"""The latency of heart rows while the picture route of the same service is saturated.
 
     python -m benchmarks.picture_uploads [--rounds 3] [--seconds 3]
 
@@ -20,7 +20,7 @@ from benchmarks.servers import running
 
 
 def one_round(seconds: int) -> tuple[dict[str, Load], float]:
-    """Each route alone, then both; and the milliseconds of a processor that one upload takes."""
+    """Load each route by itself, then both; also return the CPU milliseconds of an upload."""
     row, picture = heart_row(), question()
     body = json.dumps(row.payload).encode()
 

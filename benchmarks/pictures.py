@@ -1,12 +1,12 @@
-"""How many digits drawn by people are read right, through the same bytes a caller would upload.
+"""Accuracy on digits drawn by people, from the same bytes that a caller would upload.
 
     python benchmarks/pictures.py --model models/digits/1/model.onnx --data ../shared/data
 
 Prints accuracy on `drawn/` (by half, kind and background), `hwd-1000/` and the MNIST test set saved
 as PNG and JPEG, as dark on light and at 4 times the size; every failure; and the time it takes.
 
-The people of `drawn/` are split in halves by a fixed rule, `half` below: pixels.py was tuned on the
-pictures of one half only, so the other says how people do whom nobody has seen.
+The people of `drawn/` are split in halves by a fixed rule, `half` below. service/images/pixels was
+tuned on the pictures of one half only, so the other half estimates accuracy on new people.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from service.errors import PictureError  # noqa: E402  run as a file, from anywhere
+from service.errors import PictureError  # noqa: E402  after sys.path was set
 from service.images.pixels import read_digit  # noqa: E402
 
 BATCH = 500
@@ -38,7 +38,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Sample:
-    """One encoded picture, the digit on it, and what the table groups it by."""
+    """An encoded picture, the digit on it, and the attributes that the table groups by."""
 
     name: str
     encoded: bytes
@@ -50,7 +50,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came out: the digit read (-1 and the reason when refused) and its probability."""
+    """The digit that was read (-1 and the reason if it was refused) and its probability."""
 
     sample: Sample
     digit: int
@@ -59,17 +59,17 @@ class Answer:
 
     @property
     def right(self) -> bool:
-        """Whether the digit read is the one that was drawn."""
+        """True if the digit that was read is the one that was drawn."""
         return self.digit == self.sample.label
 
 
 def half(person: str) -> str:
-    """`tune` or `report`, by the first byte of the SHA-256 of the person's name: even or odd."""
+    """Return a person's half: `tune` if the name's SHA-256 begins with an even byte, or `report`."""
     return "report" if hashlib.sha256(person.encode()).digest()[0] % 2 else "tune"
 
 
 def drawn(data: Path) -> list[Sample]:
-    """The digits that people drew or photographed to try their own networks."""
+    """Return the digits that people drew or photographed to try their own networks."""
     folder = data / "drawn"
     with (folder / "manifest.csv").open(newline="") as manifest:
         return [
@@ -86,13 +86,13 @@ def drawn(data: Path) -> list[Sample]:
 
 
 def hwd(data: Path) -> list[Sample]:
-    """Digits in black pen, 28x28; the label is the first character of the name."""
+    """Return the 28x28 digits in black pen; the first character of a file's name is its label."""
     files = sorted((data / "hwd-1000").glob("*.png"))
     return [Sample(file.name, file.read_bytes(), int(file.name[0])) for file in files]
 
 
 def mnist_test(data: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The 10,000 test pictures, uint8[10000, 28, 28], and their labels."""
+    """Return the 10,000 test pictures, uint8[10000, 28, 28], and their labels."""
     packed = [data / "mnist" / f"t10k-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1")]
     images, labels = (gzip.decompress(file.read_bytes()) for file in packed)
     pixels = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)
@@ -100,19 +100,19 @@ def mnist_test(data: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 def png(picture: NDArray[np.uint8]) -> bytes:
-    """Encode losslessly, fast rather than small."""
+    """Return a PNG of a picture, encoded quickly rather than small."""
     file = BytesIO()
     Image.fromarray(picture).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
 def enlarged(image: NDArray[np.uint8], how: int) -> NDArray[np.uint8]:
-    """Four times the size."""
+    """Return a picture four times as high and wide; `how` is OpenCV's interpolation."""
     return np.asarray(cv2.resize(image, None, fx=4, fy=4, interpolation=how), dtype=np.uint8)
 
 
 def jpeg(picture: NDArray[np.uint8]) -> bytes:
-    """Encode as a browser or a scanner would."""
+    """Return a JPEG of quality 85, as a browser or a scanner would write."""
     file = BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=85)
     return file.getvalue()
@@ -129,8 +129,8 @@ VARIANTS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
 }
 
 
-class Reader:
-    """The digits model, on one thread."""
+class DigitsModel:
+    """The digits model in an ONNX Runtime session of one thread."""
 
     def __init__(self, model: Path) -> None:
         options = ort.SessionOptions()
@@ -138,13 +138,13 @@ class Reader:
         self.session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """uint8[N, 28, 28] -> float32[N, 10]."""
+        """Return float32[N, 10] probabilities of uint8[N, 28, 28] pictures."""
         batches = [images[at : at + BATCH] for at in range(0, len(images), BATCH)]
         answers = [self.session.run(["probabilities"], {"image": batch})[0] for batch in batches]
         return np.concatenate([np.asarray(answer, np.float32) for answer in answers])
 
     def answers(self, samples: Iterable[Sample]) -> list[Answer]:
-        """Read every sample as an upload would be read."""
+        """Decode every sample as an upload would be and answer it."""
         samples = list(samples)
         images, refused = np.zeros((len(samples), 28, 28), np.uint8), [""] * len(samples)
         for i, sample in enumerate(samples):
@@ -163,14 +163,14 @@ class Reader:
 
 
 def row(name: str, answers: list[Answer]) -> None:
-    """One line of the table."""
+    """Print a line of the table."""
     if answers:
         right = sum(answer.right for answer in answers)
         print(f"{name:52} {right:6} / {len(answers):<6} {100 * right / len(answers):7.2f} %")
 
 
 def drawn_table(answers: list[Answer]) -> None:
-    """All, by half of the people, by kind, by background."""
+    """Print the accuracy on all, by half of the people, by kind and by background."""
     row("drawn, all", answers)
     for part in ("tune", "report"):
         row(f"drawn, {part} people", [a for a in answers if a.sample.half == part])
@@ -182,28 +182,28 @@ def drawn_table(answers: list[Answer]) -> None:
 
 
 def failures(answers: list[Answer]) -> None:
-    """Each picture read wrongly: file, label, what was read, with what probability."""
+    """Print each picture that was read wrongly: file, label, the digit read, its probability."""
     for a in answers:
         if not a.right:
             read = f"refused: {a.refused}" if a.refused else f"{a.digit} ({a.probability:.3f})"
             print(f"    {a.sample.half:6} {a.sample.name:48} label {a.sample.label} read {read}")
 
 
-def mnist_table(reader: Reader, data: Path) -> None:
-    """The test set through the model alone, then through each variant's bytes."""
+def mnist_table(model: DigitsModel, data: Path) -> None:
+    """Print the accuracy on the test set as arrays, then as the bytes of each variant."""
     images, labels = mnist_test(data)
-    alone = 100 * float((reader.probabilities(images).argmax(axis=1) == labels).mean())
+    alone = 100 * float((model.probabilities(images).argmax(axis=1) == labels).mean())
     print(f"{'MNIST test, straight into the model':52} {alone:25.2f} %")
     for name, variant in VARIANTS.items():
         samples = (
             Sample(str(i), variant(image), int(label))
             for i, (image, label) in enumerate(zip(images, labels, strict=True))
         )
-        row(f"MNIST test, {name}", reader.answers(samples))
+        row(f"MNIST test, {name}", model.answers(samples))
 
 
 def canvas(height: int, width: int, pen: int, noise: float) -> NDArray[np.uint8]:
-    """A 3 on a sheet, to take the time with."""
+    """Return a picture of a 3 on a sheet, of which decoding is timed."""
     sheet = np.full((height, width, 3), 228, np.uint8)
     unit = min(height, width) / 280
     for y, start, stop in ((105, 180, 400), (175, -90, 150)):
@@ -214,7 +214,7 @@ def canvas(height: int, width: int, pen: int, noise: float) -> NDArray[np.uint8]
 
 
 def timed_pictures() -> dict[str, bytes]:
-    """What time is taken with: a canvas as a browser sent it, others, and a phone's photo."""
+    """Return the pictures that are timed: a browser's canvas, others, and a phone's photo."""
     photo = BytesIO()
     Image.fromarray(canvas(4000, 3000, 60, 4)).save(photo, "JPEG", quality=85)
     grey = canvas(280, 280, 14, 0)[..., 0]
@@ -230,7 +230,7 @@ def timed_pictures() -> dict[str, bytes]:
 
 
 def speed() -> None:
-    """Processor time of `read_digit` alone, one thread."""
+    """Print the processor time of `read_digit` by itself, on one thread."""
     for name, encoded in timed_pictures().items():
         took = []
         started = time.perf_counter()
@@ -247,15 +247,17 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     arguments.add_argument("--model", type=Path, default=ROOT / "models/digits/1/model.onnx")
     arguments.add_argument("--data", type=Path, default=ROOT.parent / "shared/data")
-    arguments.add_argument("--quick", action="store_true", help="leave out the 70,000 of MNIST")
+    arguments.add_argument(
+        "--quick", action="store_true", help="leave out the 70,000 pictures made from MNIST"
+    )
     chosen = arguments.parse_args()
-    reader = Reader(chosen.model)
-    people, pens = reader.answers(drawn(chosen.data)), reader.answers(hwd(chosen.data))
+    model = DigitsModel(chosen.model)
+    people, pens = model.answers(drawn(chosen.data)), model.answers(hwd(chosen.data))
     drawn_table(people)
     row("hwd-1000, first half", pens)
     failures(people + pens)
     if not chosen.quick:
-        mnist_table(reader, chosen.data)
+        mnist_table(model, chosen.data)
     speed()
 
 

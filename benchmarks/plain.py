@@ -1,4 +1,4 @@
-"""What anybody would write first: a typed FastAPI route around an ONNX Runtime session."""
+"""A typed FastAPI route around an ONNX Runtime session: the usual first way to serve a model."""
 
 import numpy as np
 import onnxruntime as ort
@@ -17,12 +17,12 @@ app = FastAPI()
 
 @app.get("/readyz")
 async def ready() -> bool:
-    """Loaded at import."""
+    """Return true: the model is loaded at import."""
     return True
 
 
 @app.post("/v1/heart/predict")
 async def predict(patient: Patient) -> dict[str, float]:
-    """One row."""
+    """Return the probability of one row."""
     row = np.array([list(patient.model_dump().values())], np.float32)
     return {"probability": float(session.run(None, {"features": row})[0][0])}

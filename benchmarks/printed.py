@@ -1,9 +1,9 @@
-"""A benchmark that only prints, kept: its output becomes a section of results.md.
+"""Keep the output of a benchmark that only prints, as a section of results.md.
 
     python -m benchmarks.printed NAME TITLE [ARGUMENT ...]
 
 Runs `python -m benchmarks.NAME ARGUMENT ...` in this environment, shows what it prints and writes
-it to results/NAME.json. So the seconds of an epoch, say, which take too long for every run:
+it to results/NAME.json. One that takes too long for every `make bench` can be added by hand:
 
     python -m benchmarks.printed epochs "Training" digits --recipe cnn --target .99
 """
@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 
 def keep(name: str, title: str, arguments: list[str]) -> None:
-    """Run it and write what it printed. Raises SystemExit if it fails."""
+    """Run a benchmark and write its output. Raises SystemExit if it fails."""
     command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parent) as process:
         assert process.stdout is not None
@@ -34,7 +34,7 @@ def keep(name: str, title: str, arguments: list[str]) -> None:
 
 
 def main() -> None:
-    """Run and keep."""
+    """Run the benchmark named on the command line and keep its output."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     known = sorted(file.stem for file in HERE.glob("*.py"))
     parser.add_argument("name", choices=known, metavar="NAME", help="a file in benchmarks/")

@@ -1,10 +1,11 @@
-"""Credit: ours beside tuned gradient-boosted trees and logistic regression, on the same splits.
+"""Foretell's credit model beside tuned gradient-boosted trees and logistic regression.
 
     python benchmarks/quality.py [--splits 5] [--data-dir DIR]      (pip install 'foretell[bench]')
 
-Everything sees the engineered features of `training/layers/credit_features.py`; each library's few
-configurations compete on the validation part, with its early stopping, and the best one is measured
-on the test part. Ours is the recipe as it is.
+All are fitted on the same splits and on the engineered features of
+`training/layers/credit_features.py`. Each library has a few configurations, fitted with its own
+early stopping; the one with the least log-loss on the validation part is measured on the test part.
+Foretell's recipe is taken as it is.
 """
 
 import argparse
@@ -33,7 +34,7 @@ SHAPES = [
 
 
 def lightgbms() -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Configurations, and what their fit takes."""
+    """Yield configurations, each with the arguments of its `fit`."""
     stop = lightgbm.early_stopping(PATIENCE, verbose=False)
     for shape in SHAPES:
         yield (
@@ -55,7 +56,7 @@ def lightgbms() -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def xgboosts() -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Configurations, and what their fit takes."""
+    """Yield configurations, each with the arguments of its `fit`."""
     for shape in SHAPES:
         yield (
             xgboost.XGBClassifier(
@@ -74,7 +75,7 @@ def xgboosts() -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def catboosts() -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Configurations, and what their fit takes."""
+    """Yield configurations, each with the arguments of its `fit`."""
     for shape in SHAPES:
         yield (
             catboost.CatBoostClassifier(
@@ -91,8 +92,8 @@ def catboosts() -> Iterator[tuple[Any, dict[str, Any]]]:
         )
 
 
-def answers(data: DataSplits, seed: int) -> Iterator[tuple[str, Any]]:
-    """Each contestant's probabilities on the test part."""
+def answers(data: Prepared, seed: int) -> Iterator[tuple[str, Any]]:
+    """Yield each contestant's name and its probabilities on the test part."""
     encoder = credit.features(data.train.inputs)
     train, validation, test = (
         np.asarray(encoder(part.inputs)) for part in (data.train, data.validation, data.test)
@@ -121,8 +122,8 @@ def answers(data: DataSplits, seed: int) -> Iterator[tuple[str, Any]]:
         yield name, best(fitted, validation, data).predict_proba(test)[:, 1]
 
 
-def best(models: list[Any], validation: Any, data: DataSplits) -> Any:
-    """The one with the least log-loss on the validation part."""
+def best(models: list[Any], validation: Any, data: Prepared) -> Any:
+    """Return the model with the least log-loss on the validation part."""
     return min(
         models,
         key=lambda m: log_loss(data.validation.labels, m.predict_proba(validation)[:, 1]),
@@ -130,7 +131,7 @@ def best(models: list[Any], validation: Any, data: DataSplits) -> Any:
 
 
 def main() -> None:
-    """Print the table, and the distance to the trees' mean."""
+    """Print the table, and the recipe's AUC less the mean AUC of the trees."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--data-dir", type=Path)

@@ -1,11 +1,11 @@
-"""A model replaced again and again under constant load: what its callers notice of it.
+"""Failures, latency and memory while a model is replaced again and again under constant load.
 
     python benchmarks/reloads.py [--reloads 200] [--rate 400] [--connections 8]
 
-A new version of heart is published by rename each time, with the two committed networks in turn;
-every tenth is corrupt. Every answer is checked: status 200, and the probability that the network of
-the version it names gives. Client and service share the machine, so of the times only the ratio
-means anything. Exit status 1 unless every bar holds.
+Each reload publishes a new version of heart by a rename, with the two committed networks in turn;
+every tenth version is corrupt. Every answer is checked: its status is 200, and its probability is
+that of the network of the version that it names. Client and service run on one machine, so only
+the ratio of the times means anything. The exit status is 1 unless every limit is kept.
 """
 
 import argparse
@@ -37,24 +37,24 @@ ROW = {"age": 57, "sex": 1, "cp": 4}
 CORRUPT_EVERY = 10
 POLL_SECONDS = 0.1
 QUIET_SECONDS = 0.25
-# Seconds from the start of a reload that count as during: of a fixed length, because one that ended
-# with the reload would be the longer, the more the machine stalls in it, whatever causes the stall.
+# Calls due in these seconds from the start of a reload count as during it. The length is fixed: an
+# interval that ended with the reload would be longer whenever the machine stalls, for any reason.
 RELOAD_SECONDS = 0.1
-SETTLED = 10  # reloads after which memory has to be flat
+SETTLED = 10  # reloads after which memory must not grow
 
 
 @dataclass
 class Seen:
-    """What the callers saw."""
+    """The answers that the callers have received."""
 
     times: list[tuple[float, float]] = field(default_factory=list)
-    """Of each answer: when the call was due, in seconds of the clock, and how long it took."""
+    """For each answer, when its call was due, in seconds of the clock, and how long it took."""
     failures: list[str] = field(default_factory=list)
     newest: int = 0
 
 
 def prepare(folder: Path, reloads: int) -> None:
-    """All versions that will be published, 1 to `reloads` + 1, the corrupt ones among them."""
+    """Write all versions that will be published, 1 to `reloads` + 1, including the corrupt ones."""
     cards = {name: read_artifact(ROOT / "models", name) for name in NETWORKS}
     for version in range(1, reloads + 2):
         source = cards[NETWORKS[version % 2]]
@@ -67,12 +67,12 @@ def prepare(folder: Path, reloads: int) -> None:
 
 
 def corrupt(version: int) -> bool:
-    """Whether this version is damaged on purpose."""
+    """Return true if a version is damaged on purpose."""
     return version > 1 and (version - 1) % CORRUPT_EVERY == 0
 
 
 def expected(models_dir: Path) -> list[float]:
-    """The probability of the row by even and by odd versions, without HTTP."""
+    """Return the probabilities of the row by even and by odd versions, computed without HTTP."""
     assert isinstance(HEART, TabularTask)
     batch = HEART.to_array([HEART.payload.model_validate(ROW)])
     registry = ModelRegistry(models_dir, TASKS, "cpu")
@@ -107,7 +107,7 @@ async def call_steadily(
 
 
 def memory(pid: int) -> float:
-    """Resident MB of a process."""
+    """Return the resident memory of a process in MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -115,7 +115,7 @@ def memory(pid: int) -> float:
 async def reload_again_and_again(
     ready: Path, served: Path, log: Path, process: subprocess.Popen[bytes], seen: Seen, reloads: int
 ) -> list[float]:
-    """Publish one version after the other; resident MB after each."""
+    """Publish one version after the other, and return the resident MB after each."""
     resident = []
     for version in range(2, reloads + 2):
         await asyncio.sleep(QUIET_SECONDS)
@@ -130,7 +130,7 @@ async def reload_again_and_again(
             await asyncio.sleep(0.02)
         await asyncio.sleep(QUIET_SECONDS)
         for old in served.iterdir():
-            # The one that answers, and so the last good one, is kept.
+            # The version that answers, which is the last good one, is kept.
             if old.name.isdigit() and int(old.name) < min(seen.newest, version - 1):
                 shutil.rmtree(old)
         resident.append(memory(process.pid))
@@ -138,7 +138,7 @@ async def reload_again_and_again(
 
 
 def loading_times(log: Path) -> list[tuple[float, float]]:
-    """Of each good version: when its loading began, by the clock, and the seconds that it took."""
+    """Return when the loading of each good version began, by the clock, and its seconds."""
     found = []
     for line in log.read_text().splitlines():
         event = json.loads(line)
@@ -149,7 +149,7 @@ def loading_times(log: Path) -> list[tuple[float, float]]:
 
 
 def report(seen: Seen, resident: list[float], loads: list[tuple[float, float]]) -> bool:
-    """Print the figures; whether every bar holds."""
+    """Print the figures, and return true if every limit is kept."""
     times = np.array(sorted(seen.times))
     starts, took = np.array(sorted(loads)).T
     ends = starts + RELOAD_SECONDS
@@ -163,18 +163,18 @@ def report(seen: Seen, resident: list[float], loads: list[tuple[float, float]]) 
         p50, p99 = np.percentile(part, [50, 99])
         print(f"{name:<16} p50 {p50:.2f} ms, p99 {p99:.2f} ms")
     ratio = np.percentile(busy, 99) / np.percentile(quiet, 99)
-    print(f"p99 during : p99 without = {ratio:.2f}   (bar: 2)")
+    print(f"p99 during : p99 without = {ratio:.2f}   (limit: 2)")
     settled = np.array(resident[SETTLED:])
     change = 100 * (settled / resident[SETTLED - 1] - 1)
     print(
         f"resident memory  {resident[SETTLED - 1]:.1f} MB after {SETTLED} reloads, "
-        f"{settled[-1]:.1f} MB at the end; {change.min():+.1f} to {change.max():+.1f} %   (bar: 5)"
+        f"{settled[-1]:.1f} MB at the end; {change.min():+.1f} to {change.max():+.1f} %  (limit: 5)"
     )
     return not seen.failures and ratio <= 2 and float(np.abs(change).max()) <= 5
 
 
 async def run(arguments: argparse.Namespace, folder: Path) -> bool:
-    """Start the service, the load and the reloads; report."""
+    """Start the service, the load and the reloads, and report."""
     models_dir, ready, log = folder / "models", folder / "ready", folder / "log"
     shutil.copytree(ROOT / "models", models_dir)
     shutil.rmtree(models_dir / "heart")
@@ -211,7 +211,7 @@ async def run(arguments: argparse.Namespace, folder: Path) -> bool:
 
 
 async def started(log: Path, process: subprocess.Popen[bytes]) -> int:
-    """The port, once every model is loaded."""
+    """Return the port once every model is loaded. Raises SystemExit after 60 seconds."""
     deadline = time.monotonic() + 60
     names = len(list((ROOT / "models").iterdir()))
     while process.poll() is None and time.monotonic() < deadline:
@@ -224,10 +224,12 @@ async def started(log: Path, process: subprocess.Popen[bytes]) -> int:
 
 
 def main() -> int:
-    """Run it all."""
+    """Run the benchmark and return its exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reloads", type=int, default=200)
-    parser.add_argument("--rate", type=float, default=400, help="calls a second, all together")
+    parser.add_argument(
+        "--rate", type=float, default=400, help="calls per second over all connections"
+    )
     parser.add_argument("--connections", type=int, default=8)
     arguments = parser.parse_args()
     if arguments.reloads <= SETTLED:

@@ -1,4 +1,4 @@
-"""benchmarks/results.md from results/*.json and the gains written down beside it.
+"""Make benchmarks/results.md from results/*.json and the gains*.md beside it.
 
 python -m benchmarks.report
 """
@@ -11,7 +11,7 @@ from benchmarks.result import RESULTS, Result, read_results
 from training.markdown import markdown
 
 FIRST = ("single_row", "portfolio", "canvas", "picture_uploads", "gpu")
-"""Their order; whatever else there is comes after them, by name."""
+"""The order of the first sections; others come after them, by name."""
 
 INTRODUCTION = """# Speed, measured
 
@@ -21,7 +21,7 @@ within one table mean anything: another machine, or another hour of this one, gi
 
 
 def section(name: str, result: Result, picture: bool) -> str:
-    """One result as Markdown."""
+    """Return one result as Markdown."""
     facts = ", ".join(f"{key} {value}" for key, value in result.machine.items())
     parts = [f"## {result.title}", *result.notes]
     if picture:
@@ -37,7 +37,7 @@ def section(name: str, result: Result, picture: bool) -> str:
 
 
 def report(results: Mapping[str, Result], pictures: Iterable[str], gains: Iterable[str]) -> str:
-    """The whole page."""
+    """Return the whole page as Markdown."""
     drawn = set(pictures)
     names = [name for name in FIRST if name in results]
     names += [name for name in results if name not in FIRST]
@@ -46,7 +46,7 @@ def report(results: Mapping[str, Result], pictures: Iterable[str], gains: Iterab
 
 
 def main() -> None:
-    """Draw and write."""
+    """Draw the chart and write the page."""
     here = Path(__file__).parent
     results = read_results()
     if "single_row" in results:

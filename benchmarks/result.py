@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: results/NAME.json, which report.py turns into results.md."""
+"""The file that a benchmark writes: results/NAME.json, which report.py turns into results.md."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ RESULTS = Path(__file__).with_name("results")
 
 
 class Table(BaseModel):
-    """Cells as they are to be read."""
+    """A table of cells that are formatted already."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,21 +21,21 @@ class Table(BaseModel):
 
 
 class Result(BaseModel):
-    """One section of results.md, with all it was drawn from."""
+    """A section of results.md, with all the measurements behind it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: str
     command: str
-    """What measures it anew."""
+    """The command that measures it anew."""
     notes: list[str]
-    """How it was measured and how to read it: a paragraph each."""
+    """Paragraphs that say how it was measured and how to read it."""
     tables: list[Table]
     machine: dict[str, str]
     printed: str = ""
-    """What a benchmark that only prints has printed."""
+    """The output of a benchmark that only prints."""
     raw: Any = None
-    """Every single measurement, for whoever wants to compute something else."""
+    """Every single measurement, from which other figures can be computed."""
 
 
 def write_result(
@@ -49,7 +49,7 @@ def write_result(
     raw: Any = None,
     folder: Path = RESULTS,
 ) -> Path:
-    """Write results/NAME.json, with this machine and this moment."""
+    """Write results/NAME.json, with this machine and the time of writing."""
     result = Result(
         title=title,
         command=command,
@@ -66,7 +66,7 @@ def write_result(
 
 
 def read_results(folder: Path = RESULTS) -> dict[str, Result]:
-    """Every result there is, by name. Raises pydantic.ValidationError for a file that is none."""
+    """Read every result, by name. Raises pydantic.ValidationError for a file of another form."""
     return {
         file.stem: Result.model_validate_json(file.read_bytes())
         for file in sorted(folder.glob("*.json"))

@@ -1,4 +1,4 @@
-"""Rounds of one request against many servers: each alone on the machine, in turn."""
+"""Rounds of one request against several servers, of which one runs at a time."""
 
 import json
 import statistics
@@ -19,35 +19,35 @@ from service.settings.settings import Settings
 from service.tasks.heart import TASK, Patient
 
 MANY = 16
-CLOSE = 1e-6  # every server answers the same float32, written out in full
+CLOSE = 1e-6  # every server answers the same float32 with all its digits
 Medians = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Question:
-    """What every server is asked, and what it has to answer before it is measured."""
+    """The request to every server, and the probability that it has to answer to be measured."""
 
     payload: Any
-    """An object to be sent as JSON, or the bytes of a body."""
+    """An object that is sent as JSON, or the bytes of a body."""
     probability: float
     content_type: str = "application/json"
 
 
 class Round(BaseModel):
-    """One server, once."""
+    """The figures of one server in one round."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     ready_seconds: float
     memory_mb: float | None
     many: Load
-    """Over 16 connections."""
+    """The load over 16 connections."""
     alone: Load
-    """Over one."""
+    """The load over one connection."""
 
 
 def heart_row() -> Question:
-    """The example of the documentation, and the probability that ONNX Runtime gives for it."""
+    """Return the example of the documentation, and ONNX Runtime's probability for it."""
     extra = Patient.model_config["json_schema_extra"]
     assert isinstance(extra, dict)
     row = TASK.to_array([Patient.model_validate(extra["example"])])
@@ -58,18 +58,18 @@ def heart_row() -> Question:
 
 
 def answer(contender: Contender, port: int, body: bytes, content_type: str) -> float | None:
-    """The probability a server gives; None while it does not answer with 200."""
+    """Return the probability that a server answers; None while it does not answer with 200."""
     url = f"http://127.0.0.1:{port}{contender.path}"
     request = urllib.request.Request(url, body, {"Content-Type": content_type})
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
             return contender.find(json.load(response))
-    except OSError:  # HTTPError is one
+    except OSError:  # includes urllib's HTTPError
         return None
 
 
 def measure(contender: Contender, question: Question, seconds: int) -> Round:
-    """One round of one server. Raises Unavailable (a wrong answer, too) or LoadFailed."""
+    """Measure a server once. Raises Unavailable (for a wrong answer, too) or LoadFailed."""
     body, kind = contender.body(question.payload), question.content_type
 
     def answers(port: int) -> bool:
@@ -95,7 +95,7 @@ def measure(contender: Contender, question: Question, seconds: int) -> Round:
 
 
 def medians(rounds: Sequence[Round]) -> Medians:
-    """Each figure's median over the rounds, and how far the rate went."""
+    """Return the median of each figure over the rounds, and the least and greatest rate."""
     figures = {
         "rate": [each.many.rate for each in rounds],
         "many_p50_ms": [each.many.p50_ms for each in rounds],
@@ -114,7 +114,10 @@ def medians(rounds: Sequence[Round]) -> Medians:
 def compare(
     entered: Sequence[Contender], question: Question, rounds: int, seconds: int
 ) -> tuple[dict[str, list[Round]], dict[str, str]]:
-    """All rounds of all servers, and the last reason of each that failed in every round."""
+    """Run all rounds of all servers.
+
+    Returns the rounds by name, and the last reason of each server that failed in every round.
+    """
     measured: dict[str, list[Round]] = {}
     failed: dict[str, str] = {}
     for _ in range(rounds):
@@ -131,7 +134,7 @@ def compare(
 
 
 def described(one: Round) -> str:
-    """On a line."""
+    """Return the figures of a round as a line."""
     return (
         f"{one.many.rate:8,.0f} requests/s  p99 {one.many.p99_ms:.2f} ms  "
         f"alone p50 {one.alone.p50_ms * 1000:,.0f} µs  ready {one.ready_seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""A server under test: started, waited for, watched, stopped by its own process id."""
+"""A server under test: started, awaited, observed, and stopped by its own process id."""
 
 import os
 import signal
@@ -21,20 +21,20 @@ START_SECONDS = 120  # Ray needs most of a minute on two busy cores
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers."""
+    """A server that has been started and answers."""
 
     pid: int
     port: int
     ready_seconds: float
-    """From the start of the process to the first right answer."""
+    """Seconds from the start of the process to the first right answer."""
 
     def memory_mb(self) -> float | None:
-        """MB resident of it and all its processes, shared pages counted once; None off Linux."""
+        """Return the MB of its processes, shared pages counted once (PSS); None except on Linux."""
         sizes = [_proportional_kb(pid) for pid in family(self.pid)]
         return sum(sizes) / 1000 if any(sizes) else None
 
     def processor_seconds(self) -> float:
-        """That it and all its processes have used of processors up to now; 0 off Linux."""
+        """Return the CPU seconds of all its processes up to now; 0 except on Linux."""
         return sum(_ticks(pid) for pid in family(self.pid)) / os.sysconf("SC_CLK_TCK")
 
 
@@ -60,15 +60,15 @@ def running(
         try:
             while not answers(port):
                 if process.poll() is not None or time.monotonic() - start > START_SECONDS:
-                    raise Unavailable(f"did not start: {_last_words(log)}")
+                    raise Unavailable(f"did not start: {_last_line(log)}")
                 time.sleep(0.02)
             yield Running(process.pid, port, time.monotonic() - start)
         finally:
             _stop(process)
 
 
-def _last_words(log: IO[str]) -> str:
-    """The last line, for a table; more is shown only, because it names folders of this machine."""
+def _last_line(log: IO[str]) -> str:
+    """Print the end of a log, which names folders of this machine; return its last line only."""
     log.seek(0)
     lines = log.read().strip().splitlines()
     print("\n".join(lines[-20:]), file=sys.stderr, flush=True)
@@ -76,18 +76,18 @@ def _last_words(log: IO[str]) -> str:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
+    """Return a TCP port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def family(pid: int) -> list[int]:
-    """A process and all that it started, directly or not, as far as /proc tells."""
+    """Return the ids of a process and its descendants, from /proc."""
     parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has just ended
-            # The name, in parentheses, may hold anything; state and parent follow it.
+        with suppress(OSError):  # the process has just ended
+            # The name, in parentheses, may hold any character; state and parent follow it.
             parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
     found = [pid]
     for each in found:
@@ -104,7 +104,7 @@ def _proportional_kb(pid: int) -> int:
 
 
 def _ticks(pid: int) -> int:
-    """A process's own time and the system's for it (proc_pid_stat(5), 14 and 15)."""
+    """Return the ticks of a process in user and kernel mode (proc_pid_stat(5), 14 and 15)."""
     with suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
@@ -112,13 +112,13 @@ def _ticks(pid: int) -> int:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM and time to finish; then an end to it and to whatever it left behind."""
+    """Send SIGTERM, wait, then kill the process and any descendants that are left."""
     started = {pid: _born(pid) for pid in family(process.pid)}
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=20)
     for pid, born in started.items():
-        # Its number may be another process's by now.
+        # The id may belong to another process by now.
         if born and _born(pid) == born:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -127,7 +127,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _born(pid: int) -> str:
-    """When a process started, in ticks since boot; empty if there is none."""
+    """Return when a process started, in ticks since boot; empty if there is none."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     return ""

@@ -1,11 +1,11 @@
-"""One heart row by HTTP: Foretell beside six other ways to serve the same model.
+"""One heart row over HTTP: Foretell beside eight other ways to serve the same model.
 
     python -m benchmarks.single_row [--quick] [--only NAME ...] [--rounds 3] [--seconds 3]
 
-Each round starts every server in turn, alone on the machine, waits for its first right answer,
+Each round starts every server in turn, with no other running, waits for its first right answer,
 warms it up, and loads it by wrk over 16 connections and over one; the table has the medians of the
-rounds. `--quick` takes a few seconds, compares what runs in this environment only, and writes
-nothing; neither does `--only`.
+rounds. `--quick` takes a few seconds and compares only the servers of this environment. With
+`--quick` or `--only` no file is written.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from training.markdown import markdown
 
 
 def speed_table(figures: dict[str, Medians]) -> Table:
-    """Quickest first."""
+    """Return the table of figures, quickest server first."""
     ours = figures.get("Foretell", {}).get("rate")
     rows = [
         [
@@ -43,7 +43,7 @@ def contender_table(
     versions: dict[str, dict[str, str]],
     missing: dict[str, str],
 ) -> Table:
-    """Versions, choices, and who is missing for what reason."""
+    """Return the table of versions and configurations, with the reason of each missing server."""
     rows = []
     for contender in entered:
         if contender.name in missing:
@@ -57,7 +57,7 @@ def contender_table(
 def main() -> None:
     """Measure, print, and write results/single_row.json."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="ours only, 1 s, 1 round; for CI")
+    parser.add_argument("--quick", action="store_true", help="no peers, 1 round of 1 s; for CI")
     parser.add_argument("--only", nargs="+", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="of each load")
@@ -96,12 +96,12 @@ def main() -> None:
 
 NAMES = [contender.name for contender in EVERYONE]
 NOTE = (
-    "The heart model, the example of its documentation, one worker, by HTTP/1.1 with connections "
-    "kept open. {rounds} interleaved rounds, medians; in each, every server is started alone, "
-    "answers the right probability, is warmed up for a second, then loaded by wrk (one thread) for "
-    "{seconds} s over {many} connections and {seconds} s over one (alone). Ready is the time from "
-    "the start of the process to the first right answer; memory is that of all its processes after "
-    "the load, shared pages counted once (PSS)."
+    "The heart model, the example of its documentation, one worker, HTTP/1.1 with connections kept "
+    "open. Medians of {rounds} interleaved rounds; in each, every server is started with no other "
+    "running, answers the right probability, is warmed up for a second, then loaded by wrk (one "
+    "thread) for {seconds} s over {many} connections and {seconds} s over one (alone). Ready is "
+    "the time from the start of the process to the first right answer; memory is that of all its "
+    "processes after the load, shared pages counted once (PSS)."
 )
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""4,096 heart rows by the Open Inference Protocol, beside ONNX Runtime alone.
+"""Batches of 4,096 heart rows over the Open Inference Protocol, beside ONNX Runtime by itself.
 
     python -m benchmarks.v2 [--model heart] [--rows 4096] [--seconds 2] [--rounds 5]
 
-ONNX Runtime alone is the same file in this process, one thread, arrays ready in memory. The service
-is another process, wrk the client; all share the machine, so only the ratios mean anything.
+ONNX Runtime by itself runs the same file in this process, on one thread, with arrays that are ready
+in memory. The service is another process and wrk the client; all run on one machine, so only the
+ratios mean anything.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from service.settings.settings import Settings
 
 
 def bare(model: str, rows: NDArray[np.float32]) -> float:
-    """Runs a second of a loop around the session, for a second."""
+    """Return the runs per second of a loop around the session, measured for a second."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     file = read_artifact(Settings().models_dir, model).model
@@ -37,7 +38,7 @@ def bare(model: str, rows: NDArray[np.float32]) -> float:
 
 
 def repeated(call: Callable[[], object], seconds: float) -> float:
-    """Calls a second."""
+    """Return the calls per second."""
     start, calls = time.perf_counter(), 0
     while (now := time.perf_counter()) - start < seconds:
         call()
@@ -47,23 +48,23 @@ def repeated(call: Callable[[], object], seconds: float) -> float:
 
 @dataclass(frozen=True)
 class Form:
-    """The same rows in one form of the protocol."""
+    """A request with the rows in one of the protocol's forms."""
 
     name: str
     body: bytes
     json_size: int | None = None
-    """Of the JSON before binary data; None: all of it is JSON."""
+    """Bytes of the JSON before binary data; None: the whole body is JSON."""
 
     @property
     def headers(self) -> dict[str, str]:
-        """What says so."""
+        """The header that gives the length of the JSON, if there is binary data."""
         if self.json_size is None:
             return {}
         return {"Inference-Header-Content-Length": str(self.json_size)}
 
 
 def forms(rows: NDArray[np.float32]) -> list[Form]:
-    """Binary with a head of JSON, one raw tensor, and JSON."""
+    """Return the rows as binary data after a JSON header, as one raw tensor, and as JSON."""
     tensor = {"name": "features", "shape": list(rows.shape), "datatype": "FP32"}
     data = rows.tobytes()
     described = tensor | {"parameters": {"binary_data_size": len(data)}}
@@ -79,11 +80,11 @@ def forms(rows: NDArray[np.float32]) -> list[Form]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", default="heart", help="heart, or another recipe of it")
+    parser.add_argument("--model", default="heart", help="a model of the task heart")
     parser.add_argument("--rows", type=int, default=4096)
-    parser.add_argument("--seconds", type=int, default=2, help="whole ones, as wrk takes them")
+    parser.add_argument("--seconds", type=int, default=2, help="whole seconds of each load")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     golden, _ = read_artifact(Settings().models_dir, arguments.model).golden()
@@ -118,7 +119,7 @@ def main() -> None:
 
 
 def ready(port: int) -> bool:
-    """Whether every model answers."""
+    """Return true once every model is loaded."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
             return bool(answer.status == 200)

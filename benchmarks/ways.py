@@ -1,8 +1,8 @@
 """Ways to run one batch through a graph, each from an array of this process to its answers.
 
-CUDA's are those of ONNX Runtime's documentation (execution-providers/CUDA-ExecutionProvider.html,
-api/python/api_summary.html). All copy the batch to the device and the answers back: a service has
-neither there already.
+Those on CUDA follow ONNX Runtime's documentation (execution-providers/CUDA-ExecutionProvider.html,
+api/python/api_summary.html). All copy the batch to the device and the answers back, as a service
+has to.
 """
 
 import os
@@ -22,15 +22,15 @@ Batch = NDArray[Any]
 Answers = dict[str, NDArray[Any]]
 Run = Callable[[Batch], Answers]
 Prepare = Callable[[int], Run]
-"""What makes a run for batches of so many rows."""
+"""A function that prepares a run for batches of a given number of rows."""
 
 
 class CannotRun(Exception):
-    """ONNX Runtime refuses a graph on a device in this way, and why."""
+    """ONNX Runtime cannot run a graph on a device in this way; the message says why."""
 
 
 def session(model: Path, provider: str, threads: int = 1, **provider_options: str) -> Any:
-    """An ONNX Runtime session. Raises CannotRun unless it is on the provider asked for."""
+    """Return an ONNX Runtime session. Raises CannotRun unless it is on the requested provider."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -40,15 +40,15 @@ def session(model: Path, provider: str, threads: int = 1, **provider_options: st
         providers.append(CPU)
     try:
         made = ort.InferenceSession(model, options, providers=providers)
-    except Exception as error:  # the runtime raises a dozen types, all of them meaning this
+    except Exception as error:  # ONNX Runtime raises a dozen types for it
         raise CannotRun(str(error).strip().splitlines()[0]) from error
     if made.get_providers()[0] != provider:
-        raise CannotRun(f"asked for {provider}, got {made.get_providers()[0]}")
+        raise CannotRun(f"expected {provider}, got {made.get_providers()[0]}")
     return made
 
 
 def plain(made: Any, contract: Contract) -> Run:
-    """`session.run`: ONNX Runtime copies, and allocates what it answers."""
+    """Return a run by `session.run`: ONNX Runtime copies the batch and allocates the answers."""
     names = [output.name for output in contract.outputs]
 
     def run(batch: Batch) -> Answers:
@@ -58,10 +58,10 @@ def plain(made: Any, contract: Contract) -> Run:
 
 
 def bound(made: Any, contract: Contract, rows: int, *, device: str = "cuda", graph: int = 0) -> Run:
-    """IOBinding: tensors of fixed shape and place, made once; `graph` > 0 is a CUDA graph's id.
+    """Return a run by IOBinding with tensors made once; `graph` > 0 is the id of a CUDA graph.
 
     The graph of an id is captured in its first run and replayed from then on. It needs a session
-    with `enable_cuda_graph` and shapes that never change: every batch size is a graph of its own.
+    with `enable_cuda_graph` and fixed shapes, so every batch size needs an id of its own.
     """
     inside, outside = _tensor(contract.input, rows, device), {}
     binding = made.io_binding()
@@ -88,7 +88,7 @@ def _tensor(tensor: Tensor, rows: int, device: str) -> Any:
 
 
 def cpu_ways(model: Path, contract: Contract) -> dict[str, Prepare]:
-    """By name: one thread, as the service has it, and all."""
+    """Return the ways on the CPU, by name: one thread, as in the service, and all cores."""
     cores = os.cpu_count() or 1
     ways = {"CPU, 1 thread": plain(session(model, CPU), contract)}
     if cores > 1:
@@ -97,7 +97,7 @@ def cpu_ways(model: Path, contract: Contract) -> dict[str, Prepare]:
 
 
 def cuda_ways(model: Path, contract: Contract) -> dict[str, Prepare]:
-    """The same for CUDA: plain run, IOBinding, and a CUDA graph a batch size; TF32 where named."""
+    """Return the ways on CUDA, by name: plain run, IOBinding, CUDA graph, plain run with TF32."""
     made = session(model, CUDA, use_tf32="0")
     capturing = cache(lambda: session(model, CUDA, use_tf32="0", enable_cuda_graph="1"))
     rounding = cache(lambda: session(model, CUDA, use_tf32="1"))

@@ -1,41 +1,41 @@
-"""Everything that can go wrong, with no HTTP in it: `problems.py` holds the one table of statuses.
+"""The errors that Foretell raises on purpose; they know no HTTP (statuses: service/api/status.py).
 
 ForetellError
-├── RequestError                what the caller sent cannot be answered
-│   ├── InvalidPayload          fields missing, unknown, of the wrong type or out of range
-│   ├── InvalidRows             a portfolio with rows that are wrong
-│   ├── UnreadableTable         not in the format that was announced, or damaged
-│   ├── NotAcceptable           no format that the caller takes
-│   ├── UnreadableForm          not multipart/form-data, or too much of it
-│   ├── UnreadableArchive       not a zip file, a damaged one, or one of too many files
-│   ├── ArchiveTooLarge         a zip file that would be too large unpacked
-│   ├── UnsupportedMediaType    a content type or coding this route does not read
-│   ├── PayloadTooLarge         more bytes than the service takes in
-│   ├── PayloadStalled          nothing came, or nothing was taken, for too long
-│   ├── NotAllowed              an operator's call without the operator's key
-│   ├── Unsupported             a feature of a protocol that this service does not offer
-│   ├── UnknownService          no service of gRPC that this one has
-│   └── PictureError
-│       ├── UnreadableImage     not a picture, or a damaged one
-│       ├── ImageTooLarge       more pixels than the service decodes
-│       └── BlankImage          a picture with nothing drawn on it
-├── ModelError
-│   ├── UnknownModel            no such model or version
-│   ├── ModelNotReady           known, but not (or not yet) able to answer
-│   ├── TooManyJobs              as many portfolios are being scored as are allowed at once
-│   ├── ArtifactError           a version that must not be served: damaged, or of another contract
-│   ├── AdminError            an operator's call that the folder of models does not allow
-│   ├── DeviceUnavailable       the device asked for does not work here
-│   ├── InvalidOutput           the model answered something that is no probability
-│   ├── NotExplainable          the version has no reference rows to compare with
-│   ├── ExplanationQueueFull        too many explanations wait already
-│   └── QueueError
-│       ├── QueueFull           too many rows wait for the model already
-│       └── QueueTimeout       the call's turn did not come in time
-├── DecodersUnavailable                 no process that reads pictures can be started
-├── UnwritableSpool             what has to be kept of a portfolio cannot be, on a full disk say
-├── UnwritableTable             answers that cannot be put where they were asked for
-└── SettingsError               the service is configured wrongly
+├── RequestError                the caller's request cannot be answered
+│   ├── InvalidPayload          fields are missing, unknown, of the wrong type or out of range
+│   ├── InvalidRows             rows of a batch are wrong
+│   ├── UnreadableTable         a table is damaged, or not of the announced format
+│   ├── NotAcceptable           the caller accepts none of the formats on offer
+│   ├── UnreadableForm          a body is not multipart/form-data, or has too many parts
+│   ├── UnreadableArchive       a zip file is damaged, is not one, or has too many files
+│   ├── ArchiveTooLarge         a zip file would be too large unpacked
+│   ├── UnsupportedMediaType    a content type or coding is not read by this route
+│   ├── PayloadTooLarge         a body, or an answer on disk, is longer than its limit
+│   ├── PayloadStalled          the caller neither sent nor took anything for too long
+│   ├── NotAllowed              an admin call came without the admin key
+│   ├── Unsupported             a feature of a protocol is not offered
+│   ├── UnknownService          a gRPC service does not exist here
+│   └── PictureError            an uploaded picture cannot be answered
+│       ├── UnreadableImage     the bytes are not a picture, or a damaged one
+│       ├── ImageTooLarge       the picture has more pixels than the limit
+│       └── BlankImage          nothing is drawn on the picture
+├── ModelError                  a model cannot be found, loaded or used
+│   ├── UnknownModel            no such model or version exists
+│   ├── ModelNotReady           a model exists but cannot answer now
+│   ├── TooManyJobs             as many bulk jobs are running as are allowed at once
+│   ├── ArtifactError           a version is damaged, or was trained for another contract
+│   ├── AdminError              an admin call does not fit the models folder as it is
+│   ├── DeviceUnavailable       the requested device does not work on this machine
+│   ├── InvalidOutput           a model's output is not a probability
+│   ├── NotExplainable          a version has no reference rows to compare with
+│   ├── ExplanationQueueFull    too many explanations are waiting
+│   └── QueueError              a call found no room, or no turn, in a model's queue
+│       ├── QueueFull           too many rows are waiting for the model
+│       └── QueueTimeout        a call waited for the model for too long
+├── DecodersUnavailable         no decoder process for pictures can be started
+├── UnwritableSpool             a batch cannot be kept on disk, which may be full
+├── UnwritableTable             the file of answers cannot be written
+└── SettingsError               a setting is unknown or has a bad value
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """One bad field: where it is (`patient.age` style path), what was expected, what came."""
+    """A bad field: its path (such as `patient.age`), the expected value, and the one received."""
 
     field: str
     expected: str
@@ -59,11 +59,11 @@ class ForetellError(Exception):
 
 
 class RequestError(ForetellError):
-    """What the caller sent cannot be answered."""
+    """The caller's request cannot be answered."""
 
 
 class InvalidPayload(RequestError):
-    """Fields are wrong: `count` of them, of which `problems` are the first, by default all."""
+    """The payload has `count` bad fields, of which `problems` are the first (by default all)."""
 
     def __init__(self, problems: Sequence[FieldProblem], count: int | None = None) -> None:
         self.problems, self.count = tuple(problems), count or len(problems)
@@ -72,7 +72,7 @@ class InvalidPayload(RequestError):
 
 @dataclass(frozen=True)
 class RowProblem(FieldProblem):
-    """One bad field of one row; the first row of data is row 1."""
+    """A bad field of a row; the first row of data is row 1."""
 
     row: int
 
@@ -81,7 +81,7 @@ class RowProblem(FieldProblem):
 
 
 class InvalidRows(RequestError):
-    """Rows of a portfolio are wrong: `count` problems, of which `problems` are the first."""
+    """The rows of a batch have `count` bad fields, of which `problems` are the first."""
 
     def __init__(self, problems: Sequence[RowProblem], count: int) -> None:
         self.problems, self.count = tuple(problems), count
@@ -91,37 +91,37 @@ class InvalidRows(RequestError):
 
 
 class UnreadableTable(RequestError):
-    """The body or file is not of the format that it is said to be."""
+    """The body or file is damaged, or not of the announced format."""
 
 
 class NotAcceptable(RequestError):
-    """The caller takes none of the formats there are."""
+    """The caller accepts none of the formats on offer."""
 
     def __init__(self, got: str, offered: Sequence[str]) -> None:
         super().__init__(f"expected Accept to allow {' or '.join(offered)}, got {got!r}")
 
 
 class UnreadableForm(RequestError):
-    """The body is not the form that its content type announces, or has too many parts."""
+    """The body is not the form announced by its content type, or has too many parts."""
 
 
 class UnreadableArchive(RequestError):
-    """The body or a part of it is not a zip file, or holds too many files."""
+    """The body or a part of it is not a zip file, is a damaged one, or holds too many files."""
 
 
 class ArchiveTooLarge(RequestError):
-    """A zip file's pictures would be longer, unpacked, than a body may be."""
+    """The zip files would have `unpacked` bytes when unpacked, more than `limit` for a body."""
 
     def __init__(self, unpacked: int, limit: int) -> None:
         self.unpacked, self.limit = unpacked, limit
         super().__init__(
-            f"the zip files would have {unpacked:,} bytes unpacked,"
-            f" the limit is the {limit:,} of FORETELL_MAX_BODY_BYTES"
+            f"the zip files have {unpacked:,} bytes unpacked,"
+            f" more than the {limit:,} of FORETELL_MAX_BODY_BYTES"
         )
 
 
 class UnsupportedMediaType(RequestError):
-    """The body is of a content type, or packed in a way, that this route does not read."""
+    """The body has a content type or coding that this route does not read."""
 
     def __init__(
         self, got: str | None, accepted: Sequence[str], header: str = "Content-Type"
@@ -132,7 +132,7 @@ class UnsupportedMediaType(RequestError):
 
 
 class PayloadTooLarge(RequestError):
-    """What came, or what would have to be kept of the answer, is longer than `limit` bytes."""
+    """The body, or the part of an answer kept on disk, is longer than `limit` bytes."""
 
     def __init__(
         self, limit: int, setting: str = "FORETELL_MAX_BODY_BYTES", what: str = "the body is"
@@ -142,14 +142,14 @@ class PayloadTooLarge(RequestError):
 
 
 class PayloadStalled(RequestError):
-    """The caller neither sent nor took anything for `seconds`."""
+    """The caller neither sent nor took anything for `seconds`; `what` says which."""
 
     def __init__(self, what: str, seconds: float) -> None:
         super().__init__(f"{what} for {seconds:g} s")
 
 
 class NotAllowed(RequestError):
-    """An operator's call without the key, or with another."""
+    """An admin call came without the admin key, or with another key."""
 
     def __init__(self, came: bool) -> None:
         super().__init__(
@@ -163,14 +163,14 @@ class Unsupported(RequestError):
 
 
 class UnknownService(RequestError):
-    """The health of something else was asked for; `known` can be."""
+    """The health of a gRPC service was requested that is not one of `known`."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
         super().__init__(f"no service {name!r:.80}; there are: {', '.join(map(repr, known))}")
 
 
 class PictureError(RequestError):
-    """An uploaded picture that no digit can be read from."""
+    """An uploaded picture cannot be answered."""
 
 
 class UnreadableImage(PictureError):
@@ -181,30 +181,30 @@ class UnreadableImage(PictureError):
 
 
 class ImageTooLarge(PictureError):
-    """The picture announces more pixels than the service decodes."""
+    """The picture's header announces `pixels` pixels, more than `limit`."""
 
     def __init__(self, pixels: int, limit: int) -> None:
         self.pixels, self.limit = pixels, limit
         super().__init__(f"the picture has {pixels:,} pixels, the limit is {limit:,}")
 
     def __reduce__(self) -> tuple[type["ImageTooLarge"], tuple[int, int]]:
-        # From the process that reads to the one that answers.
+        # Lets pickle carry it from a decoder process to the worker.
         return ImageTooLarge, (self.pixels, self.limit)
 
 
 class BlankImage(PictureError):
-    """There is nothing to see in the picture, so there is nothing to answer."""
+    """Nothing is drawn on the picture, so there is nothing to answer."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
 
 
 class ModelError(ForetellError):
-    """A model cannot be found, loaded or trusted."""
+    """A model cannot be found, loaded or used."""
 
 
 class UnknownModel(ModelError):
-    """No model or version of that name exists, or none of that `task`."""
+    """No model or version of this name exists, or none of this `task`."""
 
     def __init__(self, name: str, known: Sequence[str], task: str | None = None) -> None:
         wanted = f"no model {name!r}" + (f" of {task}" if task else "")
@@ -220,52 +220,53 @@ class ModelNotReady(ModelError):
 
 
 class TooManyJobs(ModelError):
-    """`limit` portfolios are being scored already."""
+    """No bulk job can start, because `limit` of them are running."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"{limit} portfolios are being scored, as many as FORETELL_MAX_BULK_JOBS allows; "
-            "try again later"
+            f"{limit} batches are being scored, as many as FORETELL_MAX_BULK_JOBS allows in each "
+            "process; try again later"
         )
 
 
 class ArtifactError(ModelError):
-    """A version on disk that must not be served."""
+    """A version on disk must not be served: it is damaged, or of another contract."""
 
 
 class AdminError(ModelError):
-    """What an operator asks for cannot be done with the folder of models as it is."""
+    """An admin call cannot be carried out on the models folder as it is."""
 
 
 class DeviceUnavailable(ModelError):
-    """The device that was asked for does not work on this machine."""
+    """The requested device does not work on this machine."""
 
 
 class InvalidOutput(ModelError):
-    """The model answered something that is not a probability."""
+    """A model's output is not a probability."""
 
 
 class NotExplainable(ModelError):
-    """The version carries no reference rows that an explanation could compare with."""
+    """The version has no reference rows that an explanation could compare with."""
 
     def __init__(self, name: str, version: str) -> None:
         super().__init__(
-            f"{name}/{version} cannot be explained: it was exported without background.npz, the "
-            "reference rows to compare with; train it anew"
+            f"{name}/{version} cannot be explained: it was exported without background.npz, which "
+            "holds the reference rows to compare with; train it again"
         )
 
 
 class ExplanationQueueFull(ModelError):
-    """As many explanations as may wait are waiting."""
+    """No explanation can be queued, because `limit` calls are waiting."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(
-            f"{limit} calls for explanations are waiting already, the limit of each process"
+            f"{limit} calls for explanations are waiting, as many as each process allows; "
+            "try again later"
         )
 
 
 class QueueError(ModelError):
-    """No run of the model had room for the call; `retry_seconds` from now it may have."""
+    """A call found no room, or no turn, in a model's queue; try again in `retry_seconds`."""
 
     def __init__(self, reason: str, retry_seconds: float) -> None:
         self.retry_seconds = retry_seconds
@@ -273,18 +274,18 @@ class QueueError(ModelError):
 
 
 class QueueFull(QueueError):
-    """As many rows as may wait are waiting."""
+    """The call does not fit into the queue of the model, which holds `limit` rows at most."""
 
     def __init__(self, model: str, limit: int, retry_seconds: float) -> None:
         super().__init__(
-            f"no room for the call: of the rows that wait for {model!r} in each process, "
+            f"the queue of {model!r} is full: of the rows that wait in each process, "
             f"FORETELL_MAX_QUEUE_ROWS allows {limit:,}; try again later",
             retry_seconds,
         )
 
 
 class QueueTimeout(QueueError):
-    """The call waited for its turn for `seconds`, and no longer."""
+    """The call waited for its turn for `seconds`, which is the limit."""
 
     def __init__(self, model: str, seconds: float, retry_seconds: float) -> None:
         super().__init__(
@@ -295,15 +296,15 @@ class QueueTimeout(QueueError):
 
 
 class DecodersUnavailable(ForetellError):
-    """There is no process that reads pictures, and none can be started."""
+    """No decoder process for pictures is running, and none can be started."""
 
 
 class UnwritableSpool(ForetellError):
-    """What has to be kept of a portfolio cannot be."""
+    """A part of a batch, its body or its answers, cannot be kept on disk."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"what has to be kept of the portfolio cannot be written to the folder of "
+            f"the part of the batch that is kept on disk cannot be written to the folder of "
             f"FORETELL_SPOOL_DIR: {reason}"
         )
 
@@ -313,4 +314,4 @@ class UnwritableTable(ForetellError):
 
 
 class SettingsError(ForetellError):
-    """The service is configured wrongly; it does not start."""
+    """A setting is unknown or has a bad value; the service does not start."""

@@ -26,7 +26,7 @@ def write_artifact(
     version: str = "1",
     graph: onnx.ModelProto | None = None,
 ) -> Path:
-    """A complete, valid artifact whose answers depend on every input."""
+    """Write a complete, valid artifact whose answers depend on every input; return its folder."""
     folder = models_dir / (name or task.name) / version
     folder.mkdir(parents=True)
     onnx.save(graph or graph_of(task), folder / MODEL)
@@ -42,7 +42,7 @@ def write_artifact(
 
 
 def write_card(folder: Path, task: Task, /, **changes: Any) -> None:
-    """The card of the files as they are now."""
+    """Write the model card of a folder's files as they are now, with `changes` to its fields."""
     facts: dict[str, Any] = {
         "name": folder.parent.name,
         "version": folder.name,
@@ -89,7 +89,7 @@ def write_card(folder: Path, task: Task, /, **changes: Any) -> None:
 
 
 def golden_of(task: Task) -> NDArray[Any]:
-    """Eight inputs that fit the contract's tensor."""
+    """Return eight inputs that fit the contract's tensor."""
     rng = np.random.default_rng(0)
     shape = (8, *(size or 1 for size in task.contract.input.shape[1:]))
     if isinstance(task, TabularTask):
@@ -100,13 +100,13 @@ def golden_of(task: Task) -> NDArray[Any]:
 
 
 def background_rows(task: TabularTask) -> NDArray[np.float32]:
-    """Four reference rows of small numbers, no two of them alike in any field."""
+    """Return four reference rows of small numbers, which differ from each other in every field."""
     fields = np.arange(len(task.features), dtype=np.float32)
     return np.stack([(fields + 3 * row) % 11 - 5 for row in range(4)])
 
 
 def graph_of(task: Task, bias: float = 0.0) -> onnx.ModelProto:
-    """A graph with the contract's tensors."""
+    """Return a graph of a few nodes with the contract's tensors."""
     if isinstance(task, TabularTask):
         nodes, constants = _tabular(task, bias)
     else:
@@ -115,9 +115,9 @@ def graph_of(task: Task, bias: float = 0.0) -> onnx.ModelProto:
 
 
 def wide_graph_of(task: TabularTask, width: int = 3072) -> onnx.ModelProto:
-    """What `graph_of` answers, by way of a layer so wide that fetching its weights is the work.
+    """Return a graph with the answers of `graph_of` and a layer whose weights take most time.
 
-    Sixteen rows take it little longer than one.
+    The layer is so wide that sixteen rows take little longer than one.
     """
     nodes, constants = _tabular(task, 0.0)
     (place,) = [at for at, node in enumerate(nodes) if node.op_type == "MatMul"]
@@ -172,7 +172,7 @@ def _tabular(task: TabularTask, bias: float) -> tuple[list[Any], dict[str, NDArr
 
 
 def _images(task: Task, bias: float) -> tuple[list[Any], dict[str, NDArray[Any]]]:
-    # softmax of the mean brightness of ten bands of rows; familiarity is the brightness of it all
+    # softmax of the mean brightness of ten bands of rows; familiarity is the mean of all
     weights = np.zeros((784, 10), np.float32)
     for band in range(10):
         weights[band * 78 : band * 78 + 78, band] = 1 / 78 / 25

@@ -1,4 +1,4 @@
-"""What tests of every package share: where the real data are."""
+"""Fixtures for the tests of every package: the folders of the real data sets."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ LOCAL = Path(os.environ.get("FORETELL_DATA_DIR") or SHARED)
 
 @pytest.fixture(scope="session")
 def copies() -> Path:
-    """Local copies of all data sets as files, some of which cannot be downloaded."""
+    """Return the folder with copies of all data sets, some of which cannot be downloaded."""
     if not LOCAL.is_dir():
         cannot_run(f"no local copies of the data: {LOCAL} is no folder; set FORETELL_DATA_DIR")
     return LOCAL
@@ -21,7 +21,7 @@ def copies() -> Path:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path | None:
-    """What loaders take: the local copies, else None once the data sets could be downloaded."""
+    """Return the `data_dir` of loaders: the local copies, or None if downloads are possible."""
     if LOCAL.is_dir():
         return LOCAL
     from training.data.datasets import DataMissing

@@ -1,4 +1,4 @@
-"""Root looks into every folder; tests of folders that are closed are not to depend on who runs."""
+"""File permissions that hold for root, too, so that tests of them do not depend on the user."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ READS_ALL = 1 << 1 | 1 << 2
 
 @contextmanager
 def without_powers() -> Iterator[None]:
-    """Root in this thread, and those it starts meanwhile, may read what its files' modes allow."""
+    """Make root in this thread, and in threads started meanwhile, obey the modes of files."""
     if os.geteuid():
         yield
         return

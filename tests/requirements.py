@@ -1,4 +1,4 @@
-"""What a test does where something it needs is not at hand."""
+"""The end of a test whose data, browser or engine is missing."""
 
 import os
 from typing import NoReturn
@@ -7,7 +7,7 @@ import pytest
 
 
 def cannot_run(reason: str) -> NoReturn:
-    """Skip with the reason; in CI, which promises data, browser and engine, fail."""
+    """Skip the test with a reason; in CI, where data, browser and engine must be there, fail it."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

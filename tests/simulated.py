@@ -1,4 +1,4 @@
-"""An event loop whose time passes only while everybody waits: hours in milliseconds, and exact."""
+"""An event loop with simulated time, which passes only while all tasks wait: fast and exact."""
 
 import asyncio
 import selectors
@@ -10,20 +10,20 @@ Result = TypeVar("Result")
 
 
 class Clock(selectors.DefaultSelector):
-    """Waits for no file; what it would have waited, has passed."""
+    """A selector that advances the simulated time by its timeout instead of waiting."""
 
     now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready at once. An endless wait is a fault: nothing is left that could end it."""
+        """Return the files that are ready. Raises for an endless wait, which nothing could end."""
         if timeout is None:
-            raise AssertionError("everybody waits, and nothing is going to happen")
+            raise AssertionError("all tasks wait, and no timer is set that could end it")
         self.now += max(timeout, 0)
         return super().select(0)
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    """Threads are simulated too: what they compute comes after `seconds_of_run()`."""
+    """An event loop that simulates threads, too: their results come after `seconds_of_run()`."""
 
     def __init__(self, seconds_of_run: Callable[[], float]) -> None:
         self._clock = Clock()
@@ -31,13 +31,13 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._seconds_of_run = seconds_of_run
 
     def time(self) -> float:
-        """Seconds since the loop was made."""
+        """Return the simulated seconds since the loop was made."""
         return self._clock.now
 
     def run_in_executor(  # type: ignore[override]  # a Future, of which callers see no difference
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """Compute now, answer later."""
+        """Compute the result now, and set it after `seconds_of_run()`."""
         done: asyncio.Future[Any] = self.create_future()
         try:
             result = func(*args)
@@ -56,6 +56,6 @@ def _unless_done(settle: Callable[[Any], None], done: asyncio.Future[Any], value
 def simulate(
     work: Coroutine[Any, Any, Result], seconds_of_run: Callable[[], float] = lambda: 0.0
 ) -> Result:
-    """What `work` gives, run on a loop of its own."""
+    """Run a coroutine on a loop of its own and return its result."""
     with asyncio.Runner(loop_factory=lambda: SimulatedLoop(seconds_of_run)) as runner:
         return runner.run(work)

@@ -13,7 +13,7 @@ FILES = sorted(
     for path in (ROOT / folder).rglob("*.py")
 )
 NO_VERBS = frozenset({"What", "Whether", "Of", "As", "Who", "How", "Which", "Why", "Those", "That"})
-"""Words that no docstring begins with: it would lack its subject, or its verb."""
+"""Words that no docstring begins with: a sentence with one lacks its subject or its verb."""
 
 
 def imports_of(path: Path) -> Iterator[str]:
@@ -35,7 +35,7 @@ def importers_of(module: str, folder: str) -> set[str]:
 
 
 def test_observability_knows_types_of_starlette_alone() -> None:
-    """It counts requests of any ASGI server; import-linter sees packages, not their modules."""
+    """Observability imports `starlette.types` only; import-linter cannot tell modules apart."""
     starlette = {
         name
         for path in (ROOT / "service/observability").rglob("*.py")
@@ -46,7 +46,7 @@ def test_observability_knows_types_of_starlette_alone() -> None:
 
 
 def test_protocols_of_uvicorn_are_overridden_in_two_files() -> None:
-    """`fast_http` can be deleted, and the guards survive it."""
+    """Only `fast_http` and `http_guards` override them, so `fast_http` can be deleted."""
     found = importers_of("uvicorn.protocols", "service")
     assert found <= {"service/server/fast_http.py", "service/server/http_guards.py"}
 
@@ -62,7 +62,7 @@ def docstrings_of(path: Path) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_docstrings_begin_with_a_verb_or_a_subject(path: Path) -> None:
-    """No "What …", "Whether …", "Of …": a reader does not yet know the subject."""
+    """No docstring begins with "What", "Whether", "Of" or another word of NO_VERBS."""
     riddles = [
         f"{line}: {text.splitlines()[0]}"
         for line, text in docstrings_of(path)

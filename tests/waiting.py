@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    """Poll until a condition holds; fail loudly when it does not in time."""
+    """Poll until a condition holds; fail the test if it does not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

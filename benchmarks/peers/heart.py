@@ -1,7 +1,7 @@
-"""What every peer shares: the row as its users would type it, and one ONNX Runtime session.
+"""The code common to all peers: the row as their users would type it, and an ONNX Runtime session.
 
-So the peers differ in nothing but the framework. Imported from here by servers that run in
-environments of their own, which hold no Foretell.
+With it the peers differ only in the framework. Their servers run in virtual environments of their
+own, in which Foretell is not installed.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ MODEL = Path(__file__).parents[2] / "models" / "heart" / "1" / "model.onnx"
 
 
 class Patient(BaseModel):
-    """One row: the fields of Foretell's own payload, in its order (a test holds them together)."""
+    """A row with the fields of Foretell's own payload, in its order (a test compares them)."""
 
     age: float = Field(ge=18, le=120)
     sex: Literal[0, 1]
@@ -34,7 +34,7 @@ class Patient(BaseModel):
 
 
 def features(patient: Patient) -> NDArray[np.float32]:
-    """float32[1, 13], NaN where nothing was recorded."""
+    """Return a patient as float32[1, 13], NaN where nothing was recorded."""
     return np.array([list(patient.__dict__.values())], np.float32)
 
 
@@ -48,10 +48,10 @@ class Heart:
         self._session = ort.InferenceSession(MODEL, options, providers=["CPUExecutionProvider"])
 
     def probabilities(self, rows: NDArray[np.float32]) -> list[float]:
-        """float32[N, 13] in, N probabilities out."""
+        """Return N probabilities for float32[N, 13] rows."""
         outputs: list[NDArray[np.float32]] = self._session.run(["probability"], {"features": rows})
         return [float(value) for value in outputs[0]]
 
     def probability(self, patient: Patient) -> float:
-        """Of one patient."""
+        """Return the probability of one patient."""
         return self.probabilities(features(patient))[0]

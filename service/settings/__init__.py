@@ -1,1 +1,1 @@
-"""Everything that an operator chooses."""
+"""Settings: everything that an operator can choose."""

@@ -1,4 +1,4 @@
-"""What may wait for a model whose runs are shared; apart, so that settings import nothing slow."""
+"""Limits of a model's queue, in a module of their own so that settings import nothing slow."""
 
 import os
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ BatchingMode = Literal["auto", "on", "off"]
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """What may wait for one version of a model, in one process."""
+    """The limits of the queue of one version of a model, in one process."""
 
     rows: int = 1024
-    """Calls with more than these are refused; one that finds nobody waiting is not."""
+    """Most rows that wait; a call beyond them is refused, unless the queue is empty."""
     seconds: float = 5.0
-    """A call that has waited so long is refused."""
+    """Longest that a call waits; then it is refused."""
     delay: float = 0.0
-    """Seconds that the first waits for others to come."""
+    """Seconds that the first call of a batch waits for others."""
     mode: BatchingMode = "auto"
-    """`auto`: runs are shared where that pays."""
+    """Dynamic batching. `auto`: where it was measured to be faster."""
 
 
 def available_cores() -> int:
-    """How many this process may run on."""
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Settings: read once at start from FORETELL_* variables, frozen, passed to `create_app`."""
+"""Settings, read once at start from FORETELL_* variables, frozen, and passed to `create_app`."""
 
 import os
 from functools import cached_property
@@ -14,19 +14,19 @@ from service.settings.limits import BatchingMode, QueueLimits, available_cores
 from service.settings.version_policy import VersionPolicies, parse_version_policies
 
 PREFIX = "FORETELL_"
-# Read by other parts of Foretell (training, tests), so not misspelt settings of the service.
+# Variables that training and tests read, so they are not misspelt settings of the service.
 ELSEWHERE = frozenset(
     {"FORETELL_DATA_DIR", "FORETELL_V2_URL", "FORETELL_V2_GRPC", "FORETELL_V2_MODELS"}
 )
 
 SECRETS = frozenset({"admin_key"})
 
-MOST_READERS = 4
-"""Unless told: what they read keeps one worker busy."""
+MAX_DECODERS = 4
+"""Most decoder processes of a worker by default: four keep it busy."""
 
 
 class Settings(BaseSettings):
-    """How one service runs. Each field is the variable FORETELL_<FIELD>."""
+    """The settings of one service. Each field is the variable FORETELL_<FIELD>."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     """Folder of `<name>/<version>/model.onnx`; the only place models are ever loaded from."""
 
     version_policy: str = "latest"
-    """Which versions are served, beside labelled ones (`service/settings/version_policy.py`)."""
+    """Versions that are served, beside labelled ones: see `service/settings/version_policy.py`."""
 
     poll_seconds: float = Field(2.0, ge=0, le=3600)
     """How often the folder of models is looked at for changes; 0: only when the service starts."""
@@ -57,22 +57,22 @@ class Settings(BaseSettings):
     """Where models run. `auto`: CUDA if it works, else the CPU. `cuda`: not ready without it."""
 
     admin_key: SecretStr | None = None
-    """Key of operators, at least 16 characters; without one, there are no control calls."""
+    """Key for admin calls, at least 16 characters; without one there are none."""
 
     metrics: bool = True
-    """Whether /metrics is there, for a Prometheus server to read."""
+    """Serve /metrics, for a Prometheus server to read."""
 
     max_body_bytes: int = Field(32 * 2**20, ge=1024)
-    """Longest request body but portfolios, also when decompressed or unpacked; more: 413."""
+    """Longest request body, except of a batch, also when decompressed or unpacked; more: 413."""
 
     max_bulk_bytes: int = Field(4 * 2**30, ge=1024)
-    """Longest portfolio taken in, and most that is kept of its answers; more is a 413."""
+    """Longest body of a batch, and most of its answers that is kept on disk; more: 413."""
 
     max_bulk_jobs: int = Field(2, ge=1, le=64)
-    """Most portfolios scored at once by one process; more are refused with 503."""
+    """Most batches scored at once by one process; more are refused with 503."""
 
     spool_dir: Path | None = None
-    """Folder for what is kept of portfolios; by default the system's for temporary files."""
+    """Folder for answers and Parquet bodies of batches. None: the system's temporary folder."""
 
     max_pixels: int = Field(50_000_000, ge=28 * 28)
     """Largest picture decoded (width times height); more is refused with 413."""
@@ -81,19 +81,19 @@ class Settings(BaseSettings):
     """Most pictures in one upload, zip files included; more is refused with 400."""
 
     image_decoders: int | None = Field(None, ge=1, le=64)
-    """Processes that read pictures for each worker. None: one core fewer than it has, at most 4."""
+    """Decoder processes of each worker. None: one fewer than its share of the cores, 1 to 4."""
 
     batching: BatchingMode = "auto"
-    """Whether callers of a model share its runs. `auto`: where that was measured to pay."""
+    """Dynamic batching of several callers' rows. `auto`: where it was measured to be faster."""
 
     max_batch_delay_ms: float = Field(0.0, ge=0, le=50)
-    """How long the first call of a shared run waits for others; 0: a run takes what has come."""
+    """How long the first call of a batch waits for others; 0: a batch takes what is waiting."""
 
     max_queue_rows: int = Field(1024, ge=1)
-    """Most rows that wait for a version of such a model, in each process; more get a 503."""
+    """Most rows that wait for one version, in each process; more are refused with 503."""
 
     queue_timeout_seconds: float = Field(5.0, ge=0.1, le=300)
-    """Longest that a call waits there; then it is refused with 503 rather than answered late."""
+    """Longest that a call waits in that queue; then it is refused with 503."""
 
     drain_seconds: float = Field(0.0, ge=0, le=300)
     """After SIGTERM: how long to go on answering, as not ready, before connections are closed."""
@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_writable(cls, folder: Path | None) -> Path | None:
         if folder and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
-            raise PydanticCustomError("folder", "a folder that is there and can be written to")
+            raise PydanticCustomError("folder", "a folder that exists and is writable")
         return folder
 
     @field_validator("version_policy")
@@ -132,27 +132,27 @@ class Settings(BaseSettings):
 
     @cached_property
     def readers(self) -> int:
-        """How many processes read pictures for each worker."""
+        """The number of decoder processes of each worker."""
         return self.image_decoders or min(
-            MOST_READERS, max(1, available_cores() // self.workers - 1)
+            MAX_DECODERS, max(1, available_cores() // self.workers - 1)
         )
 
     @cached_property
     def queue(self) -> QueueLimits:
-        """What may wait for a model."""
+        """The limits of each model's queue."""
         delay = self.max_batch_delay_ms / 1000
         return QueueLimits(self.max_queue_rows, self.queue_timeout_seconds, delay, self.batching)
 
     @cached_property
     def policy(self) -> VersionPolicies:
-        """What `versions` says."""
+        """The policy that `version_policy` describes."""
         return parse_version_policies(self.version_policy)
 
 
 def read_settings(**overrides: object) -> Settings:
-    """Settings from the environment; `overrides` (None = not given) win, as on a command line.
+    """Read settings from the environment; `overrides` win over it, unless they are None.
 
-    Raises SettingsError naming every variable that is unknown or has a bad value.
+    Raises SettingsError, which names every variable that is unknown or has a bad value.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields} | ELSEWHERE
     unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

@@ -1,9 +1,9 @@
-"""Which versions of a model are served: FORETELL_VERSION_POLICY as a rule for each model.
+"""The versions of a model that are served: FORETELL_VERSION_POLICY as a policy for each model.
 
-latest              the newest version that proves itself (the default)
-latest:2            the newest two that do
-1,3                 these
-heart=1,3;latest:2  these of heart; the newest two of every other model
+latest              the newest valid version (the default)
+latest:2            the newest two valid versions
+1,3                 these versions
+heart=1,3;latest:2  these versions of heart; the newest two of every other model
 """
 
 import re
@@ -19,15 +19,15 @@ EXPECTED = (
 
 @dataclass(frozen=True)
 class VersionPolicy:
-    """Which versions of one model are served."""
+    """A policy that selects the versions of one model that are served."""
 
     latest: int = 1
-    """How many, newest first; those that are refused do not count."""
+    """The number of versions, newest first; invalid ones do not count."""
     named: tuple[str, ...] = ()
-    """These and no others, unless empty."""
+    """These versions and no others; empty: the newest ones."""
 
     def candidates(self, found: Sequence[str]) -> tuple[list[str], int]:
-        """Versions to try, newest first, and how many of them are to be served."""
+        """Return the versions to try, newest first, and how many of them to serve."""
         if not self.named:
             return list(reversed(found)), self.latest
         wanted = [version for version in reversed(found) if version in self.named]
@@ -41,18 +41,18 @@ class VersionPolicy:
 
 @dataclass(frozen=True)
 class VersionPolicies:
-    """A rule for every model."""
+    """A policy for every model."""
 
     default: VersionPolicy = VersionPolicy()
     by_model: Mapping[str, VersionPolicy] = field(default_factory=dict)
 
     def of(self, name: str) -> VersionPolicy:
-        """The rule for a model."""
+        """Return the policy for a model."""
         return self.by_model.get(name, self.default)
 
 
 def parse_version_policies(text: str) -> VersionPolicies:
-    """The policy that a setting describes. Raises ValueError."""
+    """Parse the text of a setting. Raises ValueError, which says what is expected."""
     default: VersionPolicy | None = None
     by_model: dict[str, VersionPolicy] = {}
     for part in text.split(";"):

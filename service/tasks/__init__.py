@@ -1,4 +1,4 @@
-"""One module per use. A module here that sets `TASK` is served; nothing else has to know of it."""
+"""Tasks, one module each: every module here that sets `TASK` is served without further entries."""
 
 import pkgutil
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Credit default: one holder of a credit card in, the probability of default next month out.
+"""Credit default: the probability that the holder of a credit card defaults next month.
 
 Fields and codes are those of the UCI data "Default of Credit Card Clients" (Yeh 2009,
 https://doi.org/10.24432/C55S3H): Taiwan, April to September 2005, amounts in New Taiwan dollars.
@@ -44,10 +44,10 @@ PAYMENTS = tuple(f"pay_amt{number}" for number in range(1, 7))
 
 
 class Client(Payload):
-    """One client, in the terms of September 2005.
+    """One client, as of September 2005.
 
-    Every field is required: none is missing in the data the models learned from, so they have no
-    way to answer for a client of whom something is not known.
+    Every field is required: no value is missing in the training data, so the models cannot answer
+    for a client of whom something is not known.
     """
 
     model_config = ConfigDict(
@@ -138,7 +138,7 @@ class Client(Payload):
 
 
 class CreditPrediction(TabularPrediction):
-    """Not a credit decision by itself: a probability for a person who decides and explains."""
+    """A probability of default, which is not a credit decision: a person decides and explains."""
 
     default: bool = Field(
         description="Default next month is at least as likely as the threshold",
@@ -149,25 +149,25 @@ class CreditPrediction(TabularPrediction):
 
 
 def status_phrases(month: str) -> dict[int, str]:
-    """By code."""
+    """Return the words for a month's repayment status, by code."""
     late = {code: f"repayment {STATUS.meanings[code]} in {month}" for code in range(1, 10)}
     paid = {-1: f"repayment in full in {month}", 0: f"revolving credit in {month}"}
     return {-2: f"no consumption in {month}"} | paid | late
 
 
 def worst_status(values: Values) -> str:
-    """The latest of the months with the highest code."""
+    """Return the words for the highest status, of the latest month that has it."""
     name, month = max(zip(STATUSES, MONTHS, strict=True), key=lambda each: values[each[0]])
     return status_phrases(month)[int(values[name])]
 
 
 def mean_bill(values: Values) -> str:
-    """Of six months."""
+    """Return the words for the mean bill of six months."""
     return f"bills of NT$ {sum(values[name] for name in BILLS) / 6:,.0f} a month on average"
 
 
 def mean_payment(values: Values) -> str:
-    """Of six months."""
+    """Return the words for the mean payment of six months."""
     return f"payments of NT$ {sum(values[name] for name in PAYMENTS) / 6:,.0f} a month on average"
 
 
@@ -187,8 +187,8 @@ WORDING = Wording(
         FeatureGroup("bills", "Bill statements, April to September", BILLS, mean_bill),
         FeatureGroup("payments", "Amounts paid, April to September", PAYMENTS, mean_payment),
     ),
-    # The latest month; those before are past, and the limit is the bank's to change. What is paid
-    # in September is paid towards August's bill.
+    # Only the latest month can still change, and the limit is the bank's decision. A payment in
+    # September is for August's bill.
     changes=(
         ActionableField("pay_0", "down", -1),
         ActionableField("bill_amt1", "down", 0, step=100),

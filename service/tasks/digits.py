@@ -1,4 +1,4 @@
-"""Handwritten digits: a picture of one digit in, the digit and ten probabilities out (MNIST)."""
+"""Handwritten digits (MNIST): the digit on a picture, and ten probabilities."""
 
 from pydantic import Field
 
@@ -7,7 +7,7 @@ from service.contract.image import ImageTask
 
 
 class DigitPrediction(ImagePrediction):
-    """The digit a picture most likely shows."""
+    """The digit that a picture most likely shows."""
 
     digit: int = Field(ge=0, le=9, examples=[7])
 

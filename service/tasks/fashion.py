@@ -1,4 +1,4 @@
-"""Garments: a shop's picture of one in, its kind and ten probabilities out (Fashion-MNIST)."""
+"""Garments (Fashion-MNIST): the kind of garment on a shop's picture, and ten probabilities."""
 
 from typing import Literal, get_args
 

@@ -1,7 +1,7 @@
-"""Heart disease: one patient of a cardiology clinic in, the probability of disease out.
+"""Heart disease: the probability of disease in a patient of a cardiology clinic.
 
 Fields and codes are those of the UCI Heart Disease data (Janosi, Steinbrunn, Pfisterer, Detrano
-1989, https://doi.org/10.24432/C52P4X); bounds are what a living adult can show.
+1989, https://doi.org/10.24432/C52P4X); bounds are those possible in a living adult.
 """
 
 from typing import Annotated
@@ -17,7 +17,7 @@ NO_YES = Code({0: "no", 1: "yes"})
 
 
 class Patient(Payload):
-    """One patient. Age and sex are required; what was not recorded is null or left out."""
+    """One patient. Age and sex are required; fields not recorded are null or left out."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -97,7 +97,7 @@ class Patient(Payload):
 
 
 class HeartPrediction(TabularPrediction):
-    """Not a medical device: a probability to discuss, learned from 303 patients of one clinic."""
+    """A probability to discuss, learned from 303 patients of one clinic; not a medical device."""
 
     disease: bool = Field(
         description="A major vessel is narrowed by more than half: yes, at this threshold",
@@ -146,7 +146,7 @@ WORDING = Wording(
             7: "a reversible defect in the thallium scan",
         },
     },
-    # What treatment and diet change; the rest is given, or a finding of an examination.
+    # Fields that treatment and diet change; the others are given, or findings of an examination.
     changes=(ActionableField("trestbps", "down", 110), ActionableField("chol", "down", 150)),
 )
 

@@ -13,7 +13,7 @@ from service.tasks.heart import Patient
 
 
 def test_peers_validate_the_fields_of_foretells_own_payload_in_its_order() -> None:
-    """Their model is written as a user of theirs would write it, so it could drift."""
+    """The peers' pydantic model has Foretell's fields in Foretell's order, though written apart."""
     ours, theirs = Patient.model_fields, PeersPatient.model_fields
     assert list(theirs) == list(ours)
     required = [
@@ -22,8 +22,8 @@ def test_peers_validate_the_fields_of_foretells_own_payload_in_its_order() -> No
     assert required[0] == required[1]
 
 
-def test_peers_compute_what_is_expected_of_everybody() -> None:
-    """The same row through their payload and session gives the probability they are checked for."""
+def test_peers_compute_the_probability_that_is_expected_of_every_server() -> None:
+    """The example through the peers' payload and session gives the probability of ONNX Runtime."""
     question = heart_row()
     patient = PeersPatient.model_validate(question.payload)
     assert Heart().probability(patient) == question.probability
@@ -32,7 +32,7 @@ def test_peers_compute_what_is_expected_of_everybody() -> None:
 
 @pytest.mark.parametrize("contender", EVERYONE, ids=lambda contender: contender.name)
 def test_everyone_is_sent_the_whole_payload(contender: Contender) -> None:
-    """However it is enclosed, every value is in it."""
+    """Every value of the payload is in the body, whatever encloses it."""
     payload = heart_row().payload
     body = contender.body(payload).decode()
     values = json.dumps(list(payload.values()))[1:-1]
@@ -41,7 +41,7 @@ def test_everyone_is_sent_the_whole_payload(contender: Contender) -> None:
 
 @pytest.mark.parametrize("contender", PEER_SERVERS, ids=lambda contender: contender.name)
 def test_every_peer_has_a_server_and_pinned_packages(contender: Contender) -> None:
-    """An environment made next year runs what was measured this year."""
+    """Every peer pins its packages, so an environment made later runs the same versions."""
     assert contender.peer is not None
     folder = PEERS / contender.peer
     assert (folder / "server.py").is_file()

@@ -18,7 +18,7 @@ def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def test_every_batch_size_is_measured_and_repeats_the_golden_answers(artifact: Artifact) -> None:
-    """The CPU half, which runs anywhere: a time for each batch, and no distance to speak of."""
+    """On the CPU, every way has a time for each batch size and repeats the golden answers."""
     ways = cpu_ways(artifact.model, artifact.card.contract)
     measured = measure(artifact, [1, 70], 0, ways)
     assert measured.refused == {}
@@ -28,19 +28,19 @@ def test_every_batch_size_is_measured_and_repeats_the_golden_answers(artifact: A
     assert [row[0] for row in table.rows] == ["1", "70"]
 
 
-def test_what_the_service_decides_is_by_its_own_rule(artifact: Artifact) -> None:
-    """For every device: a row's time, where it is computed, whether callers share runs."""
-    ((model, device, us, alone, pays, shared),) = rule_rows(artifact, ["cpu"])
+def test_the_decisions_of_the_service_are_made_by_its_own_rule(artifact: Artifact) -> None:
+    """Each device has a line: a row's time, where it is computed, and whether it is batched."""
+    ((model, device, us, single, speedup, batched),) = rule_rows(artifact, ["cpu"])
     assert (model, device) == (artifact.card.name, "cpu")
     assert float(us) > 0
-    # A graph of a few nodes is far quicker than a thread can be woken.
-    assert alone == "on the event loop"
-    assert shared == "no" or float(pays) >= MIN_SPEEDUP
-    assert float(pays) <= MIN_SPEEDUP or shared.startswith("on the event loop, up to")
+    # A graph of a few nodes takes less time than waking a thread.
+    assert single == "on the event loop"
+    assert batched == "no" or float(speedup) >= MIN_SPEEDUP
+    assert float(speedup) <= MIN_SPEEDUP or batched.startswith("on the event loop, up to")
 
 
 def test_bound_tensors_give_the_answers_of_a_plain_run(artifact: Artifact) -> None:
-    """The code that CUDA runs, with its tensors in the CPU's memory; batches do not mix."""
+    """IOBinding, here with tensors in the CPU's memory, gives each batch the answers of a run."""
     contract, (rows, _) = artifact.card.contract, artifact.golden()
     made = session(artifact.model, CPU)
     run = bound(made, contract, 2, device="cpu")
@@ -48,12 +48,12 @@ def test_bound_tensors_give_the_answers_of_a_plain_run(artifact: Artifact) -> No
         expected = plain(made, contract)(batch)
         got = run(batch)
         assert got.keys() == expected.keys()
-        # The same kernels on the same machine.
+        # Exact, because the same kernels run on the same machine.
         assert all(np.array_equal(got[name], expected[name]) for name in expected)
 
 
 def test_a_way_that_cannot_run_is_left_out_with_its_reason(artifact: Artifact) -> None:
-    """As a graph that CUDA cannot capture."""
+    """A graph that CUDA cannot capture has no times, but the first line of the reason."""
 
     def refuse(_rows: int) -> None:
         raise CannotRun("not all nodes are on CUDA\nand more")
@@ -64,9 +64,11 @@ def test_a_way_that_cannot_run_is_left_out_with_its_reason(artifact: Artifact) -
     assert parity_rows(artifact, measured)[0][-1] == "not all nodes are on CUDA"
 
 
-def test_a_session_that_is_not_where_it_was_asked_for_is_refused(artifact: Artifact) -> None:
-    """ONNX Runtime alone would go on with the CPU, and its times would be called CUDA's."""
-    provider = "TensorrtExecutionProvider"  # its libraries are in none of our environments
+def test_a_session_on_another_provider_than_requested_is_refused(artifact: Artifact) -> None:
+    """ONNX Runtime's silent fallback to the CPU is an error, so that no CPU time counts as CUDA."""
+    provider = (
+        "TensorrtExecutionProvider"  # its libraries are not installed in any of our environments
+    )
     with pytest.raises(CannotRun, match=provider):
         session(artifact.model, provider)
 
@@ -79,14 +81,14 @@ CPU_TIMES = {1: 1.0, 8: 8.0, 32: 32.0}
     [
         ({1: 5.0, 8: 5.0, 32: 5.0}, 8),
         ({1: 0.5, 8: 5.0, 32: 5.0}, 1),
-        ({1: 0.5, 8: 5.0, 32: 50.0}, None),  # from there on: a lucky small batch is no crossover
+        ({1: 0.5, 8: 5.0, 32: 50.0}, None),  # CUDA has to stay quicker from there on
         ({}, None),
     ],
 )
 def test_the_crossover_is_where_cuda_begins_to_be_quicker(
     cuda: dict[int, float], expected: int | None
 ) -> None:
-    """And stays so; TF32, which the service does not use, does not count."""
+    """CUDA stays quicker from the crossover on; TF32 does not count, as the service has it off."""
     seconds = {
         "CPU, 1 thread": CPU_TIMES,
         "CUDA": cuda,

@@ -21,7 +21,7 @@ def written(folder: Path, name: str, title: str) -> None:
 
 
 def test_the_page_has_every_result_its_machine_and_the_gains(tmp_path: Path) -> None:
-    """In a fixed order, each with its table and the command that measures it anew."""
+    """Sections come in a fixed order, each with its table and the command that measures it."""
     written(tmp_path, "another", "Another")
     written(tmp_path, "single_row", "One row")
     page = report(read_results(tmp_path), ["single_row"], ["## Gains\n"])
@@ -32,8 +32,8 @@ def test_the_page_has_every_result_its_machine_and_the_gains(tmp_path: Path) -> 
     assert "`python -m benchmarks.another`: date 2" in page
 
 
-def test_what_a_benchmark_only_printed_is_shown_as_it_was(tmp_path: Path) -> None:
-    """Aligned text stays aligned."""
+def test_printed_output_is_shown_unchanged(tmp_path: Path) -> None:
+    """Text that a benchmark has aligned stays aligned on the page."""
     write_result(
         "epochs",
         title="Training",
@@ -47,15 +47,15 @@ def test_what_a_benchmark_only_printed_is_shown_as_it_was(tmp_path: Path) -> Non
     assert "```text\ntask   seconds\ndigits      40\n```" in page
 
 
-def test_a_file_that_is_no_result_is_refused(tmp_path: Path) -> None:
-    """Rather than a page with a hole in it."""
+def test_a_file_of_another_form_is_refused(tmp_path: Path) -> None:
+    """A file that is not a result raises ValidationError instead of being left out of the page."""
     (tmp_path / "single_row.json").write_text('{"title": "One row"}')
     with pytest.raises(ValidationError, match="command"):
         read_results(tmp_path)
 
 
 def test_the_chart_is_a_picture(tmp_path: Path) -> None:
-    """PNG, of whoever was measured."""
+    """The chart is a PNG of all servers that were measured."""
     written(tmp_path, "single_row", "One row")
     draw(read_results(tmp_path)["single_row"], tmp_path / "chart.png")
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")

@@ -12,7 +12,7 @@ def a_round(rate: int) -> Round:
 
 
 def test_the_table_has_medians_and_says_how_far_rounds_went() -> None:
-    """One bad round of three changes no figure but the range; the quickest comes first."""
+    """One bad round of three changes the range only; the quickest server comes first."""
     figures = {
         "plain FastAPI": medians([a_round(rate) for rate in (2000, 100, 2100)]),
         "Foretell": medians([a_round(rate) for rate in (8000, 7900, 300)]),
@@ -23,12 +23,12 @@ def test_the_table_has_medians_and_says_how_far_rounds_went() -> None:
 
 
 def test_memory_that_is_not_known_is_left_open() -> None:
-    """Off Linux there is no /proc to read it from."""
+    """The cell of an unknown memory is empty: only Linux has /proc to read it from."""
     assert speed_table({"Foretell": medians([a_round(1000)])}).rows[0][-1] == ""
 
 
 def test_a_server_that_never_ran_is_in_the_table_with_its_reason() -> None:
-    """The comparison goes on without it."""
+    """The comparison goes on without the server and gives the reason."""
     broken = Contender(name="broken", arguments="-m no_such_module", note="")
     measured, missing = compare([broken], heart_row(), rounds=2, seconds=1)
     assert measured == {}

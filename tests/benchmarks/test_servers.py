@@ -29,7 +29,7 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="families are read from /proc")
 def test_a_server_is_waited_for_measured_and_stopped_with_all_it_started() -> None:
-    """Ready means that it answers; its memory is counted; its child does not outlive it."""
+    """A running server has answered, its memory is counted, and its child ends with it."""
     with running([sys.executable, "-c", SERVER, "{port}"], connects) as server:
         assert connects(server.port)
         assert server.ready_seconds > 0
@@ -43,7 +43,7 @@ def test_a_server_is_waited_for_measured_and_stopped_with_all_it_started() -> No
 
 
 def test_a_server_that_ends_at_once_is_unavailable_for_the_reason_it_printed() -> None:
-    """So that the table can say why somebody is missing."""
+    """The reason in the error is the last line that the server printed, for the table."""
     command = [sys.executable, "-c", "import sys; sys.exit('no such model: {port}')"]
     with (
         pytest.raises(Unavailable, match="did not start: no such model"),
@@ -52,8 +52,8 @@ def test_a_server_that_ends_at_once_is_unavailable_for_the_reason_it_printed() -
         pytest.fail("it never ran")
 
 
-def test_only_a_servers_own_family_is_found() -> None:
-    """A process beside it, of the same parent, is none of its family."""
+def test_only_a_servers_own_descendants_are_found() -> None:
+    """Another child of the same parent is not among the processes of a server."""
     wait = [sys.executable, "-c", "import time; time.sleep(600)"]
     with subprocess.Popen(wait) as one, subprocess.Popen(wait) as other:
         assert family(one.pid) == [one.pid]

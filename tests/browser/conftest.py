@@ -1,4 +1,4 @@
-"""The playground in a real Chromium, against a real `foretell serve` with the committed models."""
+"""Fixtures for the playground in a real Chromium, on a `foretell serve` of the committed models."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -25,17 +25,17 @@ FLAGS = [
 ]
 MODELS = Path(__file__).resolve().parents[2] / "models"
 PATIENCE = 20_000
-"""Milliseconds that anything may take to appear: browser and service share two slow cores in CI."""
+"""Milliseconds to wait for anything to appear: in CI, browser and service have two slow cores."""
 
 Scheme = Literal["light", "dark"]
 Visit = Callable[..., "Page"]
 
 
-# Of the package, not of the session: while Playwright's synchronous API is started, an event loop
-# counts as running in this thread, and tests elsewhere could not start one of their own.
+# Its scope is the package, not the session: while Playwright's synchronous API is started, an event
+# loop counts as running in this thread, and tests elsewhere could not start their own.
 @pytest.fixture(scope="package")
 def browser() -> Iterator["Browser"]:
-    """A headless Chromium."""
+    """Yield a headless Chromium."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as error:
@@ -50,23 +50,23 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture(scope="package")
 def playground() -> Iterator[str]:
-    """The address of a ready service."""
+    """Yield the address of a ready service."""
     with serving(MODELS) as service:
         yield service.url
 
 
 @pytest.fixture
 def visit(browser: "Browser", playground: str) -> Iterator[Visit]:
-    """Opens the playground: `visit("#digits", width=360, scheme="dark", touch=True)`.
+    """Yield a function that opens the playground: `visit("#digits", width=360, scheme="dark")`.
 
-    The test fails if a page logs an error, does not catch one, violates its policy, or asks anybody
-    but the service for anything.
+    The test fails if a page logs an error, does not catch one, violates its content security
+    policy, or requests anything from another host than the service.
     """
     contexts = []
     wrong: list[str] = []
 
     def console(message: "ConsoleMessage") -> None:
-        # Chromium reports every 4xx. What a call was refused for is the panel's to show.
+        # Chromium reports every 4xx as an error, but a panel shows refused calls itself.
         refused = message.text.startswith("Failed to load resource: the server responded with a")
         if message.type == "error" and not (refused and "/v1/" in message.location["url"]):
             wrong.append(f"console: {message.text} ({message.location['url']})")
@@ -103,5 +103,5 @@ def visit(browser: "Browser", playground: str) -> Iterator[Visit]:
 
 @pytest.fixture
 def page(visit: Visit) -> "Page":
-    """The playground on a desktop, in light colours; `page.goto` or a link leads on."""
+    """Return the playground on a desktop in light colours; `page.goto` or a link leads on."""
     return visit()

@@ -1,4 +1,4 @@
-"""Is a page as it looks usable by everybody, and how does it look?"""
+"""Checks of a page as it is rendered: accessibility, width, and a screenshot."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ GRAVE = frozenset({"serious", "critical"})
 
 
 def check_accessibility(page: "Page") -> None:
-    """Fails on a violation that axe-core calls serious or critical, as the page is now."""
+    """Fail on violations in the page as it is now that axe-core calls serious or critical."""
     from axe_playwright_python.sync_playwright import Axe
 
     found = Axe().run(page).response["violations"]
@@ -25,7 +25,7 @@ def check_accessibility(page: "Page") -> None:
 
 
 def check_width(page: "Page") -> None:
-    """Fails if the page has to be scrolled sideways."""
+    """Fail if the page has to be scrolled sideways."""
     wide, room = page.evaluate(
         "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )
@@ -33,6 +33,6 @@ def check_width(page: "Page") -> None:
 
 
 def picture(page: "Page", name: str) -> None:
-    """Writes a screenshot of the whole page to the folder $SCREENSHOTS, where that is set."""
+    """Write a screenshot of the whole page to the folder $SCREENSHOTS, if that is set."""
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)

@@ -1,4 +1,4 @@
-"""Drawing as a person does: with real pointer events, on the way from point to point."""
+"""Drawing with pointer events from point to point, as a person does."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 Points = Sequence[tuple[float, float]]
-"""Shares of the sheet's side, from its upper left corner."""
+"""Points as fractions of the sheet's side, from its upper left corner."""
 
 SEVEN: Points = [(0.28, 0.25), (0.72, 0.25), (0.6, 0.5), (0.45, 0.82)]
 ONE: Points = [(0.5, 0.18), (0.5, 0.82)]
 
 
 def on_screen(page: "Page", points: Points) -> list[tuple[float, float]]:
-    """Where points of the sheet are on the screen, once it is scrolled into view."""
+    """Scroll the sheet into view and return where its points are on the screen."""
     sheet = page.locator("canvas.sheet")
     sheet.scroll_into_view_if_needed()
     box = sheet.bounding_box()
@@ -25,7 +25,7 @@ def on_screen(page: "Page", points: Points) -> list[tuple[float, float]]:
 
 
 def draw(page: "Page", points: Points) -> None:
-    """One stroke with the mouse."""
+    """Draw one stroke with the mouse."""
     first, *others = on_screen(page, points)
     page.mouse.move(*first)
     page.mouse.down()
@@ -35,7 +35,7 @@ def draw(page: "Page", points: Points) -> None:
 
 
 def draw_with_pen(page: "Page", points: Points) -> None:
-    """One stroke with a stylus, as the browser gets it from one."""
+    """Draw one stroke by the events of a stylus."""
     tablet = page.context.new_cdp_session(page)
     first, *others = on_screen(page, points)
 
@@ -50,7 +50,7 @@ def draw_with_pen(page: "Page", points: Points) -> None:
 
 
 def draw_with_finger(page: "Page", points: Points) -> None:
-    """One stroke on a touch screen, as the browser gets it from one."""
+    """Draw one stroke by the events of a touch screen."""
     screen = page.context.new_cdp_session(page)
 
     def touch(kind: str, *fingers: tuple[float, float]) -> None:
@@ -65,7 +65,7 @@ def draw_with_finger(page: "Page", points: Points) -> None:
 
 
 def between(first: tuple[float, float], others: Points) -> Iterator[tuple[float, float]]:
-    """On the way from point to point."""
+    """Yield the points on the way from each point to the next."""
     x, y = first
     for to_x, to_y in others:
         for share in np.linspace(0, 1, 9)[1:].tolist():

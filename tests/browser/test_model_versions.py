@@ -1,4 +1,4 @@
-"""The panel "Models" where there is more than one version of a model, and one that is not ready."""
+"""Tests of the panel "Models" with several versions of a model and one that is not ready."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Four versions of heart, idle, stable, a canary and a refused one; fashion is unloaded."""
+    """Yield a service with four versions of heart (not served, stable, canary, invalid).
+
+    Its model fashion is unloaded.
+    """
     folder = tmp_path_factory.mktemp("models")
     for task in TASKS.values():
         write_artifact(folder, task)
@@ -36,14 +39,14 @@ def playground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def of_versions(visit: Visit) -> "Page":
-    """The overview of that service."""
+    """Return the overview of that service."""
     page = visit("#models")
     page.locator(".list h2").first.wait_for()
     return page
 
 
 def test_versions_are_shown_with_state_and_reason(of_versions: "Page") -> None:
-    """Each leads to a page of its own, with its card; the page says who answers instead."""
+    """Each version leads to its own page, with its card and the version that answers instead."""
     page = of_versions
     heart = page.locator(".card").filter(has=page.get_by_role("link", name="heart", exact=True))
     assert "stable → 2; canary → 3, 25 % of calls" in heart.inner_text()
@@ -63,7 +66,7 @@ def test_versions_are_shown_with_state_and_reason(of_versions: "Page") -> None:
 
 
 def test_a_model_that_is_not_ready_says_why(of_versions: "Page") -> None:
-    """In the overview and on its page, which has no card but has its versions."""
+    """The reason is in the overview and on its page, which has its versions but no card."""
     page = of_versions
     fashion = page.locator(".card").filter(has=page.get_by_role("link", name="fashion"))
     assert "not ready" in fashion.inner_text()

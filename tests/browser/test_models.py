@@ -1,4 +1,4 @@
-"""The panel "Models": all of them at a glance, and every card as a page."""
+"""Tests of the panel "Models": the overview, and a page for every model card."""
 
 import json
 from pathlib import Path
@@ -17,20 +17,20 @@ NAMES = sorted(folder.name for folder in MODELS.iterdir() if folder.is_dir())
 
 
 def card_of(name: str) -> dict[str, Any]:
-    """What training wrote."""
+    """Return the card that training wrote."""
     found: dict[str, Any] = json.loads((MODELS / name / "1" / "card.json").read_text())
     return found
 
 
 def open_page(visit: Visit, name: str, **look: Any) -> "Page":
-    """The page of a model, once it is all there."""
+    """Open the page of a model and wait until all of it is shown."""
     page = visit(f"#models/{name}", **look)
     page.get_by_role("heading", name="Versions").wait_for()
     return page
 
 
 def cells(page: "Page", caption: str) -> list[list[str]]:
-    """A table's body."""
+    """Return the texts of a table's body."""
     found: list[list[str]] = page.locator(f"table:has(caption:text('{caption}')) tbody").evaluate(
         "body => [...body.rows].map(row => [...row.cells].map(cell => cell.textContent))"
     )
@@ -38,14 +38,14 @@ def cells(page: "Page", caption: str) -> list[list[str]]:
 
 
 def rounded(written: list[list[str]]) -> list[Any]:
-    """Figures as they are written, equal to what they were rounded from."""
-    # To four digits; half of the last one, and a little because 0.00535 is not exactly that.
+    """Return written figures as approximations that equal the values they were rounded from."""
+    # Four digits: half of the last one, and a little more because 0.00535 is not exact in binary.
     return [[pytest.approx(float(cell), abs=5.1e-5) for cell in row] for row in written]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_models_page_says_what_its_card_says(visit: Visit, name: str) -> None:
-    """Metrics, curves, confusion, data, training, contract, limits, hashes."""
+    """A page shows the card's metrics, curves, confusion, data, training, contract and hashes."""
     card, page = card_of(name), open_page(visit, name)
     text = page.inner_text("main")
     said = [card["intended_use"], card["limits"], card["licence"], card["contract_hash"]]
@@ -86,7 +86,7 @@ def test_a_curve_is_drawn_where_its_points_are(visit: Visit) -> None:
     (left, bottom), (right, top) = points[0], points[-1]
     assert len(points) == len(card["curves"]["roc"])
     for (x, y), (across, up) in zip(points, card["curves"]["roc"], strict=True):
-        # Places are rounded to a hundredth of a unit of the picture.
+        # Coordinates are rounded to a hundredth of a unit of the picture.
         assert x == pytest.approx(left + across * (right - left), abs=0.02)
         assert y == pytest.approx(bottom + up * (top - bottom), abs=0.02)
     assert f"{card['metrics']['auc']:.4f}" in str(
@@ -113,7 +113,7 @@ def test_other_thresholds_are_counted_from_the_scores(visit: Visit) -> None:
 
 
 def test_the_overview_leads_to_each_page_and_back(visit: Visit) -> None:
-    """By keyboard: a model's name is a link, and so is the way back."""
+    """A model's name and the way back are links that the keyboard reaches."""
     page = visit("#models")
     names = page.locator(".list h2")
     names.first.wait_for()
@@ -128,7 +128,7 @@ def test_the_overview_leads_to_each_page_and_back(visit: Visit) -> None:
 
 
 def test_the_card_can_be_kept(visit: Visit, playground: str) -> None:
-    """As the service gives it."""
+    """The saved card is what the service answers."""
     page = open_page(visit, "digits")
     with page.expect_download() as saving:
         page.get_by_role("button", name="Download card.json").click()
@@ -144,8 +144,8 @@ def test_the_card_can_be_kept(visit: Visit, playground: str) -> None:
         ("<b>", "no model '<b>'"),
     ],
 )
-def test_a_model_there_is_not_says_so(visit: Visit, place: str, words: str) -> None:
-    """With what there is, and a way back."""
+def test_an_unknown_model_says_so(visit: Visit, place: str, words: str) -> None:
+    """The page of an unknown model lists the models that exist, and has a link back."""
     page = visit(f"#models/{place}")
     assert words in page.get_by_role("alert").inner_text()
     page.get_by_role("main").get_by_role("link", name="All models").click()
@@ -153,7 +153,7 @@ def test_a_model_there_is_not_says_so(visit: Visit, place: str, words: str) -> N
 
 
 def test_confidence_is_shown_where_a_card_has_it(visit: Visit) -> None:
-    """Coverage asked for and measured, what is called strange, what training saw of each field."""
+    """A page shows coverage required and measured, the OOD rates and each field's range."""
     sets = {
         "coverage": 0.95, "cutoff": 0.163, "calibrated_on": "the validation part",
         "calibrated_rows": 6000, "measured": 0.946, "measured_on": "the test part",
@@ -192,7 +192,7 @@ def test_confidence_is_shown_where_a_card_has_it(visit: Visit) -> None:
 @pytest.mark.parametrize("width", [1280, 360])
 @pytest.mark.parametrize("name", ["credit", "fashion"])
 def test_pages_are_accessible(visit: Visit, name: str, width: int, scheme: Scheme) -> None:
-    """Of rows and of pictures, on a desktop and on a small phone, with every table open."""
+    """Pages of tables and of pictures, with every table open, pass on a desktop and a phone."""
     page = open_page(visit, name, width=width, scheme=scheme)
     picture(page, f"model-{name}-{width}-{scheme}")
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")

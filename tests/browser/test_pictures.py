@@ -1,4 +1,4 @@
-"""Digits and garments, used as a person uses them."""
+"""Tests of the panels for digits and garments, used as a person uses them."""
 
 import base64
 import csv
@@ -26,7 +26,7 @@ CHOOSE = "Choose pictures"
 
 
 def png(points: Points, side: int = 200) -> bytes:
-    """A stroke with a marker, as a PNG."""
+    """Return a PNG of a stroke with a marker."""
     image = Image.new("L", (side, side), 255)
     places = [(x * side, y * side) for x, y in points]
     ImageDraw.Draw(image).line(places, fill=0, width=side // 12, joint="curve")
@@ -37,7 +37,7 @@ def png(points: Points, side: int = 200) -> bytes:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[Path]:
-    """A seven, a one, and what is no picture."""
+    """Return files of a seven, of a one, and of something that is not a picture."""
     for name, content in {
         "seven.png": png(SEVEN),
         "one.png": png(ONE),
@@ -48,12 +48,12 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 def answer(page: "Page") -> "Locator":
-    """The headline: what the network takes the picture for."""
+    """Return the headline, which has the answer for the drawing."""
     return page.locator(".headline strong")
 
 
 def hand_in(page: "Page", files: list[Path]) -> "Locator":
-    """Choose files by the button; the gallery's items, once each has its answer."""
+    """Choose files by the button; return the gallery's items once each has its answer."""
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name=CHOOSE).click()
     chooser.value.set_files(files)
@@ -64,7 +64,7 @@ def hand_in(page: "Page", files: list[Path]) -> "Locator":
 
 
 def test_a_drawn_seven_is_a_seven(page: "Page") -> None:
-    """With the mouse: answer, ten bars, what the network saw, what mattered."""
+    """A seven drawn with the mouse has its answer, ten bars, decoded picture and heat map."""
     assert "Nothing is drawn yet" in page.locator(".answer").inner_text()
     draw(page, SEVEN)
     answer(page).get_by_text("7", exact=True).wait_for()
@@ -78,12 +78,12 @@ def test_a_drawn_seven_is_a_seven(page: "Page") -> None:
     )
     seen = np.array(drawn).reshape(28, 28)
     assert seen[4:24, 4:24].max() > 200  # the ink
-    assert not seen[:3].any()  # the margin that MNIST has
+    assert not seen[:3].any()  # the margin of MNIST's pictures
     picture(page, "digits-drawn")
 
 
 def test_one_is_answered_while_still_drawing(page: "Page") -> None:
-    """The pen is still down, and the network says what it takes it for so far."""
+    """A stroke is answered while the pen is still down."""
     page.evaluate("window.scrollTo(0, 0)")
     box = page.locator("canvas.sheet").bounding_box()
     assert box
@@ -95,7 +95,7 @@ def test_one_is_answered_while_still_drawing(page: "Page") -> None:
 
 
 def test_undo_and_clear(page: "Page") -> None:
-    """Undo takes a stroke away and brings back what was cleared; an empty sheet says so."""
+    """Undo removes a stroke or restores a cleared drawing; an empty sheet says that it is empty."""
     undo = page.get_by_role("button", name="Undo")
     clear = page.get_by_role("button", name="Clear")
     assert undo.is_disabled()
@@ -113,9 +113,9 @@ def test_undo_and_clear(page: "Page") -> None:
     page.locator(".answer").get_by_text("Nothing is drawn yet").first.wait_for()
 
 
-def test_what_is_no_longer_drawn_is_no_longer_asked_about(page: "Page") -> None:
-    """A call under way is called off, so that its answer cannot be shown for what came after."""
-    page.route("**/v1/digits/*", lambda route: None)  # answered never
+def test_the_call_of_an_older_drawing_is_aborted(page: "Page") -> None:
+    """A call under way is aborted, so that its answer cannot be shown for a later drawing."""
+    page.route("**/v1/digits/*", lambda route: None)  # never answered
     asked: list[Request] = []
     called_off: list[Request] = []
     page.on("request", lambda request: asked.append(request))
@@ -127,12 +127,12 @@ def test_what_is_no_longer_drawn_is_no_longer_asked_about(page: "Page") -> None:
     for _ in range(PATIENCE // 50):
         if len(called_off) == len(asked):
             return
-        page.wait_for_timeout(50)  # in which events come in
+        page.wait_for_timeout(50)  # lets events arrive
     raise AssertionError("somebody still waits for an answer that nobody wants")
 
 
 def test_a_finger_draws_and_does_not_scroll(visit: Visit) -> None:
-    """On a phone's touch screen."""
+    """A finger on a phone's touch screen draws, and the page does not scroll."""
     page = visit("#digits", width=360, touch=True)
     page.locator("canvas.sheet").scroll_into_view_if_needed()
     before = page.evaluate("scrollY")
@@ -143,7 +143,7 @@ def test_a_finger_draws_and_does_not_scroll(visit: Visit) -> None:
 
 
 def test_a_pen_draws(page: "Page") -> None:
-    """A stylus on a tablet."""
+    """A stylus on a tablet draws."""
     page.evaluate("addEventListener('pointerdown', (e) => { window.kind = e.pointerType })")
     draw_with_pen(page, SEVEN)
     answer(page).get_by_text("7", exact=True).wait_for()
@@ -151,7 +151,7 @@ def test_a_pen_draws(page: "Page") -> None:
 
 
 def test_the_keyboard_draws_too(page: "Page") -> None:
-    """Arrow keys and the space bar: a one, and away with it, without a pointer."""
+    """Arrow keys and the space bar draw a one and clear it, without a pointer."""
     page.locator("canvas.sheet").focus()
     for key in ["ArrowUp"] * 12 + [" "] + ["ArrowDown"] * 24 + [" "]:
         page.keyboard.press(key)
@@ -163,9 +163,9 @@ def test_the_keyboard_draws_too(page: "Page") -> None:
     page.locator(".answer").get_by_text("Nothing is drawn yet").first.wait_for()
 
 
-def test_pictures_by_keyboard_alone(page: "Page", pictures: list[Path]) -> None:
-    """Choose, look closer, correct, save: nothing needs a pointer."""
-    # From now on the browser reports choosers; told only when the key is pressed, it may be late.
+def test_pictures_need_the_keyboard_only(page: "Page", pictures: list[Path]) -> None:
+    """Pictures are chosen, inspected, corrected and saved without a pointer."""
+    # Listen for file choosers from now on: to begin when the key is pressed may be too late.
     page.on("filechooser", lambda _: None)
     page.locator("canvas.sheet").focus()
     press_until(page, "Tab", "Choose pictures")
@@ -183,7 +183,7 @@ def test_pictures_by_keyboard_alone(page: "Page", pictures: list[Path]) -> None:
 
 
 def press_until(page: "Page", key: str, name: str) -> None:
-    """Press a key until what is called so has the focus."""
+    """Press a key until the element of this name has the focus."""
     for _ in range(30):
         page.keyboard.press(key)
         called = page.evaluate(
@@ -198,7 +198,7 @@ def press_until(page: "Page", key: str, name: str) -> None:
 
 
 def test_a_screen_reader_is_told_the_answer_once_the_hand_rests(page: "Page") -> None:
-    """Politely, and not at each stroke."""
+    """The answer is announced politely after a pause, and not at each stroke."""
     status = page.locator(".answer [role=status]")
     draw(page, SEVEN)
     status.get_by_text("7, ").wait_for(state="attached")
@@ -207,7 +207,7 @@ def test_a_screen_reader_is_told_the_answer_once_the_hand_rests(page: "Page") ->
 def test_pictures_handed_in_are_answered_corrected_and_saved(
     page: "Page", pictures: list[Path]
 ) -> None:
-    """Several at once; one is refused, with its reason; the CSV has what a person says."""
+    """Several files are answered; one is refused with its reason; the CSV has the corrections."""
     items = hand_in(page, pictures)
     assert items.count() == 3
     assert items.nth(0).locator(".verdict strong").inner_text() == "7"
@@ -219,7 +219,7 @@ def test_pictures_handed_in_are_answered_corrected_and_saved(
     page.get_by_label("Show").select_option("Corrected ones")
     assert [item.is_visible() for item in items.all()] == [False, True, True]
     page.get_by_label("Show").select_option("All")
-    page.get_by_role("link", name="Models").click()  # a look elsewhere costs nothing
+    page.get_by_role("link", name="Models").click()  # leaving the panel loses nothing
     page.get_by_role("link", name="Handwritten digits").click()
     page.get_by_text("3 pictures answered, 1 of them refused, 2 corrected").wait_for()
     check_accessibility(page)
@@ -239,7 +239,7 @@ def test_pictures_handed_in_are_answered_corrected_and_saved(
 
 
 def test_one_picture_of_the_gallery_in_full(page: "Page", pictures: list[Path]) -> None:
-    """Its bars, what the network saw of it and what mattered; the call that is shown is its own."""
+    """A picture of the gallery has its bars, decoded picture and heat map, and its own call."""
     hand_in(page, pictures)
     page.get_by_role("button", name="Look closer at one.png").click()
     answer(page).get_by_text("1", exact=True).wait_for()
@@ -249,7 +249,7 @@ def test_one_picture_of_the_gallery_in_full(page: "Page", pictures: list[Path]) 
 
 
 def test_a_zip_file_of_pictures(page: "Page", pictures: list[Path], tmp_path: Path) -> None:
-    """Each picture in it has its place; so has a zip file that is none."""
+    """Each picture in a zip file has an item; so has a file that is not a zip file."""
     packed, broken = tmp_path / "some.zip", tmp_path / "broken.zip"
     with zipfile.ZipFile(packed, "w") as archive:
         for path in pictures[:2]:
@@ -268,7 +268,7 @@ def test_a_zip_file_of_pictures(page: "Page", pictures: list[Path], tmp_path: Pa
 
 
 def test_a_picture_pasted(page: "Page") -> None:
-    """Anywhere on the page. No browser lets a script have the real clipboard paste a file."""
+    """A picture can be pasted anywhere; the event is made, as scripts cannot paste files."""
     page.evaluate(
         """(content) => {
             const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
@@ -283,7 +283,7 @@ def test_a_picture_pasted(page: "Page") -> None:
 
 
 def test_files_and_folders_dropped(page: "Page", pictures: list[Path], tmp_path: Path) -> None:
-    """Anywhere on the page, as the browser gets them from a desktop; with folders in folders."""
+    """Files and nested folders can be dropped anywhere on the page."""
     inner = tmp_path / "drawings" / "more"
     inner.mkdir(parents=True)
     (inner.parent / "a.png").write_bytes(png(SEVEN))
@@ -303,7 +303,7 @@ def test_files_and_folders_dropped(page: "Page", pictures: list[Path], tmp_path:
 
 
 def test_a_class_full_of_digits(page: "Page", data_dir: Path | None, tmp_path: Path) -> None:
-    """Fifty of MNIST's test digits at once: each has its answer in its place."""
+    """Fifty of MNIST's test digits at once have each its own answer."""
     mnist = load_mnist(data_dir)
     files = []
     for at in range(50):
@@ -313,13 +313,13 @@ def test_a_class_full_of_digits(page: "Page", data_dir: Path | None, tmp_path: P
     assert items.count() == 50
     answers = items.locator("option:first-child").all_inner_texts()
     right = np.mean(np.array(answers, int) == mnist.test_labels[:50])
-    assert right >= 0.98  # one of fifty may be wrong; a mix-up of places would leave a tenth
+    assert right >= 0.98  # one of fifty may be wrong; answers in a wrong order would leave a tenth
     page.get_by_label("Show").select_option("Doubtful ones")
     picture(page, "digits-many")
 
 
 def test_the_calls_that_are_shown_run_as_they_are_pasted(page: "Page", tmp_path: Path) -> None:
-    """As curl in a shell, as Python in Python, beside the drawing that was saved."""
+    """The calls by curl and Python run beside the drawing that was saved."""
     draw(page, SEVEN)
     with page.expect_download() as download:
         page.get_by_role("button", name="Save PNG").click()
@@ -337,7 +337,7 @@ def test_the_calls_that_are_shown_run_as_they_are_pasted(page: "Page", tmp_path:
 
 
 def test_the_call_is_copied(visit: Visit) -> None:
-    """To the clipboard, where the browser has one for pages."""
+    """The call is copied to the clipboard, if the browser gives pages one."""
     page = visit("#digits")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy curl").click()
@@ -346,7 +346,7 @@ def test_the_call_is_copied(visit: Visit) -> None:
 
 
 def test_a_photograph_is_sent_as_it_is(page: "Page", tmp_path: Path) -> None:
-    """12 megapixels, from a phone that was held upright: what is shown is upright too."""
+    """A photograph of 12 megapixels is sent unchanged, and shown upright by its EXIF tag."""
     photograph = tmp_path / "photograph.jpg"
     image = Image.new("L", (3000, 4000), 210)
     stroke = [(x * 3000, y * 4000) for x, y in SEVEN]
@@ -363,7 +363,7 @@ def test_a_photograph_is_sent_as_it_is(page: "Page", tmp_path: Path) -> None:
 
 
 def test_garments_by_the_same_panel(page: "Page") -> None:
-    """Labels, names of the bars, and what such pictures have to look like."""
+    """The panel has the labels, bars and hints of garments."""
     page.get_by_role("link", name="Garments").click()
     page.get_by_role("heading", name="Garments").wait_for()
     page.get_by_text("on a plain background").wait_for()
@@ -386,7 +386,7 @@ def test_garments_by_the_same_panel(page: "Page") -> None:
 def test_answers_and_gallery_are_accessible(
     visit: Visit, pictures: list[Path], width: int, scheme: Scheme
 ) -> None:
-    """Everything that can be on the panel is, on a desktop and a phone, light and dark."""
+    """The panel with all its parts passes on a desktop and a phone, light and dark."""
     page = visit("#digits", width=width, scheme=scheme)
     hand_in(page, pictures)
     draw(page, SEVEN)
@@ -396,8 +396,8 @@ def test_answers_and_gallery_are_accessible(
     picture(page, f"digits-all-{width}-{scheme}")
 
 
-def test_what_a_service_that_is_sure_of_less_says(page: "Page", pictures: list[Path]) -> None:
-    """Several likely digits are named together, warnings stand under them; in the gallery too."""
+def test_an_uncertain_answer_names_every_likely_digit(page: "Page", pictures: list[Path]) -> None:
+    """Several likely digits are named together with the warnings, also in the gallery."""
     page.route(
         "**/v1/digits/predict",
         lambda route: route.fulfill(
@@ -423,8 +423,8 @@ def test_what_a_service_that_is_sure_of_less_says(page: "Page", pictures: list[P
     check_accessibility(page)
 
 
-def test_a_service_that_is_gone_is_an_error_in_words(page: "Page") -> None:
-    """Not an empty answer, nor the last one for ever."""
+def test_a_service_that_does_not_answer_is_an_error_in_words(page: "Page") -> None:
+    """Without a service the panel shows an error, not an empty answer or the last one."""
     page.route(
         "**/v1/digits/*",
         lambda route: route.fulfill(

@@ -1,4 +1,4 @@
-"""Heart and credit: a form, its answer as one types, and why; used as a person would."""
+"""Tests of the panels for heart and credit: the form, its answer and its explanation."""
 
 import json
 import re
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PATIENT = dict(Patient.model_json_schema()["example"])
 CLIENT = dict(Client.model_json_schema()["example"])
 ROUNDED = 0.05
-"""Points: a figure with one decimal is off by no more."""
+"""Percentage points: the largest error of a figure with one decimal."""
 SETTLED = """() => {
   const cards = [...document.querySelectorAll('.stated')];
   return cards.length === 3 && cards.every((card) => card.dataset.state === 'current');
@@ -29,25 +29,25 @@ SETTLED = """() => {
 
 
 def asked(playground: str, path: str, row: dict[str, Any]) -> dict[str, Any]:
-    """What the API answers."""
+    """Return the API's answer to a row."""
     answer = httpx.post(f"{playground}/v1/{path}", json=row)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
 
 def shown(page: "Page") -> float:
-    """The probability on the page, once answer and explanation are those of the row in the form."""
+    """Return the probability on the page, once answer and explanation are of the form's row."""
     page.wait_for_function(SETTLED)
     return float(page.locator(".answer .probability").get_attribute("value") or "nan")
 
 
 def field(page: "Page", title: str) -> "Locator":
-    """A number's input."""
+    """Return the input of a number."""
     return page.get_by_role("spinbutton", name=title, exact=True)
 
 
 def type_into(page: "Page", title: str, text: str) -> None:
-    """By keyboard, instead of what stands there."""
+    """Replace the text of a field by keyboard."""
     field(page, title).click()
     page.keyboard.press("ControlOrMeta+a")
     if text:
@@ -57,7 +57,7 @@ def type_into(page: "Page", title: str, text: str) -> None:
 
 
 def figures(page: "Page") -> list[float]:
-    """The last column of the waterfall as it reads: the base, factors, the answer, in points."""
+    """Return the waterfall's last column in percentage points: base, feature groups, answer."""
     cells = page.locator(".waterfall tbody tr:not(.part) td.number").all_inner_texts()
     return [float(text.replace("−", "-").removesuffix(" %")) for text in cells]
 
@@ -66,7 +66,7 @@ def figures(page: "Page") -> list[float]:
 def test_the_form_is_filled_with_the_example_and_answered(
     visit: Visit, playground: str, task: str, row: dict[str, Any]
 ) -> None:
-    """Each field with its title, unit and bounds; the answer is the API's, in words too."""
+    """Each field has title, unit and bounds; the answer is the API's, also in words."""
     page = visit(f"#{task}")
     probability = asked(playground, f"{task}/predict", row)["probability"]
     assert shown(page) == probability
@@ -80,11 +80,11 @@ def test_the_form_is_filled_with_the_example_and_answered(
     hint = page.get_by_text("18 to 120 years")
     described = field(page, "Age").get_attribute("aria-describedby") or ""
     assert hint.get_attribute("id") in described.split()
-    page.get_by_text("Teaching and research").wait_for()  # what the card says it is for
+    page.get_by_text("Teaching and research").wait_for()  # the card's intended use
 
 
 def test_a_value_typed_changes_the_answer(visit: Visit, playground: str) -> None:
-    """By keyboard, without a button; a value typed is sent as it is."""
+    """A value typed is sent as it is and answered without a button."""
     page = visit("#heart")
     before = shown(page)
     type_into(page, "ST depression induced by exercise, relative to rest", "2.35")
@@ -97,7 +97,7 @@ def test_a_value_typed_changes_the_answer(visit: Visit, playground: str) -> None
 
 
 def test_categories_are_chosen_in_words(visit: Visit, playground: str) -> None:
-    """From a list or side by side; credit's codes of several meanings are told apart."""
+    """Categories are chosen from a list or side by side, and each code has its own words."""
     page = visit("#heart")
     page.get_by_role("combobox", name="Type of chest pain").select_option(label="typical angina")
     page.get_by_role("radiogroup", name="Sex").get_by_label("female").check()
@@ -116,7 +116,7 @@ def test_categories_are_chosen_in_words(visit: Visit, playground: str) -> None:
 
 
 def test_not_recorded_is_null(visit: Visit, playground: str) -> None:
-    """An emptied number, a choice, and all of them at once."""
+    """An emptied number, a choice of "not recorded", and the button for all fields send null."""
     page = visit("#heart")
     type_into(page, "Serum cholesterol", "")
     page.get_by_role("combobox", name="Thallium scan").select_option(label="not recorded")
@@ -135,7 +135,7 @@ def test_not_recorded_is_null(visit: Visit, playground: str) -> None:
 def test_the_services_message_stands_beside_its_field(
     visit: Visit, playground: str, typed: str
 ) -> None:
-    """What was typed is sent, whatever it is; no answer passes for that row's."""
+    """Any text typed is sent; its message stands at the field and no older answer is shown."""
     page = visit("#heart")
     shown(page)
     type_into(page, "Age", typed)
@@ -163,28 +163,28 @@ def test_the_services_message_stands_beside_its_field(
 def test_the_waterfall_adds_up(
     visit: Visit, playground: str, task: str, row: dict[str, Any]
 ) -> None:
-    """Base and contributions, as they can be read, are the answer; they are what explain says."""
+    """Base and contributions as shown add up to the answer, and are those of /explain."""
     page = visit(f"#{task}")
     probability = shown(page)
     base, *steps, answer = figures(page)
-    # Each figure is rounded on its own.
+    # Each figure is rounded by itself.
     assert base + sum(steps) == pytest.approx(answer, abs=ROUNDED * (len(steps) + 2))
     assert answer == pytest.approx(100 * probability, abs=ROUNDED)
     explained = asked(playground, f"{task}/explain", row)["contributions"]
     said = [100 * contribution["probability"] for contribution in explained]
-    assert steps == pytest.approx(said, abs=ROUNDED * 1.001)  # and floats are not decimal
+    assert steps == pytest.approx(said, abs=ROUNDED * 1.001)  # floats are not decimal
     bars = page.locator(".waterfall .step rect")
     assert bars.count() == len(steps)
     track = page.locator(".waterfall .drawn svg").first.bounding_box()
     first = bars.first.bounding_box()
     assert track is not None
     assert first is not None
-    # A pixel at each end of the bar.
+    # One pixel at each end of the bar.
     assert first["width"] == pytest.approx(track["width"] * abs(said[0]) / 100, abs=2)
 
 
 def test_a_factor_is_split_into_its_fields(visit: Visit) -> None:
-    """On demand; the parts add up to the factor, and the button stays where it was."""
+    """The parts of a feature group add up to it, and the button stays where it was."""
     page = visit("#credit")
     shown(page)
     button = page.get_by_role("button", name="Its 6 fields: Repayment status")
@@ -199,14 +199,14 @@ def test_a_factor_is_split_into_its_fields(visit: Visit) -> None:
     ]
     whole = float(page.locator(".waterfall .step data").first.get_attribute("value") or "nan")
     assert len(parts) == 6
-    assert sum(parts) == pytest.approx(whole, abs=1e-5)  # as exact as explanations are
+    assert sum(parts) == pytest.approx(whole, abs=1e-5)  # the tolerance of explanations
     assert "two months late" in page.locator(".waterfall .part th").first.inner_text()
     page.keyboard.press("Enter")
     page.wait_for_selector(".waterfall .part", state="detached")
 
 
 def test_a_counterfactual_applied_turns_the_decision(visit: Visit, playground: str) -> None:
-    """The form takes its values, the answer is below the threshold; both can be taken back."""
+    """The form takes its values and the answer falls below the threshold; undo restores both."""
     page = visit("#credit")
     before = shown(page)
     explained = asked(playground, "credit/explain", CLIENT)
@@ -224,7 +224,7 @@ def test_a_counterfactual_applied_turns_the_decision(visit: Visit, playground: s
 
 
 def test_reasons_are_given_in_words(visit: Visit, playground: str) -> None:
-    """Those of the API, in its order."""
+    """The reasons are those of the API, in its order."""
     page = visit("#heart")
     shown(page)
     said = page.locator(".changes ol li").all_inner_texts()
@@ -232,7 +232,7 @@ def test_reasons_are_given_in_words(visit: Visit, playground: str) -> None:
 
 
 def test_another_model_can_be_asked(visit: Visit, playground: str) -> None:
-    """The choice is in the address: a reload keeps it, and the row."""
+    """The chosen model is in the address, so a reload keeps it, and the row."""
     page = visit("#heart")
     own = shown(page)
     page.get_by_label("Model", exact=True).select_option("heart-mlp16")
@@ -250,7 +250,7 @@ def test_another_model_can_be_asked(visit: Visit, playground: str) -> None:
 
 @pytest.mark.parametrize("what", ["the answer", "why"])
 def test_calls_run_as_they_are_pasted(visit: Visit, what: str) -> None:
-    """As curl and as Python: each gives what the page shows."""
+    """The calls by curl and Python give the figures on the page."""
     page = visit("#heart")
     type_into(page, "Serum cholesterol", "")
     probability = shown(page)
@@ -267,14 +267,14 @@ def test_calls_run_as_they_are_pasted(visit: Visit, what: str) -> None:
 
 
 def test_the_latest_row_wins(visit: Visit, playground: str) -> None:
-    """An answer that took its time does not replace that to what was typed since."""
+    """A slow answer does not replace the answer to a later row."""
     page = visit("#heart")
     shown(page)
     delayed = []
 
     def slowly(route: "Route") -> None:
         if (route.request.post_data_json or {}).get("age") == 50:
-            delayed.append(route)  # it is let go when the next one has been answered
+            delayed.append(route)  # it continues once the next one has been answered
         else:
             route.continue_()
 
@@ -292,7 +292,7 @@ def test_the_latest_row_wins(visit: Visit, playground: str) -> None:
 
 
 def test_doubts_are_shown(visit: Visit, playground: str) -> None:
-    """Uncertain, unlike the training rows; a warning stands beside the field that it names."""
+    """The page says that a row is uncertain or out of distribution, and warns at its field."""
     page = visit("#credit")
     shown(page)
     type_into(page, "Age", "95")
@@ -314,7 +314,7 @@ def test_doubts_are_shown(visit: Visit, playground: str) -> None:
 
 
 def test_an_answer_without_explanation(visit: Visit) -> None:
-    """Where explanations are busy, the answer stands, and the reason why there is no other."""
+    """A full explanation queue leaves the answer, with the reason for the missing explanation."""
     page = visit("#heart")
     shown(page)
     detail = "16 explanations wait already"
@@ -333,7 +333,7 @@ def test_an_answer_without_explanation(visit: Visit) -> None:
 
 
 def test_a_model_that_is_not_there(visit: Visit) -> None:
-    """A stale link is answered by the service, which says what there is."""
+    """A stale link shows the service's error, which lists the models that exist."""
     page = visit("#heart/heart-old")
     page.wait_for_selector(".answer .error")
     assert "heart-mlp16" in page.locator(".answer .error").inner_text()
@@ -342,7 +342,7 @@ def test_a_model_that_is_not_there(visit: Visit) -> None:
 
 
 def test_fields_without_groups_have_a_form_too(page: "Page") -> None:
-    """Of a task that says nothing but types: the panel knows no field by name."""
+    """A task whose schema has types only gets a form, as the panel knows no field by name."""
     made = page.evaluate(
         """async () => {
           const { rowOf, decisionOf, boundsOf } = await import('/playground/panels/row/fields.js');
@@ -368,7 +368,7 @@ def test_fields_without_groups_have_a_form_too(page: "Page") -> None:
 
 
 def test_the_answer_stays_in_sight_on_a_telephone(visit: Visit) -> None:
-    """While a long form is filled in."""
+    """The answer can be seen while a long form is filled in."""
     page = visit("#credit", width=360, touch=True)
     shown(page)
     last = field(page, "Amount paid in April")
@@ -381,7 +381,7 @@ def test_the_answer_stays_in_sight_on_a_telephone(visit: Visit) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_every_state_is_accessible(visit: Visit, width: int, scheme: Scheme) -> None:
-    """Answered, split, refused: no violation, no scrolling sideways."""
+    """An answered, split or refused row has no violation and no scrolling sideways."""
     page = visit("#credit", width=width, scheme=scheme)
     shown(page)
     page.get_by_role("button", name="Its 6 fields: Repayment status").click()

@@ -1,4 +1,4 @@
-"""The panel "Many rows": a file in, its scores at a glance, the scored file out."""
+"""Tests of the panel "Many rows": a file is scored, summed up and downloaded."""
 
 import io
 import json
@@ -26,7 +26,7 @@ CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
 
 
 def patients(rows: int, bad: tuple[int, ...] = ()) -> pa.Table:
-    """Patients with an account each; those in the rows `bad`, counted from 1, are 570 years old."""
+    """Return patients with an account each; those in the rows `bad`, from 1, are 570 years old."""
     rng = np.random.default_rng(0)
     age = rng.integers(30, 80, rows)
     age[[row - 1 for row in bad]] = 570
@@ -42,7 +42,7 @@ def patients(rows: int, bad: tuple[int, ...] = ()) -> pa.Table:
 
 
 def csv(table: pa.Table) -> bytes:
-    """As CSV."""
+    """Return a table as CSV."""
     columns = [table[name].to_pylist() for name in table.column_names]
     lines = [",".join(table.column_names)]
     lines += [",".join(map(str, row)) for row in zip(*columns, strict=True)]
@@ -50,31 +50,31 @@ def csv(table: pa.Table) -> bytes:
 
 
 def parquet(table: pa.Table) -> bytes:
-    """As Parquet."""
+    """Return a table as Parquet."""
     sink = io.BytesIO()
     pq.write_table(table, sink)
     return sink.getvalue()
 
 
 def choose(page: "Page", name: str, content: bytes, media: str = "") -> None:
-    """As the browser's own dialog gives a file to the page."""
+    """Choose a file as by the browser's dialog."""
     page.get_by_label("Choose a file").set_input_files(
         {"name": name, "mimeType": media, "buffer": content}
     )
 
 
 def finished(page: "Page", name: str, rows: int) -> None:
-    """Waits until a file is scored."""
+    """Wait until a file is scored."""
     page.get_by_role("heading", name=f"{name}: {rows:,} rows").wait_for()
 
 
 def fact(page: "Page", term: str) -> str:
-    """What is said of a file beside a term."""
+    """Return the text beside a term in the facts of a file."""
     return page.locator(f".facts div:has(dt:text-is('{term}')) dd").inner_text()
 
 
 def cells(page: "Page", caption: str) -> list[list[str]]:
-    """A table's body."""
+    """Return the texts of a table's body."""
     found: list[list[str]] = page.locator(f"table:has(caption:text('{caption}')) tbody").evaluate(
         "body => [...body.rows].map(row => [...row.cells].map(cell => cell.textContent))"
     )
@@ -82,12 +82,12 @@ def cells(page: "Page", caption: str) -> list[list[str]]:
 
 
 def histogram(page: "Page") -> int:
-    """The rows in all bars."""
+    """Return the number of rows in all bars."""
     return sum(int(rows.replace(",", "")) for _, rows in cells(page, "Scored rows by probability"))
 
 
 def downloaded(page: "Page", name: str) -> bytes:
-    """What the button that names a file saves."""
+    """Return the content that the button with a file's name saves."""
     with page.expect_download() as saving:
         page.get_by_role("button", name=f"Download {name}").click()
     assert saving.value.suggested_filename == name
@@ -95,7 +95,7 @@ def downloaded(page: "Page", name: str) -> bytes:
 
 
 def answered(playground: str, content: bytes, media: str) -> bytes:
-    """What the service answers to the same body without a browser."""
+    """Return the service's answer to the same body without a browser."""
     answer = httpx.post(f"{playground}/{BATCH}", content=content, headers={"content-type": media})
     assert answer.status_code == 200
     return answer.content
@@ -128,7 +128,7 @@ def test_a_csv_is_scored_and_its_bad_rows_say_why(visit: Visit, playground: str)
 
 
 def drop(page: "Page", files: dict[str, str]) -> None:
-    """Lets files fall on the page, beside everything that looks as if it took them."""
+    """Drop files on the page, outside of every drop zone that it shows."""
     page.locator("footer").evaluate(
         """(footer, files) => {
             const dataTransfer = new DataTransfer();
@@ -143,7 +143,7 @@ def drop(page: "Page", files: dict[str, str]) -> None:
 
 
 def test_a_file_can_be_dropped(visit: Visit) -> None:
-    """Anywhere on the page; several at once are refused."""
+    """A file can be dropped anywhere on the page; several at once are refused."""
     page = visit("#rows/heart")
     drop(page, {"dropped.csv": csv(patients(25)).decode()})
     finished(page, "dropped.csv", 25)
@@ -153,7 +153,7 @@ def test_a_file_can_be_dropped(visit: Visit) -> None:
 
 
 def test_a_table_without_rows_is_one(visit: Visit, playground: str) -> None:
-    """As for the service: names and no rows are a table."""
+    """A file of column names without rows is a table, as for the service."""
     page = visit("#rows/heart")
     choose(page, "empty.csv", b"account,age,sex\n")
     finished(page, "empty.csv", 0)
@@ -161,7 +161,7 @@ def test_a_table_without_rows_is_one(visit: Visit, playground: str) -> None:
 
 
 def test_parquet_comes_back_as_parquet(visit: Visit, playground: str) -> None:
-    """Shown from answers that a browser can read; the file is made when it is asked for."""
+    """Results come from answers that a browser can read; Parquet is made at the download."""
     page = visit("#rows/heart")
     content = parquet(patients(500, bad=(3,)))
     choose(page, "book.parquet", content)
@@ -183,7 +183,7 @@ def test_parquet_comes_back_as_parquet(visit: Visit, playground: str) -> None:
 def test_objects_come_back_as_objects(
     visit: Visit, playground: str, name: str, content: bytes
 ) -> None:
-    """With what nests in them, and every fault of a row on a line of its own."""
+    """Nested values are kept, and every error of a row has its own line."""
     page = visit("#rows/heart")
     choose(page, name, content)
     finished(page, name, 2)
@@ -198,7 +198,7 @@ def test_objects_come_back_as_objects(
 
 
 def arrow_file() -> bytes:
-    """An Arrow IPC file, which is no stream."""
+    """Return an Arrow IPC file, as opposed to a stream."""
     sink = io.BytesIO()
     table = patients(3)
     with pa.ipc.new_file(sink, table.schema) as writer:
@@ -221,10 +221,10 @@ def arrow_file() -> bytes:
         ("book.arrow", arrow_file(), "over HTTP the service reads Arrow streams"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_no_such_table_is_refused(
+def test_a_file_of_another_format_is_refused(
     visit: Visit, name: str, content: bytes, reason: str
 ) -> None:
-    """In the service's words, at once and as an alert; a good file after it is scored."""
+    """The service's message is shown at once as an alert; a good file after it is scored."""
     page = visit("#rows/heart")
     choose(page, name, content)
     page.get_by_role("heading", name=f"{name} was refused").wait_for()
@@ -235,7 +235,7 @@ def test_a_file_that_is_no_such_table_is_refused(
 
 
 def test_a_table_that_breaks_far_down_says_where(visit: Visit) -> None:
-    """Answers have begun by then and are cut; the page asks again so that it has the reason."""
+    """The answer is cut off by then; the page asks again to show the reason."""
     page = visit("#rows/heart")
     table = csv(patients(150_000))
     choose(page, "book.csv", table + b"1,2,3\n")
@@ -244,7 +244,7 @@ def test_a_table_that_breaks_far_down_says_where(visit: Visit) -> None:
 
 
 def test_a_large_file_leaves_the_page_alive(visit: Visit) -> None:
-    """Answers are counted by a worker: the page's own thread goes on meanwhile."""
+    """A web worker counts the answers, so the page's own thread goes on meanwhile."""
     page = visit("#rows/heart")
     page.evaluate(
         "window.longest = 0; window.before = performance.now();"
@@ -256,13 +256,13 @@ def test_a_large_file_leaves_the_page_alive(visit: Visit) -> None:
     finished(page, "large.csv", 200_000)
     assert histogram(page) == 199_999
     assert cells(page, "Rows that could not be scored")[0][0] == "123,456"
-    # Counting them on the page's own thread would take longer than all of the rest.
+    # To count them on the page's own thread would take longer than everything else.
     seconds = float(fact(page, "In").removesuffix(" s"))
     assert page.evaluate("longest") / 1000 < seconds / 2
 
 
-def test_a_service_that_is_gone_says_so(visit: Visit) -> None:
-    """In words, and the page can be used again once it is back."""
+def test_a_service_that_does_not_answer_is_an_error(visit: Visit) -> None:
+    """The page says so in words, and can be used again once the service is back."""
     page = visit("#rows/heart")
     page.context.route("**/predict/batch*", lambda route: route.abort())
     choose(page, "book.csv", csv(patients(5)))
@@ -273,8 +273,8 @@ def test_a_service_that_is_gone_says_so(visit: Visit) -> None:
     finished(page, "book.csv", 5)
 
 
-def test_cancelling_gives_the_place_back(visit: Visit) -> None:
-    """The service scores two tables at once: had it not noticed, a third would be refused."""
+def test_cancelling_frees_the_job_slot(visit: Visit) -> None:
+    """A cancelled table frees its slot: the service scores two at once and refuses a third."""
     page = visit("#rows/heart")
     rows = [{"age": 57, "sex": 1, "id": row} for row in range(150_000)]
     content = "\n".join(map(json.dumps, rows)).encode()
@@ -288,7 +288,7 @@ def test_cancelling_gives_the_place_back(visit: Visit) -> None:
 
 
 def test_another_model_of_the_task_can_be_asked(visit: Visit) -> None:
-    """It answers, and the calls to take away name it."""
+    """The chosen model answers, and the calls that are shown name it."""
     page = visit("#rows")
     page.get_by_label("What the rows are").select_option("Heart disease")
     page.get_by_label("Model").select_option("heart-mlp16")
@@ -300,7 +300,7 @@ def test_another_model_of_the_task_can_be_asked(visit: Visit) -> None:
 
 
 def test_the_example_has_the_right_columns(visit: Visit) -> None:
-    """Of each task: scored at a click, or kept and handed in; a few rows are bad on purpose."""
+    """Each task's example can be scored or downloaded; a few of its rows are bad on purpose."""
     page = visit("#rows")
     for task in ("Credit card default", "Heart disease"):
         page.get_by_label("What the rows are").select_option(task)
@@ -315,7 +315,7 @@ def test_the_example_has_the_right_columns(visit: Visit) -> None:
         assert fact(page, "Bad rows") == "5"
 
 
-def test_calls_to_take_away_do_what_the_page_did(
+def test_the_calls_that_are_shown_do_what_the_page_did(
     visit: Visit, playground: str, tmp_path: Path
 ) -> None:
     """curl, Python and the command, run in a folder with the file, write the same scored file."""
@@ -342,7 +342,7 @@ def test_calls_to_take_away_do_what_the_page_did(
 
 
 def test_a_name_of_a_column_never_becomes_markup(visit: Visit) -> None:
-    """Nor does a value or the name of a file; row numbers and the rest stay in place."""
+    """No column name, value or file name becomes markup; row numbers stay in place."""
     page = visit("#rows/heart")
     evil = "<img src=x onerror=alert(1)>"
     choose(page, f"{evil}.csv", f"{evil},age,sex\n{evil},57,1\n".encode())
@@ -350,11 +350,11 @@ def test_a_name_of_a_column_never_becomes_markup(visit: Visit) -> None:
     assert cells(page, "1 row of 1")[0][1] == evil
 
 
-def test_by_keyboard_alone(visit: Visit) -> None:
-    """The file is chosen with Enter; the results take the focus; Tab leads on to the download."""
+def test_rows_need_the_keyboard_only(visit: Visit) -> None:
+    """Enter chooses the file, the results take the focus, and Tab leads on to the download."""
     page = visit("#rows/heart")
     choosing: list[Any] = []
-    # Not `expect_file_chooser`, which may begin to listen only after the key.
+    # `expect_file_chooser` would not do: it may begin to listen only after the key.
     page.on("filechooser", lambda chooser: choosing.append(chooser))
     page.get_by_label("Model").focus()
     page.keyboard.press("Tab")
@@ -375,7 +375,7 @@ def test_by_keyboard_alone(visit: Visit) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_results_are_accessible(visit: Visit, width: int, scheme: Scheme) -> None:
-    """On a desktop and on a small phone, light and dark, with every part of them there."""
+    """Results with all their parts pass on a desktop and a small phone, light and dark."""
     page = visit("#rows/heart", width=width, scheme=scheme)
     page.get_by_role("button", name="Try 200 made-up rows").click()
     finished(page, "heart-example.csv", 200)

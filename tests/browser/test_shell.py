@@ -1,4 +1,4 @@
-"""The shell: navigation, its keyboard, how it looks."""
+"""Tests of the playground's shell: navigation, keyboard, looks."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ PLACES = ["digits", "fashion", "credit", "heart", "rows", "models"]
 
 
 def test_every_task_of_the_schema_has_its_panel(page: "Page") -> None:
-    """Navigation is built from what the service says it offers; each link leads somewhere."""
+    """Navigation is built from the service's schema, and each link leads to a panel."""
     links = page.get_by_role("navigation", name="Panels").get_by_role("link")
     assert [link.get_attribute("href") for link in links.all()] == [f"#{p}" for p in PLACES]
     for link in links.all():
@@ -27,7 +27,7 @@ def test_every_task_of_the_schema_has_its_panel(page: "Page") -> None:
 
 
 def test_under_a_root_path(page: "Page", playground: str) -> None:
-    """Behind a proxy that takes a prefix off: every file and call is asked for under it."""
+    """Behind a proxy that strips a prefix, every file and call is requested under the prefix."""
     page.route(
         "**/foretell/**",
         lambda route: route.fulfill(
@@ -45,7 +45,7 @@ def test_under_a_root_path(page: "Page", playground: str) -> None:
 
 
 def test_the_skip_link_leads_to_the_panel(page: "Page") -> None:
-    """Who comes by keyboard need not pass the navigation, and stays in the same panel."""
+    """A keyboard user can skip the navigation and stays in the same panel."""
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "panel"
@@ -53,7 +53,7 @@ def test_the_skip_link_leads_to_the_panel(page: "Page") -> None:
 
 
 def test_an_unknown_place_says_so(visit: Visit) -> None:
-    """A stale link leads to words, not to an empty page."""
+    """A stale link leads to a message, not to an empty page."""
     page = visit("#digits")
     page.evaluate("location.hash = 'nonsense'")
     page.get_by_text("There is nothing called nonsense here").wait_for()
@@ -65,7 +65,7 @@ def test_an_unknown_place_says_so(visit: Visit) -> None:
 def test_panels_as_opened_are_accessible(
     visit: Visit, place: str, width: int, scheme: Scheme
 ) -> None:
-    """On a desktop and on a small phone, light and dark: no violation, no scrolling sideways."""
+    """Every panel passes on a desktop and a small phone, light and dark, without scrolling."""
     page = visit(f"#{place}", width=width, scheme=scheme)
     page.wait_for_load_state("networkidle")
     check_accessibility(page)

@@ -1,4 +1,4 @@
-"""The server under test: the one at FORETELL_V2_URL, else a foretell process of our own."""
+"""Fixtures for the server under test: the one at FORETELL_V2_URL, else one that is started here."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ URL, GRPC, MODELS = "FORETELL_V2_URL", "FORETELL_V2_GRPC", "FORETELL_V2_MODELS"
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where a server listens."""
+    """The addresses on which a server listens."""
 
     url: str
     grpc: str | None
@@ -23,7 +23,7 @@ class Addresses:
 
 @pytest.fixture(scope="session")
 def addresses() -> Iterator[Addresses]:
-    """Of the server that the environment names, or of our own."""
+    """Yield the addresses of the server that the environment names, or of one started here."""
     given = os.environ.get(URL)
     if given:
         yield Addresses(given.rstrip("/"), os.environ.get(GRPC))
@@ -37,13 +37,13 @@ def addresses() -> Iterator[Addresses]:
 
 @pytest.fixture(scope="session")
 def url(addresses: Addresses) -> str:
-    """Where the server listens for HTTP: scheme, host and port."""
+    """Return the server's address for HTTP: scheme, host and port."""
     return addresses.url
 
 
 @pytest.fixture(scope="session")
 def grpc_address(addresses: Addresses) -> str:
-    """Where it listens for gRPC: host and port."""
+    """Return the server's address for gRPC: host and port."""
     if addresses.grpc is None:
         pytest.skip(f"no gRPC of this server is named; set {GRPC}")
     return addresses.grpc
@@ -51,14 +51,14 @@ def grpc_address(addresses: Addresses) -> str:
 
 @pytest.fixture(scope="session")
 def server(url: str) -> Iterator[Server]:
-    """The server by plain HTTP, with a time limit on every answer."""
+    """Yield the server by plain HTTP, with a time limit on every answer."""
     with httpx.Client(base_url=url, timeout=30) as http:
         yield Server(http)
 
 
 @pytest.fixture(scope="session")
 def models(server: Server) -> list[Model]:
-    """Every model that is ready, or those that FORETELL_V2_MODELS names, with commas between."""
+    """Return the ready models, or those that FORETELL_V2_MODELS names, separated by commas."""
     given = os.environ.get(MODELS)
     names = given.split(",") if given else server.ready_models()
     found = [server.model(name) for name in names]
@@ -70,13 +70,13 @@ def models(server: Server) -> list[Model]:
 
 @pytest.fixture(scope="session")
 def model(models: list[Model]) -> Model:
-    """One of them, for what does not depend on the model."""
+    """Return one model, for tests that do not depend on the model."""
     return models[0]
 
 
 @pytest.fixture(scope="session")
 def heart(server: Server) -> Model:
-    """Foretell's model of heart disease, whose numbers are known."""
+    """Return Foretell's model of heart disease, of which golden answers exist."""
     if "heart" not in server.ready_models():
         pytest.skip("this server has no model named heart")
     return server.model("heart")
@@ -84,5 +84,5 @@ def heart(server: Server) -> Model:
 
 @pytest.fixture(scope="session")
 def binary(server: Server) -> None:
-    """The server says that it has the binary tensor data extension."""
+    """Skip unless the server says that it has the binary tensor data extension."""
     server.needs("binary_tensor_data")

@@ -1,4 +1,4 @@
-"""Requests made from what a server says of its models: nothing here knows Foretell."""
+"""Requests made from the metadata of any server's models, without knowledge of Foretell."""
 
 import json
 import math
@@ -31,13 +31,13 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Model:
-    """A model by its metadata."""
+    """A model, described by its metadata."""
 
     metadata: dict[str, Any]
 
     @property
     def name(self) -> str:
-        """As paths have it."""
+        """The name, as in paths."""
         return str(self.metadata["name"])
 
     @property
@@ -47,7 +47,7 @@ class Model:
 
     @property
     def inputs(self) -> list[dict[str, Any]]:
-        """Name, datatype and shape of each."""
+        """The inputs, each with name, datatype and shape."""
         return list(self.metadata["inputs"])
 
     @property
@@ -57,18 +57,18 @@ class Model:
 
     @property
     def usable(self) -> bool:
-        """Whether every input is of numbers, so that any can be made up."""
+        """True if every input is of numbers, so that values can be made up."""
         return all(tensor["datatype"] in DTYPES for tensor in self.inputs)
 
     @property
     def many(self) -> int:
-        """Rows enough for about 8,000 numbers: what compression and threads are worth while for."""
+        """The rows for about 8,000 numbers, which are worth compressing and a thread."""
         shapes = [tensor["shape"] for tensor in self.inputs]
         numbers = sum(math.prod(map(abs, shape)) for shape in shapes)
         return int(max(3, 8000 // numbers))
 
     def arrays(self, rows: int = 2, seed: int = 0) -> Arrays:
-        """Made-up inputs of ones and twos: the first free dimension is rows, others are 1."""
+        """Return made-up inputs of ones and twos: the first free dimension is `rows`, others 1."""
         rng = np.random.default_rng(seed)
         return {
             tensor["name"]: rng.integers(1, 3, _sizes(tensor["shape"], rows)).astype(
@@ -78,7 +78,7 @@ class Model:
         }
 
     def request(self, arrays: Arrays | None = None, **changes: Any) -> dict[str, Any]:
-        """A request with flat data as JSON."""
+        """Return a request with flat data as JSON."""
         arrays = self.arrays() if arrays is None else arrays
         inputs = [
             {
@@ -92,7 +92,7 @@ class Model:
         return {"inputs": inputs} | changes
 
     def binary(self, arrays: Arrays | None = None, **changes: Any) -> tuple[bytes, bytes]:
-        """The JSON of a request whose data are behind it, and those data."""
+        """Return the JSON of a request whose data follow it, and those data."""
         arrays = self.arrays() if arrays is None else arrays
         request = self.request(arrays, **changes)
         parts = []
@@ -110,38 +110,38 @@ def _sizes(shape: list[int], rows: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Server:
-    """A server of the protocol, by plain HTTP."""
+    """A server of the protocol, called by plain HTTP."""
 
     http: httpx.Client
 
     def get(self, path: str) -> Any:
-        """The JSON of a GET that has to succeed."""
+        """Return the JSON of a GET that must succeed."""
         answer = self.http.get(path)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     def ready_models(self) -> list[str]:
-        """By the repository extension."""
+        """Return the names of the ready models, by the repository extension."""
         answer = self.http.post("/v2/repository/index", json={"ready": True})
         entries = answer.json() if answer.status_code == 200 else []
         return list(dict.fromkeys(entry["name"] for entry in entries))
 
     def model(self, name: str) -> Model:
-        """One model, by its metadata."""
+        """Return a model by its metadata."""
         return Model(self.get(f"/v2/models/{name}"))
 
     @cached_property
     def extensions(self) -> list[str]:
-        """Those that it says it has."""
+        """The extensions that the server says it has."""
         return list(self.get("/v2")["extensions"])
 
     def needs(self, extension: str) -> None:
-        """Skip where the server does not say that it has an extension."""
+        """Skip the test unless the server says that it has an extension."""
         if extension not in self.extensions:
             pytest.skip(f"this server does not have {extension}")
 
     def infer(self, model: Model, request: dict[str, Any]) -> dict[str, Any]:
-        """The JSON answer to a request that has to succeed."""
+        """Return the JSON answer to a request that must succeed."""
         answer = self.http.post(model.infer, json=request)
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"].startswith("application/json")
@@ -150,17 +150,17 @@ class Server:
     def infer_binary(
         self, model: Model, head: bytes, data: bytes, **headers: str
     ) -> httpx.Response:
-        """The answer to a request with data behind the JSON."""
+        """Return the answer to a request with data behind the JSON."""
         sent = {JSON_SIZE: str(len(head))} | headers
         return self.http.post(model.infer, content=head + data, headers=sent)
 
     def outputs(self, model: Model, arrays: Arrays) -> Arrays:
-        """All outputs, by JSON."""
+        """Return all outputs for inputs, requested as JSON."""
         return json_outputs(self.infer(model, model.request(arrays)))
 
 
 def json_outputs(answer: dict[str, Any]) -> Arrays:
-    """The arrays of a JSON answer."""
+    """Return the arrays of a JSON answer."""
     return {
         output["name"]: np.array(output["data"], DTYPES[output["datatype"]]).reshape(
             output["shape"]
@@ -170,7 +170,7 @@ def json_outputs(answer: dict[str, Any]) -> Arrays:
 
 
 def binary_outputs(answer: httpx.Response) -> Arrays:
-    """The arrays of an answer, in whichever form each of them is."""
+    """Return the arrays of an answer, each of them binary or JSON."""
     size = int(answer.headers.get(JSON_SIZE, len(answer.content)))
     document = json.loads(answer.content[:size])
     found: Arrays = {}
@@ -188,7 +188,7 @@ def binary_outputs(answer: httpx.Response) -> Arrays:
 
 
 def refused(answer: httpx.Response, *statuses: int) -> str:
-    """The message of an error, which has to be in the protocol's form."""
+    """Check that an answer is an error in the protocol's form, and return its message."""
     assert answer.status_code in (statuses or (400,)), (answer.status_code, answer.text)
     body = answer.json()
     assert isinstance(body["error"], str), body
@@ -197,7 +197,7 @@ def refused(answer: httpx.Response, *statuses: int) -> str:
 
 
 def same(got: Arrays, wanted: Arrays) -> None:
-    """Equal but for rounding, and of the same names and shapes."""
+    """Check that arrays have the same names and shapes, and equal values but for rounding."""
     assert got.keys() == wanted.keys()
     for name, array in wanted.items():
         assert got[name].shape == array.shape

@@ -1,4 +1,4 @@
-"""Triton's own client, unmodified, synchronous and asyncio."""
+"""Tests by Triton's own HTTP client, unmodified, synchronous and asyncio."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -32,7 +32,7 @@ async def connected(url: str) -> AsyncIterator[Any]:
 
 
 def inputs_of(module: Any, model: Model, arrays: Arrays, *, binary: bool = True) -> list[Any]:
-    """A client's inputs."""
+    """Return arrays as a client's inputs."""
     inputs = []
     for tensor in model.inputs:
         array = arrays[tensor["name"]]
@@ -43,17 +43,17 @@ def inputs_of(module: Any, model: Model, arrays: Arrays, *, binary: bool = True)
 
 
 def outputs_of(module: Any, model: Model, *, binary: bool) -> list[Any]:
-    """All outputs, asked for by name."""
+    """Return requests for all outputs by name."""
     return [module.InferRequestedOutput(name, binary_data=binary) for name in model.outputs]
 
 
 def arrays_in(result: Any, model: Model) -> Arrays:
-    """What a client made of an answer."""
+    """Return the arrays that a client made of an answer."""
     return {name: result.as_numpy(name) for name in model.outputs}
 
 
 def test_health_and_metadata(client: Any, server: Server, models: list[Model]) -> None:
-    """All that the client can ask before it infers."""
+    """Every call of the client before inference is answered."""
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.get_server_metadata() == server.get("/v2")
@@ -65,7 +65,7 @@ def test_health_and_metadata(client: Any, server: Server, models: list[Model]) -
 
 
 def test_repository_configuration_and_statistics(client: Any, server: Server, model: Model) -> None:
-    """The extensions, as the client asks for them."""
+    """The client's calls of the extensions are answered."""
     if "model_repository" in server.extensions:
         assert model.name in {entry["name"] for entry in client.get_model_repository_index()}
     if "model_configuration" in server.extensions:
@@ -86,7 +86,7 @@ def test_every_form_of_request_gives_the_same_answer(
     binary_in: bool,
     binary_out: bool | None,
 ) -> None:
-    """JSON or binary each way, compressed each way, outputs by name or not."""
+    """JSON or binary, compressed or not, outputs by name or not: all give the same answer."""
     for model in models:
         arrays = model.arrays(rows=model.many)
         outputs = None
@@ -105,7 +105,7 @@ def test_every_form_of_request_gives_the_same_answer(
 
 
 def test_a_version_can_be_asked_for(client: Any, server: Server, model: Model) -> None:
-    """Each that there is; another is an error."""
+    """Each version that exists answers; another one is an error."""
     arrays = model.arrays()
     inputs = inputs_of(sync_client, model, arrays)
     for version in model.metadata.get("versions", []):
@@ -117,7 +117,7 @@ def test_a_version_can_be_asked_for(client: Any, server: Server, model: Model) -
 
 
 def test_errors_are_exceptions_with_a_message(client: Any, model: Model) -> None:
-    """Unknown models, inputs and outputs, and a shape that the model does not have."""
+    """An unknown model, input or output, or a shape that does not fit, raises with a message."""
     good = inputs_of(sync_client, model, model.arrays())
     renamed = sync_client.InferInput("no such input", [1, 1], "FP32")
     renamed.set_data_from_numpy(np.zeros((1, 1), np.float32))
@@ -141,7 +141,7 @@ def test_errors_are_exceptions_with_a_message(client: Any, model: Model) -> None
 def test_asynchronous_calls_of_the_synchronous_client(
     client: Any, server: Server, model: Model
 ) -> None:
-    """`async_infer`, several under way at once, each with its own answer."""
+    """Several calls of `async_infer` under way at once have each its own answer."""
     batches = [model.arrays(rows=1 + seed, seed=seed) for seed in range(12)]
     waiting = [
         client.async_infer(model.name, inputs_of(sync_client, model, arrays)) for arrays in batches
@@ -151,7 +151,7 @@ def test_asynchronous_calls_of_the_synchronous_client(
 
 
 def test_the_asyncio_client(url: str, server: Server, models: list[Model]) -> None:
-    """Metadata, inference in every form and errors."""
+    """The asyncio client gets metadata, inference in every form, and errors."""
 
     async def ask() -> None:
         async with connected(url) as client:
@@ -179,7 +179,7 @@ def test_the_asyncio_client(url: str, server: Server, models: list[Model]) -> No
 def test_answers_do_not_cross_between_callers(
     url: str, server: Server, models: list[Model]
 ) -> None:
-    """Many at once, of all models and sizes: each gets its own numbers and its own id."""
+    """Many calls at once, of all models and sizes, get each its own numbers and its own id."""
     cases = [(model, model.arrays(rows=1 + i % 7, seed=i)) for i in range(40) for model in models]
     wanted = [server.outputs(model, arrays) for model, arrays in cases]
 
@@ -198,7 +198,7 @@ def test_answers_do_not_cross_between_callers(
 
 
 def test_threads_with_clients_of_their_own(url: str, server: Server, model: Model) -> None:
-    """Eight threads, each with its own client and inputs."""
+    """Eight threads, each with its own client and inputs, get each its own answers."""
 
     def calls(seed: int) -> list[Arrays]:
         arrays = model.arrays(rows=3, seed=seed)

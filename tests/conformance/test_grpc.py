@@ -1,4 +1,4 @@
-"""gRPC: Triton's own client, unmodified, and messages that it would not send."""
+"""Tests of gRPC by Triton's own client, unmodified, and by messages that it would not send."""
 
 import asyncio
 from collections.abc import Iterator
@@ -35,13 +35,13 @@ def client(grpc_address: str) -> Iterator[Any]:
 
 @pytest.fixture
 def stub(grpc_address: str) -> Iterator[Any]:
-    """The protocol's methods without a client around them."""
+    """Yield the protocol's methods without a client around them."""
     with grpc.insecure_channel(grpc_address) as channel:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
 
 
 def inputs_of(module: Any, model: Model, arrays: Arrays) -> list[Any]:
-    """A client's inputs."""
+    """Return arrays as a client's inputs."""
     inputs = []
     for tensor in model.inputs:
         array = arrays[tensor["name"]]
@@ -52,7 +52,7 @@ def inputs_of(module: Any, model: Model, arrays: Arrays) -> list[Any]:
 
 
 def message_of(model: Model, *, raw: bool = True) -> Any:
-    """A good request as a message."""
+    """Return a good request as a message."""
     message = service_pb2.ModelInferRequest(model_name=model.name)
     for tensor in model.inputs:
         array = model.arrays()[tensor["name"]]
@@ -67,7 +67,7 @@ def message_of(model: Model, *, raw: bool = True) -> Any:
 
 
 def outputs_in(message: Any) -> Arrays:
-    """The arrays of an answer with raw contents, or with typed ones."""
+    """Return the arrays of an answer with raw or typed contents."""
     raw = list(message.raw_output_contents) or [None] * len(message.outputs)
     found: Arrays = {}
     for output, data in zip(message.outputs, raw, strict=True):
@@ -82,7 +82,7 @@ def outputs_in(message: Any) -> Arrays:
 
 
 def code_of(failed: Any) -> str:
-    """A status code's name, of Triton's exception or of gRPC's own."""
+    """Return the name of the status code of Triton's exception or of gRPC's own."""
     if isinstance(failed.value, InferenceServerException):
         return str(failed.value.status()).removeprefix("StatusCode.")
     return str(failed.value.code().name)
@@ -91,7 +91,7 @@ def code_of(failed: Any) -> str:
 def test_health_and_metadata_are_those_of_http(
     client: Any, server: Server, models: list[Model]
 ) -> None:
-    """The same server by another way."""
+    """Health and metadata over gRPC agree with those over HTTP."""
     assert client.is_server_live()
     assert client.is_server_ready()
     described = client.get_server_metadata()
@@ -111,7 +111,7 @@ def test_health_and_metadata_are_those_of_http(
 
 
 def test_repository_configuration_and_statistics(client: Any, server: Server, model: Model) -> None:
-    """The extensions that the server says it has."""
+    """The extensions that the server says it has are answered."""
     if "model_repository" in server.extensions:
         listed = client.get_model_repository_index().models
         assert model.name in {entry.name for entry in listed}
@@ -128,7 +128,7 @@ def test_repository_configuration_and_statistics(client: Any, server: Server, mo
 def test_answers_are_those_of_http(
     client: Any, server: Server, models: list[Model], coding: str | None
 ) -> None:
-    """All outputs, and each alone; ids come back."""
+    """All outputs together and each by itself are those of HTTP; ids come back."""
     for model in models:
         arrays = model.arrays(rows=model.many)
         wanted = server.outputs(model, arrays)
@@ -139,13 +139,13 @@ def test_answers_are_those_of_http(
         same(arrays_in(result, model), wanted)
         for name in model.outputs:
             asked = [sync_client.InferRequestedOutput(name)]
-            alone = client.infer(model.name, inputs, outputs=asked)
-            same({name: alone.as_numpy(name)}, {name: wanted[name]})
-            assert len(alone.get_response().outputs) == 1
+            single = client.infer(model.name, inputs, outputs=asked)
+            same({name: single.as_numpy(name)}, {name: wanted[name]})
+            assert len(single.get_response().outputs) == 1
 
 
 def test_typed_contents_are_raw_ones(stub: Any, server: Server, models: list[Model]) -> None:
-    """`contents` of an input, for clients that do not send bytes."""
+    """Typed `contents` of an input, from clients that do not send bytes, give the same answer."""
     for model in models:
         if any(tensor["datatype"] not in CONTENTS for tensor in model.inputs):
             continue
@@ -155,7 +155,7 @@ def test_typed_contents_are_raw_ones(stub: Any, server: Server, models: list[Mod
 
 
 def test_versions_that_there_are_answer_and_others_do_not(client: Any, model: Model) -> None:
-    """NOT_FOUND, or INVALID_ARGUMENT or UNAVAILABLE from servers that say so."""
+    """An unknown version is NOT_FOUND; other servers may say INVALID_ARGUMENT or UNAVAILABLE."""
     inputs = inputs_of(sync_client, model, model.arrays())
     for version in model.metadata.get("versions", []):
         result = client.infer(model.name, inputs, model_version=version)
@@ -167,7 +167,7 @@ def test_versions_that_there_are_answer_and_others_do_not(client: Any, model: Mo
 
 
 def wrong_messages(model: Model) -> dict[str, Any]:
-    """Requests that the protocol rules out."""
+    """Return requests that the protocol rules out, by name."""
     wrong = {
         name: message_of(model)
         for name in (
@@ -199,7 +199,7 @@ def wrong_messages(model: Model) -> dict[str, Any]:
 
 
 def test_wrong_messages_are_invalid_arguments(stub: Any, server: Server, model: Model) -> None:
-    """Each with a message of its own; a good one afterwards is answered."""
+    """Each wrong request has a message of its own; a good one afterwards is answered."""
     for name, message in wrong_messages(model).items():
         with pytest.raises(grpc.RpcError) as failed:
             stub.ModelInfer(message, timeout=20)
@@ -210,7 +210,7 @@ def test_wrong_messages_are_invalid_arguments(stub: Any, server: Server, model: 
 
 
 def test_bytes_that_are_no_message_do_no_harm(grpc_address: str, model: Model) -> None:
-    """An error of gRPC's own, and no crash."""
+    """Bytes that are not a message get an error of gRPC's own and crash nothing."""
     with grpc.insecure_channel(grpc_address) as channel:
         call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         for garbage in (b"\xff" * 100, b"\x0a\xff\xff\xff\xff\x0f", b"\x3a" + b"\x80" * 50):
@@ -226,7 +226,7 @@ def test_bytes_that_are_no_message_do_no_harm(grpc_address: str, model: Model) -
 def test_the_asyncio_client_gets_its_own_answers(
     grpc_address: str, server: Server, models: list[Model]
 ) -> None:
-    """Many at once, of all models and sizes, on one channel."""
+    """Many calls at once, of all models and sizes on one channel, get each its own answer."""
     cases = [(model, model.arrays(rows=1 + i % 7, seed=i)) for i in range(30) for model in models]
     wanted = [server.outputs(model, arrays) for model, arrays in cases]
 

@@ -1,4 +1,4 @@
-"""Foretell's model of heart disease: numbers that are known, and what its contract makes of NaN."""
+"""Tests of Foretell's model of heart disease: golden answers, and NaN in its contract."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ GOLDEN = Path(__file__).resolve().parents[2] / "models" / "heart" / "1" / "golde
 
 @pytest.fixture(scope="module")
 def golden(heart: Model) -> tuple[Any, Any]:
-    """Inputs, with NaN where nothing was recorded, and what Keras answered for them."""
+    """Return inputs, with NaN where nothing was recorded, and Keras's answers to them."""
     if heart.metadata.get("versions", ["1"]) != ["1"]:
         pytest.skip("another version than the one whose answers are in the repository")
     with np.load(GOLDEN) as arrays:
@@ -25,11 +25,11 @@ def golden(heart: Model) -> tuple[Any, Any]:
 def test_binary_answers_are_those_of_training(
     server: Server, heart: Model, golden: tuple[Any, Any]
 ) -> None:
-    """NaN among the inputs is "not recorded", and a legal value of FP32."""
+    """Binary answers are the golden ones; NaN in an input means "not recorded"."""
     rows, wanted = golden
     assert np.isnan(rows).any()
     got = binary_outputs(server.infer_binary(heart, *heart.binary({"features": rows})))
-    # Other processors sum in another order: see the tolerance in training/artifacts/golden.py.
+    # Other processors sum in another order; training/export/export.py explains the tolerance.
     np.testing.assert_allclose(got["probability"], wanted, atol=1e-4)
 
 
@@ -37,7 +37,7 @@ def test_binary_answers_are_those_of_training(
 def test_json_can_say_not_recorded(
     server: Server, heart: Model, golden: tuple[Any, Any], missing: float | None
 ) -> None:
-    """As null, which is JSON, or as NaN, which is none but what Triton's client writes."""
+    """JSON says "not recorded" by null, or by NaN, which Triton's client writes."""
     rows, wanted = golden
     request = heart.request({"features": rows})
     data = request["inputs"][0]["data"]
@@ -52,10 +52,10 @@ def test_json_can_say_not_recorded(
 
 @pytest.mark.usefixtures("binary")
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 3e38])
-def test_what_has_no_answer_is_the_callers_error(
+def test_infinity_is_the_callers_error(
     server: Server, heart: Model, golden: tuple[Any, Any], value: float
 ) -> None:
-    """Infinity makes NaN of a probability: refused, and not answered."""
+    """Infinity in an input, for which no probability exists, is refused."""
     if server.get("/v2")["name"] != "foretell":
         pytest.skip("Foretell's own promise")
     rows = golden[0].copy()
@@ -78,7 +78,7 @@ def test_what_has_no_answer_is_the_callers_error(
 def test_other_datatypes_are_cast_where_that_loses_nothing(
     server: Server, heart: Model, datatype: str, value: float, taken: bool
 ) -> None:
-    """And refused where it would."""
+    """Other datatypes are cast if no value changes by it, and refused otherwise."""
     if server.get("/v2")["name"] != "foretell":
         pytest.skip("Foretell's own promise")
     request = heart.request()
@@ -96,7 +96,7 @@ def test_other_datatypes_are_cast_where_that_loses_nothing(
 
 
 def test_v2_and_the_typed_route_agree(server: Server, heart: Model) -> None:
-    """The same patient by both ways, from the same loaded session."""
+    """A patient gets the same probability by V2 and by the typed route."""
     patient = {"age": 57, "sex": 1, "cp": 4, "trestbps": 140}
     typed = server.http.post("/v1/heart/predict", json=patient)
     if typed.status_code == 404:

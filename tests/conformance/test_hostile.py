@@ -1,7 +1,7 @@
-"""Requests that are wrong on purpose: each gets an error and none of them hurts the server.
+"""Tests of requests that are wrong on purpose: each gets an error, and none harms the server.
 
-What counts as wrong here is what the protocol rules out; where servers may differ (an unknown
-parameter, an output asked for twice) the answer is free, as long as there is one below 500, or 501.
+A request is wrong if the protocol rules it out. Where servers may differ (an unknown parameter, an
+output requested twice) any answer with a status below 500, or 501, will do.
 """
 
 import gzip
@@ -22,7 +22,7 @@ ALLOWED = {*range(200, 500), 501}
 
 @pytest.fixture(autouse=True)
 def unharmed(server: Server, model: Model) -> Iterator[None]:
-    """After each attempt the server is alive and answers a good request as before."""
+    """Check after each test that the server is alive and answers a good request as before."""
     before = server.outputs(model, model.arrays())
     yield
     assert server.http.get("/v2/health/live").status_code == 200
@@ -30,14 +30,14 @@ def unharmed(server: Server, model: Model) -> Iterator[None]:
 
 
 def with_input(model: Model, **changes: Any) -> dict[str, Any]:
-    """A good request but for its first input."""
+    """Return a good request with changes to its first input."""
     request = model.request()
     request["inputs"][0] |= changes
     return request
 
 
 def post(server: Server, model: Model, request: Any) -> httpx.Response:
-    """Any JSON, also what is none: NaN and infinity."""
+    """Send anything that Python writes as JSON, also NaN and infinity."""
     return server.http.post(model.infer, content=json.dumps(request).encode())
 
 
@@ -61,7 +61,7 @@ SHAPES: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_impossible_shapes_are_refused(server: Server, model: Model, shape: list[Any]) -> None:
-    """As JSON and, where the server has it, as binary data of the same shape."""
+    """Impossible shapes are refused in JSON and, if the server has it, with binary data."""
     refused(post(server, model, with_input(model, shape=shape)))
     if "binary_tensor_data" in server.extensions:
         head, data = model.binary()
@@ -75,7 +75,7 @@ def test_impossible_shapes_are_refused(server: Server, model: Model, shape: list
 def test_input_fields_of_wrong_types_are_refused(
     server: Server, model: Model, field: str, value: Any
 ) -> None:
-    """Every field of an input as everything that it is not."""
+    """Every field of an input is refused with any type that is not its own."""
     refused(post(server, model, with_input(model, **{field: value})))
 
 
@@ -84,7 +84,7 @@ def test_input_fields_of_wrong_types_are_refused(
 def test_request_fields_of_wrong_types_do_no_harm(
     server: Server, model: Model, field: str, value: Any
 ) -> None:
-    """The same of the request; inputs that are no list of inputs are refused for certain."""
+    """Fields of a request with wrong types do no harm; `inputs` that are no list are refused."""
     answer = post(server, model, model.request(**{field: value}))
     assert answer.status_code in ALLOWED
     if field == "inputs":
@@ -111,14 +111,14 @@ def test_request_fields_of_wrong_types_do_no_harm(
     ],
 )
 def test_bodies_that_are_no_request_are_refused(server: Server, model: Model, body: bytes) -> None:
-    """With 400 and a message."""
+    """Bodies that are no request get a 400 with a message."""
     refused(server.http.post(model.infer, content=body))
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'{"inputs":[', b'{"inputs":[{"data":['])
 @pytest.mark.parametrize("depth", [500, 200_000])
 def test_deep_nesting_is_refused(server: Server, model: Model, opening: bytes, depth: int) -> None:
-    """However deep; the parser does not run out of stack."""
+    """JSON of any depth is refused; the parser does not run out of stack."""
     refused(server.http.post(model.infer, content=opening * depth))
     closing = opening.translate(bytes.maketrans(b"[{", b"]}"), b':,"abcdefghijklmnopqrstuvwxyz')
     body = opening * depth + b"1" + closing[::-1] * depth
@@ -127,21 +127,21 @@ def test_deep_nesting_is_refused(server: Server, model: Model, opening: bytes, d
 
 @pytest.mark.parametrize("depth", [150, 100_000])
 def test_deeply_nested_data_are_refused(server: Server, model: Model, depth: int) -> None:
-    """Data nested deeper than the shape."""
+    """Data that are nested deeper than their shape are refused."""
     body = json.dumps(with_input(model, data="HERE")).encode()
     body = body.replace(b'"HERE"', b"[" * depth + b"1" + b"]" * depth)
     refused(server.http.post(model.infer, content=body))
 
 
 def test_an_input_given_twice_is_refused(server: Server, model: Model) -> None:
-    """Which of the two was meant?"""
+    """An input that is given twice is refused, as it is ambiguous."""
     request = model.request()
     request["inputs"].append(request["inputs"][0])
     refused(post(server, model, request))
 
 
 def test_missing_and_unknown_inputs_are_refused(server: Server, model: Model) -> None:
-    """One too few, one too many, one of another name."""
+    """An input too few, one too many, and one of another name are refused."""
     request = model.request()
     refused(post(server, model, {"inputs": request["inputs"][1:]}))
     extra = request["inputs"][0] | {"name": "no such input"}
@@ -153,7 +153,7 @@ def test_missing_and_unknown_inputs_are_refused(server: Server, model: Model) ->
 def test_unknown_outputs_are_refused_and_doubled_ones_do_no_harm(
     server: Server, model: Model
 ) -> None:
-    """Servers may take an output that is asked for twice as once, or refuse it."""
+    """Unknown outputs are refused; an output requested twice may come once or be refused."""
     unknown = [{"name": "no such output"}]
     refused(post(server, model, model.request(outputs=unknown)), 400, 404)
     twice = [{"name": model.outputs[0]}] * 2
@@ -164,7 +164,7 @@ def test_unknown_outputs_are_refused_and_doubled_ones_do_no_harm(
 
 
 def test_more_or_fewer_data_than_the_shape_are_refused(server: Server, model: Model) -> None:
-    """Flat or nested, none or ragged."""
+    """Flat or nested, empty or ragged data that do not fit the shape are refused."""
     (tensor, *_) = model.request()["inputs"]
     nested = model.arrays()[tensor["name"]].tolist()
     for data in (
@@ -184,7 +184,7 @@ def test_more_or_fewer_data_than_the_shape_are_refused(server: Server, model: Mo
     "value", ["1", "NaN", "", None, [], {}, 10**30, -(10**30), 10**4000, 1e300, "\u0000"]
 )
 def test_data_that_are_no_numbers_do_no_harm(server: Server, model: Model, value: Any) -> None:
-    """Strings, objects and numbers that no datatype holds, one among good ones."""
+    """A string, an object or a number that no datatype holds does no harm among good data."""
     data = [value, *model.request()["inputs"][0]["data"][1:]]
     answer = post(server, model, with_input(model, data=data))
     assert answer.status_code in ALLOWED
@@ -194,7 +194,7 @@ def test_data_that_are_no_numbers_do_no_harm(server: Server, model: Model, value
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_nan_and_infinity_in_json_do_no_harm(server: Server, model: Model, value: float) -> None:
-    """No JSON, but what clients write: taken or refused, and never answered as NaN."""
+    """NaN and infinity, which clients write, are taken or refused, and never answered as NaN."""
     data = [value, *model.request()["inputs"][0]["data"][1:]]
     answer = post(server, model, with_input(model, data=data))
     assert answer.status_code in ALLOWED
@@ -204,7 +204,7 @@ def test_nan_and_infinity_in_json_do_no_harm(server: Server, model: Model, value
 
 @pytest.mark.parametrize("datatype", ["FP31", "fp32", "float32", "", "BYTES", "BOOL", "TYPE_FP32"])
 def test_datatypes_that_do_not_fit_are_refused(server: Server, model: Model, datatype: str) -> None:
-    """Unknown ones, and strings or truths for numbers."""
+    """Unknown datatypes, and strings or booleans for numbers, are refused."""
     if datatype != model.inputs[0]["datatype"]:
         refused(post(server, model, with_input(model, datatype=datatype)))
 
@@ -220,7 +220,7 @@ HEADER_LENGTHS = [
 def test_header_lengths_that_are_none_are_refused(
     server: Server, model: Model, length: str
 ) -> None:
-    """Not a number, or beyond the body."""
+    """A header length that is not a number, or longer than the body, is refused."""
     head, data = model.binary()
     headers = {JSON_SIZE.encode(): length.encode()}
     answer = server.http.post(model.infer, content=head + data, headers=headers)
@@ -230,7 +230,7 @@ def test_header_lengths_that_are_none_are_refused(
 @pytest.mark.usefixtures("binary")
 @pytest.mark.parametrize("off", [-1, 1, -50])
 def test_header_lengths_that_are_wrong_are_refused(server: Server, model: Model, off: int) -> None:
-    """The JSON cut short, or data taken for JSON."""
+    """A header length that cuts the JSON short, or takes data for JSON, is refused."""
     head, data = model.binary()
     headers = {JSON_SIZE: str(len(head) + off)}
     refused(server.http.post(model.infer, content=head + data, headers=headers))
@@ -238,7 +238,7 @@ def test_header_lengths_that_are_wrong_are_refused(server: Server, model: Model,
 
 @pytest.mark.usefixtures("binary")
 def test_truncated_and_overlong_data_are_refused(server: Server, model: Model) -> None:
-    """Fewer or more bytes than the sizes say, or none at all."""
+    """Fewer or more bytes than the sizes announce, or none, are refused."""
     head, data = model.binary()
     for wrong in (b"", data[:-1], data[:1], data + b"x", data * 2):
         refused(server.infer_binary(model, head, wrong))
@@ -251,7 +251,7 @@ def test_truncated_and_overlong_data_are_refused(server: Server, model: Model) -
     "size", [-1, 0, 1, 2**31, 2**63, 2**64, 10**30, 1.5, "8", True, None, [], {}]
 )
 def test_binary_sizes_that_are_wrong_are_refused(server: Server, model: Model, size: Any) -> None:
-    """Negative, huge, of a wrong type, or not what shape and datatype take."""
+    """A binary size that is negative, huge, of a wrong type, or unlike the shape is refused."""
     head, data = model.binary()
     document = json.loads(head)
     document["inputs"][0]["parameters"]["binary_data_size"] = size
@@ -260,7 +260,7 @@ def test_binary_sizes_that_are_wrong_are_refused(server: Server, model: Model, s
 
 @pytest.mark.usefixtures("binary")
 def test_data_in_both_places_are_refused(server: Server, model: Model) -> None:
-    """In the JSON and behind it."""
+    """Data in the JSON and behind it at once are refused."""
     head, data = model.binary()
     document = json.loads(head)
     document["inputs"][0]["data"] = model.request()["inputs"][0]["data"]
@@ -270,7 +270,7 @@ def test_data_in_both_places_are_refused(server: Server, model: Model) -> None:
 @pytest.mark.usefixtures("binary")
 @pytest.mark.parametrize("body", [b"", b"x", b"x" * 7, b"x" * 100_003])
 def test_raw_tensors_of_odd_sizes_are_refused(server: Server, model: Model, body: bytes) -> None:
-    """Not a whole number of rows."""
+    """A raw tensor that is not a whole number of rows is refused."""
     refused(server.http.post(model.infer, content=body, headers={JSON_SIZE: "0"}))
 
 
@@ -279,14 +279,14 @@ def test_raw_tensors_of_odd_sizes_are_refused(server: Server, model: Model, body
 def test_flags_of_wrong_types_do_no_harm(
     server: Server, model: Model, flag: str, value: Any
 ) -> None:
-    """A string is not true."""
+    """Flags of other types than boolean, such as a string, do no harm."""
     outputs = [{"name": model.outputs[0], "parameters": {flag: value}}]
     request = model.request(outputs=outputs, parameters={flag: value})
     assert post(server, model, request).status_code in ALLOWED
 
 
 def test_compressed_bodies_that_are_none_are_refused(server: Server, model: Model) -> None:
-    """Not compressed, cut short, with more behind, in another coding than announced."""
+    """Bodies not compressed, cut short, too long or in another coding than named are refused."""
     body = json.dumps(model.request()).encode()
     for coding, content in (
         ("gzip", body),
@@ -308,7 +308,7 @@ def test_compressed_bodies_that_are_none_are_refused(server: Server, model: Mode
 def test_a_small_body_that_becomes_huge_is_refused(
     server: Server, model: Model, coding: str
 ) -> None:
-    """256 MiB of spaces in 260 kB: refused for its size, or for what it holds."""
+    """A body of 260 kB that unpacks to 256 MiB of spaces is refused."""
     stream = zlib.compressobj(9, wbits=31 if coding == "gzip" else 15)
     spaces = b" " * 2**20
     bomb = b"".join([stream.compress(spaces) for _ in range(256)]) + stream.flush()
@@ -317,7 +317,7 @@ def test_a_small_body_that_becomes_huge_is_refused(
 
 
 def test_paths_and_methods_that_do_not_exist_are_errors(server: Server, model: Model) -> None:
-    """404 and 405, or 400, in the protocol's form wherever there is a body."""
+    """Unknown paths and methods get 404, 405 or 400, with a body in the protocol's form if any."""
     for method, path in (
         ("GET", "/v2/nothing"),
         ("GET", f"/v2/models/{model.name}/nothing"),
@@ -341,13 +341,13 @@ def test_paths_and_methods_that_do_not_exist_are_errors(server: Server, model: M
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"ready": "yes"}', b'{"ready": 1}', b"\xff"])
 def test_bad_questions_for_the_index_do_no_harm(server: Server, body: bytes) -> None:
-    """Refused, or taken as no question."""
+    """Bad bodies for the index are refused or ignored."""
     server.needs("model_repository")
     assert server.http.post("/v2/repository/index", content=body).status_code in ALLOWED
 
 
 @pytest.mark.parametrize("control", ["load", "unload"])
-def test_nobody_loads_what_lies_elsewhere(server: Server, control: str) -> None:
+def test_no_caller_loads_a_model_from_elsewhere(server: Server, control: str) -> None:
     """A model by a path, or by a configuration that names one, is never loaded."""
     for name in ("no-such-model", "..%2Fetc", "%2Ftmp"):
         path = f"/v2/repository/models/{name}/load"
@@ -360,7 +360,7 @@ def test_nobody_loads_what_lies_elsewhere(server: Server, control: str) -> None:
 
 
 def spoken(url: str, request: bytes, *, hang_up: bool = False) -> bytes:
-    """What a server answers to bytes, until it closes or has nothing more to say."""
+    """Send bytes and return the answer, until the server closes or sends nothing more."""
     where = urlsplit(url)
     with socket.create_connection((str(where.hostname), where.port or 80), timeout=10) as line:
         line.sendall(request)
@@ -379,14 +379,14 @@ def spoken(url: str, request: bytes, *, hang_up: bool = False) -> bytes:
 
 
 def test_a_body_that_ends_early_is_let_go(url: str, model: Model) -> None:
-    """Announced 1,000 bytes, sent ten, hung up: the server closes too and answers no success."""
+    """A client that announces 1,000 bytes, sends ten and closes gets no success, and a close."""
     head = f"POST {model.infer} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
     answer = spoken(url, head.encode() + b'{"inputs":', hang_up=True)
     assert not answer.startswith(b"HTTP/1.1 200")
 
 
 def test_a_huge_announced_body_is_not_waited_for(url: str, model: Model) -> None:
-    """Refused at once, or waited for without making room for it; never a success."""
+    """A huge announced body is refused, or awaited without reserving memory; never a success."""
     for length in ("99999999999", "9" * 30):
         head = f"POST {model.infer} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
         answer = spoken(url, head.encode() + b"{}")
@@ -397,14 +397,14 @@ def test_a_huge_announced_body_is_not_waited_for(url: str, model: Model) -> None
     "chunk", [b"zz\r\n{}\r\n", b"-1\r\n{}\r\n", b"ffffffffffffffffff\r\n{}\r\n"]
 )
 def test_broken_chunks_do_no_harm(url: str, model: Model, chunk: bytes) -> None:
-    """Chunk sizes that are none."""
+    """Chunk sizes that are not numbers do no harm."""
     head = f"POST {model.infer} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer = spoken(url, head.encode() + chunk, hang_up=True)
     assert not answer.startswith((b"HTTP/1.1 2", b"HTTP/1.1 5"))
 
 
 def test_many_tiny_chunks_are_one_body(url: str, model: Model) -> None:
-    """100,000 chunks of a byte: an error about what they hold, not a crash."""
+    """A body of 100,000 chunks of one byte gets an error about its content, and no crash."""
     head = f"POST {model.infer} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     answer = spoken(url, head.encode() + b"1\r\nA\r\n" * 100_000 + b"0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400")

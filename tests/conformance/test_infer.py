@@ -1,4 +1,4 @@
-"""Inference by plain HTTP: JSON and binary, raw, compressed, ids and chosen outputs."""
+"""Tests of inference by plain HTTP: JSON and binary, raw, compressed, ids, chosen outputs."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate
 
 
 def test_every_model_answers_all_outputs(server: Server, models: list[Model]) -> None:
-    """With its name, and with each output's name, datatype and as many data as its shape says."""
+    """An answer names the model, and each output has name, datatype and data of its shape."""
     for model in models:
         answer = server.infer(model, model.request())
         assert answer["model_name"] == model.name
@@ -34,13 +34,13 @@ def test_every_model_answers_all_outputs(server: Server, models: list[Model]) ->
 
 
 def test_an_id_comes_back(server: Server, model: Model) -> None:
-    """As it was sent, whatever characters it has."""
+    """An id comes back as it was sent, whatever characters it has."""
     for given in ("42", "ein Löwe 🦁", 'quote " and \\ backslash', "x" * 1000):
         assert server.infer(model, model.request(id=given))["id"] == given
 
 
 def test_nested_data_are_flat_data(server: Server, models: list[Model]) -> None:
-    """Lists nested as the shape says give what a flat row-major list gives."""
+    """Lists that are nested by the shape give the same answer as a flat row-major list."""
     for model in models:
         arrays = model.arrays(rows=3)
         request = model.request(arrays)
@@ -50,7 +50,7 @@ def test_nested_data_are_flat_data(server: Server, models: list[Model]) -> None:
 
 
 def test_only_outputs_that_are_asked_for_come(server: Server, models: list[Model]) -> None:
-    """Each alone; an empty list asks for all."""
+    """Each output can be requested by itself; an empty list requests all."""
     for model in models:
         for name in model.outputs:
             answer = server.infer(model, model.request(outputs=[{"name": name}]))
@@ -59,7 +59,7 @@ def test_only_outputs_that_are_asked_for_come(server: Server, models: list[Model
 
 
 def test_a_version_in_the_path_answers(server: Server, model: Model) -> None:
-    """And is named in the answer."""
+    """A version in the path answers, and the answer names it."""
     for version in model.metadata.get("versions", []):
         path = f"/v2/models/{model.name}/versions/{version}/infer"
         answer = server.http.post(path, json=model.request())
@@ -68,7 +68,7 @@ def test_a_version_in_the_path_answers(server: Server, model: Model) -> None:
 
 
 def test_custom_parameters_do_no_harm(server: Server, model: Model) -> None:
-    """Strings, numbers and booleans that mean nothing to the model."""
+    """Custom parameters (strings, numbers, booleans) are accepted and change nothing."""
     custom = {"colour": "red", "count": 3, "share": 0.5, "really": True}
     request = model.request(parameters=custom)
     request["inputs"][0]["parameters"] = custom
@@ -76,14 +76,14 @@ def test_custom_parameters_do_no_harm(server: Server, model: Model) -> None:
 
 
 def test_no_content_type_is_needed(server: Server, model: Model) -> None:
-    """Triton's own client sends none."""
+    """A request without Content-Type, as Triton's own client sends it, is answered."""
     body = json.dumps(model.request()).encode()
     assert server.http.post(model.infer, content=body).status_code == 200
 
 
 @pytest.mark.usefixtures("binary")
 def test_binary_inputs_and_outputs_are_json_ones(server: Server, models: list[Model]) -> None:
-    """All four pairs of forms give the same numbers."""
+    """JSON or binary in, JSON or binary out: all four pairs give the same numbers."""
     for model in models:
         arrays = model.arrays(rows=5)
         wanted = server.outputs(model, arrays)
@@ -99,7 +99,7 @@ def test_binary_inputs_and_outputs_are_json_ones(server: Server, models: list[Mo
 
 @pytest.mark.usefixtures("binary")
 def test_an_outputs_own_form_wins(server: Server, models: list[Model]) -> None:
-    """`binary_data` of an output over `binary_data_output` of the request."""
+    """`binary_data` of an output overrides `binary_data_output` of the request."""
     for model in models:
         for flag in (True, False):
             outputs = [{"name": n, "parameters": {"binary_data": flag}} for n in model.outputs]
@@ -111,7 +111,7 @@ def test_an_outputs_own_form_wins(server: Server, models: list[Model]) -> None:
 
 @pytest.mark.usefixtures("binary")
 def test_a_raw_tensor_is_a_request(server: Server, models: list[Model]) -> None:
-    """Header length 0: the body is the only input's data, and all outputs come as bytes."""
+    """With header length 0 the body is the only input's data, and all outputs come as bytes."""
     for model in models:
         if len(model.inputs) != 1 or model.inputs[0]["shape"].count(-1) > 1:
             continue
@@ -125,7 +125,7 @@ def test_a_raw_tensor_is_a_request(server: Server, models: list[Model]) -> None:
 
 @pytest.mark.parametrize("coding", COMPRESS)
 def test_requests_may_be_compressed(server: Server, model: Model, coding: str) -> None:
-    """JSON is; lengths in headers are those of what is inside."""
+    """A compressed JSON request is answered like the same request uncompressed."""
     body = json.dumps(model.request()).encode()
     headers = {"Content-Encoding": coding}
     answer = server.http.post(model.infer, content=COMPRESS[coding](body), headers=headers)
@@ -136,7 +136,7 @@ def test_requests_may_be_compressed(server: Server, model: Model, coding: str) -
 @pytest.mark.usefixtures("binary")
 @pytest.mark.parametrize("coding", COMPRESS)
 def test_binary_requests_may_be_compressed(server: Server, model: Model, coding: str) -> None:
-    """The header's length is that of the JSON before compression."""
+    """The length in the header of a binary request is that of the JSON before compression."""
     arrays = model.arrays(rows=model.many)
     head, data = model.binary(arrays)
     answer = server.http.post(
@@ -152,7 +152,7 @@ def test_binary_requests_may_be_compressed(server: Server, model: Model, coding:
 def test_answers_are_compressed_only_for_those_who_ask(
     server: Server, model: Model, coding: str
 ) -> None:
-    """In a coding that was named, or not at all; the content is the same."""
+    """An answer is in a coding that the request accepts, or in none, with the same content."""
     arrays = model.arrays(rows=model.many)
     request = model.request(arrays)
     answer = server.http.post(model.infer, json=request, headers={"Accept-Encoding": coding})
@@ -163,7 +163,7 @@ def test_answers_are_compressed_only_for_those_who_ask(
 
 
 def test_chunked_bodies_are_bodies(server: Server, model: Model) -> None:
-    """Without a Content-Length, in pieces that end in the middle of a number."""
+    """A body without Content-Length, in chunks that end in the middle of a number, is answered."""
     body = json.dumps(model.request()).encode()
 
     def pieces() -> Iterator[bytes]:
@@ -176,13 +176,13 @@ def test_chunked_bodies_are_bodies(server: Server, model: Model) -> None:
 
 @pytest.mark.usefixtures("binary")
 def test_large_batches_are_small_ones_together(server: Server, model: Model) -> None:
-    """4,096 rows in one request answer what 64 requests of 64 rows answer."""
+    """One request of 4,096 rows has the same answers as 64 requests of 64 rows."""
     if model.inputs[0]["shape"][0] != -1:
         pytest.skip("this model takes no batches")
     arrays = model.arrays(rows=4096, seed=1)
     together = binary_outputs(server.infer_binary(model, *model.binary(arrays)))
     for start in (0, 64, 4032):
         part = {name: array[start : start + 64] for name, array in arrays.items()}
-        alone = binary_outputs(server.infer_binary(model, *model.binary(part)))
-        same(alone, {name: array[start : start + 64] for name, array in together.items()})
-        assert all(np.isfinite(array).all() for array in alone.values())
+        small = binary_outputs(server.infer_binary(model, *model.binary(part)))
+        same(small, {name: array[start : start + 64] for name, array in together.items()})
+        assert all(np.isfinite(array).all() for array in small.values())

@@ -1,4 +1,4 @@
-"""What a server says of itself and its models."""
+"""Tests of the metadata of a server and its models."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ DATATYPES = {*DTYPES, "BYTES", "BF16"}
 
 
 def test_the_server_names_itself_and_its_extensions(server: Server) -> None:
-    """Name, version and a list of strings."""
+    """The server's metadata are a name, a version and a list of extensions."""
     answer = server.get("/v2")
     assert isinstance(answer["name"], str)
     assert isinstance(answer["version"], str)
@@ -19,12 +19,12 @@ def test_the_server_names_itself_and_its_extensions(server: Server) -> None:
 
 @pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready"])
 def test_a_running_server_is_live_and_ready(server: Server, path: str) -> None:
-    """Status 200 is the answer."""
+    """Liveness and readiness of a running server answer 200."""
     assert server.http.get(path).status_code == 200
 
 
 def test_models_describe_their_tensors(models: list[Model]) -> None:
-    """Names, known datatypes, shapes of whole numbers with -1 for any size."""
+    """Tensors have names, known datatypes, and shapes of whole numbers with -1 for any size."""
     for model in models:
         assert isinstance(model.metadata["platform"], str)
         for tensor in [*model.inputs, *model.metadata["outputs"]]:
@@ -48,23 +48,23 @@ def test_a_models_versions_can_be_asked_for(server: Server, models: list[Model])
     ["/v2/models/{}", "/v2/models/{}/ready", "/v2/models/{}/versions/1", "/v2/models/{}/stats"],
 )
 def test_an_unknown_model_is_an_error(server: Server, path: str) -> None:
-    """404, or 400 from servers that know no other status, with a message."""
+    """An unknown model is a 404, or a 400 from other servers, with a message."""
     answer = server.http.get(path.format("no-such-model"))
     assert answer.status_code in (400, 404)
-    if answer.content:  # Triton says that a model is not ready in the status alone
+    if answer.content:  # Triton says that a model is not ready by the status only
         refused(answer, 400, 404)
 
 
 @pytest.mark.parametrize("version", ["999999", "-1", "0", "latest-of-none", "1e0", "٣"])
 def test_an_unknown_version_is_an_error(server: Server, model: Model, version: str) -> None:
-    """404, or 400, with a message; never another version's answer."""
+    """An unknown version is a 404 or 400 with a message, and never another version's answer."""
     path = f"/v2/models/{model.name}/versions/{version}"
     refused(server.http.get(path), 400, 404)
     refused(server.http.post(f"{path}/infer", json=model.request()), 400, 404)
 
 
 def test_configuration_agrees_with_metadata(server: Server, models: list[Model]) -> None:
-    """The same tensors, with the batch apart where the model batches."""
+    """Configuration and metadata have the same tensors, the batch apart if the model batches."""
     server.needs("model_configuration")
     for model in models:
         config = server.get(f"/v2/models/{model.name}/config")
@@ -87,7 +87,7 @@ def _configured(tensor: dict[str, Any]) -> str:
 def test_the_repository_lists_the_models_that_are_ready(
     server: Server, models: list[Model]
 ) -> None:
-    """All of them, or with `ready` only those that can answer."""
+    """The index lists all models, or with `ready` only those that can answer."""
     server.needs("model_repository")
     everything = server.http.post("/v2/repository/index").json()
     ready = server.http.post("/v2/repository/index", json={"ready": True}).json()
@@ -97,7 +97,7 @@ def test_the_repository_lists_the_models_that_are_ready(
 
 
 def test_statistics_count_rows_and_executions(server: Server, model: Model) -> None:
-    """Three rows in one request are three inferences of one execution, of batch size 3."""
+    """Three rows in one request count as three inferences and one execution of batch size 3."""
     server.needs("statistics")
 
     def stats() -> dict[str, Any]:

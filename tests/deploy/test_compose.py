@@ -1,4 +1,4 @@
-"""The deployment as its users run it: built, started, asked, stopped, by docker-compose."""
+"""The deployment by docker-compose: it is built, started, called and stopped as users do."""
 
 import io
 import json
@@ -37,50 +37,50 @@ CREDIT: dict[str, Any] = Client.model_json_schema()["example"]
 
 @dataclass(frozen=True)
 class Deployment:
-    """One project of its own, whose names, port and volumes are nobody else's."""
+    """A compose project with names, a port and volumes of its own."""
 
     compose_command: tuple[str, ...]
     project: str
     port: int
-    # Each request on a connection of its own, so that stopping has nothing to close under one.
+    # Each request has its own connection, so that a stop has no idle connection to close.
     http: httpx.Client = field(
         default_factory=lambda: httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
     )
 
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        """Any command, whatever comes of it."""
+        """Run a command and return its result, also if it fails."""
         return subprocess.run(
             command, cwd=ROOT, env=self.environment, capture_output=True, text=True
         )
 
     def compose(self, *arguments: str) -> str:
-        """A compose command that has to work; what it printed."""
+        """Run a compose command that must succeed, and return its output."""
         done = self.run(*self.compose_command, *arguments)
         assert done.returncode == 0, f"{arguments}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
         return done.stdout.strip()
 
     def python(self, code: str) -> "subprocess.CompletedProcess[str]":
-        """Python inside the running service."""
+        """Run Python code inside the container of the service."""
         return self.run(*self.compose_command, "exec", "-T", "service", "python", "-c", code)
 
     def inspect(self, template: str) -> str:
-        """A fact about the service's container, running or not."""
+        """Return a fact about the service's container, running or not, by a template."""
         name = f"label=com.docker.compose.project={self.project}"
         container = self.run("docker", "ps", "--all", "--quiet", "--filter", name).stdout.split()
         return self.run("docker", "inspect", "--format", template, *container).stdout.strip()
 
     def post(self, path: str, **body: Any) -> httpx.Response:
-        """One request to a model."""
+        """Send a request with a JSON body."""
         url = f"http://127.0.0.1:{self.port}/v1/{path}/predict"
         return self.http.post(url, timeout=30, **body)
 
     def ready(self) -> bool:
-        """What /readyz says; raises httpx.TransportError when nobody answers."""
+        """Return true if /readyz answers 200. Raises httpx.TransportError without an answer."""
         return self.http.get(f"http://127.0.0.1:{self.port}/readyz", timeout=30).is_success
 
     @property
     def environment(self) -> dict[str, str]:
-        """Compose's variables: the project, and a port that only this machine can reach."""
+        """The variables of compose: the project, and a port that only this machine can reach."""
         port = f"127.0.0.1:{self.port}"
         return os.environ | {"COMPOSE_PROJECT_NAME": self.project, "FORETELL_PORT": port}
 
@@ -93,7 +93,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def project() -> Deployment:
-    """Nothing built yet. With `docker compose` or docker-compose, whichever is here."""
+    """Return a project of which nothing is built, run by `docker compose` or docker-compose."""
     if shutil.which("docker") is None:
         cannot_run("there is no docker command here")
     found = Deployment(("docker", "compose"), f"foretell-{uuid.uuid4().hex[:8]}", free_port())
@@ -106,7 +106,7 @@ def project() -> Deployment:
 
 @pytest.fixture(scope="module")
 def built(project: Deployment) -> Iterator[Deployment]:
-    """The service's image built; containers, volumes and images are gone afterwards."""
+    """Build the image of the service; remove containers, volumes and images afterwards."""
     if project.run("docker", "info").returncode != 0:
         cannot_run("no Docker engine answers `docker info`")
     try:
@@ -119,14 +119,14 @@ def built(project: Deployment) -> Iterator[Deployment]:
 
 @pytest.fixture
 def service(built: Deployment) -> Deployment:
-    """Up, and healthy by the image's own health check."""
+    """Start the service and wait until the image's own health check passes."""
     built.compose("up", "--detach", "--no-build", "service")
     wait_until(lambda: built.inspect("{{.State.Health.Status}}") == "healthy", seconds=120)
     return built
 
 
 def seven() -> bytes:
-    """A 7 as a person draws one, thick and black on white, as PNG."""
+    """Return a PNG of a 7 as a person draws one, thick and black on white."""
     picture = Image.new("L", (300, 300), 255)
     ImageDraw.Draw(picture).line([(80, 60), (220, 60), (130, 250)], fill=0, width=24, joint="curve")
     encoded = io.BytesIO()
@@ -135,7 +135,7 @@ def seven() -> bytes:
 
 
 def test_each_model_answers_through_the_published_port(service: Deployment) -> None:
-    """A patient, a client and a drawn digit, by the models that are in the image."""
+    """The models in the image answer a patient, a client and a drawn digit."""
     heart = service.post("heart", json=HEART).json()
     assert 0 < heart["probability"] < 1
     assert heart["disease"] == (heart["probability"] >= heart["threshold"])
@@ -147,7 +147,7 @@ def test_each_model_answers_through_the_published_port(service: Deployment) -> N
 
 
 def test_a_bad_row_is_a_problem_that_names_its_fields(service: Deployment) -> None:
-    """The same errors as anywhere: 422, problem+json, every bad field."""
+    """A bad row gets a 422 of problem+json that names every bad field."""
     answer = service.post("heart", json=HEART | {"age": "old", "sex": 5})
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -157,7 +157,7 @@ def test_a_bad_row_is_a_problem_that_names_its_fields(service: Deployment) -> No
 def test_the_image_holds_what_serving_needs_and_no_more(
     service: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No root, no TensorFlow, no pip, nothing writable but /tmp; below 800 MB in all."""
+    """The image runs without root, TensorFlow and pip, writes to /tmp only, and is below 800 MB."""
     assert service.python("import os; assert os.getuid() == os.getgid() == 10001").returncode == 0
     for absent in ("tensorflow", "keras", "pip", "grpc_tools"):
         assert "ModuleNotFoundError" in service.python(f"import {absent}").stderr
@@ -168,11 +168,11 @@ def test_the_image_holds_what_serving_needs_and_no_more(
     size = int(service.run("docker", "inspect", "--format", "{{.Size}}", image).stdout)
     with capsys.disabled():
         print(f"\nservice image: {size / MB:.0f} MB")
-    assert size < 800 * MB  # CUDA's libraries or TensorFlow alone would be more
+    assert size < 800 * MB  # CUDA's libraries or TensorFlow would exceed it by themselves
 
 
 def test_metrics_and_grpc_are_in_the_image(service: Deployment) -> None:
-    """The first at its path; the second not before a port is set."""
+    """Metrics are at their path; gRPC starts once a port is set."""
     metrics = service.http.get(f"http://127.0.0.1:{service.port}/metrics", timeout=30)
     assert "\nforetell_ready 1.0\n" in metrics.text
     refused = "import socket; assert socket.socket().connect_ex(('127.0.0.1', 8001))"
@@ -187,7 +187,7 @@ def test_metrics_and_grpc_are_in_the_image(service: Deployment) -> None:
 
 
 def test_stopping_fails_no_request(service: Deployment) -> None:
-    """While it drains, new requests are answered; one that came in halves outlives even that."""
+    """New requests are answered while it drains; one whose body is half sent is answered after."""
     body = json.dumps(HEART).encode()
     slow = HTTPConnection("127.0.0.1", service.port, timeout=60)
     with closing(slow), ThreadPoolExecutor(5) as pool:
@@ -208,12 +208,12 @@ def test_stopping_fails_no_request(service: Deployment) -> None:
         assert 0 < json.load(answer)["probability"] < 1
         stopping.result()
     assert time.monotonic() - began < GRACE
-    # 128 + SIGTERM: it ended by the signal it was sent; Docker's own SIGKILL would give 137.
+    # 128 + SIGTERM: the process ended by SIGTERM; Docker's SIGKILL would give 137.
     assert service.inspect("{{.State.ExitCode}}") == "143"
 
 
 def ask_for_a_second(service: Deployment) -> set[int]:
-    """Statuses of request upon request, for a third of FORETELL_DRAIN_SECONDS."""
+    """Send requests for a third of FORETELL_DRAIN_SECONDS, and return their statuses."""
     end = time.monotonic() + 1
     statuses = set()
     while time.monotonic() < end:
@@ -222,7 +222,7 @@ def ask_for_a_second(service: Deployment) -> set[int]:
 
 
 def refuses(service: Deployment) -> bool:
-    """Whether new connections are no longer served."""
+    """Return true once new connections are no longer served."""
     try:
         service.ready()
     except httpx.TransportError:
@@ -231,7 +231,7 @@ def refuses(service: Deployment) -> bool:
 
 
 def test_a_stop_is_heard_while_it_starts(built: Deployment) -> None:
-    """Python is still importing when the signal comes, and has no handler yet."""
+    """A SIGTERM that comes while Python still imports, without a handler, ends the service."""
     built.compose("up", "--detach", "--no-build", "--force-recreate", "service")
     began = time.monotonic()
     built.compose("stop", "service")
@@ -239,7 +239,7 @@ def test_a_stop_is_heard_while_it_starts(built: Deployment) -> None:
 
 
 def test_logs_are_json_and_quiet(service: Deployment) -> None:
-    """An object a line, from the start to a clean stop, and nothing above `info`."""
+    """Every line from the start to a clean stop is a JSON object, and none is above `info`."""
     service.compose("stop", "service")
     logs = service.run("docker", "logs", service.inspect("{{.Id}}"))
     events = [json.loads(line) for line in (logs.stdout + logs.stderr).splitlines()]
@@ -250,7 +250,7 @@ def test_logs_are_json_and_quiet(service: Deployment) -> None:
 
 
 def test_the_gpu_variant_asks_for_the_device(project: Deployment) -> None:
-    """The two files together are valid, and build with the other lock."""
+    """The two compose files together are valid, and build with the lock file of the GPU image."""
     files = ("-f", "docker-compose.yml", "-f", "docker-compose.gpu.yml")
     merged = project.compose(*files, "--profile", "training", "config")
     for part in ("driver: nvidia", "FORETELL_DEVICE: cuda", "service-cuda.txt", "training-gpu.txt"):
@@ -262,7 +262,7 @@ def test_the_gpu_variant_asks_for_the_device(project: Deployment) -> None:
     reason="3 GB and some minutes to build: set TEST_TRAINING_IMAGE=1 to try the training image",
 )
 def test_training_adds_a_version_that_the_service_takes_up(service: Deployment) -> None:
-    """Version 1 comes from the image; `training heart` adds 2, served within 10 s."""
+    """Version 1 comes from the image; `training heart` adds version 2, served within 10 s."""
     assert service.post("heart", json=HEART).json()["model"]["version"] == "1"
     service.compose("--profile", "training", "build", "training")
     service.compose("run", "--rm", "training", "heart", "--smoke")

@@ -1,4 +1,4 @@
-"""BentoML: a typed asynchronous API with the payload as its root input, one worker."""
+"""The server of BentoML: a typed `async` API with the payload as its root input, one worker."""
 
 import bentoml
 from heart import Heart, Patient
@@ -11,12 +11,12 @@ from heart import Heart, Patient
     logging={"access": {"enabled": False}},
 )
 class HeartService:
-    """One session, used on the event loop."""
+    """A service with one session, which runs on the event loop."""
 
     def __init__(self) -> None:
         self.heart = Heart()
 
     @bentoml.api(route="/predict")
     async def predict(self, patient: Patient, /) -> dict[str, float]:
-        """Of one row; the `/` makes it the whole body."""
+        """Return the probability of one row; the `/` makes `patient` the whole body."""
         return {"probability": self.heart.probability(patient)}

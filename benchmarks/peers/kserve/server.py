@@ -1,4 +1,4 @@
-"""KServe's Python server: a custom model, the V1 protocol."""
+"""The server of KServe: a custom model, called by the V1 protocol."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from kserve import Model, ModelServer
 
 
 class HeartModel(Model):
-    """One session, used on the event loop."""
+    """A model with one session, which runs on the event loop."""
 
     def __init__(self) -> None:
         super().__init__("heart")
@@ -20,7 +20,7 @@ class HeartModel(Model):
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, list[float]]:
-        """V1: instances in, predictions out."""
+        """Return `predictions` for the `instances` of a V1 request."""
         patients = [Patient.model_validate(instance) for instance in payload["instances"]]
         return {"predictions": [self.heart.probability(patient) for patient in patients]}
 

@@ -1,7 +1,7 @@
-"""LitServe on the digits model: multipart uploads, decoded by Foretell's own service/images/pixels.
+"""The picture server of LitServe: multipart uploads, decoded by Foretell's service/images/pixels.
 
-Needs the repository on PYTHONPATH besides peers/. Decoding happens in the worker, as LitServe's
-examples do it; one worker, one API server, no batching.
+It needs the repository on PYTHONPATH besides peers/. The worker decodes, as in LitServe's examples;
+one worker, one API server, no batching.
 """
 
 import sys
@@ -20,10 +20,10 @@ DIGITS = MODEL.parents[2] / "digits" / "1" / "model.onnx"
 
 
 class DigitsAPI(litserve.LitAPI):
-    """A file in, a digit and its probabilities out."""
+    """A LitServe API that takes an uploaded file and answers a digit and its probabilities."""
 
     def setup(self, device: str) -> None:
-        """Load, once a worker; one thread, as Foretell runs it."""
+        """Load the model once per worker, on one thread as Foretell does."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -31,17 +31,17 @@ class DigitsAPI(litserve.LitAPI):
         self.input = self.session.get_inputs()[0].name
 
     def decode_request(self, request: Request) -> NDArray[np.uint8]:
-        """The form's `file`: for requests of this type, LitServe hands over their form."""
+        """Decode the form's `file`; LitServe passes the form of a request of this type."""
         return read_digit(request["file"].file.read())
 
     def predict(self, picture: NDArray[np.uint8]) -> dict[str, Any]:
-        """Of one picture."""
+        """Return the outputs of the model for one picture."""
         names = [output.name for output in self.session.get_outputs()]
         values = self.session.run(names, {self.input: picture[None]})
         return {name: value[0].tolist() for name, value in zip(names, values, strict=True)}
 
     def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-        """The answer."""
+        """Return the answer unchanged."""
         return output
 
 

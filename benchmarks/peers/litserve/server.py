@@ -1,4 +1,4 @@
-"""LitServe: a typed request, one worker, the quick queue."""
+"""The server of LitServe: a typed request, one worker, `fast_queue`."""
 
 import sys
 
@@ -7,22 +7,22 @@ from heart import Heart, Patient
 
 
 class HeartAPI(litserve.LitAPI):
-    """Decode, predict, encode, each in the worker process."""
+    """A LitServe API whose three steps run in the worker process."""
 
     def setup(self, device: str) -> None:
-        """Load, once a worker."""
+        """Load the model once per worker."""
         self.heart = Heart()
 
     def decode_request(self, request: Patient) -> Patient:
-        """The payload is validated by FastAPI, as the annotation says."""
+        """Return the payload, which FastAPI has validated by its annotation."""
         return request
 
     def predict(self, patient: Patient) -> float:
-        """Of one row."""
+        """Return the probability of one row."""
         return self.heart.probability(patient)
 
     def encode_response(self, output: float) -> dict[str, float]:
-        """The answer."""
+        """Return the answer as an object."""
         return {"probability": output}
 
 

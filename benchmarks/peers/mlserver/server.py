@@ -1,8 +1,8 @@
-"""MLServer: a runtime of its own for ONNX, asked by the V2 protocol or by a custom handler.
+"""The server of MLServer: a custom ONNX runtime, called by the V2 protocol or by a custom handler.
 
 V2 is how MLServer serves models: tensors in and out, decoded by its codecs. The handler is a typed
-FastAPI route beside that, with nothing of MLServer's data plane in it. `parallel_workers=0` keeps
-the model in the server's own process, as its documentation advises for small ones.
+FastAPI route beside V2 that passes by MLServer's data plane. `parallel_workers=0` keeps the model
+in the server's own process, as its documentation advises for small ones.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from mlserver.types import InferenceRequest, InferenceResponse
 
 
 class HeartModel(MLModel):
-    """One session, used on the event loop."""
+    """A model with one session, which runs on the event loop."""
 
     async def load(self) -> bool:
-        """Before the server says it is ready."""
+        """Load the model before the server says that it is ready."""
         self.heart = Heart()
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """V2: float32[N, 13] in, N probabilities out."""
+        """Return float32[N] probabilities for float32[N, 13] rows of a V2 request."""
         rows = NumpyCodec.decode_input(payload.inputs[0])
         answer = np.array(self.heart.probabilities(rows), np.float32)
         outputs = [NumpyCodec.encode_output("probability", answer)]
@@ -33,7 +33,7 @@ class HeartModel(MLModel):
 
     @custom_handler(rest_path="/predict")
     async def predict_one(self, patient: Patient) -> dict[str, float]:
-        """Of one row."""
+        """Return the probability of one row."""
         return {"probability": self.heart.probability(patient)}
 
 

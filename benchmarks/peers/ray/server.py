@@ -1,7 +1,7 @@
-"""Ray Serve: a typed FastAPI ingress, one replica.
+"""The server of Ray Serve: a typed FastAPI ingress, one replica.
 
-Run with what its documentation advises for throughput: RAY_SERVE_THROUGHPUT_OPTIMIZED and
-RAY_SERVE_ENABLE_HA_PROXY (HAProxy comes with the package), see contenders.py.
+contenders.py starts it with the variables that its documentation advises for throughput:
+RAY_SERVE_THROUGHPUT_OPTIMIZED and RAY_SERVE_ENABLE_HA_PROXY (HAProxy comes with the package).
 """
 
 import signal
@@ -18,14 +18,14 @@ app = FastAPI()
 @serve.deployment(num_replicas=1, max_ongoing_requests=100)
 @serve.ingress(app)
 class HeartDeployment:
-    """One session, used on the replica's event loop."""
+    """A deployment with one session, which runs on the replica's event loop."""
 
     def __init__(self) -> None:
         self.heart = Heart()
 
     @app.post("/predict")
     async def predict(self, patient: Patient) -> dict[str, float]:
-        """Of one row."""
+        """Return the probability of one row."""
         return {"probability": self.heart.probability(patient)}
 
 

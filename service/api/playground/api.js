@@ -1,12 +1,12 @@
 /** Calls of the service. Paths are relative to the page, so that a root path does not matter. */
 
-/** An answer that says what was wrong (RFC 9457), or that there was none. */
+/** The error of a call: the service's problem details (RFC 9457), or that there was no answer. */
 export class Problem extends Error {
   constructor({ status = 0, detail, errors = [], request_id: requestId }) {
     super(detail);
     this.status = status;
     this.detail = detail;
-    /** What is wrong with each field: {field, expected, got}. */
+    /** The bad fields, each as {field, expected, got}. */
     this.errors = errors;
     this.requestId = requestId;
   }
@@ -16,13 +16,13 @@ export function get(path, options = {}) {
   return answered(path, { ...options, method: "GET" });
 }
 
-/** `json` (a value), `form` (FormData) or `body` (bytes or a Blob, with its `type`) goes with it. */
+/** Send `json` (a value), `form` (FormData) or `body` (bytes or a Blob, with its `type`). */
 export function post(path, options = {}) {
   return answered(path, { ...options, method: "POST" });
 }
 
 /**
- * The Response, whatever it holds; raises Problem unless its status is 2xx.
+ * Call the service and return the Response; raises Problem unless its status is 2xx.
  *
  * `signal` aborts: then the error is an AbortError, which `aborted` tells apart.
  */

@@ -4,8 +4,8 @@ import { h } from "./dom.js";
 import { percent } from "./format.js";
 
 /**
- * Bars under each other, one for each of `labels`. `show(shares, chosen)` sets their lengths
- * (0..1, or null for none) and which one is picked out.
+ * Create bars under each other, one for each of `labels`. `show(shares, chosen)` sets their lengths
+ * (0..1, or null for none) and highlights one of them.
  */
 export function bars(labels) {
   const rows = labels.map((label) => {

@@ -1,18 +1,18 @@
-/** Tables to take away. */
+/** Download of tables as CSV. */
 
 import { h } from "./dom.js";
 
-/** CSV (RFC 4180) of objects; what is missing is an empty cell. */
+/** Return CSV (RFC 4180) of objects; a missing value is an empty cell. */
 export function toCsv(columns, rows) {
   const lines = [columns, ...rows.map((row) => columns.map((column) => row[column]))];
   return lines.map((cells) => `${cells.map(cell).join(",")}\r\n`).join("");
 }
 
-/** Has the browser save a Blob under a name. */
+/** Let the browser save a Blob under a name. */
 export function download(blob, name) {
   const address = URL.createObjectURL(blob);
   h("a", { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 60_000); // once it has surely been read
+  setTimeout(() => URL.revokeObjectURL(address), 60_000); // by then the browser has read it
 }
 
 function cell(value) {

@@ -1,9 +1,9 @@
-/** Elements without innerHTML: what a file or a caller is named can never become markup. */
+/** Elements without innerHTML, so that the name of a file or column never becomes markup. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * An HTML element.
+ * Create an HTML element.
  *
  * Attributes: `onclick` and the like take a function; `style` an object of CSS properties (inline
  * style attributes are forbidden by the page's policy, CSSOM is not); `true` is an attribute
@@ -14,24 +14,24 @@ export function h(tag, attributes = {}, ...children) {
   return filled(document.createElement(tag), attributes, children);
 }
 
-/** An SVG element, as `h`. */
+/** Create an SVG element, with the arguments of `h`. */
 export function svg(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** Gives an element other children. */
+/** Replace the children of an element. */
 export function replace(element, ...children) {
   element.replaceChildren(...children.flat(Infinity).filter(shown));
   return element;
 }
 
-/** Scrolls up to an element. Unlike scrollIntoView, Tab goes on from where it was. */
+/** Scroll up to an element. Unlike scrollIntoView, it does not move the start of Tab. */
 export function bringIntoView(element) {
   const { top } = element.getBoundingClientRect();
   if (top < 0) scrollBy({ top: top - 16, behavior: "smooth" });
 }
 
-/** An id that no other element has, for labels. */
+/** Return an id that no other element has, for labels. */
 export const unique = (
   (count) => (name) =>
     `${name}-${++count}`

@@ -1,13 +1,13 @@
-/** Answers as one types or draws. */
+/** Debouncing of calls while a person types or draws. */
 
 import { aborted } from "./api.js";
 
 /**
- * A function that takes work and does only the latest.
+ * Return a function that takes work and does only the latest.
  *
- * Work is begun once nothing newer has come for `pause` ms, or `longest` ms after something came
- * that is still not begun; then what is under way is aborted. `work(signal)` is not awaited by the
- * caller. `cancel()` drops what waits and aborts what is under way.
+ * Work begins once no newer work has come for `pause` ms, or `longest` ms after the first that
+ * has not begun; then the work under way is aborted. `work(signal)` is not awaited by the
+ * caller. `cancel()` drops work that waits and aborts work under way.
  */
 export function latest(pause, longest = Infinity) {
   let timer;

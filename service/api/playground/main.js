@@ -1,4 +1,4 @@
-/** The shell: navigation from the service's own schema, one panel at a time by the hash. */
+/** The shell: navigation made from the service's schema; the hash selects one panel. */
 
 import * as api from "./api.js";
 import { h, replace } from "./dom.js";
@@ -15,7 +15,7 @@ const PANELS = {
   models: () => import("./panels/models.js"),
 };
 
-/** The places there are: {hash, title, panel, task}. */
+/** All places: {hash, title, panel, task}. */
 function placesOf(tasks) {
   return [
     ...tasks.map((task) => ({ hash: task.name, title: task.title, panel: task.kind, task })),
@@ -24,7 +24,7 @@ function placesOf(tasks) {
   ].filter(Boolean);
 }
 
-/** On a phone, navigation is wider than the screen. (scrollIntoView would move where Tab goes on.) */
+/** Scroll navigation that is wider than the screen. (scrollIntoView would move the start of Tab.) */
 function centre(link) {
   const list = navigation.firstElementChild;
   list.scrollLeft = link.offsetLeft - list.offsetLeft - (list.clientWidth - link.offsetWidth) / 2;
@@ -34,7 +34,7 @@ function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // a percent sign that stands for itself
+    return text; // a literal percent sign
   }
 }
 
@@ -83,7 +83,7 @@ async function start() {
     const argument = rest.join("/");
     try {
       const { mount } = await PANELS[place.panel]();
-      if (mine !== turn) return; // somebody went on meanwhile
+      if (mine !== turn) return; // another panel was opened meanwhile
       unmount = mount(root, { task: place.task, tasks, schema, api, argument });
     } catch (error) {
       root.append(failure(error));
@@ -96,7 +96,7 @@ async function start() {
 }
 
 document.querySelector(".skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the hash is where one is: it must not become #panel
+  event.preventDefault(); // the hash names the panel: it must not become #panel
   main.focus();
 });
 

@@ -1,13 +1,13 @@
-/** What the page has to say about itself. */
+/** Notices of the page: remarks and errors. */
 
 import { h } from "./dom.js";
 
-/** A calm remark. */
+/** Create a remark, which is not an error. */
 export function notice(...children) {
   return h("p", { class: "notice" }, ...children);
 }
 
-/** Something went wrong; screen readers say it at once. */
+/** Create an error, which screen readers announce at once. */
 export function failure(error) {
   return h(
     "div",

@@ -1,4 +1,4 @@
-/** Pictures of numbers as SVG, each with its words and its numbers beside it. */
+/** Charts as SVG, each with a description and its numbers as a table. */
 
 import { h, svg } from "./dom.js";
 
@@ -6,7 +6,7 @@ const SIZE = { width: 400, height: 290 };
 const MARGIN = { top: 14, right: 16, bottom: 46, left: 64 };
 
 /**
- * Axes and what is drawn between them, as one SVG image.
+ * Create axes and the marks between them, as one SVG image.
  *
  * `x` and `y` are { low, high, label, format, ticks }, the last two optional; `description` is read
  * out in place of the picture. `marks(at)` gives SVG elements; at.x(value) and at.y(value) are
@@ -40,18 +40,18 @@ export function plot({ description, x, y, marks, height = SIZE.height }) {
   );
 }
 
-/** A line through [x, y] points. */
+/** Create a line through [x, y] points. */
 export function curve(at, points, name) {
   const path = points.map(([x, y]) => `${round(at.x(x))},${round(at.y(y))}`).join(" ");
   return svg("polyline", { class: `curve ${name}`, points: path });
 }
 
-/** A straight line to compare with: chance, or a threshold. */
+/** Create a straight reference line: chance, or a threshold. */
 export function guide(at, [x1, y1], [x2, y2], name = "guide") {
   return svg("line", { class: name, x1: at.x(x1), y1: at.y(y1), x2: at.x(x2), y2: at.y(y2) });
 }
 
-/** A bar from the ground up, between two values of x. */
+/** Create a bar from the horizontal axis up, between two values of x. */
 export function bar(at, low, high, value, name) {
   const [left, right, top] = [at.x(low), at.x(high), at.y(value)];
   return svg("rect", {
@@ -64,7 +64,7 @@ export function bar(at, low, high, value, name) {
 }
 
 /**
- * A picture with a heading, words, what its colours mean and its numbers as a table.
+ * Create a chart with a heading, words, a legend and its numbers as a table.
  *
  * `legend` is [[class, words], …]; `table` { caption, columns, rows } of texts, the first column
  * being the rows' headings.
@@ -86,7 +86,7 @@ export function figure({ title, words, picture, legend = [], table }) {
 }
 
 /**
- * A table of texts that scrolls where it is too wide. All columns but the first are numbers, unless
+ * Create a table of texts that scrolls if it is too wide. All columns but the first are numbers, unless
  * `numbers` is false; `name` is a class.
  */
 export function tableOf({ caption, columns, rows, numbers = true, name }) {
@@ -106,7 +106,7 @@ export function tableOf({ caption, columns, rows, numbers = true, name }) {
   );
 }
 
-/** Round values from `low` to `high`, about `count` of them. */
+/** Return about `count` round values from `low` to `high`. */
 export function ticks(low, high, count = 5) {
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));

@@ -1,6 +1,6 @@
-/** What the service offers, read from its own OpenAPI schema. */
+/** The tasks of the service, read from its OpenAPI schema. */
 
-/** The tasks, pictures first: {name, title, kind: "pictures" | "row", predict, batch}. */
+/** Return the tasks, pictures first: {name, title, kind: "pictures" | "row", predict, batch}. */
 export function tasksOf(schema) {
   const tasks = Object.entries(schema.paths).flatMap(([path, { post }]) => {
     const name = /^\/v1\/([^/]+)\/predict$/.exec(path)?.[1];
@@ -10,16 +10,16 @@ export function tasksOf(schema) {
       name,
       title: post.summary.split(": ")[0],
       kind: "multipart/form-data" in takes ? "pictures" : "row",
-      /** Its operation: requestBody, responses, description. */
+      /** The operation of its predict route: requestBody, responses, description. */
       predict: post,
-      /** Whether it scores whole tables. */
+      /** True if it has a route for batches. */
       batch: `${path}/batch` in schema.paths,
     };
   });
   return [...tasks.filter(isPictures), ...tasks.filter((task) => !isPictures(task))];
 }
 
-/** Follows a `$ref`, if there is one. */
+/** Resolve a `$ref`, if there is one. */
 export function resolved(schema, node) {
   if (!node?.$ref) return node;
   const steps = node.$ref.slice(2).split("/");
@@ -29,7 +29,7 @@ export function resolved(schema, node) {
   );
 }
 
-/** What a call answers with: every schema that its 200 allows, resolved. */
+/** Return every schema that the 200 of a call allows, resolved. */
 export function answersOf(schema, operation) {
   const node = operation.responses["200"].content["application/json"].schema;
   return (node.anyOf ?? [node]).map((one) => resolved(schema, one));

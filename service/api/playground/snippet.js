@@ -1,10 +1,10 @@
-/** The call that the page makes, to take away: as curl and as Python. */
+/** The call that the page makes, as curl and as Python, to be copied. */
 
 import { h } from "./dom.js";
 import { tabs } from "./tabs.js";
 
 /**
- * A card with one call, `show(call)` shows another one. A call is
+ * Create a card with one call; `show(call)` shows another one. A call is
  *
  *     { path: "v1/heart/predict", json: {…} }                    a value
  *     { path: "v1/digits/predict", file: "seven.png", type: "image/png" }     a picture
@@ -12,7 +12,7 @@ import { tabs } from "./tabs.js";
  *       accept: "text/csv", output: "scored.csv" }              a file in, a file out
  *     { path: "v1/models/heart" }                                GET, as nothing goes with it
  *
- * `method` when it is neither. Python's are of its standard library: they run as they are pasted.
+ * `method` if it is neither. The Python uses the standard library only, so it runs as pasted.
  */
 export function snippet(call) {
   const curl = listing("curl");
@@ -85,12 +85,12 @@ function absolute(path) {
   return new URL(path, document.baseURI).href;
 }
 
-/** For a POSIX shell. */
+/** Quote a text for a POSIX shell. */
 function quoted(text) {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** JSON as Python writes it. */
+/** Format JSON as Python source. */
 function literal(value) {
   if (value === null || value === undefined) return "None";
   if (value === true) return "True";
@@ -119,7 +119,7 @@ function listing(language) {
       await navigator.clipboard.writeText(code.textContent);
       done.textContent = "Copied";
     } catch {
-      // Without https, browsers have no clipboard for pages: select, for the person to copy.
+      // Without https, pages have no clipboard: select the text for the person to copy.
       getSelection().selectAllChildren(code);
       done.textContent = "Selected: copy it with the keyboard";
     }

@@ -2,7 +2,7 @@
 
 import { h, unique } from "./dom.js";
 
-/** `pages` are {title, content}, content being a node; the first is open. */
+/** Create tabs of `pages`, {title, content} with a node as content; the first is open. */
 export function tabs(label, pages) {
   const parts = pages.map(({ title, content }, place) => {
     const [tabId, panelId] = [unique("tab"), unique("tabpanel")];

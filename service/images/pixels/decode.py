@@ -1,4 +1,4 @@
-"""Encoded bytes -> colours: uint8[height, width] or uint8[height, width, 3], upright and opaque."""
+"""Decoding: bytes -> uint8[height, width] or uint8[height, width, 3], upright and opaque."""
 
 import re
 import zlib
@@ -14,13 +14,13 @@ from service.errors import BlankImage, ImageTooLarge, UnreadableImage
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 ENOUGH = 1000
-"""Longest side, in pixels, that is worth decoding: a digit in one corner still has 100 of them.
+"""The longest side, in pixels, to which a picture is decoded: a digit in a corner still has 100.
 
-A quarter of what phones make of 12 megapixels and more, 4000 x 3000 and a little above.
+It is a quarter of the 4000 pixels of a phone's photo of 12 megapixels.
 """
 
 ORIENTATION = 0x0112  # the EXIF tag; its values 1..8 are in the EXIF 2.3 specification, 4.6.4
-ONE_COLOUR = 48  # of 255: shades closer than this are one pen
+ONE_COLOUR = 48  # of 255: shades closer than this are of one pen
 SEE_THROUGH = 250  # an alpha below this lets the background show
 
 
@@ -31,21 +31,21 @@ def decode(
 ) -> NDArray[np.uint8]:
     """Decode a picture, `flatten` it where it is transparent and turn it upright.
 
-    `flatten` is given 1, 3 or 4 channels (grey, RGB, RGBA) and leaves 1 or 3.
+    `flatten` takes 1, 3 or 4 channels (grey, RGB, RGBA) and returns 1 or 3.
 
     Returns uint8[height, width] for a grey picture, else uint8[height, width, 3] (RGB), the longest
     side at most about 2 * ENOUGH. Raises UnreadableImage, ImageTooLarge or BlankImage.
     """
     image = open_header(encoded, max_pixels)
     try:
-        # A JPEG decodes straight to 1/2, 1/4 or 1/8 of its size, which is most of the time saved.
+        # A JPEG decodes straight to 1/2, 1/4 or 1/8 of its size, which saves most of the time.
         width, height = (max(1, side * ENOUGH // max(image.size)) for side in image.size)
         image.draft(None, (width, height))
         if image.format == "PNG":
             check_sums(encoded)
         image.load()
-        # Not before: of a PNG, what may lie behind the pixels, so that looking for it loads them
-        # too, and damage that shows then would be lost with what is wrong with the metadata.
+        # Read EXIF after the pixels. In a PNG it may follow them, so that reading it loads them,
+        # and `orientation` would hide their damage among errors of the metadata.
         turn = orientation(image)
         pixels = smaller(channels(image))
     except MemoryError:
@@ -61,7 +61,7 @@ def open_header(encoded: bytes, max_pixels: int) -> Image.Image:
     try:
         image = Image.open(BytesIO(encoded), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
-        # Pillow's own, higher, limit; its message is the only place that has the number of pixels
+        # Pillow's own, higher limit was exceeded; only its message has the number of pixels.
         found = re.search(r"\d+", str(bomb))
         raise ImageTooLarge(int(found[0]) if found else max_pixels + 1, max_pixels) from None
     except UnidentifiedImageError:
@@ -74,9 +74,9 @@ def open_header(encoded: bytes, max_pixels: int) -> Image.Image:
 
 
 def check_sums(png: bytes) -> None:
-    """Raises OSError unless the pixels of a PNG file are as they were written, by its checksums.
+    """Check the checksums of a PNG file's pixels. Raises OSError if one is wrong.
 
-    Pillow does not look at those of the pixels, and takes other pixels for them.
+    Pillow does not check them, and decodes damaged pixels into others.
     """
     at = 8  # a file is 8 bytes and then chunks: length, type, content, sum (PNG specification, 5.3)
     while at + 12 <= len(png):
@@ -89,16 +89,16 @@ def check_sums(png: bytes) -> None:
 
 
 def orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8; 1, as it is, where there is none or it makes no sense."""
+    """Return the EXIF orientation 1..8; 1 (upright) where there is none or it is not valid."""
     try:
         turn = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # broken metadata around a whole picture is no reason to refuse it
+    except Exception:  # a good picture is not refused for broken metadata
         return 1
     return turn if isinstance(turn, int) and 1 <= turn <= 8 else 1
 
 
 def channels(image: Image.Image) -> NDArray[np.uint8]:
-    """Pillow's modes -> uint8 with 1 (grey), 3 (RGB) or 4 (RGBA) channels."""
+    """Convert any mode of Pillow to uint8 with 1 (grey), 3 (RGB) or 4 (RGBA) channels."""
     if image.mode.startswith("I"):  # 16-bit PNG; Pillow's convert would clip it instead of scaling
         deep = np.asarray(image).astype(np.float32)
         return np.asarray(deep * (255.0 / max(255.0, float(deep.max()))), dtype=np.uint8)
@@ -110,7 +110,7 @@ def channels(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def smaller(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Average down by the whole number that leaves the longest side at ENOUGH or above."""
+    """Average down by the whole number that leaves the longest side at ENOUGH pixels or above."""
     height, width = pixels.shape[:2]
     factor = max(height, width) // ENOUGH
     if factor < 2:
@@ -119,7 +119,7 @@ def smaller(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def averaged(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """A smaller picture, each pixel the mean of what it covers."""
+    """Return a smaller picture, each pixel the mean of those it covers."""
     picture = halved(picture, height, width)
     if picture.shape[:2] == (height, width):
         return picture
@@ -127,7 +127,7 @@ def averaged(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.
 
 
 def halved(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Average two by two, as often as at least `height` and `width` are left.
+    """Average two by two pixels, repeatedly, while at least `height` and `width` are left.
 
     OpenCV does this 20 times as fast as it averages by any other factor.
     """
@@ -138,11 +138,11 @@ def halved(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
 
 
 def opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay a picture with transparency on paper that lets its ink be seen.
+    """Remove transparency in a way that keeps the ink visible.
 
-    Where most of the picture is see-through, or what is visible has one colour only, the shape of
-    the visible *is* the drawing, whatever its colour: alpha becomes the picture. Otherwise it is a
-    photo with holes (round corners), and the holes get the photo's median colour.
+    Where most of the picture is transparent, or its visible pixels have one colour only, their
+    shape is the drawing, whatever its colour: alpha becomes the picture. Otherwise it is a photo
+    with holes (round corners, say), and the holes get the photo's median colour.
     """
     if pixels.ndim == 2 or pixels.shape[2] == 3:
         return pixels
@@ -162,24 +162,24 @@ def opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def laid_on(paper: NDArray[np.float64], pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGBA on paper of one colour, float64[3] of 0..255: RGB."""
+    """Blend RGBA onto paper of one colour (float64[3], 0..255) and return RGB."""
     share = pixels[..., 3:] / np.float32(255)
     return np.asarray(pixels[..., :3] * share + paper * (1 - share), dtype=np.uint8)
 
 
 def grey_if_grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One channel where the three are equal: a third of the work for every later step."""
+    """Reduce three equal channels to one, which is a third of the work for every later step."""
     if pixels.ndim == 2:
         return pixels
     some = pixels[::16, ::16]
-    if (some[..., :2] != some[..., 1:]).any():  # most photos end here
+    if (some[..., :2] != some[..., 1:]).any():  # true for most photos
         return pixels
     red, green, blue = (np.asarray(channel, dtype=np.uint8) for channel in cv2.split(pixels))
     return red if np.array_equal(red, green) and np.array_equal(green, blue) else pixels
 
 
 def upright(pixels: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
-    """Undo the camera's turn: mirror and rotate as EXIF orientation 1..8 says."""
+    """Undo the camera's rotation: mirror and rotate by EXIF orientation 1..8."""
     if turn in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if turn in (2, 3, 6, 7):

@@ -1,4 +1,4 @@
-"""Ink -> 28x28, as MNIST was made.
+"""Framing: the ink of a digit -> 28x28 pixels, as MNIST was made.
 
 LeCun, Cortes & Burges, "The MNIST database of handwritten digits": the black and white NIST digits
 "were size normalized to fit in a 20x20 pixel box while preserving their aspect ratio. The resulting
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE, BOX = 28, 20
-FINE = 8  # the digit is worked on at 8 times the box, where strokes have round edges
+FINE = 8  # the digit is processed at 8 times the box, where strokes have round edges
 THINNEST = 2.0  # pixels of 28; a pen thinner than nearly all of MNIST's is thickened to this
 PRECISE = 90  # longest side in pixels from which on ink can be averaged down as it is
 TOO_WIDE = 1.9  # pixels by which `stroke_width` errs, as it counts from the middle of a pixel
@@ -19,12 +19,12 @@ LEAST_INK = 1e-3
 
 
 def framed(ink: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """float32[h, w], 0 = paper, 1 = ink, cropped to the ink -> uint8[28, 28] in MNIST's form."""
+    """Frame float32[h, w] (0 = paper, 1 = ink, cropped to the ink) as MNIST's uint8[28, 28]."""
     return centred(boxed(ink if surely_thick(ink) else thickened(enlarged(ink))))
 
 
 def surely_thick(ink: NDArray[np.float32]) -> bool:
-    """Whether `thickened` would leave this ink as it is, told without enlarging it."""
+    """Return true if `thickened` would not change this ink, without enlarging it first."""
     if max(ink.shape) < PRECISE:
         return False
     scale: float = FINE * BOX / max(ink.shape)
@@ -32,7 +32,7 @@ def surely_thick(ink: NDArray[np.float32]) -> bool:
 
 
 def enlarged(ink: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring the longest side to FINE times the box, aspect kept."""
+    """Enlarge the longest side to FINE times the box, and keep the aspect ratio."""
     scale = FINE * BOX / max(ink.shape)
     height, width = (max(1, round(side * scale)) for side in ink.shape)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -41,9 +41,9 @@ def enlarged(ink: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def stroke_width(ink: NDArray[np.float32]) -> float:
-    """Width of the pen in pixels: four times the mean distance of ink to the nearest paper.
+    """Return the width of the pen in pixels: four times the mean distance from ink to paper.
 
-    On a long bar of width w that distance runs evenly from 0 to w/2, so its mean is w/4.
+    On a long bar of width w that distance is uniform from 0 to w/2, so its mean is w/4.
     """
     mask = cv2.copyMakeBorder((ink > 0.5).view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
@@ -51,7 +51,7 @@ def stroke_width(ink: NDArray[np.float32]) -> float:
 
 
 def thickened(fine: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give a thin pen the width of MNIST's thin ones; leave the others alone."""
+    """Thicken strokes that are thinner than MNIST's to THINNEST; keep others unchanged."""
     missing = THINNEST * FINE - stroke_width(fine)
     radius = round(missing / 2)
     if radius < 1:
@@ -62,7 +62,7 @@ def thickened(fine: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def boxed(fine: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Anti-aliased reduction: longest side BOX pixels, each the mean of what it covers."""
+    """Reduce the longest side to BOX pixels, each the mean of those it covers (anti-aliasing)."""
     scale = BOX / max(fine.shape)
     height, width = (max(1, round(side * scale)) for side in fine.shape)
     small = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA)
@@ -70,7 +70,7 @@ def boxed(fine: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def centred(box: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Into 28x28, shifted by whole pixels so that the centre of mass is in the middle."""
+    """Place a box in 28x28, by whole pixels, so that its centre of mass is in the middle."""
     moments = cv2.moments(box)
     mass = max(moments["m00"], LEAST_INK)
     height, width = box.shape
@@ -82,10 +82,11 @@ def centred(box: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def already_mnist(colours: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-    """The picture itself where it is MNIST's already, be it inverted or enlarged; otherwise None.
+    """Return a picture that is in MNIST's form already, be it inverted or enlarged; else None.
 
-    What no other picture has by chance: grey, square, paper exactly black (or white), the ink's
-    longest side BOX pixels and its centre of mass within half a pixel of (14, 14). All 70,000 do.
+    Such a picture is grey and square, its paper is exactly black (or white), its ink's longest side
+    has BOX pixels, and its centre of mass is within half a pixel of (14, 14). All 70,000 pictures
+    of MNIST pass; no other picture does by chance.
     """
     if colours.ndim == 3 or colours.shape[0] != colours.shape[1]:
         return None
@@ -98,7 +99,7 @@ def already_mnist(colours: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     small = np.asarray(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
     solid = small > (0 if times == 1 else 24)
     _, _, width, height = cv2.boundingRect(solid.view(np.uint8))
-    blur = 2 if times > 1 else 0  # whatever enlarged it moved the ink's faint rim
+    blur = 2 if times > 1 else 0  # enlarging moves the ink's faint rim
     if not BOX - 1 - blur <= max(width, height) <= BOX + blur:
         return None
     moments = cv2.moments(small)

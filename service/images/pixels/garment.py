@@ -1,4 +1,4 @@
-"""A picture of one garment -> what Fashion-MNIST holds."""
+"""Preprocessing of garments: the bytes of a file -> uint8[28, 28] as in Fashion-MNIST."""
 
 import cv2
 import numpy as np
@@ -10,18 +10,18 @@ from service.images.pixels.decode import decode, laid_on
 SIDE = 28
 WHITE = np.full(3, 255.0)
 FILLED = 0.9  # of a side; all but a few hundred of the 70,000 pictures are filled to this
-CLOSE = 13  # of 255: shades within 5 % of the background's are background, as for its makers
+CLOSE = 13  # of 255: shades within 5 % of the background count as it, as in Fashion-MNIST
 
 
 def read_garment(encoded: bytes, *, max_pixels: int = 50_000_000) -> NDArray[np.uint8]:
-    """Read a picture of one garment on a plain background, in the form of Fashion-MNIST.
+    """Decode a picture of one garment on a plain background into the form of Fashion-MNIST.
 
     Arguments and errors are those of `service.images.pixels.read_digit`.
 
-    Returns uint8[28, 28], 0 = background. As Xiao, Rasul and Vollgraf 2017 made their set (section
-    2): transparency is white, a plain margin is trimmed, the longest side becomes 28 pixels, the
-    other one is padded to both sides, and what came on a light background is inverted. Unlike
-    theirs, a smaller picture is an average of the pixels and not a sharpened choice of them. A
+    Returns uint8[28, 28], 0 = background. The steps are those of Xiao, Rasul and Vollgraf 2017
+    (section 2): transparency becomes white, a plain margin is trimmed, the longest side becomes 28
+    pixels, the other one is padded on both sides, and a picture on a light background is inverted.
+    One step differs: pictures are reduced by averaging, theirs by subsampling and sharpening. A
     picture of 28x28 keeps its pixels, at most inverted.
     """
     picture = grey(decode(encoded, max_pixels, flatten=on_white))
@@ -35,22 +35,23 @@ def read_garment(encoded: bytes, *, max_pixels: int = 50_000_000) -> NDArray[np.
 
 
 def on_white(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGBA on white, as shops show what they cut out; other pictures as they are."""
+    """Blend RGBA onto white, the background of shops' cut-outs; keep other pictures unchanged."""
     return laid_on(WHITE, pixels) if pixels.ndim == 3 and pixels.shape[2] == 4 else pixels
 
 
 def grey(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Brightness of a picture with one channel or three."""
+    """Return the brightness of a picture with one channel or three."""
     if colours.ndim == 2:
         return colours
     return np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def corners(picture: NDArray[np.uint8]) -> int:
-    """The background: the median of the corners, each a 28th of the longest side.
+    """Return the background: the median of the corners, each a 28th of the longest side.
 
-    A garment that fills the picture leaves the corners free where it covers most of the border: of
-    Fashion-MNIST's 70,000 pictures this calls none light, and the median of the border two.
+    A garment that fills the picture covers most of the border, but not the corners. Of the 70,000
+    pictures of Fashion-MNIST, all on black, this rule takes none for a light background; the median
+    of the whole border takes two.
     """
     size = max(1, max(picture.shape) // SIDE)
     ends = np.concatenate([picture[:size], picture[-size:]])
@@ -58,9 +59,9 @@ def corners(picture: NDArray[np.uint8]) -> int:
 
 
 def trimmed(garment: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Without the margin that is close to black; a square that the garment fills is framed already.
+    """Trim the margin that is close to black, except of a square that the garment fills.
 
-    To trim that too would move what came from the data set, enlarged, by a pixel of 28.
+    To trim such a square would shift an enlarged picture of the data set by a pixel of 28.
     """
     left, top, width, height = cv2.boundingRect((garment > CLOSE).astype(np.uint8))
     rows, columns = garment.shape
@@ -70,7 +71,7 @@ def trimmed(garment: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def resized(garment: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The longest side to 28 pixels, aspect kept."""
+    """Resize the longest side to 28 pixels, and keep the aspect ratio."""
     scale = SIDE / max(garment.shape)
     height, width = (max(1, round(side * scale)) for side in garment.shape)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -78,7 +79,7 @@ def resized(garment: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def padded(garment: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """In the middle of 28x28."""
+    """Place a picture in the middle of 28x28."""
     height, width = garment.shape
     top, left = (SIDE - height) // 2, (SIDE - width) // 2
     image = np.zeros((SIDE, SIDE), np.uint8)

@@ -1,4 +1,4 @@
-"""Colours -> ink: where somebody drew one digit, whatever the paper, pen and light."""
+"""Finding ink: the colours of a picture -> the ink of its one digit, on any paper in any light."""
 
 import cv2
 import numpy as np
@@ -12,16 +12,16 @@ from service.images.pixels.strokes import Mask, Place, limits_of, limits_on_plai
 
 LOOK_AT = 320  # longest side in pixels that is enough to find and separate a digit
 AT_LEAST = 112  # a smaller picture is enlarged, so that a step of one pixel is not a whole stroke
-INK_AT_LEAST = 80  # the same of ink without its paper; from twice that on it is halved
-CLOSER = 0.45  # a digit smaller than this share of the picture gets a second, closer look
-SOFTEST = 0.13  # of the digit's size: a wider edge is a shadow's, or a few pixels' enlarged
+INK_AT_LEAST = 80  # the same for ink without its paper; from twice that on it is halved
+CLOSER = 0.45  # a digit smaller than this fraction of the picture is found again in a crop
+SOFTEST = 0.13  # of the digit's size: a wider edge is of a shadow, or of few enlarged pixels
 
 
 def find_ink(colours: NDArray[np.uint8]) -> Grey:
     """Separate the one digit in a picture from everything else.
 
     `colours` is uint8[height, width] or uint8[height, width, 3], dark on light or light on dark.
-    Returns float32[h, w], the digit's bounding box and nothing else: 0 = paper, 1 = full ink.
+    Returns float32[h, w], cropped to the digit's bounding box: 0 = paper, 1 = full ink.
     Raises BlankImage where nothing stands out.
     """
     plain = plain_paper(colours)
@@ -32,7 +32,7 @@ def find_ink(colours: NDArray[np.uint8]) -> Grey:
 
 
 def on_any_paper(colours: NDArray[np.uint8]) -> Grey:
-    """The digit's ink, where the paper has to be found out too."""
+    """Return the digit's ink on paper that has to be estimated."""
     seen = resized(colours)
     place, digit = separated(above_paper(seen))
     if max(digit.shape) < CLOSER * max(seen.shape[:2]):
@@ -42,7 +42,7 @@ def on_any_paper(colours: NDArray[np.uint8]) -> Grey:
 
 
 def on_plain_paper(colours: NDArray[np.uint8], plain: Plain) -> Grey:
-    """The digit's ink, where the paper is known: only the rectangle with ink is looked at."""
+    """Return the digit's ink on paper of a known colour, from the rectangle with ink only."""
     there = colours[plain.place]
     seen = reduced(there)
     scale = max(there.shape[:2]) / max(seen.shape[:2])
@@ -59,12 +59,12 @@ def on_plain_paper(colours: NDArray[np.uint8], plain: Plain) -> Grey:
 
 
 def separated(ink: Grey) -> tuple[Place, Grey]:
-    """One look: where the digit is, and only its ink there, 0 = paper, 1 = full ink."""
+    """Find the digit once: return its bounding box and its ink there, 0 = paper, 1 = full ink."""
     return cut_out(ink, *strokes(ink, limits_of(ink)))
 
 
 def cut_out(ink: Grey, place: Place, mask: Mask, full: float) -> tuple[Place, Grey]:
-    """The bounding box of what `strokes` found, and only its ink there, 1 = full ink."""
+    """Return the bounding box of a mask that `strokes` found, and its ink there, 1 = full ink."""
     rows, columns = place
     # the anti-aliased rim lies just outside the mask
     rim = cv2.dilate(mask, SQUARE)
@@ -76,7 +76,7 @@ def cut_out(ink: Grey, place: Place, mask: Mask, full: float) -> tuple[Place, Gr
 
 
 def resized(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Bring the longest side to at most LOOK_AT and at least AT_LEAST pixels, aspect kept."""
+    """Resize the longest side to AT_LEAST..LOOK_AT pixels, and keep the aspect ratio."""
     size = max(colours.shape[:2])
     scale = min(LOOK_AT, max(size, AT_LEAST)) / size
     if scale == 1:
@@ -86,7 +86,7 @@ def resized(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def reduced(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Halve to a longest side of INK_AT_LEAST to twice that, or enlarge to it, aspect kept."""
+    """Halve or enlarge to a longest side of INK_AT_LEAST to twice that; keep the aspect ratio."""
     height, width = colours.shape[:2]
     halvings = (max(height, width) // INK_AT_LEAST).bit_length() - 1
     if halvings < 0:
@@ -96,14 +96,14 @@ def reduced(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def enlarged(colours: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """A larger picture, smooth between the pixels."""
+    """Return a larger picture, interpolated between the pixels."""
     return np.asarray(cv2.resize(colours, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def closer(place: Place, scale: float, shape: tuple[int, ...]) -> Place:
-    """The rectangle around a digit that a second look is at, in a picture of this shape.
+    """Return the rectangle around a digit in which it is found again, in a picture of this shape.
 
-    `place` is where the digit was seen, at a size at which one pixel was `scale` of the picture's.
+    `place` is where the digit was found, at a size at which one pixel was `scale` of the picture's.
     """
     rows, columns = place
     margin = 0.35 * max(rows.stop - rows.start, columns.stop - columns.start)
@@ -114,13 +114,13 @@ def closer(place: Place, scale: float, shape: tuple[int, ...]) -> Place:
 
 
 def span(start: float, stop: float, scale: float, size: int) -> slice:
-    """Rows or columns from one scale to another, kept inside the picture."""
+    """Convert rows or columns from one scale to another, kept inside the picture."""
     return slice(max(0, int(start * scale)), min(size, int(np.ceil(stop * scale))))
 
 
 def edge_width(ink: Grey) -> float:
-    """Pixels over which ink fades into paper, on the average along the outline."""
-    # Around the digit's box is paper; an upright bar drawn by a program fills its own.
+    """Return the mean number of pixels over which ink fades into paper, along the outline."""
+    # Add paper around the digit's box, as an upright bar drawn by a program fills its box.
     ink = as_grey(cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT))
     solid = (ink > 0.5).view(np.uint8)
     outline = cv2.subtract(cv2.dilate(solid, SQUARE), cv2.erode(solid, SQUARE, borderValue=0))

@@ -1,7 +1,7 @@
-"""Paper of one exact colour, as on a canvas or a screen: nothing to estimate, ink is what differs.
+"""Paper of one exact colour, as on a canvas or a screen: the pixels that differ from it are ink.
 
-Most of the work on a photo goes into finding out what its paper looks like under the ink. A drawing
-made on a screen says so itself.
+Most of the work on a photo is to estimate the paper under the ink. A drawing made on a screen does
+not need it.
 """
 
 from typing import NamedTuple
@@ -13,25 +13,25 @@ from numpy.typing import NDArray
 from service.images.pixels.paper import Grey, as_grey, pen_colour
 from service.images.pixels.strokes import Place, around
 
-MOSTLY_PAPER = 0.5  # of all pixels have the paper's very colour, or it is no plain paper
-MOSTLY_INK = 0.5  # of the others are nearer to full ink than to paper, or they may be shadows
-AT_BORDER = 0.2  # as much of a height and a width may be ink at the border
-ASKED = 32  # rows and columns of pixels that say which colour the paper has
+MOSTLY_PAPER = 0.5  # least part of all pixels that have exactly the colour of plain paper
+MOSTLY_INK = 0.5  # least part of the others that is nearer to ink than to paper: else shadows
+AT_BORDER = 0.2  # largest part of a height and a width that may be ink at the border
+ASKED = 32  # rows and columns of the sample of pixels from which the paper's colour is taken
 
 
 class Plain(NamedTuple):
-    """Paper of one colour, and what is on it."""
+    """Paper of one colour, the colour of the pen on it, and the place of the ink."""
 
     paper: Grey
-    """Its colour, float32[1] or float32[3]."""
+    """The paper's colour, float32[1] or float32[3]."""
     pen: Grey
-    """The direction from there to the ink's colour, as `pen_colour` finds it."""
+    """The direction from there to the ink's colour, found by `pen_colour`."""
     place: Place
     """The rectangle outside of which there is no ink."""
 
 
 def plain_paper(colours: NDArray[np.uint8]) -> Plain | None:
-    """The paper, if it is of one colour exactly and what is on it are strokes.
+    """Return the paper if it has exactly one colour and strokes on it; otherwise None.
 
     `colours` is uint8[height, width] or uint8[height, width, 3], dark on light or light on dark.
     """
@@ -52,13 +52,13 @@ def plain_paper(colours: NDArray[np.uint8]) -> Plain | None:
 
 
 def framed_by_ink(other: NDArray[np.uint8]) -> bool:
-    """Whether there is more than a stroke or two at the border: a table beside the paper, say."""
+    """Return true if more than a stroke or two is at the border: a table beside the paper, say."""
     ends = np.concatenate([other[0], other[-1], other[:, 0], other[:, -1]])
     return cv2.countNonZero(ends) > AT_BORDER * sum(other.shape)
 
 
 def even(place: Place, shape: tuple[int, ...]) -> Place:
-    """A little more of a picture of this shape, so that its sides can be halved twice."""
+    """Extend a rectangle in a picture of this shape, so that its sides can be halved twice."""
     rows, columns = (
         slice(part.start, min(side, part.stop + -(part.stop - part.start) % 4))
         for part, side in zip(place, shape, strict=True)
@@ -67,9 +67,9 @@ def even(place: Place, shape: tuple[int, ...]) -> Place:
 
 
 def commonest(colours: NDArray[np.uint8]) -> Grey | None:
-    """The value that most pixels have, float32[1] or float32[3]; of plain paper, the paper's.
+    """Return the commonest colour, float32[1] or float32[3], which is that of plain paper.
 
-    None where too few have one that it could be, as in any photo: told from some of them only.
+    It is found in a sample of the pixels. None where too few of them agree, as in any photo.
     """
     rows, columns = (max(1, side // ASKED) for side in colours.shape[:2])
     some = colours[::rows, ::columns]
@@ -81,7 +81,7 @@ def commonest(colours: NDArray[np.uint8]) -> Grey | None:
 
 
 def differing(colours: NDArray[np.uint8], paper: Grey) -> NDArray[np.uint8]:
-    """Which pixels are not exactly of the paper's colour: 1, or else 0."""
+    """Return 1 for each pixel that has not exactly the paper's colour, else 0."""
     channels = [colours] if colours.ndim == 2 else cv2.split(colours)
     other = np.zeros(colours.shape[:2], np.bool_)
     for channel, value in zip(channels, paper, strict=True):
@@ -90,7 +90,7 @@ def differing(colours: NDArray[np.uint8], paper: Grey) -> NDArray[np.uint8]:
 
 
 def risen(colours: NDArray[np.uint8] | Grey, plain: Plain) -> Grey:
-    """How far each pixel is from the paper, in the direction of the pen's colour: 0 = paper."""
+    """Return the distance of each pixel from the paper towards the pen's colour, 0 = paper."""
     if colours.ndim == 2:
         along = as_grey((as_grey(colours) - plain.paper[0]) * plain.pen[0])
     else:

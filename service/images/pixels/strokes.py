@@ -1,4 +1,4 @@
-"""Ink -> the strokes of one digit: what hangs together, what belongs, what does not."""
+"""Finding the strokes of one digit: connected parts of the ink, kept or dropped."""
 
 import cv2
 import numpy as np
@@ -11,21 +11,21 @@ Mask = NDArray[np.uint8]  # 0 or 1
 Place = tuple[slice, slice]  # rows and columns
 
 Limits = tuple[float, float]
-"""Where ink may end, and from where on it surely is ink."""
+"""The two thresholds of hysteresis: above the lower may be ink, above the upper surely is."""
 
-FAINTEST = 5.0  # of 255: ink that differs less from its paper cannot be told from the paper
+FAINTEST = 5.0  # of 255: ink that differs less from its paper cannot be distinguished from it
 CLEAR = 4.5  # ink stands this many times out of the paper's unevenness; noise reaches 4, pens 6
 CUT_OFF = np.array([1, 0.3, 0.15, 0.04, 0.04])  # trust in a part that touches 0..4 sides
-MOSTLY_SPECKS = 0.1  # a digit has at least this share of all that looks like ink
+MOSTLY_SPECKS = 0.1  # a digit has at least this part of all pixels that look like ink
 
 
 def strokes(
     ink: Grey, limits: Limits, at: tuple[int, int] = (0, 0), sheet: tuple[int, ...] | None = None
 ) -> tuple[Place, Mask, float]:
-    """Find the digit: where it is in `ink`, its mask there, and the value of its full ink.
+    """Find the digit: its place in `ink`, its mask there, and the value of its full ink.
 
-    `ink` is all that there is on a sheet of the size `sheet`, and lies there at the row and column
-    `at`; by default it is the sheet. Raises BlankImage where there are but specks.
+    `ink` has all ink of a sheet of the size `sheet` and lies there at the row and column `at`; by
+    default it is the whole sheet. Raises BlankImage where there are only specks.
     """
     low, high = limits
     mask = (ink > low).view(np.uint8)
@@ -41,7 +41,7 @@ def strokes(
 
 
 def moved(place: Place, down: int, right: int) -> Place:
-    """The same rectangle, counted from further up and left."""
+    """Shift a rectangle down and right, for coordinates that begin further up and left."""
     rows, columns = place
     return (
         slice(rows.start + down, rows.stop + down),
@@ -50,16 +50,16 @@ def moved(place: Place, down: int, right: int) -> Place:
 
 
 def around(mask: Mask) -> Place:
-    """Where the mask is, with one pixel around it: what follows has no need to look further."""
+    """Return the bounding box of a mask and one pixel around it, so that later steps do less."""
     left, top, width, height = cv2.boundingRect(mask)
     return slice(max(0, top - 1), top + height + 1), slice(max(0, left - 1), left + width + 1)
 
 
 def limits_of(ink: Grey) -> Limits:
-    """Otsu's threshold, and a share of it. Raises BlankImage where no ink stands out."""
+    """Return a part of Otsu's threshold, and the threshold. Raises BlankImage without clear ink."""
     low, high = limits_on_plain(ink, ink.size)
     pen = ink[ink > high]
-    # The paper's sums are the whole's less the pen's: a mask would take four times as long.
+    # The paper's sums are those of all less the pen's, as a mask would take four times as long.
     count = ink.size - pen.size
     if not pen.size or not count:
         raise BlankImage("nothing stands out from the background")
@@ -72,9 +72,9 @@ def limits_of(ink: Grey) -> Limits:
 
 
 def limits_on_plain(ink: Grey, pixels: int) -> Limits:
-    """The same on paper without any unevenness; of all its `pixels`, those in `ink` may have ink.
+    """Return the limits on paper of one colour; of its `pixels`, only those in `ink` may have ink.
 
-    Raises BlankImage where it is too faint.
+    Raises BlankImage where the ink is too faint.
     """
     if cv2.minMaxLoc(ink)[1] < FAINTEST:
         raise BlankImage("nothing stands out from the background")
@@ -83,9 +83,9 @@ def limits_on_plain(ink: Grey, pixels: int) -> Limits:
 
 
 def hysteresis(mask: Mask, ink: Grey, high: float) -> Mask:
-    """All of the mask, what may be ink, that hangs together with ink above `high` (Canny 1986)."""
+    """Return the parts of a mask that are connected with ink above `high` (Canny 1986)."""
     count, parts = cv2.connectedComponents(mask, connectivity=8)
-    if count == 2:  # one part only, and so the one with the strongest ink
+    if count == 2:  # the only part, so it has the strongest ink
         return mask
     labels = np.asarray(parts, dtype=np.int32)
     keep = np.bincount(labels[ink > high], minlength=count) > 0
@@ -96,12 +96,12 @@ def hysteresis(mask: Mask, ink: Grey, high: float) -> Mask:
 def without_rules(mask: Mask, place: Place, sheet: tuple[int, ...]) -> Mask:
     """Erase the lines of ruled or squared paper, but not the strokes that cross them.
 
-    `mask` is what lies at `place` in a picture of the size `sheet`.
+    `mask` lies at `place` in a picture of the size `sheet`.
     """
     rows, columns = (
         part.start == 0 and part.stop >= side for part, side in zip(place, sheet, strict=True)
     )
-    if columns:  # rules run across, then down
+    if columns:  # rules run horizontally, then vertically
         erase_rules(mask, sheet[0])
     if rows:
         erase_rules(mask.T, sheet[1])
@@ -109,10 +109,10 @@ def without_rules(mask: Mask, place: Place, sheet: tuple[int, ...]) -> Mask:
 
 
 def erase_rules(mask: Mask, height: int) -> None:
-    """Erase in place the rules that run across; `height` is that of the whole picture.
+    """Erase horizontal rules in place; `height` is that of the whole picture.
 
-    A rule is thin and straight, comes in on one side and leaves on the other; where a stroke
-    crosses it, ink stands taller than the rule is thick.
+    A rule is thin and straight and runs from one side to the other. Where a stroke crosses it, the
+    ink is taller than the rule is thick.
     """
     width = mask.shape[1]
     straight = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, max(3, width // 12)), np.uint8))
@@ -127,14 +127,14 @@ def erase_rules(mask: Mask, height: int) -> None:
         taller = np.ones((2 * thick + 1, 1), np.uint8)
         tall = cv2.morphologyEx(mask, cv2.MORPH_OPEN, taller)
         rest = np.where((labels == rule) & (tall == 0), 0, mask)
-        if rest.sum() > 0.15 * mask.sum():  # else the rule is all there is: a long 1
+        if rest.sum() > 0.15 * mask.sum():  # else nearly all ink is the rule: a long 1
             mask[:] = rest
 
 
 def only_digit(mask: Mask, ink: Grey, place: Place, sheet: tuple[int, ...]) -> Mask:
-    """Keep the digit; drop specks, frames, soft shadows, and what comes in over the border.
+    """Keep the digit; drop specks, frames, soft shadows, and parts that the border cuts off.
 
-    `mask` and `ink` are what lies at `place` in a picture of the size `sheet`.
+    `mask` and `ink` lie at `place` in a picture of the size `sheet`.
     """
     if cv2.connectedComponents(mask, connectivity=8)[0] == 2:  # five times as fast as with stats
         return mask
@@ -160,7 +160,7 @@ def only_digit(mask: Mask, ink: Grey, place: Place, sheet: tuple[int, ...]) -> M
 
 
 def sharpness(mask: Mask, labels: NDArray[np.int32], ink: Grey) -> NDArray[np.float64]:
-    """Of every connected part, how steep its outline is on the average."""
+    """Return the mean gradient along the outline of every connected part."""
     rim = mask > cv2.erode(mask, SQUARE)
     parts = labels[rim]
     count = np.bincount(parts, minlength=int(labels.max()) + 1)
@@ -169,9 +169,9 @@ def sharpness(mask: Mask, labels: NDArray[np.int32], ink: Grey) -> NDArray[np.fl
 
 
 def frames(labels: NDArray[np.int32], boxes: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Which parts are boxes printed around the digit, as on forms.
+    """Return true for each part that is a box printed around the digit, as on forms.
 
-    Such a part surrounds another of some size, and lies along the edges of its bounding box.
+    Such a part surrounds another one that is not a speck, and lies along its own bounding box.
     """
     left, top, wide, high = boxes[:, :4].T
     right, bottom = left + wide, top + high

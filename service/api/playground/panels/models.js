@@ -1,4 +1,4 @@
-/** Models: all of them at a glance, and each card as a page. */
+/** The panel "Models": an overview, and a page for each model card. */
 
 import { aborted } from "../api.js";
 import { h, replace } from "../dom.js";
@@ -10,7 +10,7 @@ import { snippet } from "../snippet.js";
 
 export function mount(root, { tasks, schema, api, argument }) {
   const under = new AbortController();
-  // A heading at once; the rest when the answer is there.
+  // Show the heading at once, and the rest when the answer has come.
   root.append(h("h1", {}, argument ? argument.split("/")[0] : "Models"));
   show().catch((error) => {
     if (!aborted(error)) root.append(failure(error), h("p", {}, h("a", { href: "#models" }, "All models")));
@@ -36,14 +36,14 @@ export function mount(root, { tasks, schema, api, argument }) {
     replace(root, page(model, namesOf(model), version));
   }
 
-  /** The names of the classes, of no and of yes. */
+  /** Return the names of the classes: of a decision, those of no and of yes. */
   function namesOf({ card }) {
     if (!card) return [];
     if (card.contract.labels.length) return card.contract.labels;
     const task = tasks.find(({ name }) => name === card.task);
     if (!task) return ["no", "yes"];
     const [{ properties }] = answersOf(schema, task.predict);
-    // What every task's answers have comes first, a task's own decision after it.
+    // Fields that every task's answers have come first, the task's own decision after them.
     const decision = Object.keys(properties).findLast((name) => properties[name].type === "boolean");
     return [`no ${decision}`, decision];
   }

@@ -1,4 +1,4 @@
-/** Pictures: drawn and answered as one draws, or handed in. */
+/** The panel of a picture task: a drawing that is answered at once, and files. */
 
 import { download } from "../csv.js";
 import { bringIntoView, h } from "../dom.js";
@@ -13,11 +13,11 @@ import { inWords, labelsOf } from "./pictures/labels.js";
 import { incoming } from "./pictures/incoming.js";
 import { whyCard } from "./pictures/why.js";
 
-const PAUSE = 70; // ms without a stroke before the network is asked
-const LONGEST = 250; // ms: somebody who draws without a pause is answered all the same
-const WHY_PAUSE = 350; // ms: a heat map is a hundred times the work of an answer
+const PAUSE = 70; // ms without a stroke before a call
+const LONGEST = 250; // ms between calls while somebody draws without a pause
+const WHY_PAUSE = 350; // ms: a heat map takes a hundred times as long as an answer
 
-/** By task: what was handed in and corrected outlasts a look at another panel. */
+/** Galleries by task, which keep files and corrections while another panel is open. */
 const galleries = new Map();
 
 export function mount(root, { task, schema, api }) {
@@ -68,7 +68,7 @@ export function mount(root, { task, schema, api }) {
         why.show(await api.post(explain, { form: formOf(await picture(), "picture"), signal }));
       } catch (error) {
         if (!(error instanceof api.Problem)) throw error;
-        why.clear(); // the answer has said what is wrong
+        why.clear(); // the answer shows the error
       }
     });
   }
@@ -78,7 +78,7 @@ export function mount(root, { task, schema, api }) {
     answer.about(file.name);
     answer.show(its);
     explainSoon(() => file);
-    // Not every file says what it is; the service looks inside.
+    // Not every file has a type; the service reads its content.
     const type = file.type in task.predict.requestBody.content ? file.type : "image/png";
     call.show({ path: predict, file: file.name, type });
     bringIntoView(answer.element);

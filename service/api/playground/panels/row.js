@@ -1,4 +1,4 @@
-/** One row of a task: a form, its answer as one types, and why the model answers so. */
+/** The panel of a table task: a form for one row, its answer and its explanation. */
 
 import { Problem } from "../api.js";
 import { h, replace } from "../dom.js";
@@ -12,7 +12,7 @@ import { kept } from "./row/kept.js";
 import { modelsOf } from "./row/models.js";
 import { messagesOf, payloadOf, textOf, textsOf, warningsOf } from "./row/values.js";
 
-/** Milliseconds without a key, after which the service is asked. */
+/** Milliseconds without a key before a call. */
 const PAUSE = 200;
 const NONE = new Map();
 
@@ -59,7 +59,7 @@ export function mount(root, { task, schema, api, argument }) {
 
   function request() {
     calls.show();
-    ask.cancel(); // an answer to an earlier row must not come in meanwhile
+    ask.cancel(); // an answer to an earlier row must not be shown
     ask(answered);
   }
 
@@ -100,7 +100,7 @@ export function mount(root, { task, schema, api, argument }) {
     edited();
   }
 
-  /** A counterfactual: what comes next is the answer to it, so the focus goes there. */
+  /** Apply a counterfactual and move the focus to its answer. */
   function apply(changes) {
     const before = form.read();
     fill(Object.fromEntries(Object.entries(changes).map(([name, to]) => [name, textOf(to)])));

@@ -1,4 +1,4 @@
-/** Many rows: a file in, its scores at a glance, the scored file out. */
+/** The panel "Many rows": a file is scored, summed up and downloaded. */
 
 import { aborted } from "../api.js";
 import { h, replace } from "../dom.js";
@@ -86,7 +86,7 @@ export function mount(root, { tasks, schema, api, argument }) {
   }
 }
 
-/** The answers. Where they break off, the reason is found by a call that waits for the last row. */
+/** Return the answers. If they are cut off, a second call that checks all rows has the reason. */
 async function scored(call, options) {
   try {
     return await score(callFor(...call), options);
@@ -101,7 +101,7 @@ async function scored(call, options) {
   throw new Error("The connection broke off. Is the service running? Try again.");
 }
 
-/** The schema of one row, the object that /predict takes. */
+/** Return the schema of one row, the object that /predict takes. */
 function payloadOf(schema, { predict }) {
   const node = predict.requestBody.content["application/json"].schema;
   return (node.anyOf ?? [node]).map((kind) => resolved(schema, kind)).find((kind) => kind.properties);

@@ -1,10 +1,10 @@
-/** Truth against answer: a table whose cells are shaded, so that words and picture are one. */
+/** The confusion matrix as a table with shaded cells. */
 
 import { h } from "../../dom.js";
 import { wilson } from "./curves.js";
 import { figures } from "./words.js";
 
-/** `names` are those of the classes, as in the lines of `curves.confusion`. */
+/** Create the table. `names` are those of the classes, in the order of `curves.confusion`. */
 export function confusion({ curves, contract, threshold }, names) {
   const many = contract.labels.length > 0;
   const lines = curves.confusion.map((counts, truth) => {

@@ -1,4 +1,4 @@
-/** Pictures of what a card says of the test part and of the fit. */
+/** Charts of a card's figures on the test part and of the fit. */
 
 import { svg } from "../../dom.js";
 import { bar, curve, figure, guide, plot } from "../../plot.js";
@@ -6,7 +6,7 @@ import { figures } from "./words.js";
 
 const UNIT = { low: 0, high: 1 };
 
-/** Loss and accuracy by epoch; none where the card has no history. */
+/** Draw loss and accuracy by epoch; nothing where the card has no history. */
 export function histories({ training: { history } }) {
   return ["loss", "accuracy"].filter((name) => history[name]?.length).map((name) => {
     const series = [[name, "series-a", "training"], [`val_${name}`, "series-b", "validation"]]
@@ -149,7 +149,7 @@ export function scores({ curves, threshold }, names) {
   });
 }
 
-/** The 95 % interval of a share of some rows (Wilson 1927). */
+/** Return the 95 % interval of a share of some rows (Wilson 1927). */
 export function wilson(share, rows) {
   const z = 1.96;
   const middle = (share + z ** 2 / (2 * rows)) / (1 + z ** 2 / rows);

@@ -1,10 +1,10 @@
-/** All models at a glance. */
+/** The overview of all models. */
 
 import { h } from "../../dom.js";
 import { percent } from "../../format.js";
 import { badge, facts, microseconds, pageOf } from "./words.js";
 
-/** A list of cards, one a model, from `GET /v1/models`. */
+/** Create a list with an entry for each model of `GET /v1/models`. */
 export function overview(models) {
   return h(
     "ul",
@@ -35,7 +35,7 @@ export function overview(models) {
   );
 }
 
-/** The labels of a model, with the share of calls of those that are canaries. */
+/** Format the labels of a model, with a canary's share of the calls. */
 export function labelsOf({ labels, canaries }) {
   return Object.entries(labels)
     .map(([label, version]) => {
@@ -45,7 +45,7 @@ export function labelsOf({ labels, canaries }) {
     .join("; ");
 }
 
-/** What a shadow has shown so far, in words. */
+/** Describe the comparison with a shadow so far, in words. */
 export function shadowOf(shadow) {
   if (!shadow) return null;
   const so = `version ${shadow.version}, ${percent(shadow.share)} of calls`;

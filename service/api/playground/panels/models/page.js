@@ -1,4 +1,4 @@
-/** One version of a model on a page of its own. */
+/** The page of one version of a model. */
 
 import { h } from "../../dom.js";
 import { snippet } from "../../snippet.js";
@@ -7,7 +7,7 @@ import * as quality from "./quality.js";
 import * as sections from "./sections.js";
 import { badge, facts, microseconds, pageOf } from "./words.js";
 
-/** `model` is the answer of `GET /v1/models/{name}`, `wanted` the version or label asked for. */
+/** Create it from `model` of `GET /v1/models/{name}` and `wanted`, a version or label. */
 export function page(model, names, wanted) {
   const { card } = model;
   return [
@@ -46,7 +46,7 @@ export function page(model, names, wanted) {
   ];
 }
 
-/** How it is served now, if it is. */
+/** Create the section on how the version is served now, if it is. */
 function served(model) {
   const { card } = model;
   const answers = card !== null && card.version === model.version;

@@ -1,4 +1,4 @@
-/** How good a model is: in all, and for one answer. */
+/** The quality of a model, in all and for one answer. */
 
 import { h } from "../../dom.js";
 import { percent } from "../../format.js";
@@ -8,10 +8,10 @@ import { calibration, precisionRecall, roc, scores } from "./curves.js";
 import { thresholds } from "./thresholds.js";
 import { METRICS, facts, figures, plain, section } from "./words.js";
 
-/** Test parts of fewer rows are called small: the standard error of their accuracy is about .01. */
+/** Test parts of fewer rows are called small: their accuracy has a standard error of about .01. */
 const SMALL = 1000;
 
-/** How good it was on the test part, in numbers and pictures. */
+/** Create the section on the test part, in figures and charts. */
 export function performance(card, names) {
   const { curves } = card;
   const rows = Object.entries(card.metrics).map(([name, value]) => {
@@ -57,7 +57,7 @@ function measured({ data, metrics: { accuracy }, threshold, contract }) {
   return words.join(" ");
 }
 
-/** How far single answers are to be trusted, where the card says so. */
+/** Create the section on confidence, if the card has it. */
 export function confidence({ confidence: said, contract }) {
   if (!said) return null;
   const { sets, familiar, seen } = said;

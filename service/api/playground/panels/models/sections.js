@@ -1,4 +1,4 @@
-/** The parts of a card, each as a section of its page. */
+/** The sections of a model card's page. */
 
 import { h } from "../../dom.js";
 import { tableOf } from "../../plot.js";
@@ -6,7 +6,7 @@ import { saving } from "../table/download.js";
 import { histories } from "./curves.js";
 import { badge, facts, figures, link, microseconds, pageOf, plain, section } from "./words.js";
 
-/** What it is for and what it is not, ahead of any figure. */
+/** Create the section on intended use and limits, which comes before any figure. */
 export function purpose({ intended_use: use, limits, licence }) {
   return section(
     "purpose",
@@ -17,7 +17,7 @@ export function purpose({ intended_use: use, limits, licence }) {
   );
 }
 
-/** What it learned from. */
+/** Create the section on the training data. */
 export function data({ data: from }) {
   return section(
     "data",
@@ -35,7 +35,7 @@ export function data({ data: from }) {
   );
 }
 
-/** How it was fitted. */
+/** Create the section on the fit. */
 export function training(card) {
   const { training: how, created, opset } = card;
   const libraries = Object.entries(how.libraries).map(([name, version]) => `${name} ${version}`);
@@ -58,7 +58,7 @@ export function training(card) {
   );
 }
 
-/** What goes in and what comes out. */
+/** Create the section on the contract: inputs and outputs. */
 export function contract({ contract: { input, outputs, features, labels }, confidence: said, contract_hash: hash }) {
   const seen = Object.fromEntries((said?.seen ?? []).map((field) => [field.name, field]));
   const some = features.some(({ name }) => name in seen);
@@ -89,7 +89,7 @@ export function contract({ contract: { input, outputs, features, labels }, confi
   );
 }
 
-/** In the order of the numbers, which an object's own is not where some are negative. */
+/** Sort entries by number: an object's own order is another where some are negative. */
 function codesOf({ codes }) {
   return Object.entries(codes).sort(([one], [other]) => one - other);
 }
@@ -99,7 +99,7 @@ function sawOf(field) {
   return field.codes.length ? field.codes.join(", ") : `${plain(field.low)} to ${plain(field.high)}`;
 }
 
-/** Every version there is, what became of it, and why. */
+/** Create the section on all versions, with state and reason. */
 export function versions(model, shown) {
   return section(
     "versions",
@@ -120,7 +120,7 @@ export function versions(model, shown) {
   );
 }
 
-/** The files, by content, and the card itself to keep. */
+/** Create the section on the files' hashes, with a download of the card. */
 export function files(card) {
   const text = `${JSON.stringify(card, null, 2)}\n`;
   const { golden } = card;

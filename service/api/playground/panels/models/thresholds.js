@@ -1,9 +1,9 @@
-/** What each threshold in steps of .05 would do to the test part. */
+/** The decisions on the test part at each threshold, in steps of .05. */
 
 import { tableOf } from "../../plot.js";
 import { figures } from "./words.js";
 
-/** A table from the counts of `Curves.scores`: rows of class 0 and of class 1 by probability. */
+/** Create the table from `Curves.scores`: rows of class 0 and of class 1 by probability. */
 export function thresholds([no, yes]) {
   const [nos, yeses] = [no, yes].map(sum);
   const rows = no.slice(1).map((_, place) => {

@@ -1,8 +1,8 @@
-/** What a card's figures are called, and how they are read. */
+/** Names and explanations of a card's figures. */
 
 import { h } from "../../dom.js";
 
-/** By name: the words, and what is good. */
+/** The words for each metric, and their explanation. */
 export const METRICS = {
   accuracy: ["Accuracy", "share of answers that are right"],
   auc: ["AUC", "1 tells all apart, 0.5 is chance"],
@@ -13,12 +13,12 @@ export const METRICS = {
   ks: ["Kolmogorov-Smirnov distance", "of the scores of the two classes; 1 tells all apart"],
 };
 
-/** A number to some digits after the point. */
+/** Format a number with some digits after the point. */
 export function figures(value, digits = 4) {
   return value.toLocaleString("en", { maximumFractionDigits: digits, minimumFractionDigits: digits });
 }
 
-/** Terms with what is said of them, as a description list; empty ones are left out. */
+/** Create a description list of terms; those without a description are left out. */
 export function facts(pairs, name = "facts") {
   return h(
     "dl",
@@ -29,17 +29,17 @@ export function facts(pairs, name = "facts") {
   );
 }
 
-/** A card of the page with a heading. */
+/** Create a card of the page with a heading. */
 export function section(id, title, ...content) {
   return h("section", { class: "card", "aria-labelledby": id }, h("h2", { id }, title), content);
 }
 
-/** A state as a small badge; colour is never all that tells it. */
+/** Create a badge for a state, with a word besides the colour. */
 export function badge(state) {
   return h("span", { class: `badge ${state === "ready" ? "good" : "other"}` }, state);
 }
 
-/** The address of a model's page, or of one of its versions. */
+/** Return the address of the page of a model or of one of its versions. */
 export function pageOf(name, version) {
   return `#models/${encodeURIComponent(name)}${version ? `/${version}` : ""}`;
 }
@@ -48,7 +48,7 @@ export function link(address) {
   return h("a", { href: address, rel: "noopener noreferrer" }, address);
 }
 
-/** "in 27.3 µs" and the like. */
+/** Format a duration, as in "in 27.3 µs". */
 export function microseconds(value) {
   return `${figures(value, 1)} µs`;
 }

@@ -1,8 +1,8 @@
-/** What a network is for, and what it is not, in the words of its card. */
+/** The intended use and limits of a model, in the words of its card. */
 
 import { h } from "../../dom.js";
 
-/** Empty until the card has come, and for good where there is none. */
+/** Create an element that is empty until the card has come, and stays so without one. */
 export function about({ api, name }) {
   const element = h("div", { class: "about" });
   fill();

@@ -1,4 +1,4 @@
-/** One answer in full: the class, how sure, every class as a bar. */
+/** One answer in full: the class, its probability, and a bar for every class. */
 
 import { bars } from "../../bars.js";
 import { h, replace } from "../../dom.js";
@@ -8,7 +8,7 @@ import { inWords, warningsOf } from "./labels.js";
 
 const QUIET = 700; // ms without a new answer before a screen reader is told of it
 
-/** `show(answer)`, `blank(text)`, `fail(error)`; `about(text)` says of what it is the answer. */
+/** Create it: `show(answer)`, `blank(text)`, `fail(error)`; `about(text)` names the picture. */
 export function answerCard({ field, labels }) {
   const subject = h("p", { class: "quiet subject" });
   const headline = h("p", { class: "headline" });
@@ -26,7 +26,7 @@ export function answerCard({ field, labels }) {
   );
   let timer;
 
-  /** Not at each stroke: that would be a torrent. */
+  /** Announce the answer after a pause, not at each stroke. */
   function say(text) {
     clearTimeout(timer);
     timer = setTimeout(() => (spoken.textContent = text), QUIET);
@@ -61,7 +61,7 @@ export function answerCard({ field, labels }) {
       say([`${words}, ${sure}.`, ...warnings].join(" "));
     },
     fail(error) {
-      // A drawing that cannot be read is no fault of anybody's: the reason, calmly.
+      // A drawing without a digit is not an error: show the reason as a remark.
       if (error.status === 422) return blank(sentence(error.detail));
       blank("");
       replace(remarks, failure(error));

@@ -1,11 +1,11 @@
-/** The sheet with its tools. */
+/** The sheet to draw on, with its tools. */
 
 import { h, unique } from "../../dom.js";
 import { sheet } from "./sheet.js";
 
 const [THINNEST, USUAL, WIDEST] = [2, 7, 20]; // per cent of a side
 
-/** `onchange()` when the drawing differs, `onsave()` when it is to be saved; `tell(answer)`. */
+/** Create it. Calls `onchange()` when the drawing differs, `onsave()` to save it; `tell(answer)`. */
 export function drawingCard({ field, onchange, onsave }) {
   const [hint, slider] = [unique("hint"), unique("pen")];
   const paper = sheet({
@@ -28,7 +28,7 @@ export function drawingCard({ field, onchange, onsave }) {
     value: USUAL,
     oninput: () => paper.setWidth(pen.value / 100),
   });
-  // On a phone the answer is below the sheet and the hand. Screen readers are told by its card.
+  // On a phone the answer is below the sheet and the hand. Its card informs screen readers.
   const short = h("p", { class: "short", "aria-hidden": "true" });
   const element = h(
     "section",

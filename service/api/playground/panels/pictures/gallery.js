@@ -1,4 +1,4 @@
-/** Pictures of one's own: chosen, dropped, pasted, photographed; their answers, to be corrected. */
+/** Files that were chosen, dropped, pasted or photographed, with answers that can be corrected. */
 
 import { aborted } from "../../api.js";
 import { download, toCsv } from "../../csv.js";
@@ -16,8 +16,8 @@ const SHOWN = {
 };
 
 /**
- * `add(files)` sends pictures. What is returned has its `onpick(file, answer)` called for one that
- * is to be seen in full.
+ * Create a gallery. `add(files)` sends pictures; `onpick(file, answer)` is called for one that
+ * a person opens.
  */
 export function gallery({ task, api, field, labels }) {
   const list = h("ul", { class: "gallery", "aria-label": "Pictures and their answers" });

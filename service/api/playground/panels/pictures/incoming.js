@@ -1,8 +1,8 @@
 /** Files that are dropped or pasted anywhere on the page. */
 
-const NEVER_PICTURES = /^(\.|Thumbs\.db$|desktop\.ini$)/i; // what systems leave in folders
+const NEVER_PICTURES = /^(\.|Thumbs\.db$|desktop\.ini$)/i; // files of operating systems
 
-/** Calls `add(files)`; `over(whether)` says whether files hang over the page. Returns its end. */
+/** Call `add(files)`, and `over(true)` while files are dragged. Returns a function that ends it. */
 export function incoming({ add, over }) {
   const controller = new AbortController();
   const on = (event, act) => document.addEventListener(event, act, { signal: controller.signal });
@@ -23,9 +23,9 @@ export function incoming({ add, over }) {
   return () => controller.abort();
 }
 
-/** What was dropped, with what is in folders among it. */
+/** Return the files that were dropped, including those in folders. */
 async function filesOf(dropped) {
-  // Both lists are empty once this function has waited for something.
+  // Both lists are empty after the first await.
   const files = [...dropped.files];
   const entries = [...dropped.items].map((item) => item.webkitGetAsEntry?.());
   if (!entries.some((entry) => entry?.isDirectory)) return files;
@@ -38,7 +38,7 @@ async function within(entry) {
   const reader = entry.createReader();
   const found = [];
   for (;;) {
-    // It tells of a hundred or so at a time, and of none when it has told of all.
+    // It returns about a hundred entries at a time, and none at the end.
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     if (!some.length) return (await Promise.all(found.map(within))).flat();
     found.push(...some);

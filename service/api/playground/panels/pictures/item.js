@@ -1,18 +1,18 @@
-/** One picture of a gallery: what it shows, what is to be said of it, what a person says. */
+/** One picture of a gallery: thumbnail, answer, correction. */
 
 import { h, unique } from "../../dom.js";
 import { percent, sentence } from "../../format.js";
 import { doubtful, inWords } from "./labels.js";
 import { thumbnail } from "./thumbnail.js";
 
-/** A picture whose answer is still to come. */
+/** Create the item of a picture that waits for its answer. */
 export function waitingItem(name) {
   return h("li", { class: "waiting" }, h("p", { class: "name" }, name));
 }
 
 /**
- * `picture` is the file, where the browser has it by itself; `oncorrect(label)` gets what a person
- * says it is ("" for as answered), `onpick()` is called when it is to be seen in full.
+ * Create an item. `picture` is the file, unless it is in a zip file; `oncorrect(label)` gets the
+ * person's correction ("" for none), `onpick()` is called when a person opens it.
  */
 export function item({ picture, name, answer, error, field, labels, oncorrect, onpick }) {
   const element = h(
@@ -25,7 +25,7 @@ export function item({ picture, name, answer, error, field, labels, oncorrect, o
     picture && !error && closer(name, onpick),
   );
 
-  /** A wrong answer is put right by hand; so is a picture that was refused. */
+  /** Create the list for correcting an answer, or for labelling a refused picture. */
   function correction() {
     const id = unique("correct");
     const given = error ? undefined : answer[field];

@@ -1,4 +1,4 @@
-/** What a network that reads pictures can answer. */
+/** The labels that a picture task can answer. */
 
 import { sentence } from "../../format.js";
 import { answersOf, resolved } from "../../schema.js";
@@ -6,7 +6,7 @@ import { answersOf, resolved } from "../../schema.js";
 const SURE = 0.9;
 
 /**
- * The field of an answer that carries the class, and the classes in the order of `probabilities`:
+ * Return the answer's field with the class, and the classes in the order of `probabilities`:
  * the one field with an enumeration, or with both bounds of an integer.
  */
 export function labelsOf(schema, task) {
@@ -26,19 +26,19 @@ export function labelsOf(schema, task) {
   throw new Error(`no field of ${task.name}'s answer lists what it can be`);
 }
 
-/** The likely labels as one says them: "4 or 9"; of most answers, the one that is given. */
+/** Format the likely labels, as in "4 or 9"; most answers have one. */
 export function inWords(answer, field) {
   const set = answer.prediction_set ?? [];
   if (set.length < 2) return String(answer[field]);
   return `${set.slice(0, -1).join(", ")} or ${set.at(-1)}`;
 }
 
-/** What there is to warn of, in the service's words. */
+/** Return the warnings of the service. */
 export function warningsOf(answer) {
   return (answer.warnings ?? []).map(sentence);
 }
 
-/** Whether it is worth a second look. */
+/** Return true for an answer that a person should check. */
 export function doubtful(answer) {
   return (
     answer.probability < SURE ||

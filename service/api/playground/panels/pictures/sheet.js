@@ -3,13 +3,13 @@
 import { h } from "../../dom.js";
 import { count } from "../../format.js";
 
-const SENT = 280; // pixels a side of what is sent; the service looks at pictures at about this size
-const CLOSE = 0.003; // of a side: points nearer than this to the last one add nothing
+const SENT = 280; // pixels a side of the picture sent, about the size that the service processes
+const CLOSE = 0.003; // of a side: points nearer than this to the last one are skipped
 const STEP = 0.025; // of a side: how far an arrow key moves the pen
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
- * `onchange()` is called whenever the drawing differs. Coordinates and widths are shares of a side,
+ * Create a sheet. Calls `onchange()` whenever the drawing differs. Lengths are fractions of a side,
  * so that a drawing is the same on every screen.
  */
 export function sheet({ label, describedBy, width, onchange }) {
@@ -21,7 +21,7 @@ export function sheet({ label, describedBy, width, onchange }) {
     "aria-label": label,
     "aria-describedby": describedBy,
   });
-  let strokes = []; // never changed in place, so that the past can keep them
+  let strokes = []; // never changed in place, because the history keeps them
   let past = [];
   let pen = { x: 0.5, y: 0.5, down: false };
   let pointer = null;
@@ -68,7 +68,7 @@ export function sheet({ label, describedBy, width, onchange }) {
   });
   canvas.addEventListener("pointermove", (event) => {
     if (event.pointerId !== pointer) return;
-    // A quick hand makes more points than there are frames.
+    // A quick stroke has more points than there are frames.
     const between = event.getCoalescedEvents?.() ?? [];
     go((between.length ? between : [event]).map(place));
   });
@@ -125,7 +125,7 @@ export function sheet({ label, describedBy, width, onchange }) {
     setWidth(to) {
       width = to;
     },
-    /** Takes the last stroke away, or brings back what was cleared. */
+    /** Remove the last stroke, or restore a drawing that was cleared. */
     undo() {
       if (!past.length) return;
       strokes = past.pop();
@@ -139,7 +139,7 @@ export function sheet({ label, describedBy, width, onchange }) {
       pen.down = false;
       changed();
     },
-    /** The drawing as a PNG, black on white, whatever the screen. */
+    /** Return the drawing as a PNG, black on white, independent of the screen. */
     png() {
       const copy = h("canvas", { width: SENT, height: SENT });
       const context = copy.getContext("2d");
@@ -149,7 +149,7 @@ export function sheet({ label, describedBy, width, onchange }) {
   };
 }
 
-/** Strokes as smooth curves: through the middles between points, bent towards the points. */
+/** Draw strokes as smooth curves through the midpoints, bent towards the points. */
 function trace(context, strokes, side) {
   context.fillStyle = "#fff";
   context.fillRect(0, 0, side, side);
@@ -169,7 +169,7 @@ function trace(context, strokes, side) {
   }
 }
 
-/** Where the arrow keys' pen is; filled while it is down. */
+/** Draw the pen of the arrow keys, filled while it is down. */
 function cross(context, { x, y, down }, side) {
   const [across, along, arm] = [x * side, y * side, side * 0.03];
   context.strokeStyle = context.fillStyle = "#1d5c63";

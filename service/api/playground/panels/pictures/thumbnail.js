@@ -1,13 +1,13 @@
-/** Small pictures of pictures. */
+/** Thumbnails of pictures. */
 
 import { h } from "../../dom.js";
 
 const SIDE = 224; // pixels: 112 on a screen with two to a point
 
-// One at a time: a photograph of 12 megapixels takes 48 MB while it is made small.
+// One at a time: a photograph of 12 megapixels takes 48 MB while it is reduced.
 let before = Promise.resolve();
 
-/** A canvas that shows a file once it is decoded; its ending where it cannot be, or is not here. */
+/** Create a canvas that shows a file once decoded, or its suffix if it cannot be decoded. */
 export function thumbnail(file, name) {
   const ending = h("span", { class: "ending" }, name.split(".").at(-1).slice(0, 5));
   const frame = h("div", { class: "thumbnail", "aria-hidden": "true" }, ending);
@@ -20,7 +20,7 @@ async function draw(file, frame) {
   try {
     bitmap = await createImageBitmap(file);
   } catch {
-    return; // no picture, or of a kind that this browser does not know
+    return; // not a picture, or of a format that this browser cannot decode
   }
   const scale = Math.min(1, SIDE / Math.max(bitmap.width, bitmap.height));
   const [width, height] = [bitmap.width, bitmap.height].map((side) =>

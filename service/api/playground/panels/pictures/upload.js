@@ -1,12 +1,12 @@
-/** Pictures to the service, many in a call, and an answer for each. */
+/** Upload of pictures, many in a call, with an answer for each. */
 
 import { aborted } from "../../api.js";
 
-const MOST = 16; // pictures of one call: answers come while others are still being sent
+const MOST = 16; // pictures of one call, so that answers come while others are still being sent
 const MOST_BYTES = 8 * 1024 * 1024; // of one call, unless a single picture is larger
 
 /**
- * Sends files and calls `onresults(file, results)` for each of them, in order. Results are answers
+ * Send files and call `onresults(file, results)` for each of them, in order. Results are answers
  * with their `file`, or {file, error: {detail, …}}: one, or of a zip file one for each picture in it.
  */
 export async function upload({ api, path, files, signal, onresults }) {
@@ -34,7 +34,7 @@ export function isZip({ name, type }) {
   return /zip/.test(type) || name.toLowerCase().endsWith(".zip");
 }
 
-/** A zip file goes alone: how many pictures are in it is not known, nor whether it is one. */
+/** Split files into calls. A zip file has its own, as its number of pictures is not known. */
 function groupsOf(files) {
   const groups = [];
   let room = 0;

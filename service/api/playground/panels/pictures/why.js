@@ -1,4 +1,4 @@
-/** What the network was given, and which parts of it the answer rests on. */
+/** The explanation of an answer: the decoded picture and its heat map. */
 
 import { h } from "../../dom.js";
 
@@ -10,7 +10,7 @@ const PLACES = [
   ["the lower left", "the bottom", "the lower right"],
 ];
 
-/** `show(explained)` takes the answer of /explain; `clear()` empties both pictures. */
+/** Create it: `show(explained)` takes the answer of /explain; `clear()` empties both pictures. */
 export function whyCard() {
   const seen = h("canvas", { width: 28, height: 28, role: "img", "aria-label": "Nothing yet" });
   const heat = h("canvas", { width: 28, height: 28, role: "img", "aria-label": "Nothing yet" });
@@ -66,7 +66,7 @@ export function whyCard() {
   return { element, show, clear };
 }
 
-/** Where on the picture the largest fall is, in words. */
+/** Describe where on the picture the largest fall is. */
 function placeOf(falls, most) {
   const row = falls.findIndex((line) => line.includes(most));
   const third = (at) => Math.min(2, Math.floor((at * 3) / falls.length));
@@ -77,7 +77,7 @@ function grey(brightness) {
   return [brightness, brightness, brightness];
 }
 
-/** A brightness with heat of -1..1 laid over it. */
+/** Return a brightness overlaid with heat of -1..1. */
 function tinted(brightness, heat) {
   const colour = heat < 0 ? COLD : WARM;
   const strength = Math.abs(heat);

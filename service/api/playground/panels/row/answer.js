@@ -4,7 +4,7 @@ import { h, replace, svg } from "../../dom.js";
 import { percentOf, thresholdOf } from "./figures.js";
 import { stated } from "./stated.js";
 
-/** Reasons that are listed; on a telephone the card covers part of the form. */
+/** Most reasons that are listed, because on a phone the card covers part of the form. */
 const MOST = 3;
 
 /**
@@ -19,10 +19,10 @@ export function answerOf({ name, meanings }) {
   const card = stated("Answer", [said, remarks, scale, model]);
   const { element, wait } = card;
   element.classList.add("answer");
-  element.tabIndex = -1; // the focus goes there when what it was on is gone
+  element.tabIndex = -1; // takes the focus when the element that had it is gone
 
   function show(answer, warnings) {
-    card.show(); // first: what changes in a part that is not current, screen readers do not say
+    card.show(); // first, as screen readers ignore changes in a part that is not current
     const { probability, threshold } = answer;
     const decision = name ? answer[name] : probability >= threshold;
     element.dataset.decision = decision;

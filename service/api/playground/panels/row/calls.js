@@ -1,9 +1,9 @@
-/** The panel's two calls to take away: the answer, and why. */
+/** The panel's two calls, to be copied: predict and explain. */
 
 import { h, unique } from "../../dom.js";
 import { snippet } from "../../snippet.js";
 
-/** {element, show}: `callOf("predict" or "explain")` is asked each time for the call to show. */
+/** Create {element, show}; each `show()` gets its calls from `callOf("predict" or "explain")`. */
 export function callsOf(callOf) {
   const group = unique("call");
   let chosen = "predict";

@@ -1,8 +1,8 @@
-/** What would change a decision, and the reasons for it in words. */
+/** Counterfactuals of a decision, and its reasons in words. */
 
 import { h, replace } from "../../dom.js";
 
-/** {element, show}: `show(explanation)` fills it, `apply(changes)` is called with values by field. */
+/** Create {element, show}. `apply(changes)` is called with values by field. */
 export function changesOf(apply) {
   const reasons = h("div");
   const ways = h("div");

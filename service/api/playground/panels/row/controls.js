@@ -7,8 +7,8 @@ import { stepped } from "./steps.js";
 const MOST_RADIOS = 3;
 
 /**
- * {element, read, write, focus, show}: texts in and out, "" for nothing; `show(problem, warning)`
- * puts beside it what there is to say of it.
+ * Create {element, read, write, focus, show}: texts, "" for nothing; `show(problem, warning)`
+ * shows messages beside it.
  *
  * `changed` is called whenever a person changes it. A control in a table's cell is told its
  * `column`: {title, hint}, the id of the text that says its bounds.
@@ -39,9 +39,9 @@ function number(field, changed, described, column) {
   const input = h("input", {
     id: unique(field.name),
     name: field.name,
-    // Not type=number, which hides what was typed when it is none; the service says what is wrong.
+    // type=number would hide text that is not a number; the service says what is wrong.
     type: "text",
-    inputmode: field.low < 0 ? "text" : "decimal", // telephones' decimal keys have no minus
+    inputmode: field.low < 0 ? "text" : "decimal", // decimal keyboards of phones have no minus
     autocomplete: "off",
     spellcheck: "false",
     placeholder: field.optional ? NOT_RECORDED : null,
@@ -146,7 +146,7 @@ function choicesOf({ options, optional }) {
 
 function labelOf(field, attributes, column) {
   if (!column) return h("label", attributes, ...titleOf(field));
-  // The whole title for who hears it; the eye has the row's title and the column's.
+  // The whole title is for screen readers; others see the titles of row and column.
   return [
     h("label", { ...attributes, class: "visually-hidden" }, field.title),
     h("span", { class: "column", "aria-hidden": "true" }, column.title),

@@ -1,4 +1,4 @@
-/** Why the model answers so, and what would change it: two cards of one explanation. */
+/** The two cards of one explanation: contributions and counterfactuals. */
 
 import { failure } from "../../notices.js";
 import { changesOf } from "./changes.js";
@@ -6,7 +6,7 @@ import { stated } from "./stated.js";
 import { waterfall } from "./waterfall.js";
 
 /**
- * {why, changes, wait, show, refuse}: two elements with the states of `stated`, which the rest sets;
+ * Create {why, changes, wait, show, refuse}: two elements, and functions that set their states;
  * `refuse(problem)` takes the Problem of an explanation, or null when there is no answer either.
  */
 export function explainedOf(fields, { split, apply }) {

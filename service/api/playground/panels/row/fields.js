@@ -1,11 +1,11 @@
-/** A task's row as a form needs it, read from the service's own OpenAPI schema. */
+/** The fields of a task's form, read from the service's OpenAPI schema. */
 
 import { answersOf, resolved } from "../../schema.js";
 
 export const NOT_RECORDED = "not recorded";
 
 /**
- * What a row of a task is: {fields, groups, example}.
+ * Return the row of a task: {fields, groups, example}.
  *
  * Fields are by name {name, title, optional} and, of numbers, {unit, low, high, zeroIsMissing}, of
  * choices, {options: [{value, text}]}. Groups are {title, fields} or, as a table,
@@ -23,7 +23,7 @@ export function rowOf(schema, task) {
   return { fields, groups: groupsOf(body["x-groups"] ?? [], fields), example: body.example ?? {} };
 }
 
-/** The name of the answer's decision and what it says: {name, meanings: {true, false}}. */
+/** Return the answer's decision with its meanings: {name, meanings: {true, false}}. */
 export function decisionOf(schema, task) {
   const [answer] = answersOf(schema, task.predict);
   const found = Object.entries(answer.properties).find(
@@ -34,7 +34,7 @@ export function decisionOf(schema, task) {
   return { name: found[0], meanings: found[1]["x-meanings"] };
 }
 
-/** A value in words, as in "140 mm Hg" or "asymptomatic". */
+/** Format a value, as in "140 mm Hg" or "asymptomatic". */
 export function worded(field, value) {
   if (value === null || value === undefined) return NOT_RECORDED;
   if (field.options) return field.options.find((o) => o.value === value)?.text ?? String(value);
@@ -42,7 +42,7 @@ export function worded(field, value) {
   return field.unit ? `${number} ${field.unit}` : number;
 }
 
-/** What may be entered, in words. */
+/** Describe the values that may be entered. */
 export function boundsOf({ options, unit, low, high, zeroIsMissing, optional }) {
   if (options) return "";
   const [from, to] = [low, high].map((bound) => bound.toLocaleString("en").replace("-", "−"));
@@ -70,7 +70,7 @@ function fieldOf(name, property, optional) {
 
 function optionsOf({ enum: values, "x-meanings": meanings = {} }) {
   const texts = values.map((value) => meanings[value] ?? String(value));
-  // Several codes may mean the same: then they need telling apart.
+  // Several codes may have the same meaning: then show the codes, too.
   return values.map((value, place) => {
     const text = texts[place];
     return {

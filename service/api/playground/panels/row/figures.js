@@ -1,6 +1,6 @@
-/** Probabilities and contributions as figures. */
+/** Formats of probabilities and contributions. */
 
-/** A probability as a percentage, cut where rounding would put it on the threshold's other side. */
+/** Format a probability as a percentage, which never rounds across the threshold. */
 export function percentOf(probability, threshold = 0) {
   if (probability > 0 && probability < 0.001) return "< 0.1 %";
   if (probability < 1 && probability > 0.999) return "> 99.9 %";
@@ -9,12 +9,12 @@ export function percentOf(probability, threshold = 0) {
   return `${((crossed ? Math.floor(probability * 1000) : rounded) / 10).toFixed(1)} %`;
 }
 
-/** A threshold as a percentage: as it was chosen, so not rounded. */
+/** Format a threshold as a percentage, without rounding. */
 export function thresholdOf(threshold) {
   return `${Number((threshold * 100).toFixed(6))} %`;
 }
 
-/** A contribution in points, hundredths of the probability, with its sign. */
+/** Format a contribution in percentage points, with its sign. */
 export function pointsOf(contribution) {
   const text = Math.abs(contribution * 100).toFixed(1);
   if (Number(text) === 0) return text;

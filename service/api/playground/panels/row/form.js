@@ -1,12 +1,12 @@
-/** A form for one row, made from what the service's schema says of its fields. */
+/** A form for one row, made from the service's schema. */
 
 import { h, unique } from "../../dom.js";
 import { controlOf } from "./controls.js";
 import { boundsOf } from "./fields.js";
 
 /**
- * {element, read, write, show, focus}: `read` and `write` are texts by field; `write` leaves alone
- * what it is not given. `show(problems, warnings)` puts messages, by field, beside their fields.
+ * Create {element, read, write, show, focus}. `read` and `write` are texts by field; `write` keeps
+ * other fields unchanged. `show(problems, warnings)` puts messages, by field, beside their fields.
  * `changed(name)` is called whenever a person changes a field.
  */
 export function formOf({ fields, groups }, changed) {

@@ -1,6 +1,6 @@
-/** The row that stands in a form, kept in this tab so that a reload does not lose it. */
+/** The row in a form, kept in the tab's session storage so that a reload does not lose it. */
 
-/** {read, keep} of texts by field; without storage, which a browser may refuse, nothing is kept. */
+/** Create {read, keep} of texts by field; if the browser refuses storage, nothing is kept. */
 export function kept(name) {
   const key = `foretell.row.${name}`;
 

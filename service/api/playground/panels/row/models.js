@@ -1,11 +1,11 @@
-/** Which of a task's models answers, and what it is for. */
+/** The choice of one of a task's models, with its intended use. */
 
 import { Problem } from "../../api.js";
 import { h, replace, unique } from "../../dom.js";
 
 /**
- * {element, intent, query}: a list to choose from, shown when there are several; what the chosen
- * one's card says it is for; `query()` is what a call has to say of it.
+ * Create {element, intent, query}: a list, shown when there are several models; the intended use
+ * in the chosen model's card; `query()` returns the call's query for it.
  *
  * `wanted` is the name of the model to begin with, "" for the task's own. The choice is kept in the
  * page's address.
@@ -54,7 +54,7 @@ export function modelsOf(api, task, wanted, changed) {
     offer([...new Set([task.name, ...names.map(({ name }) => name), select.value])]);
   }
 
-  /** Without these, the form works all the same; a model that does not answer says so there. */
+  /** Load the models and cards; the form works without them. */
   async function told(path, otherwise) {
     try {
       return await api.get(path);

@@ -1,11 +1,11 @@
-/** A card whose content is about one row, and says so when it is no longer the row in the form. */
+/** A card about one row, which is marked when the form has another row. */
 
 import { h, replace } from "../../dom.js";
 
 /**
- * {element, wait, show, refuse}. The content is hidden until `show`; from `wait` on (the row has
- * changed) it is marked as being answered anew, from `refuse` on (there is no answer) as outdated.
- * What `refuse` is given, if anything, is shown above it and read out.
+ * Create {element, wait, show, refuse}. The content is hidden until `show`; from `wait` on (the row
+ * has changed) it is marked as pending, from `refuse` on (there is no answer) as outdated.
+ * An element given to `refuse` is shown above it and announced.
  */
 export function stated(title, content) {
   const mark = h("span", { class: "mark" });
@@ -23,7 +23,7 @@ export function stated(title, content) {
     element.dataset.state = now;
     mark.textContent = text;
     given.hidden = now === "none";
-    given.inert = now !== "current"; // nobody applies a change meant for another row
+    given.inert = now !== "current"; // a change for another row cannot be applied
   }
 
   state("none");

@@ -1,8 +1,8 @@
-/** What the arrow keys make of a number. */
+/** The steps of the arrow keys in a number's field. */
 
 const LARGEST = 1000;
 
-/** The number in `text` a step up (`way` 1) or down (-1), within the field's bounds, as a text. */
+/** Step the number in `text` up (`way` 1) or down (-1), within the field's bounds, as a text. */
 export function stepped(text, way, { low, high }) {
   const size = stepOf(low, high);
   const from = text.trim() === "" ? NaN : Number(text);
@@ -12,7 +12,7 @@ export function stepped(text, way, { low, high }) {
   return String(Number(to.toFixed(Math.max(decimals(size), decimals(from)))));
 }
 
-/** A power of ten, about a hundredth of the way from one bound to the other. */
+/** Return the step: a power of ten, about a hundredth of the range of the bounds. */
 export function stepOf(low, high) {
   return Math.min(LARGEST, 10 ** Math.floor(Math.log10((high - low) / 100)));
 }

@@ -1,12 +1,12 @@
-/** From what stands in a form to what is sent, and from what came back to the form. */
+/** Conversion from a form's texts to a payload, and from an answer to the form. */
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 /**
- * The payload: texts by field as they were typed, nothing rounded, clamped or left out.
+ * Return the payload of texts by field as they were typed, without rounding or clamping.
  *
- * A number is sent as one. What is none goes as the text it is, and the service says what it
- * expected. Nothing is null where that is allowed (not recorded); elsewhere the field is missing.
+ * A number is sent as a number. Any other text is sent as a text, and the service says what it
+ * expected. An empty text is null (not recorded) where that is allowed, else the field is left out.
  */
 export function payloadOf(fields, texts) {
   const payload = {};
@@ -18,7 +18,7 @@ export function payloadOf(fields, texts) {
   return payload;
 }
 
-/** The texts of a row of values. */
+/** Return the texts of a row of values. */
 export function textsOf(fields, values) {
   return Object.fromEntries([...fields.keys()].map((name) => [name, textOf(values[name])]));
 }
@@ -27,7 +27,7 @@ export function textOf(value) {
   return value === null || value === undefined ? "" : String(value);
 }
 
-/** A Problem's messages by field, and those of no field of the form: {byField, others}. */
+/** Return a Problem's messages by field, and those of no field of the form: {byField, others}. */
 export function messagesOf(fields, problem) {
   const byField = new Map();
   const others = [];
@@ -38,7 +38,7 @@ export function messagesOf(fields, problem) {
   return { byField, others: problem.errors.length ? others : [problem.detail] };
 }
 
-/** Warnings by the field that each begins with, and those of none: {byField, others}. */
+/** Return warnings by the field that each begins with, and those of none: {byField, others}. */
 export function warningsOf(fields, warnings = []) {
   const byField = new Map();
   const others = [];

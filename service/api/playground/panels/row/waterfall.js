@@ -1,12 +1,12 @@
-/** Why: from the mean answer to this one, factor by factor, as a table whose middle is drawn. */
+/** The waterfall of contributions, from the mean answer to this one, as a table with bars. */
 
 import { h, replace, svg } from "../../dom.js";
 import { worded } from "./fields.js";
 import { percentOf, pointsOf, waterfallOf } from "./figures.js";
 
 /**
- * A table. `show(explanation)` fills it; factors of several fields have a button that calls
- * `split(factor)`, with null to close it again. What `explanation.split` has is shown below its
+ * Create the table. `show(explanation)` fills it; groups of several fields have a button that calls
+ * `split(factor)`, with null to close it again. `explanation.split` is shown below its
  * factor.
  */
 export function waterfall(fields, split) {
@@ -61,7 +61,7 @@ export function waterfall(fields, split) {
         figureOf(percentOf(probability, threshold), probability),
       ),
     );
-    // The rows are new, and may have another order: who pressed a button is still on it.
+    // The rows are new and may have another order: keep the focus on the pressed button.
     if (focused) body.querySelector(`[data-factor="${CSS.escape(focused)}"]`)?.focus();
   }
 
@@ -107,7 +107,7 @@ function figureOf(text, exact) {
 }
 
 function barOf(from, to, kind, threshold) {
-  // Sums on the way may leave 0..1; a bar does not.
+  // Partial sums may leave 0..1; a bar does not.
   const within = (share) => Math.min(1, Math.max(0, share));
   const at = (share) => `${within(share) * 100}%`;
   const [start, end] = [Math.min(from, to), Math.max(from, to)];

@@ -1,26 +1,26 @@
-/** The calls that score a table: the one that the page makes, and what they are from elsewhere. */
+/** The calls that score a table: the page's own, and those to be copied. */
 
 import { h } from "../../dom.js";
 import { snippet } from "../../snippet.js";
 import { formatOf, scoredName, shownAs } from "./formats.js";
 
-/** What job.js takes to score a file so that this page can read the answers. */
+/** Return the call for job.js that scores a file in a format that this page can read. */
 export function callFor(task, model, file) {
   const given = formatOf(file.name);
   return { path: pathOf(task, model), file, media: given.media, accept: shownAs(given).media, read: true };
 }
 
-/** The same, for the scored file in the format of the file. */
+/** Return the call that scores a file in the file's own format. */
 export function callForFile(task, model, file) {
   return { ...callFor(task, model, file), accept: formatOf(file.name).media, read: false };
 }
 
-/** The same, held back until the last row is known to be good: what is wrong has words then. */
+/** Return the call that answers after the last row was checked, so that an error has a message. */
 export function callForReason(task, model, file) {
   return { ...callFor(task, model, file), path: pathOf(task, model, "refuse"), read: false };
 }
 
-/** Cards with the call as curl, as Python and as a command without a server. */
+/** Create cards with the call as curl, as Python and as a command without a server. */
 export function cardsOf(task, model, name) {
   const { media } = formatOf(name);
   const output = scoredName(name);
@@ -47,7 +47,7 @@ function pathOf(task, model, onError = "report") {
   return `v1/${task.name}/predict/batch?on_error=${onError}${other}`;
 }
 
-/** For a POSIX shell; plain names as they are. */
+/** Quote a text for a POSIX shell; plain names stay unchanged. */
 function quoted(name) {
   return /^[\w.-]+$/.test(name) ? name : `'${name.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,4 +1,4 @@
-/** Which task, which of its models, which file. */
+/** The choice of a task, one of its models, and a file. */
 
 import { h, replace, unique } from "../../dom.js";
 import { count } from "../../format.js";
@@ -7,8 +7,8 @@ import { ROWS, exampleTable } from "./example.js";
 import { SUFFIXES } from "./formats.js";
 
 /**
- * An element; `onFiles` takes what was chosen or dropped, `onChange` is called when task or model are
- * others, and `signal` ends it.
+ * Create an element; `onFiles` takes chosen or dropped files, `onChange` is called when task or
+ * model change, and `signal` ends it.
  */
 export function chooser({ tables, first, api, onFiles, onChange, signal }) {
   const task = h(
@@ -58,7 +58,7 @@ export function chooser({ tables, first, api, onFiles, onChange, signal }) {
     showOwn();
     onChange();
     const own = chosen();
-    const models = await api.get("v1/models").catch(() => []); // the task's own still answers
+    const models = await api.get("v1/models").catch(() => []); // the default model answers
     if (own !== chosen()) return;
     const names = models.filter((one) => one.task === own.name && one.ready).map(({ name }) => name);
     const others = names.filter((name) => name !== own.name);
@@ -68,7 +68,7 @@ export function chooser({ tables, first, api, onFiles, onChange, signal }) {
   return { element, task: chosen, model: () => model.value, start: changed };
 }
 
-/** A file by click, or by keyboard: it is a file input with a large label. */
+/** Create the file chooser, a file input with a large label, for pointer and keyboard. */
 function dropZone(onFiles) {
   const input = h("input", {
     type: "file",
@@ -90,7 +90,7 @@ function dropZone(onFiles) {
   );
 }
 
-/** Files that are dropped anywhere on the page, until `signal` ends it. */
+/** Take files that are dropped anywhere on the page, until `signal` ends it. */
 function dropped(zone, onFiles, signal) {
   const on = (event, act) => document.addEventListener(event, act, { signal });
   on("dragover", (event) => {

@@ -1,4 +1,4 @@
-/** The scored file, to keep. */
+/** The download of the scored file. */
 
 import { aborted } from "../../api.js";
 import { download as save } from "../../csv.js";
@@ -8,14 +8,14 @@ import { formatOf, scoredName, shownAs } from "./formats.js";
 import { score } from "./job.js";
 import { megabytes } from "./progress.js";
 
-/** A button that saves `blob` under a name. */
+/** Create a button that saves `blob` under a name. */
 export function saving(blob, name, { title = `Download ${name}`, ...attributes } = {}) {
   return h("button", { type: "button", ...attributes, onclick: () => save(blob, name) }, title);
 }
 
 /**
- * What downloads the scored file of `file`: `blob`, where it is in the file's format, else a second
- * call, made when it is asked for. `signal` stops that one.
+ * Create the download of the scored `file`: `blob`, if it is in the file's format, else a second
+ * call, made on a click. `signal` stops that call.
  */
 export function scoredFile({ file, blob, call, signal }) {
   const given = formatOf(file.name);

@@ -1,9 +1,9 @@
-/* A made-up table of the right columns, from a task's own schema and example. */
+/* A made-up table with the columns of a task, from its schema and example. */
 
 export const ROWS = 200;
 const BAD_EVERY = 40;
 
-/** One row's fields as the schema has them: `[{ name, low, high, codes, required }]`. */
+/** Return the fields of a row's schema: `[{ name, low, high, codes, required }]`. */
 export function fieldsOf(payload) {
   const required = new Set(payload.required ?? []);
   return Object.entries(payload.properties).map(([name, property]) => {
@@ -23,10 +23,10 @@ export function fieldsOf(payload) {
 }
 
 /**
- * CSV of some rows like the schema's example, each with an `id` that comes back with its answer.
+ * Return CSV of rows like the schema's example, each with an `id` that is passed through.
  *
- * The same every time. Numbers lie within 40 % of the example's, most codes are its own, a few cells of
- * fields that are not required are empty, and every 40th row is bad, so that one sees what happens.
+ * It is always the same. Numbers are within 40 % of the example's, most codes are its own, a few
+ * cells of optional fields are empty, and every 40th row is bad, to show how that is reported.
  */
 export function exampleTable(payload) {
   const fields = fieldsOf(payload);
@@ -51,7 +51,7 @@ function likeExample(field, example, random) {
   return Number.isInteger(example) ? Math.round(bounded) : Number(bounded.toFixed(1));
 }
 
-/** Numbers in 0..1 that look random (mulberry32): the example file is the same for everybody. */
+/** Return a generator of pseudorandom numbers in 0..1 with a fixed seed (mulberry32). */
 function generator(seed) {
   let state = seed;
   return () => {

@@ -1,4 +1,4 @@
-/* The formats of tables: how a file is told by its name, and how it travels. */
+/* The formats of tables, recognised by the name of a file, and their media types. */
 
 const CSV = { name: "CSV", media: "text/csv", suffix: ".csv", readable: true };
 const NDJSON = { name: "NDJSON", media: "application/x-ndjson", suffix: ".ndjson", readable: true };
@@ -22,7 +22,7 @@ export const SUFFIXES = Object.keys(BY_SUFFIX);
 /** Thrown for a file that cannot be sent; its message says why. */
 export class UnknownFormat extends Error {}
 
-/** The format that a file's name says. Throws UnknownFormat. */
+/** Return the format by a file's name. Throws UnknownFormat. */
 export function formatOf(name) {
   if (name.toLowerCase().endsWith(".gz")) {
     throw new UnknownFormat(
@@ -36,7 +36,7 @@ export function formatOf(name) {
   return BY_SUFFIX[suffix];
 }
 
-/** Throws UnknownFormat for a file of Arrow's other kind, which has the same suffixes. */
+/** Throw UnknownFormat for an Arrow IPC file, which has the suffixes of a stream. */
 export async function refuseArrowFile(file) {
   if (formatOf(file.name) === ARROW && (await file.slice(0, 6).text()) === "ARROW1") {
     throw new UnknownFormat(
@@ -47,17 +47,17 @@ export async function refuseArrowFile(file) {
 }
 
 /**
- * The format in which this page asks for the answers to a file.
+ * Return the format in which this page requests the answers to a file.
  *
- * CSV and NDJSON can be read here as they come. Of the others, tables are asked for as CSV, which
- * the service writes ten times as quickly, and objects as NDJSON, which holds what nests.
+ * CSV and NDJSON can be parsed here. For other tables the page requests CSV, which
+ * the service writes ten times as quickly, and for objects NDJSON, which keeps nested values.
  */
 export function shownAs(given) {
   if (given.readable) return given;
   return given === JSON_ARRAY ? NDJSON : CSV;
 }
 
-/** The name of the scored file: book.csv becomes book-scored.csv. */
+/** Return the name of the scored file: book.csv becomes book-scored.csv. */
 export function scoredName(name) {
   const dot = name.lastIndexOf(".");
   return `${name.slice(0, dot)}-scored${name.slice(dot)}`;

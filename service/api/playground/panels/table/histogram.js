@@ -1,10 +1,10 @@
-/** How the scores of a table are spread, with the threshold. */
+/** The histogram of a table's scores, with the threshold. */
 
 import { count } from "../../format.js";
 import { bar, figure, guide, plot, ticks } from "../../plot.js";
 import { BINS } from "./summary.js";
 
-/** `bins` are the scored rows by probability, in intervals of equal width. */
+/** Draw `bins`, the scored rows by probability in intervals of equal width. */
 export function histogram({ bins, scored, flagged, decision }, threshold) {
   const high = Math.max(...bins, 1);
   const edges = bins.map((_, place) => [place / BINS, (place + 1) / BINS]);
@@ -42,7 +42,7 @@ export function histogram({ bins, scored, flagged, decision }, threshold) {
   });
 }
 
-/** 150000 as 150K, which has room beside an axis. */
+/** Format 150000 as 150K, which fits beside an axis. */
 function short(rows) {
   return rows.toLocaleString("en", { notation: "compact" });
 }

@@ -1,16 +1,16 @@
-/** One table on its way to the service and back, in a worker. */
+/** The scoring of one table by a web worker. */
 
 import { Problem } from "../../api.js";
 
-/** Thrown where an answer broke off: the service found out too late that the body is no table. */
+/** Thrown for an answer that was cut off: the service found an error after it had begun. */
 export class CutOff extends Error {}
 
 /**
- * Scores a file. The promise gives { summary, blob, model, threshold }, or raises Problem, CutOff
+ * Score a file. The promise gives { summary, blob, model, threshold }, or raises Problem, CutOff
  * or, after `signal` aborts, an AbortError.
  *
  * `call` is { path, file, media, accept, read }; `read: false` leaves the summary out.
- * `onProgress` takes { step: "sending" | "receiving" | "reading", … }, as worker.js says.
+ * `onProgress` takes { step: "sending" | "receiving" | "reading", … }, see worker.js.
  */
 export function score(call, { signal, onProgress }) {
   const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });

@@ -1,12 +1,12 @@
-/** How far a table is: a bar for the eyes, words for everybody, a button that stops it. */
+/** The progress of a table: a bar, words and a button that cancels it. */
 
 import { h } from "../../dom.js";
 
-/** An element, hidden at first; `show(step)` takes the worker's words, `start` and `end` frame it. */
+/** Create an element, shown from `start` to `end`; `show(step)` takes the messages of worker.js. */
 export function progress(onCancel) {
   const bar = h("progress", { max: 1, "aria-label": "How far it is" });
   const words = h("p", { class: "step" });
-  // Screen readers hear of each step once, not of every number.
+  // Screen readers announce each step once, not every number.
   const said = h("p", { class: "visually-hidden", role: "status" });
   const cancel = h("button", { type: "button", onclick: onCancel }, "Cancel");
   const element = h("div", { class: "progress", hidden: true }, words, bar, cancel);
@@ -39,7 +39,7 @@ export function progress(onCancel) {
   return { elements: [element, said], show, start, end };
 }
 
-/** A size in words. */
+/** Format a size. */
 export function megabytes(bytes) {
   if (bytes < 1e6) return `${Math.ceil(bytes / 1000).toLocaleString("en")} kB`;
   return `${(bytes / 1e6).toFixed(1)} MB`;

@@ -1,11 +1,11 @@
-/** What became of a table: how many rows, how they are spread, the first ones, the bad ones. */
+/** The results of a table: counts, histogram, first rows and bad rows. */
 
 import { h } from "../../dom.js";
 import { count, percent } from "../../format.js";
 import { tableOf } from "../../plot.js";
 import { histogram } from "./histogram.js";
 
-/** The results as cards. `summary` is a Summary's content, `model` "heart/1". */
+/** Create the cards. `summary` is a Summary's content, `model` such as "heart/1". */
 export function results({ summary, model, threshold, seconds, name, download }) {
   return [
     h(

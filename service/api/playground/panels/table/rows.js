@@ -1,11 +1,11 @@
-/* Answers of the service read as they arrive: text in pieces of any length in, rows out. */
+/* Incremental parsers of the service's answers: pieces of text of any length -> rows. */
 
-/** Rows of CSV as the service writes it (RFC 4180): lines end in \n, the first has the names. */
+/** A parser of the service's CSV (RFC 4180): lines end in \n, the first has the names. */
 export class CsvRows {
   #rest = "";
   #names = null;
 
-  /** The rows that a piece completes: objects of text by name. */
+  /** Yield the rows that a piece completes: objects of text by name. */
   *push(piece) {
     const text = this.#rest + piece;
     let start = 0;
@@ -23,7 +23,7 @@ export class CsvRows {
     this.#rest = text.slice(start);
   }
 
-  /** The last row, if nothing ended it. */
+  /** Yield the last row, if no line end followed it. */
   *end() {
     if (this.#rest) yield* this.#row(this.#rest);
     this.#rest = "";
@@ -41,18 +41,18 @@ export class CsvRows {
   }
 }
 
-/** Rows of JSON objects, one a line. */
+/** A parser of JSON objects, one per line. */
 export class NdjsonRows {
   #rest = "";
 
-  /** The rows that a piece completes: objects by name. */
+  /** Yield the rows that a piece completes: objects by name. */
   *push(piece) {
     const lines = (this.#rest + piece).split("\n");
     this.#rest = lines.pop();
     for (const line of lines) if (line) yield JSON.parse(line);
   }
 
-  /** The last row, if nothing ended it. */
+  /** Yield the last row, if no line end followed it. */
   *end() {
     if (this.#rest) yield JSON.parse(this.#rest);
     this.#rest = "";

@@ -1,11 +1,11 @@
-/* What a page keeps of any number of answers: counts, a histogram, the first rows, the bad ones. */
+/* A summary of answers in bounded memory: counts, a histogram, the first rows, the bad rows. */
 
 export const BINS = 20;
 export const FIRST_ROWS = 20;
 export const MOST_BAD_ROWS = 100;
 const MOST_KINDS = 6;
 
-/** Counts rows as they pass; nothing in it grows with their number. */
+/** A summary that takes rows one by one; its size does not grow with their number. */
 export class Summary {
   rows = 0;
   scored = 0;
@@ -15,13 +15,13 @@ export class Summary {
   first = [];
   /** The first rows that could not be scored: `{ row, problems }`. */
   bad = [];
-  /** Of answers in a few words (certainty, say): by column, how many rows had which. */
+  /** The number of rows by value, for columns with few values (certainty, say). */
   kinds = new Map();
 
-  /** What the answer is called: the column after `probability`. */
+  /** The name of the decision: the column after `probability`. */
   decision = null;
 
-  /** Takes one row, an object of text (CSV) or of values (NDJSON). */
+  /** Add a row, an object of text (CSV) or of values (NDJSON). */
   add(row) {
     this.rows += 1;
     this.decision ??= after("probability", row)[0];
@@ -55,7 +55,7 @@ function after(column, row) {
   return names.slice(names.indexOf(column) + 1);
 }
 
-/** The service's words for a bad row, taken apart: `[{ field, expected, got }]`. */
+/** Parse the service's message for a bad row: `[{ field, expected, got }]`. */
 export function problemsOf(error) {
   return error.split(/; (?=[^:;"]+: expected )/).map((problem) => {
     const found = /^([^:]+): expected (.*), got (.*)$/s.exec(problem);

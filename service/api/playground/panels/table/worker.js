@@ -4,22 +4,22 @@
  * In: `{ file, media, accept, url, read }`. Out, as it goes on: `{ step: "sending", bytes, total }`,
  * `{ step: "receiving", bytes }`, `{ step: "reading", rows }`, and one of
  * `{ step: "done", summary, blob, model, threshold }`, `{ step: "refused", status, problem }`,
- * `{ step: "cut" }` at the end. To cancel, terminate it: the service notices that nobody listens.
+ * `{ step: "cut" }` at the end. To cancel, terminate it: the service notices the disconnect.
  *
- * XMLHttpRequest, because fetch tells nothing of what was sent.
+ * It uses XMLHttpRequest, because fetch does not report the progress of an upload.
  */
 
 import { CsvRows, NdjsonRows } from "./rows.js";
 import { Summary } from "./summary.js";
 
-const OFTEN = 100; // milliseconds between two words on how far it is
+const OFTEN = 100; // milliseconds between two reports of progress
 
 onmessage = ({ data }) => {
   const request = new XMLHttpRequest();
   request.open("POST", data.url);
   request.setRequestHeader("Content-Type", data.media);
   request.setRequestHeader("Accept", data.accept);
-  request.responseType = "blob"; // which a browser keeps on disk, if it is long
+  request.responseType = "blob"; // which a browser keeps on disk if it is large
   request.upload.onprogress = seldom(({ loaded, total }) =>
     postMessage({ step: "sending", bytes: loaded, total }),
   );
