@@ -22,7 +22,7 @@ from training.recipe import DataSplits, TaskTraining
 from training.recipes import TASK_TRAININGS
 
 
-def seconds(course: Course, recipe: str, data: Prepared, epochs: int) -> float:
+def seconds(training: TaskTraining, recipe: str, data: DataSplits, epochs: int) -> float:
     """Return the seconds of an epoch: the mean over `epochs` of them after the first."""
     first, more = (
         fit(training, training.recipes[recipe], data, epochs=count, quiet=True)
@@ -55,15 +55,15 @@ class Target(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no ty
         self._looking += time.perf_counter() - now
 
 
-def to_target(course: Course, recipe: str, data: Prepared, accuracy: float) -> str:
+def to_target(training: TaskTraining, recipe: str, data: DataSplits, accuracy: float) -> str:
     """Return in words after how many seconds and epochs the test part has this accuracy.
 
     Only recipes that fit one network with several classes are measured: tables have no classes.
     """
-    made, classes = course.recipes[recipe], len(course.task.contract.labels)
+    made, classes = training.recipes[recipe], len(training.task.contract.labels)
     if made.members > 1 or not classes:
         return "measured for single networks on pictures only"
-    _, preprocessing, _ = untrained(course, made, data)
+    _, preprocessing, _ = build_untrained(training, made, data)
     inputs = keras.ops.convert_to_numpy(preprocessing(data.test.inputs))
     target = Target(inputs, keras.utils.to_categorical(data.test.labels, classes), accuracy)
     fit(training, made, data, quiet=True, callbacks=[target])
@@ -76,7 +76,7 @@ def to_target(course: Course, recipe: str, data: Prepared, accuracy: float) -> s
 def main() -> None:
     """Measure the recipes and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tasks", nargs="*", metavar="TASK", help=", ".join(COURSES))
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=", ".join(TASK_TRAININGS))
     parser.add_argument("--recipe", help="this one only (default: all)")
     parser.add_argument("--epochs", type=int, default=3, help="after the first (default: 3)")
     parser.add_argument("--target", type=float, help="accuracy to train to as well: .99, say")

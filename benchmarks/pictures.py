@@ -64,7 +64,7 @@ class Answer:
 
 
 def half(person: str) -> str:
-    """Return a person's half: `tune` if the name's SHA-256 begins with an even byte, or `report`."""
+    """Return a half: `tune` if the SHA-256 of the name begins with an even byte, or `report`."""
     return "report" if hashlib.sha256(person.encode()).digest()[0] % 2 else "tune"
 
 

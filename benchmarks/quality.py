@@ -92,7 +92,7 @@ def catboosts() -> Iterator[tuple[Any, dict[str, Any]]]:
         )
 
 
-def answers(data: Prepared, seed: int) -> Iterator[tuple[str, Any]]:
+def answers(data: DataSplits, seed: int) -> Iterator[tuple[str, Any]]:
     """Yield each contestant's name and its probabilities on the test part."""
     encoder = credit.features(data.train.inputs)
     train, validation, test = (
@@ -122,7 +122,7 @@ def answers(data: Prepared, seed: int) -> Iterator[tuple[str, Any]]:
         yield name, best(fitted, validation, data).predict_proba(test)[:, 1]
 
 
-def best(models: list[Any], validation: Any, data: Prepared) -> Any:
+def best(models: list[Any], validation: Any, data: DataSplits) -> Any:
     """Return the model with the least log-loss on the validation part."""
     return min(
         models,

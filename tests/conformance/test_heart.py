@@ -29,7 +29,7 @@ def test_binary_answers_are_those_of_training(
     rows, wanted = golden
     assert np.isnan(rows).any()
     got = binary_outputs(server.infer_binary(heart, *heart.binary({"features": rows})))
-    # Other processors sum in another order; training/export/export.py explains the tolerance.
+    # Other processors sum in another order; training/artifacts/golden.py explains the tolerance.
     np.testing.assert_allclose(got["probability"], wanted, atol=1e-4)
 
 
