@@ -19,6 +19,7 @@ EVERYTHING = (
     ["printed", "picture_uploads", "Pictures under load"],
     ["printed", "v2", "Open Inference Protocol"],
     ["printed", "batching", "Dynamic batching"],
+    ["http_protocols"],
     ["gpu"],
     ["report"],
 )

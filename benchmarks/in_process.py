@@ -1,10 +1,10 @@
-"""Microseconds of one heart request in uvicorn and the application, without sockets or a client.
+"""Microseconds of one heart request in uvicorn and application, without sockets, client or kernel.
 
     python benchmarks/in_process.py [--rounds 300] [--connections 16]
 
-Foretell, plain FastAPI and bare ASGI run in one process in turn. Each request comes on one of
-`--connections` connections with a transport that discards what is written. A busy machine disturbs
-this far less than it disturbs sockets; compare the least of many rounds.
+The same three applications as single_row.py, in one process and by turns, each request on one of so
+many connections whose other end is nowhere. Machines that do other things at the same time disturb
+this far less than they disturb sockets: compare the least of many rounds.
 """
 
 import argparse
@@ -30,36 +30,36 @@ import plain
 
 from service.api.app import Foretell, create_app
 from service.observability.logs import configure_logs
-from service.server.fast_http import Protocol
+from service.server.uvicorn_server import http_options
 from service.settings.settings import Settings
 from service.tasks.heart import Patient
 
 
 class Nowhere(asyncio.Transport):
-    """A transport that keeps the latest write and sends nothing."""
+    """Takes everything and sends nothing."""
 
     def __init__(self) -> None:
         super().__init__({"sockname": ("127.0.0.1", 1), "peername": ("127.0.0.1", 2)})
         self.sent = b""
 
     def write(self, data: Any) -> None:
-        """Keep the data of the latest write."""
+        """Keep the latest."""
         self.sent = data
 
     def is_closing(self) -> bool:
-        """Return false: nobody closes it."""
+        """Never."""
         return False
 
     def pause_reading(self) -> None:
-        """Do nothing: nothing is read from it."""
+        """Nothing is read."""
 
     def resume_reading(self) -> None:
-        """Do nothing: nothing is read from it."""
+        """Nothing is read."""
 
 
 def connections(app: Any, count: int) -> list[Any]:
     """Return `count` HTTP protocols of an application, of the class that serves it, connected."""
-    http: Any = Protocol if isinstance(app, Foretell) else "httptools"
+    http: Any = http_options(Settings())["http"] if isinstance(app, Foretell) else "httptools"
     config = Config(app, http=http, log_config=None, access_log=False, server_header=False)
     config.load()
     state = ServerState()
@@ -73,7 +73,7 @@ def connections(app: Any, count: int) -> list[Any]:
 
 
 async def once(protocols: list[Any], request: bytes) -> float:
-    """Return the microseconds per request, with one request on every connection at once."""
+    """Microseconds of a request, with one on every connection at once."""
     start = time.perf_counter()
     for protocol in protocols:
         protocol.data_received(request)
@@ -83,7 +83,7 @@ async def once(protocols: list[Any], request: bytes) -> float:
 
 
 async def measure(rounds: int, count: int) -> None:
-    """Measure the applications in turn and print a line for each."""
+    """Print a line for each application."""
     settings = Settings()
     configure_logs(settings)
     foretell = create_app(settings)
