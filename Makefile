@@ -16,9 +16,9 @@ serve: $(SERVE)  ## The service on http://127.0.0.1:8000 with the committed mode
 test: $(FULL)  ## Every test that can run here; says why any other cannot
 	$(FULL_ENV)/bin/pytest $(TESTS)
 
-train: $(FULL)  ## Every recipe of every task, as new versions in models/, and docs/results.md
+train: $(FULL)  ## Every recipe of every task, as new versions in models/, and docs/method/results.md
 	$(FULL_ENV)/bin/foretell train --all
-	$(FULL_ENV)/bin/foretell results --output docs/results.md
+	$(FULL_ENV)/bin/foretell results --output docs/method/results.md
 
 check: $(FULL)  ## Lint, format, types
 	$(FULL_ENV)/bin/ruff check .

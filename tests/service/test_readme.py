@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-4
 
 
-PAGES = ("README.md", "docs/portfolios.md")
+PAGES = ("README.md", "docs/use/batch.md")
 
 
 def console_blocks() -> list[tuple[str, str]]:

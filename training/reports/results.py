@@ -1,4 +1,4 @@
-"""A task's recipes compared, from cards: in docs/results.md, in reports, after a training."""
+"""A task's recipes compared, from cards: docs/method/results.md, reports, after a training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,8 @@ from training.markdown import markdown
 
 HEAD = """# Results
 
-Written by `make train`: `foretell train --all`, then `foretell results --output docs/results.md`.
+Written by `make train`: `foretell train --all`, then
+`foretell results --output docs/method/results.md`.
 Every figure is of the exported ONNX graph, measured once, on the test part named under each table.
 The recipe that a task serves by default is in bold. Seconds are those of fitting; µs is the latency
 of one row on one thread; both on the machine that trained.
@@ -49,7 +50,7 @@ def of_task(cards: Sequence[Card], task: str) -> list[Card]:
 
 
 def results_page(models_dir: Path) -> str:
-    """The whole of docs/results.md: a table for each task, with the data and the split.
+    """The whole of docs/method/results.md: a table for each task, with the data and the split.
 
     Every model in the folder has a line, by its newest version. Raises ArtifactError if there is
     none, or a card cannot be read.

@@ -7,7 +7,7 @@
     ink.py      all three together: colours -> where there is ink, and how much
     frame.py    ink -> 28x28, as MNIST was made
 
-`docs/pictures.md` shows every step.
+`docs/method/reading-pictures.md` shows every step.
 """
 
 import cv2
