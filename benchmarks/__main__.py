@@ -15,10 +15,10 @@ from benchmarks.load import require_wrk
 EVERYTHING = (
     ["single_row"],
     ["canvas"],
-    ["printed", "portfolio", "Whole portfolios", "--rows", "500000"],
+    ["printed", "portfolio", "Batch prediction", "--rows", "500000"],
     ["printed", "picture_uploads", "Pictures under load"],
     ["printed", "v2", "Open Inference Protocol"],
-    ["printed", "batching", "Callers that share runs"],
+    ["printed", "batching", "Dynamic batching"],
     ["gpu"],
     ["report"],
 )

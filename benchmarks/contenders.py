@@ -91,7 +91,7 @@ class Contender:
 FORETELL = Contender(
     name="Foretell",
     arguments="-m service.cli serve --port {port}",
-    note="`foretell serve`, as anybody starts it",
+    note="`foretell serve` with `FORETELL_LOG_LEVEL=error` (the default `info` logs each request)",
     path="/v1/heart/predict",
     variables={"FORETELL_LOG_LEVEL": "error", "FORETELL_DEVICE": "cpu"},
 )
