@@ -1,4 +1,4 @@
-# The commands of this house: make serve test train bench check (and lock, after a change of dependencies).
+# make serve | test | train | bench | check (and lock, after a change of dependencies).
 PYTHON ?= python3
 SERVE_ENV := .venv
 FULL_ENV := .venv-full
@@ -13,12 +13,12 @@ FULL := $(FULL_ENV)/.complete
 serve: $(SERVE)  ## The service on http://127.0.0.1:8000 with the committed models
 	@$(SERVE_ENV)/bin/foretell serve
 
-test: $(FULL)  ## Every test that can run here; says why any other cannot
+test: $(FULL)  ## Every test that can run here; skipped ones say why
 	$(FULL_ENV)/bin/pytest $(TESTS)
 
-train: $(FULL)  ## Every recipe of every task, as new versions in models/, and docs/results.md
+train: $(FULL)  ## Every recipe of every task, as new versions in models/, and docs/method/results.md
 	$(FULL_ENV)/bin/foretell train --all
-	$(FULL_ENV)/bin/foretell results --output docs/results.md
+	$(FULL_ENV)/bin/foretell results --output docs/method/results.md
 
 check: $(FULL)  ## Lint, format, types, and the rules of who may import whom
 	$(FULL_ENV)/bin/ruff check .

@@ -8,7 +8,7 @@ RUN python -m venv --without-pip /opt/foretell
 # service-cpu.txt: the small CPU wheel of ONNX Runtime; service-cuda.txt: the large one, with CUDA.
 ARG REQUIREMENTS=requirements/service-cpu.txt
 COPY ${REQUIREMENTS} requirements.txt
-# Wheels only: the base image has no compiler, and should need none.
+# Wheels only: the base image has no compiler.
 RUN pip --python /opt/foretell install --no-cache-dir --only-binary :all: \
     --require-hashes --requirement requirements.txt
 # A third of PyArrow is clients of other services, and tests; NumPy has 18 MB of tests.
@@ -18,7 +18,7 @@ RUN cd /opt/foretell/lib/python3.11/site-packages/pyarrow && \
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY service service
 COPY training training
-# What only the build needs does not go along.
+# Build-time packages are removed.
 RUN pip --python /opt/foretell install --no-cache-dir --no-deps --no-build-isolation . && \
     pip --python /opt/foretell uninstall --yes grpcio-tools setuptools hatchling editables
 
@@ -35,7 +35,7 @@ ENV PATH=/opt/foretell/bin:$PATH \
     FORETELL_SPOOL_DIR=/var/tmp
 USER 10001:10001
 EXPOSE 8000
-# http.client, because urllib would ask a proxy that the environment names.
+# http.client, because urllib would use the environment's proxy.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-c", "\
 import http.client, os; \
 service = http.client.HTTPConnection('127.0.0.1', int(os.environ['FORETELL_PORT']), timeout=2); \

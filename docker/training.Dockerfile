@@ -5,10 +5,10 @@ FROM python:3.11-slim-bookworm AS build
 WORKDIR /build
 # The base image's own pip fills the environment from outside, so none has to be inside.
 RUN python -m venv --without-pip /opt/foretell
-# training-gpu.txt adds the CUDA 12 libraries that TensorFlow wants.
+# training-gpu.txt adds the CUDA 12 libraries that TensorFlow needs.
 ARG REQUIREMENTS=requirements/training.txt
 COPY ${REQUIREMENTS} requirements.txt
-# Wheels only: the base image has no compiler, and should need none.
+# Wheels only: the base image has no compiler.
 RUN pip --python /opt/foretell install --no-cache-dir --only-binary :all: \
     --require-hashes --requirement requirements.txt
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
@@ -22,9 +22,9 @@ FROM python:3.11-slim-bookworm
 COPY --from=build /opt/foretell /opt/foretell
 COPY --from=build --chown=10001:10001 /volumes/cache /cache
 COPY --from=build --chown=10001:10001 /volumes/reports /reports
-# As in the service's image: whichever of the two meets the empty volume first, fills it.
+# As in the service's image: the first of the two that mounts the empty volume fills it.
 COPY --chown=10001:10001 models /models
-# Downloads are kept in /cache/foretell; Keras wants a home that it can write to.
+# Downloads are kept in /cache/foretell; Keras needs a home that it can write to.
 ENV PATH=/opt/foretell/bin:$PATH \
     XDG_CACHE_HOME=/cache \
     HOME=/tmp

@@ -172,7 +172,7 @@ def run_confidence(arguments: argparse.Namespace) -> int:
 
 
 def run_results(arguments: argparse.Namespace) -> int:
-    """Run `foretell results`: docs/results.md, from the cards alone."""
+    """Run `foretell results`: docs/method/results.md, from the cards alone."""
     from training.reports.results import results_page
 
     page = results_page(arguments.models)

@@ -1,6 +1,6 @@
 """The lecture's heart.csv, 29 columns and network, measured beside the clean data.
 
-Nothing is exported; docs/data.md lists the faults of the file.
+Nothing is exported; docs/method/data.md lists the faults of the file.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ RECIPE = "mlp16"
 WHY_NOT = """\
 Nothing is exported: the label of the lecture's file is num >= 2 and not num > 0, six patients with
 missing values are gone, six others are in it twice, recoded and labelled healthy. A model of it
-would contradict the contract of /v1/heart/predict. See docs/data.md."""
+would contradict the contract of /v1/heart/predict. See docs/method/data.md."""
 
 
 def load_lecture(data_dir: Path | None = None) -> TabularData:

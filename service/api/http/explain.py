@@ -88,7 +88,7 @@ def explain_row_router(task: TabularTask) -> APIRouter:
         declared,
         summary=f"{task.title}: why",
         description=f"Exact Shapley values of one row, or of a list of up to {MOST_ROWS}, reasons "
-        "in words, and what would turn an adverse decision. See docs/explanations.md.",
+        "in words, and what would turn an adverse decision. See docs/use/explanations.md.",
         response_model=Explanation | list[Explanation],
     )
 

@@ -12,7 +12,7 @@ router = APIRouter(tags=["health"])
     responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"}},
 )
 def metrics(request: Request) -> Response:
-    """Everything that is counted, of all workers, whichever of them answers: docs/metrics.md."""
+    """Return the counts of all workers, whichever of them answers (docs/operate/metrics.md)."""
     # Not at start: it takes a twentieth of a second. In a thread, as all of this.
     from prometheus_client import exposition
     from prometheus_client.openmetrics import exposition as openmetrics

@@ -8,7 +8,7 @@
     frame.py    ink -> 28x28, as MNIST was made
     garment.py  a picture of a garment -> 28x28, as Fashion-MNIST was made; uses decode.py only
 
-`docs/pictures.md` shows every step.
+`docs/method/reading-pictures.md` shows every step.
 """
 
 import cv2

@@ -356,9 +356,9 @@ def test_a_place_that_is_full_counts_no_more_and_breaks_nothing() -> None:
 
 
 def test_every_family_is_documented() -> None:
-    """docs/metrics.md has each by its name."""
+    """docs/operate/metrics.md has each by its name."""
     app = create_app(Settings())
-    text = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "operate" / "metrics.md").read_text()
     for family in PrometheusExposition(app.state).collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         assert f"`{name}" in text, name

@@ -162,7 +162,7 @@ def test_a_caller_who_leaves_in_mid_body_is_no_crash(models_dir: Path, http: str
 
 def test_a_caller_who_leaves_takes_along_pictures_that_wait(models_dir: Path) -> None:
     """Nobody reads a zip file for the next minute that nobody waits for."""
-    picture = (Path(__file__).parents[3] / "docs/seven.png").read_bytes()
+    picture = (Path(__file__).parents[3] / "docs/use/seven.png").read_bytes()
     with serving(models_dir) as service:
         url = f"{service.url}/v1/digits/predict"
         assert httpx.post(url, files={"file": picture}).status_code == 200

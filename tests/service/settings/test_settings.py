@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from service.errors import SettingsError
 from service.settings.settings import PREFIX, Settings, read_settings
 
-DOCS = Path(__file__).parents[3] / "docs" / "configuration.md"
+DOCS = Path(__file__).parents[3] / "docs" / "operate" / "configuration.md"
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

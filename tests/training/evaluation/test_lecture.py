@@ -120,8 +120,10 @@ def test_the_lecture_is_measured_beside_the_clean_data_and_not_exported(
     assert "83 of 303 ill; calling nobody ill is right for 72.6%" in printed
     assert "139 of 303 ill; calling nobody ill is right for 54.1%" in printed
     assert "Nothing is exported" in printed
-    assert "See docs/data.md" in printed
-    assert "num >= 2" in (Path(lecture.__file__).parents[2] / "docs" / "data.md").read_text("utf-8")
+    assert "See docs/method/data.md" in printed
+    assert "num >= 2" in (
+        Path(lecture.__file__).parents[2] / "docs" / "method" / "data.md"
+    ).read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Draw the strips of docs/pictures.md: `python docs/pictures/make.py`.
+"""Draw the strips of docs/method/reading-pictures.md: `python docs/method/pictures/make.py`.
 
 Every digit on them is drawn here, stroke by stroke, on paper made here.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent))
+sys.path.insert(0, str(HERE.parents[2]))
 
 from service.images.pixels import read_digit  # noqa: E402  run as a file, from anywhere
 from service.images.pixels.decode import decode, opaque  # noqa: E402
