@@ -2,7 +2,8 @@
 
 The default averages ten such networks: fitted to 303 patients, the average varies less than one.
 
-The lecture's 29 columns came from a copy with wrong labels and duplicated rows (docs/method/data.md). The
+The lecture's 29 columns came from a copy with wrong labels and duplicated rows (see
+docs/method/data.md). The
 29 here are six numbers, and one column for each code of the other seven fields.
 """
 

@@ -334,7 +334,7 @@ def test_a_card_says_whether_calibration_used_the_rows_of_the_threshold(
     class Unsure:
         outputs = CREDIT.contract.outputs
 
-        def predict(self, rows: Any) -> Any:
+        def run(self, rows: Any) -> Any:
             return {"probability": np.full(len(rows), 0.5)}
 
     session: Any = Unsure()
