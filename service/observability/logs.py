@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line for machines, coloured lines for people."""
+"""Structured logs: a JSON object a line, or coloured lines on a terminal."""
 
 import logging
 import os
@@ -11,25 +11,28 @@ from structlog.typing import EventDict, Processor
 from service.settings.settings import Settings
 
 current_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Of the request that is being answered, for the lines logged meanwhile."""
+"""Id of the request that is being answered; None outside of one."""
 
 
 def add_request_id(_: object, __: str, event: EventDict) -> EventDict:
-    """A processor; structlog's own bound variables cost ten times as much at each request."""
+    """Add `request_id` to an event, as a processor of structlog.
+
+    structlog's bound context variables cost ten times as much for each request.
+    """
     if request_id := current_request_id.get():
         event["request_id"] = request_id
     return event
 
 
 def add_pid(_: object, __: str, event: EventDict) -> EventDict:
-    """A processor: which of several processes says so."""
+    """Add `pid` to an event, as a processor: the worker that logs it."""
     event["pid"] = os.getpid()
     return event
 
 
 def configure_logs(settings: Settings) -> None:
-    """Send this service's events and uvicorn's through one formatter to standard error."""
-    # It is None in a process that was started with standard error closed.
+    """Write the events of the service and of uvicorn to standard error, in the settings' format."""
+    # `sys.stderr` is None in a process that was started with standard error closed.
     terminal = sys.stderr is not None and sys.stderr.isatty()
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not terminal)
     shared: list[Processor] = [
@@ -39,7 +42,7 @@ def configure_logs(settings: Settings) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # No local variables in tracebacks: they would hold patients' and clients' rows.
+    # Tracebacks show no local variables: they would hold the rows of callers.
     tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     ending: list[Processor] = (
         [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]
@@ -51,7 +54,7 @@ def configure_logs(settings: Settings) -> None:
         ]
     )
     structlog.configure(
-        # Filtered first: an event below the level costs next to nothing.
+        # The filter comes first, so that an event below the level is not formatted.
         processors=[
             structlog.stdlib.filter_by_level,
             *shared,

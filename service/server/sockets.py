@@ -1,4 +1,4 @@
-"""Whether the ports of the settings can be had, asked before anything is started."""
+"""Ports: checked before anything starts, reserved by the supervisor, shared by workers."""
 
 import errno
 import socket
@@ -14,20 +14,23 @@ log = structlog.get_logger("foretell")
 
 HTTP, GRPC, HOST = "FORETELL_PORT", "FORETELL_GRPC_PORT", "FORETELL_HOST"
 
+SOCKET_PER_WORKER = sys.platform == "linux"
+"""Linux spreads connections over the sockets at one port; other systems give all to one of them."""
+
 
 def check_ports(settings: Settings) -> None:
-    """Raises SettingsError for an address or a port that cannot be had.
+    """Bind every port of the settings for a moment. Raises SettingsError if one is not free.
 
-    uvicorn would say so once every model is loaded, gRPC's library in lines of its own; and workers
-    would share a port that another service of several has. Sockets that only wait for their end are
-    in nobody's way (SO_REUSEADDR).
+    uvicorn would say so once every model is loaded, gRPC's library in lines of its own, and workers
+    would share a port with the workers of another service. A connection in TIME_WAIT does not count
+    (SO_REUSEADDR).
     """
     found = addresses(settings)
     for family, address in found if settings.workers == 1 else found[:1]:
         try:
             with socket.socket(family, socket.SOCK_STREAM) as probe:
                 if family == socket.AF_INET6 and settings.workers == 1:
-                    # As the event loop does, which listens at each of a name's addresses.
+                    # The event loop does so too: it listens at each address of a name.
                     probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
@@ -39,7 +42,7 @@ def check_ports(settings: Settings) -> None:
 
 
 def addresses(settings: Settings) -> list[tuple[int, Any]]:
-    """Families and addresses to listen at, IPv4 first. Raises SettingsError."""
+    """Return the families and addresses to listen at, IPv4 first. Raises SettingsError."""
     host, port = settings.host, settings.port
     try:
         found = socket.getaddrinfo(
@@ -52,7 +55,7 @@ def addresses(settings: Settings) -> list[tuple[int, Any]]:
 
 
 def refused(error: OSError, host: str, port: int, setting: str = HTTP) -> SettingsError:
-    """What to say of a port that cannot be had."""
+    """Return the error for a port that is not free, or for an address of another machine."""
     if error.errno == errno.EADDRNOTAVAIL:
         return SettingsError(f"{HOST}: {host}: {_why(error)}")
     return SettingsError(f"{setting}: {host}:{port}: {_why(error)}")
@@ -79,30 +82,29 @@ def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-SHARED_OUT = sys.platform == "linux"
-"""Whether the kernel shares out connections among sockets at one port; others give them to one."""
-
-
 def reserve_port(settings: Settings) -> socket.socket:
-    """The port, for as long as the service runs; `check_ports` has found it free."""
+    """Return a socket that keeps the port while the service runs. Raises SettingsError.
+
+    On Linux it does not listen: each worker binds its own (`shared_socket`).
+    """
     family, address = addresses(settings)[0]
     try:
-        if not SHARED_OUT:
+        if not SOCKET_PER_WORKER:
             return socket.create_server(address, family=family)
         try:
-            # Nobody else's check finds it free then, not even while no worker listens.
+            # Without reuse, no other service's check finds it free before a worker listens.
             return shared_socket(family, address, reuse=False)
         except OSError:
-            # A service of one process has left connections there that wait for their end.
+            # A service of one process has left connections in TIME_WAIT there.
             return shared_socket(family, address)
     except OSError as error:
         raise refused(error, settings.host, settings.port) from error
 
 
 def shared_socket(family: int, address: Any, *, reuse: bool = True) -> socket.socket:
-    """A socket at an address that others of this user may have as well.
+    """Return a socket bound to an address that other sockets of this user may share.
 
-    `reuse`: also where, and so that, connections that wait for their end are in nobody's way.
+    `reuse`: connections in TIME_WAIT prevent neither this binding nor a later one.
     """
     sharing = socket.socket(family, socket.SOCK_STREAM)
     sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -117,7 +119,7 @@ def shared_socket(family: int, address: Any, *, reuse: bool = True) -> socket.so
 
 
 def log_listening(listening: socket.socket) -> None:
-    """Where a socket listens: with port 0, only it knows."""
+    """Log the URL at which a socket listens: with port 0, only the socket knows it."""
     host, port = listening.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     log.info("listening", url=url, docs=f"{url}/docs")

@@ -1,17 +1,16 @@
-"""Several processes that answer on one port, and the one that looks after them.
+"""The parent of several workers on one port.
 
-The parent has the port and answers nothing. Each worker is a process of its own, spawned, with
-sessions of its own. On Linux it listens on a socket of its own at that port, and the kernel shares
-new connections out among them (SO_REUSEPORT; of one shared socket, whoever wakes first takes all of
-a burst); elsewhere all take them from the parent's socket.
+The parent reserves the port and answers nothing. Each worker is a spawned process with its own ONNX
+sessions. On Linux each listens on its own socket at that port, and the kernel spreads connections
+over them (SO_REUSEPORT; at one shared socket, the worker that wakes first takes all of a burst). On
+other systems all accept from the parent's socket.
 
-At first all of them take connections at once, as alive and not ready; none says that it is ready
-before all are. A worker that dies is replaced, and its successor takes no connection before it can
-answer. (uvicorn's own supervisor knows neither of these, cannot be hurried by a second signal, and
-leaves its workers behind when it is killed.)
+Workers that start together listen at once, as live and not ready, and none is ready before all are.
+A worker that dies is replaced; its successor listens only once it can answer. uvicorn's supervisor
+does neither, does not stop sooner at a second signal, and leaves its workers running when killed.
 
-What they count is in memory that the parent makes, each in its own place, so that any worker can
-add it up: `metrics/board.py`.
+Workers count in memory that the parent allocates, each in its slot, so that any worker can add up
+all: `observability/metrics/shared_counters.py`.
 """
 
 import multiprocessing
@@ -36,15 +35,15 @@ from service.settings.settings import Settings
 log = structlog.get_logger("foretell")
 
 SHORTEST_LIFE = 1.0
-"""Seconds from one start of a worker to the next, so that one that cannot live is no busy loop."""
+"""Seconds between two starts in a slot, so that a worker that dies at once is no busy loop."""
 MOST_DEATHS = 5
-"""In a row, of workers that never got ready: then it is no use to start others, and on and on."""
+"""Workers of a slot that may die in a row without ever being ready; then the service ends."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
 class Worker:
-    """A process in a place."""
+    """A process in a slot."""
 
     slot: WorkerSlot
     process: SpawnProcess
@@ -61,23 +60,26 @@ class Supervisor:
         self._counted = [self._context.RawArray("B", SIZE) for _ in range(settings.workers)]
         self._workers: list[Worker] = []
         self._deaths = [0] * settings.workers
-        """For each place, how many there have died since one was ready."""
+        """For each slot, how many workers have died since one was ready."""
         self._signals: list[int] = []
-        self._woken, self._wake = self._context.Pipe(duplex=False)
+        self._wakeups, self._wakeup = self._context.Pipe(duplex=False)
         self._stopping = self._failed = False
 
     def run(self) -> int:
-        """Until a signal came and every worker has ended. 1 if workers cannot start at all."""
-        before = {sig: signal.signal(sig, self._hear) for sig in SIGNALS}
+        """Run until a signal has come and every worker has ended, or until none can start.
+
+        Ends the process by the first signal, as that would have done; else returns 1.
+        """
+        before = {sig: signal.signal(sig, self._on_signal) for sig in SIGNALS}
         self._workers = [
             self._start(WorkerSlot(number, self._loaded, self._counted))
             for number in range(self._settings.workers)
         ]
-        while waited := [w.process for w in self._workers if not self._stopping or _lives(w)]:
-            # Also for one that has just died: what is not waited for is not replaced.
-            ended = wait([self._woken, *(process.sentinel for process in waited)])
-            while self._woken.poll():
-                self._woken.recv_bytes()
+        while waited := [w.process for w in self._workers if not self._stopping or _is_alive(w)]:
+            # One that has just died is waited for, too: else it would not be replaced.
+            ended = wait([self._wakeups, *(process.sentinel for process in waited)])
+            while self._wakeups.poll():
+                self._wakeups.recv_bytes()
                 self._stop()
             self._workers = [
                 self._successor(worker)
@@ -88,16 +90,16 @@ class Supervisor:
         for sig, handler in before.items():
             signal.signal(sig, handler)
         if self._signals and not self._failed:
-            signal.raise_signal(self._signals[0])  # ends this process as it would have ended one
+            signal.raise_signal(self._signals[0])
         return 1
 
-    def _hear(self, sig: int, _: FrameType | None) -> None:
-        # Nothing more from here: the signal may have come in the middle of anything.
+    def _on_signal(self, sig: int, _: FrameType | None) -> None:
+        # A handler does no more: the signal may have interrupted anything.
         self._signals.append(sig)
-        self._wake.send_bytes(b"!")
+        self._wakeup.send_bytes(b"!")
 
     def _stop(self) -> None:
-        """Ask every worker to end, or to hurry."""
+        """Send SIGTERM to every worker: the first makes it stop, the second stop at once."""
         self._stopping = True
         self._listening.close()
         for worker in self._workers:
@@ -108,7 +110,7 @@ class Supervisor:
         process = self._context.Process(
             target=run_worker, args=(self._settings, self._listening, slot)
         )
-        # Ctrl-C reaches every process of a terminal: until a worker has left it, it must not hear.
+        # Ctrl-C reaches every process of a terminal: a worker ignores it until it has left.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         process.start()
         signal.signal(signal.SIGINT, handler)
@@ -116,24 +118,28 @@ class Supervisor:
         return Worker(slot, process, time.monotonic())
 
     def _successor(self, worker: Worker) -> Worker:
-        """In place of one that has ended; the same where no worker can start at all."""
-        worker.process.join()  # its end is seen a moment before its exit status is there
+        """Start and return a successor in the slot; return the dead worker if none can start."""
+        worker.process.join()  # its sentinel is ready a moment before its exit status
         code = worker.process.exitcode
         number, pid = worker.slot.number, worker.process.pid
         log.error("worker died", worker=number, worker_pid=pid, exit=code)
         was_ready = release(self._counted, number) and code != STARTUP_FAILURE
         self._deaths[number] = 0 if was_ready else self._deaths[number] + 1
-        if self._hopeless(worker.slot, code):
+        if self._should_give_up(worker.slot, code):
             log.error("workers cannot start", worker=number, deaths=self._deaths[number])
             self._failed = True
             self._stop()
             return worker
-        # Returns at once when there is a signal, which is heard soon after.
-        wait([self._woken], timeout=max(0.0, worker.started + SHORTEST_LIFE - time.monotonic()))
+        # Returns at once when a signal comes; `run` reads it.
+        wait([self._wakeups], timeout=max(0.0, worker.started + SHORTEST_LIFE - time.monotonic()))
         return self._start(WorkerSlot(number, self._loaded, self._counted, replaces=True))
 
-    def _hopeless(self, slot: WorkerSlot, code: int | None) -> bool:
-        """Whether to give up. Not as long as others answer, in whose midst one was ready before."""
+    def _should_give_up(self, slot: WorkerSlot, code: int | None) -> bool:
+        """Return True when no other worker is to be started.
+
+        That is when the first worker of a slot cannot start, or after MOST_DEATHS in a row: of this
+        slot if it was never ready, else of every slot, because the others may still answer.
+        """
         if code == STARTUP_FAILURE and not slot.replaces:
             return True
         none_was_ready = not self._loaded[slot.number]
@@ -141,12 +147,12 @@ class Supervisor:
         return deaths >= MOST_DEATHS
 
 
-def _lives(worker: Worker) -> bool:
+def _is_alive(worker: Worker) -> bool:
     return worker.process.exitcode is None
 
 
 def run_workers(settings: Settings) -> int:
-    """Take the port, and have several workers answer until SIGTERM or Ctrl-C: the exit status.
+    """Reserve the port, and run workers until SIGTERM or Ctrl-C. Return the exit status.
 
     Raises SettingsError.
     """

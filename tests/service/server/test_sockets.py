@@ -10,11 +10,13 @@ from contextlib import contextmanager
 import pytest
 
 from service.errors import SettingsError
-from service.server.sockets import SHARED_OUT, check_ports, reserve_port, shared_socket
+from service.server.sockets import SOCKET_PER_WORKER, check_ports, reserve_port, shared_socket
 from service.settings.settings import Settings
 
 LOCAL = "127.0.0.1"
-linux = pytest.mark.skipif(not SHARED_OUT, reason="workers have sockets of their own on Linux only")
+linux = pytest.mark.skipif(
+    not SOCKET_PER_WORKER, reason="workers have sockets of their own on Linux only"
+)
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def test_none_is_ready_before_all_are(models_dir: Path) -> None:
 
 
 def test_a_worker_with_a_damaged_model_keeps_all_from_being_ready(tmp_path: Path) -> None:
-    """Its place is never taken."""
+    """Its slot is never marked ready."""
     for task in TASKS.values():
         write_artifact(tmp_path, task)
     (tmp_path / "heart" / "1" / "model.onnx").write_bytes(b"damaged")
@@ -121,8 +121,8 @@ def test_a_worker_with_a_damaged_model_keeps_all_from_being_ready(tmp_path: Path
 
 def test_a_successor_takes_no_call_before_it_can_answer(models_dir: Path) -> None:
     """Others answer while it loads: the first call that it gets is answered."""
-    place = WorkerSlot(0, [1, 1], replaces=True)
-    app = create_app(Settings(models_dir=models_dir, device="cpu"), place)
+    slot = WorkerSlot(0, [1, 1], replaces=True)
+    app = create_app(Settings(models_dir=models_dir, device="cpu"), slot)
     with TestClient(app) as client:
         assert client.post("/v1/heart/predict", json=ROW).status_code == 200
 
@@ -275,11 +275,11 @@ def test_a_worker_whose_status_is_late_is_replaced_too(monkeypatch: pytest.Monke
         workers = Supervisor(Settings(workers=1), listening)
         started: list[bool] = []
 
-        def start(place: WorkerSlot) -> Worker:
-            started.append(place.replaces)
+        def start(slot: WorkerSlot) -> Worker:
+            started.append(slot.replaces)
             workers._stopping = len(started) == 2
             process: Any = Ended()
-            return Worker(place, process, time.monotonic() - 60)
+            return Worker(slot, process, time.monotonic() - 60)
 
         monkeypatch.setattr(workers, "_start", start)
         workers.run()
@@ -312,11 +312,11 @@ def lives(
         workers._loaded[:] = [int(ready)] * 2
         started = 0
 
-        def start(place: WorkerSlot) -> Worker:
+        def start(slot: WorkerSlot) -> Worker:
             nonlocal started
             started += 1
             process: Any = Dead(statuses[min(started, len(statuses)) - 1])
-            return Worker(place, process, time.monotonic() - 60)
+            return Worker(slot, process, time.monotonic() - 60)
 
         monkeypatch.setattr(workers, "_start", start)
         return workers.run(), started
@@ -328,7 +328,7 @@ def test_workers_that_die_before_they_are_ready_are_not_started_for_ever(
     """Killed for memory as they load, say: the service ends, and whoever looks after it is told."""
     status, started = lives(monkeypatch, [-signal.SIGKILL])
     assert status == 1
-    # In turn, each place has had its own; the first to have had enough ends it.
+    # In turn, each slot has had its own; the first to have had enough ends it.
     assert started == 2 + 2 * (MOST_DEATHS - 1)
 
 
@@ -349,7 +349,7 @@ def test_a_worker_that_cannot_start_says_so_in_a_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr("service.api.app.create_app", create)
     monkeypatch.setattr("service.observability.logs.configure_logs", lambda _: None)
     monkeypatch.setattr(os, "setsid", lambda: None)
-    monkeypatch.setattr("service.server.sockets.SHARED_OUT", False)
+    monkeypatch.setattr("service.server.worker.SOCKET_PER_WORKER", False)
     with (
         socket.socket() as listening,
         structlog.testing.capture_logs() as events,
