@@ -73,7 +73,7 @@ async def in_process(served: LoadedModel, row: NDArray[Any]) -> list[str]:
     times: dict[str, list[float]] = {"alone": [], "shared": []}
     for _ in range(TURNS):
         times["alone"].append(await turn(alone, many, one))
-        times["shared"].append(await turn(batcher.ask, many, one))
+        times["shared"].append(await turn(batcher.submit, many, one))
     bare = served.session.batch_us(np.concatenate([one] * many)) / many
     by_itself, shared = (statistics.median(found) for found in times.values())
     decided = plan_batching(served.session, row[0], served.row_us, MAX_EVENT_LOOP_US, "auto")

@@ -16,14 +16,14 @@ PLATFORM = "onnxruntime_onnx"
 STATES = {
     "ready": "READY",
     "loading": "LOADING",
-    "refused": "UNAVAILABLE",
+    "invalid": "UNAVAILABLE",
     "not_served": "UNAVAILABLE",
     "draining": "UNLOADING",
 }
 EXTENSIONS = [
     "binary_tensor_data",
     "model_configuration",
-    "model_registry",
+    "model_repository",
     "parameters",
     "statistics",
 ]

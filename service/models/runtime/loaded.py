@@ -66,11 +66,11 @@ class LoadedModel:
             "provider": self.session.provider,
             "load_ms": round(self.load_ms, 1),
             "row_us": round(self.row_us, 1),
-            "inline": self.runs_on_event_loop,
+            "runs_on_event_loop": self.runs_on_event_loop,
             "batching": {
                 "on": self.batching.on,
                 "buckets": list(self.batching.buckets),
-                "pays": round(self.batching.speedup, 2),
+                "speedup": round(self.batching.speedup, 2),
             },
         }
 

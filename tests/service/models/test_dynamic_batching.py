@@ -64,7 +64,7 @@ def decided(us: Callable[[int], float], provider: str = CPU, mode: Any = "auto")
 
 def test_runs_are_shared_where_rows_get_clearly_cheaper(monkeypatch: pytest.MonkeyPatch) -> None:
     """By what a row was measured to cost alone, and among others with handing it over added."""
-    monkeypatch.setattr("service.models.runtime.batching_plan.cores", lambda: 4)
+    monkeypatch.setattr("service.models.runtime.batching_plan.available_cores", lambda: 4)
     credit = decided(lambda rows: 75 + 6 * rows)
     assert (credit.on, credit.on_loop, credit.buckets[-1]) == (True, True, 64)
     assert credit.speedup == pytest.approx(81 / (75 / REFERENCE_BATCH + 6 + 5))

@@ -49,7 +49,7 @@ def test_long_batches_in_slices_are_answered_in_their_order(
     batch = np.random.default_rng(0).uniform(0, 3, (rows, 13)).astype(np.float32)
     whole = loaded.run(batch)["probability"]
     assert len(np.unique(whole)) == rows
-    monkeypatch.setattr(session, "AT_A_TIME", 10)
+    monkeypatch.setattr(session, "MAX_CPU_ROWS", 10)
     sliced = loaded.run(batch)["probability"]
     assert sliced.shape == (rows,)
     np.testing.assert_allclose(sliced, whole, atol=1e-6)

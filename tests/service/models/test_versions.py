@@ -297,7 +297,7 @@ def test_a_bad_version_is_refused_and_the_old_one_keeps_serving(
     for _ in range(3):
         registry.refresh()
     assert tried == ["2"]
-    assert states(registry) == {"1": "ready", "2": "refused"}
+    assert states(registry) == {"1": "ready", "2": "invalid"}
     assert "sha256" in str(registry.versions_of("heart").states()[1].reason)
     assert registry.default_of("heart") is before
     assert registry.not_ready() == {}
@@ -329,7 +329,7 @@ def test_every_proof_is_asked_of_a_new_version(opened: Open, tmp_path: Path, fla
         case "card":
             (folder / "card.json").unlink()
     registry.refresh()
-    assert states(registry) == {"1": "ready", "2": "refused"}
+    assert states(registry) == {"1": "ready", "2": "invalid"}
 
 
 def test_after_a_start_too_the_newest_good_version_answers(opened: Open, tmp_path: Path) -> None:
@@ -422,7 +422,7 @@ def test_the_last_good_version_is_kept_while_nothing_can_take_its_place(
     damage(tmp_path, "1")
     shutil.rmtree(tmp_path / "heart" / "2")
     registry.refresh()
-    assert states(registry) == {"1": "refused", "2": "ready"}
+    assert states(registry) == {"1": "invalid", "2": "ready"}
     assert "its folder is gone" in str(registry.versions_of("heart").states()[1].reason)
     shutil.rmtree(tmp_path / "heart")
     registry.refresh()
