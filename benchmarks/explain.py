@@ -22,7 +22,7 @@ from service.explain.explain import columns_of, explain, heat_map
 from service.explain.shapley import AT_ONCE, owen_values, shapley_values
 from service.models.artifacts.artifact import Background, read_artifact
 from service.models.runtime.loaded import LoadedModel
-from service.models.versions.registry import ModelRegistry
+from service.models.versions.loader import ModelLoader
 from service.tasks import TASKS
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -66,7 +66,7 @@ def worst_row(task: TabularTask, background: Background) -> NDArray[np.float32]:
 
 def of_rows(name: str, rounds: int) -> None:
     """One line for each kind of row, then one for each size of background."""
-    served = ModelRegistry(MODELS, TASKS, "cpu").load(name)
+    served = ModelLoader(MODELS, TASKS, "cpu").load_version(name)
     task, background, score = served.task, served.background, Counted(served)
     assert isinstance(task, TabularTask)
     assert background is not None
@@ -123,7 +123,7 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     for name in ("heart", "credit"):
         of_rows(name, rounds)
-    digits = ModelRegistry(MODELS, TASKS, "cpu").load("digits")
+    digits = ModelLoader(MODELS, TASKS, "cpu").load_version("digits")
     picture = read_artifact(MODELS, "digits").golden()[0][0]
     print(f"digits, heat map: {median_ms(lambda: heat_map(digits, picture), rounds):.1f} ms")
 

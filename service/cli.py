@@ -111,7 +111,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
     from service.contract.tabular import TabularTask
     from service.errors import PictureError, UnknownModel
-    from service.models.versions.registry import ModelRegistry
+    from service.models.versions.loader import ModelLoader
     from service.settings.settings import read_settings
     from service.tasks import TASKS
 
@@ -119,11 +119,10 @@ def run_predict(arguments: argparse.Namespace) -> int:
     task = TASKS.get(arguments.task)
     if task is None:
         raise UnknownModel(arguments.task, list(TASKS))
-    registry = ModelRegistry(settings.models_dir, TASKS, "cpu")
-    served = registry.load_for(task.name)
+    model = ModelLoader(settings.models_dir, TASKS, "cpu").load_for_task(task.name)
     if isinstance(task, TabularTask):
         row = task.to_array([_row(arguments, task)])
-        print(served.predict(row)[0].model_dump_json())
+        print(model.predict(row)[0].model_dump_json())
         return 0
     if not arguments.pictures or arguments.json:
         arguments.parser.error(f"{task.name} takes one or more pictures")
@@ -135,7 +134,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
             print(f"foretell: {path}: {error}", file=sys.stderr)
             failures += 1
             continue
-        answer = served.predict(np.stack([picture]))[0].model_dump()
+        answer = model.predict(np.stack([picture]))[0].model_dump()
         print(json.dumps({"file": str(path)} | answer))
     return 1 if failures else 0
 

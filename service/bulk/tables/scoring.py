@@ -156,7 +156,9 @@ def _spread(values: NDArray[np.bool_], good: NDArray[np.bool_]) -> NDArray[np.bo
 
 def _scored(portfolio: BulkScoring, rows: Chunk, array: NDArray[np.float32]) -> ScoredChunk:
     if len(array):
-        probability = _checked(portfolio.served.session.run(array)["probability"])
+        outputs = portfolio.served.session.run(array)
+        probability = _checked(outputs["probability"])
+        portfolio.served.observe(array, outputs)
     else:
         probability = np.empty(0, np.float64)
     decision = probability >= portfolio.served.card.threshold

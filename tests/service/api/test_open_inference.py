@@ -172,7 +172,7 @@ def test_a_crash_is_an_error_without_a_word_of_the_inside(
 
     with TestClient(create_app(Settings(models_dir=models_dir, device="cpu"))) as client:
         wait_until(lambda: client.get("/v2/health/ready").status_code == 200)
-        monkeypatch.setattr(OnnxSession, "predict", fail)
+        monkeypatch.setattr(OnnxSession, "run", fail)
         with caplog.at_level(logging.ERROR):
             answer = client.post(INFER, json=request_of(PATIENT))
     message = is_v2_error(answer, 500)

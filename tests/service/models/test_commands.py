@@ -198,7 +198,7 @@ def test_without_a_good_version_before_there_is_no_rollback(
     """Nor with no good version at all."""
     label(models, stable="1")
     assert run(models, "rollback", "heart") == 1
-    assert "no good version before heart/1" in capsys.readouterr().err
+    assert "no valid version before heart/1" in capsys.readouterr().err
     (models / "heart" / LABELS).unlink()
     for version in ("1", "2", "4"):
         shutil.rmtree(models / "heart" / version)

@@ -27,7 +27,9 @@ from service.models.runtime.batching_plan import (
     BatchingPlan,
     plan_batching,
 )
+from service.models.runtime.measurement import Measurement
 from service.models.runtime.session import CPU, CUDA, OnnxSession
+from service.settings.limits import QueueLimits
 from service.tasks import TASKS
 from tests.artifacts import wide_graph_of, write_artifact
 from tests.service.server.test_serving import Service, serving
@@ -53,13 +55,17 @@ class Timed(OnnxSession):
         """As told."""
         return self._provider
 
-    def batch_us(self, batch: NDArray[Any]) -> float:
+    def measure_row(self, row: NDArray[Any]) -> Measurement:
         """As told."""
-        return self._us(len(batch))
+        return Measurement(self._us(1))
+
+    def measure_batch(self, batch: NDArray[Any]) -> Measurement:
+        """As told."""
+        return Measurement(self._us(len(batch)))
 
 
-def decided(us: Callable[[int], float], provider: str = CPU, mode: Any = "auto") -> BatchingPlan:
-    return plan_batching(Timed(us, provider), np.zeros(3), us(1), 500.0, mode)
+def decided(us: Callable[[int], float], provider: str = CPU, **limits: Any) -> BatchingPlan:
+    return plan_batching(Timed(us, provider), np.zeros(3), QueueLimits(**limits))
 
 
 def test_runs_are_shared_where_rows_get_clearly_cheaper(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -357,7 +357,7 @@ def test_a_version_whose_files_change_is_loaded_anew(opened: Open, tmp_path: Pat
     assert registry.default_of("heart") is after
     (found,) = registry.versions_of("heart").states()
     assert found.state == "ready"
-    assert "its files have changed, and are refused" in str(found.reason)
+    assert "its files have changed, and are invalid" in str(found.reason)
 
 
 def test_a_link_to_nothing_hides_no_change_of_the_other_files(opened: Open, tmp_path: Path) -> None:
