@@ -10,7 +10,12 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import FieldProblem, SettingsError
-from service.settings.limits import BatchingMode, QueueLimits, available_cores
+from service.settings.limits import (
+    BatchingMode,
+    QueueLimits,
+    available_cores,
+    parse_batch_sizes,
+)
 from service.settings.version_policy import VersionPolicies, parse_version_policies
 
 PREFIX = "FORETELL_"
@@ -84,7 +89,10 @@ class Settings(BaseSettings):
     """Processes that read pictures for each worker. None: one core fewer than it has, at most 4."""
 
     batching: BatchingMode = "auto"
-    """Whether callers of a model share its runs. `auto`: where that was measured to pay."""
+    """Whether rows of several calls are batched. `auto`: where that was measured to be faster."""
+
+    batch_sizes: str | None = None
+    """Rows of a batch, such as 1,2,4,8,16: taken as they are. None: those measured to be quick."""
 
     max_batch_delay_ms: float = Field(0.0, ge=0, le=50)
     """How long the first call of a shared run waits for others; 0: a run takes what has come."""
@@ -121,6 +129,16 @@ class Settings(BaseSettings):
             raise PydanticCustomError("folder", "a folder that is there and can be written to")
         return folder
 
+    @field_validator("batch_sizes")
+    @classmethod
+    def _are_sizes(cls, text: str | None) -> str | None:
+        if text is not None:
+            try:
+                parse_batch_sizes(text)
+            except ValueError as error:
+                raise PydanticCustomError("sizes", "{reason}", {"reason": str(error)}) from error
+        return text
+
     @field_validator("version_policy")
     @classmethod
     def _is_a_policy(cls, text: str) -> str:
@@ -141,7 +159,10 @@ class Settings(BaseSettings):
     def queue(self) -> QueueLimits:
         """What may wait for a model."""
         delay = self.max_batch_delay_ms / 1000
-        return QueueLimits(self.max_queue_rows, self.queue_timeout_seconds, delay, self.batching)
+        sizes = parse_batch_sizes(self.batch_sizes) if self.batch_sizes else ()
+        return QueueLimits(
+            self.max_queue_rows, self.queue_timeout_seconds, delay, self.batching, sizes
+        )
 
     @cached_property
     def policy(self) -> VersionPolicies:

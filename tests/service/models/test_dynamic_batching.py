@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,15 @@ def test_no_run_is_longer_than_others_can_wait() -> None:
     """On the event loop as long as one row may be, 500 us; on a thread 50 ms."""
     assert decided(lambda rows: 100 + 20 * rows).buckets == (1, 2, 4, 8, 16)
     assert decided(lambda rows: 5000 + 2000 * rows).buckets == (1, 2, 4, 8, 16)
+
+
+def test_sizes_that_are_set_are_taken_however_long_they_run() -> None:
+    """With `on` nothing of the batches depends on a measurement; with `off` there are none."""
+    slow = partial(decided, lambda rows: 400.0 * rows, batch_sizes=(1, 3, 9))
+    assert slow(mode="on").buckets == (1, 3, 9)
+    assert slow(mode="off").buckets == (1,)
+    assert not slow(mode="auto").on
+    assert decided(lambda rows: 400.0, batch_sizes=(1, 3, 9)).buckets == (1, 3, 9)
 
 
 def test_the_operator_has_the_last_word() -> None:
