@@ -219,7 +219,7 @@ def _labels(folder: Path, known: list[str]) -> "tuple[Labels, str | None]":
         labels = read_labels(folder)
     except ArtifactError as error:
         return Labels(), str(error)
-    return labels, labels.astray(known)
+    return labels, labels.stable_problem(known)
 
 
 def _known(models_dir: Path, name: str) -> list[str]:

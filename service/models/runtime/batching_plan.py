@@ -17,9 +17,9 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 REFERENCE_BATCH = 16
 """Rows of the batch by which it is decided: as many as wait in a busy service."""
 MIN_SPEEDUP = 1.3
-"""By how much a row has to be cheaper in a batch than alone.
+"""Least ratio of the time of a row alone to that of a row in a batch, for batching to be on.
 
-Less is lost again where few come at once, and is within what a busy machine measures wrongly.
+Less is lost again where few calls come at once, and is within the error of a measurement.
 """
 BATCHING_OVERHEAD_US = 5.0
 """Microseconds that batching on the event loop costs a row, by `benchmarks/batching.py`."""
@@ -29,24 +29,24 @@ MAX_EVENT_LOOP_US = 500.0
 A thread costs 50 to 100 of them, and every other request waits for as long as a run takes there.
 """
 MAX_BATCH_US = 50_000.0
-"""Longest batch on a thread, in microseconds, because all who come meanwhile wait for it."""
+"""Longest batch on a thread, in microseconds, for which every call that comes meanwhile waits."""
 
 
 @dataclass(frozen=True)
 class BatchingPlan:
-    """Whether rows of several callers are computed in one batch, and why."""
+    """The decision whether rows of several calls are computed in one batch, and its reasons."""
 
     on: bool = False
     buckets: tuple[int, ...] = (1,)
     """Rows that the session was warmed up with, ascending; the last is the most of one batch."""
     speedup: float = 1.0
-    """How many times cheaper a row is in a batch of REFERENCE_BATCH, or of the most below it."""
+    """Time of a row alone by that of a row in a batch of REFERENCE_BATCH, or the most below it."""
     on_loop: bool = True
-    """Whether batches are computed on the event loop, else on a thread."""
+    """True if batches are computed on the event loop, false if on a thread."""
     row_us: float = 0.0
     """Median microseconds of one row alone."""
     quiet: bool = field(default=True, compare=False)
-    """Whether the machine was quiet when this was measured; a busy one plans sizes too small."""
+    """False if the machine was busy when this was measured: then sizes are too small, often."""
 
 
 def plan_batching(session: OnnxSession, row: NDArray[Any], limits: QueueLimits) -> BatchingPlan:

@@ -63,7 +63,7 @@ class LoadedModel:
 
     @cached_property
     def runs_on_event_loop(self) -> bool:
-        """Whether a row is computed on the event loop: sooner than a thread could be woken."""
+        """True if a row is computed on the event loop: sooner than a thread could be woken."""
         return self.fits_event_loop(1)
 
     def fits_event_loop(self, rows: float) -> bool:
@@ -72,12 +72,12 @@ class LoadedModel:
 
     @cached_property
     def may_block(self) -> bool:
-        """Whether calls wait for a thread, and not for a turn of the event loop at most."""
+        """True if calls wait for a thread, false if for a turn of the event loop at most."""
         return not (self.batching.on_loop if self.batching.on else self.runs_on_event_loop)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Version, provider, time to load and plan of batching, as logged and as `/v1/models`."""
+        """Version, provider, time to load and batching plan, for the log and `/v1/models`."""
         return {
             "version": self.card.version,
             "provider": self.session.provider,
@@ -117,7 +117,7 @@ class LoadedModel:
     async def infer_row(self, row: Values) -> Outputs:
         """Return the graph's outputs for one row; the next row may overwrite their memory.
 
-        On the event loop, where that is quick and nobody else has come; else as `infer`. Raises
+        On the event loop, where that is quick and no other call has come; else as `infer`. Raises
         QueueError.
         """
         batcher = self.batcher
@@ -132,7 +132,7 @@ class LoadedModel:
         """Return the graph's outputs for N rows, N each by name, and the run that they were in.
 
         Computed on the event loop if that is quick, else on a thread; with the rows of other calls
-        if the model is batched and they fit a batch, unless nobody else has come. Raises
+        if the model is batched and they fit a batch, unless no other has come. Raises
         QueueError.
         """
         batcher, here = self.batcher, self.fits_event_loop(len(batch))
@@ -179,7 +179,7 @@ class LoadedModel:
         return self.task.writer(self.ref, self.card.threshold, self.card.confidence)
 
     def observe(self, rows: Rows, outputs: Outputs) -> None:
-        """Tell the observers of an answered call. One that fails is logged and disturbs nobody."""
+        """Tell the observers of an answered call. One that fails is logged; the answer goes out."""
         for observer in self.observers:
             try:
                 observer.seen(rows, outputs, self.ref)

@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from time import perf_counter, thread_time
 
 MAX_SPREAD = 1.5
-"""Times the least by which the median of a quiet machine's runs is larger at most: 1.0 to 1.2 on
-one with nothing else to do (2026-12-01, the models of this repository)."""
+"""Largest ratio of the median to the least time on a quiet machine: 1.00 to 1.25 for undisturbed
+runs of this repository's models, up to 2.1 at a load of 10 on 2 cores (2026-12-01)."""
 MIN_CPU_SHARE = 0.9
-"""Share of the time that a thread has a core for on a quiet machine. Less: another had it."""
+"""Least share of the time for which a thread has a core on a quiet machine: 0.97 to 1.00 for
+undisturbed runs, 0.1 to 0.6 for most at a load of 10 on 2 cores (2026-12-01)."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """The median of several runs."""
+    """The median time of several runs."""
 
     us: float
     """Microseconds of one run."""
     quiet: bool = True
-    """Whether nothing else disturbed it."""
+    """True if the machine did nothing else meanwhile, as far as the runs show."""
 
 
 def measure(
@@ -32,9 +33,9 @@ def measure(
 ) -> Measurement:
     """Return the median time of `times` runs on this thread.
 
-    They were disturbed if their times are spread, or if the thread had no core for a part of them;
-    the latter says nothing of a run that waits for a GPU, which does not `compute` here. Clocks
-    give seconds.
+    The machine was busy if their times are spread, or if the thread had no core for a part of the
+    time; a run that waits for a GPU does not `compute` on a core, so that only the spread counts.
+    The clocks give seconds.
     """
     taken = []
     began, cpu_began = clock(), cpu_clock()

@@ -31,7 +31,7 @@ Device = Literal["auto", "cpu", "cuda"]
 BATCHES_RUN = Metric(
     "computed", ("model", "version"), ("runs", "rows", "seconds", "singles", "single_seconds")
 )
-"""Runs of sessions, whoever asked: predictions, explanations, a shadow. Runs of single rows, which
+"""Runs of sessions for any purpose: predictions, explanations, a shadow. Runs of single rows, which
 are most, are counted apart from those of batches."""
 SINGLES, SINGLE_SECONDS = 3, 4
 

@@ -42,7 +42,7 @@ class VersionState:
     version: str
     state: State
     reason: str | None
-    """Why it is invalid; if it is ready, why the files on disk now are not those that answer."""
+    """Reason why it is invalid; if it is ready, why the files on disk are not those that answer."""
     labels: tuple[str, ...]
 
 
@@ -56,7 +56,7 @@ class ModelVersions:
     loader: VersionLoader
     counters: SharedCounters
     required: bool
-    """Whether the service is not ready without it."""
+    """True if the service is not ready without it."""
     remeasurement: Remeasurement = field(default_factory=Remeasurement)
     default: LoadedModel | None = None
     """The version for calls that name none."""
@@ -65,13 +65,13 @@ class ModelVersions:
     labels: Labels = field(default_factory=Labels)
     traffic: Traffic = field(default_factory=Traffic)
     unloaded: bool = False
-    """Whether an operator took it out of use."""
+    """True if an admin took it out of use."""
     problem: str | None = None
-    """Why the model as a whole is not as it should be: its folder or its labels cannot be read, or
-    no version can answer."""
+    """Reason why the model as a whole is not as it should be: its folder or its labels cannot be
+    read, or no version can answer."""
     _found: list[str] = field(default_factory=list)
     _misread: str | None = None
-    """Why labels.json, as it is now, cannot be read."""
+    """Reason why labels.json, as it is now, cannot be read."""
     _leaving: list["weakref.ref[LoadedModel]"] = field(default_factory=list)
 
     def refresh(self) -> None:
@@ -120,7 +120,7 @@ class ModelVersions:
 
     @property
     def awaits_quiet(self) -> bool:
-        """Whether a version is to be measured again."""
+        """True if a version is to be measured again."""
         return any(map(self.remeasurement.wanted, self.loaded.values()))
 
     def route(self, request_id: str | None = None) -> LoadedModel:
@@ -229,8 +229,8 @@ class ModelVersions:
             return f"there is no model {self.name!r} in {self.folder.parent}"
         if stable is None and not candidates:
             return f"none of the versions {self.policy} is there, but {', '.join(self._found)}"
-        if astray := self.labels.astray(self._found):
-            return astray
+        if problem := self.labels.stable_problem(self._found):
+            return problem
         culprit = stable or candidates[0]
         return self.loader.reason(culprit) or f"version {culprit} is being loaded"
 
@@ -257,4 +257,4 @@ class ModelVersions:
         self.loader.forget(self._found, chosen)
         self._leaving = [ref for ref in self._leaving if ref()] + [weakref.ref(m) for m in gone]
         for model in gone:
-            log.info("version let go", model=self.name, version=model.card.version)
+            log.info("version released", model=self.name, version=model.card.version)

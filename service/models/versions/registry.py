@@ -54,7 +54,7 @@ class ModelRegistry:
     """The version for calls that name none, of models without canaries: most calls need to look
     no further."""
     _away: str | None = None
-    """Why the folder seems to have gone away, since the last refresh."""
+    """Reason why the folder seems to have gone away, since the last refresh."""
     _refreshing: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
@@ -115,7 +115,7 @@ class ModelRegistry:
 
     @property
     def awaits_quiet(self) -> bool:
-        """Whether a model is to be measured again."""
+        """True if a model is to be measured again."""
         return any(versions.awaits_quiet for versions in self._versions.values())
 
     def _remember_default(self, versions: ModelVersions) -> None:

@@ -82,7 +82,7 @@ def test_two_canaries_share(opened: Open) -> None:
 
 
 def test_only_calls_that_name_no_version_go_to_a_canary(opened: Open) -> None:
-    """And only with an id: a caller without one is answered by default."""
+    """A call without an id does not either: it is answered by default."""
     registry = opened(canary={"version": "1", "weight": 1})
     assert set(split(registry)) == {"1"}
     assert registry.for_model("heart", "3", IDS[0]).card.version == "3"
@@ -200,7 +200,7 @@ class Stuck(OnnxSession):
         self._may = may
 
     def run(self, batch: NDArray[Any], pad_to: int = 0) -> dict[str, NDArray[Any]]:
-        """As OnnxSession, late."""
+        """Run as OnnxSession does, late."""
         assert self._may.wait(timeout=30)
         return super().run(batch)
 
@@ -289,7 +289,7 @@ def test_the_requests_id_decides_and_the_answer_names_the_version(client: TestCl
 
 
 def test_shares_and_comparisons_are_shown(client: TestClient) -> None:
-    """Of rows and of pictures."""
+    """There are those of rows and those of pictures."""
     pixels = [[10 * ((i + j) % 20) for j in range(28)] for i in range(28)]
     for _ in range(3):
         client.post("/v1/digits/predict", json={"pixels": pixels})
@@ -360,7 +360,7 @@ def infer_by_grpc(client: TestClient) -> None:
 def test_a_shadow_is_compared_on_the_rows_of_every_answered_call(
     client: TestClient, name: str, rows: int, call: Callable[[TestClient], None]
 ) -> None:
-    """By every protocol, each row once."""
+    """Each row counts once, by every protocol."""
     before = compared(client, name)
     call(client)
     wait_until(lambda: compared(client, name) >= before + rows)
