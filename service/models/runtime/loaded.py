@@ -106,27 +106,22 @@ class LoadedModel:
     async def answer_row(self, row: Values) -> bytes:
         """Return the JSON answer to one row, its values in declared order; None is not recorded.
 
-        Call it before anything else is awaited. Raises QueueError or InvalidOutput.
+        Computed on the event loop, where that is quick and no other call has come; else as by
+        `infer`. Raises QueueError or InvalidOutput.
         """
-        outputs = await self.infer_row(row)
+        batcher = self.batcher
+        if self.runs_on_event_loop and (batcher is None or batcher.try_bypass()):
+            outputs = self.session.run_row(row)
+        else:
+            batch = np.array([row], self.session.input.dtype)
+            if batcher is not None:
+                outputs, _ = await batcher.submit(batch)
+            else:
+                outputs = await asyncio.to_thread(self.session.run, batch)
         answer = self.to_json(outputs, row)
         if self.observers:
             self.observe([row], outputs)
         return answer
-
-    async def infer_row(self, row: Values) -> Outputs:
-        """Return the graph's outputs for one row; the next row may overwrite their memory.
-
-        On the event loop, where that is quick and no other call has come; else as `infer`. Raises
-        QueueError.
-        """
-        batcher = self.batcher
-        if self.runs_on_event_loop and (batcher is None or batcher.try_bypass()):
-            return self.session.run_row(row)
-        batch = np.array([row], self.session.input.dtype)
-        if batcher is not None:
-            return (await batcher.submit(batch))[0]
-        return await asyncio.to_thread(self.session.run, batch)
 
     async def infer(self, batch: NDArray[Any]) -> tuple[Outputs, BatchRun]:
         """Return the graph's outputs for N rows, N each by name, and the run that they were in.
