@@ -41,8 +41,8 @@ from service.models.runtime.batching_plan import (
     REFERENCE_BATCH,
     plan_batching,
 )
-from service.models.runtime.loaded import MAX_EVENT_LOOP_US, LoadedModel
-from service.models.versions.registry import ModelRegistry
+from service.models.runtime.loaded import LoadedModel
+from service.models.versions.loader import ModelLoader
 from service.settings.limits import QueueLimits
 from service.settings.settings import Settings
 from service.tasks import TASKS
@@ -69,16 +69,16 @@ async def in_process(served: LoadedModel, row: NDArray[Any]) -> list[str]:
         return served.session.run_row(row[0])
 
     queue = QueueLimits(mode="on")
-    batching = plan_batching(served.session, row[0], served.row_us, MAX_EVENT_LOOP_US, "on")
+    batching = plan_batching(served.session, row[0], queue)
     batcher = Batcher(served.card.name, served.session, batching, queue, served.queued)
     one, many = np.ascontiguousarray(row), min(REFERENCE_BATCH, batcher.most)
     times: dict[str, list[float]] = {"unbatched": [], "batched": []}
     for _ in range(TURNS):
         times["unbatched"].append(await turn(unbatched, many, one))
-        times["batched"].append(await turn(batcher.ask, many, one))
-    bare = served.session.batch_us(np.concatenate([one] * many)) / many
+        times["batched"].append(await turn(batcher.submit, many, one))
+    bare = served.session.measure_batch(np.concatenate([one] * many)).us / many
     single, batched = (statistics.median(found) for found in times.values())
-    decided = plan_batching(served.session, row[0], served.row_us, MAX_EVENT_LOOP_US, "auto")
+    decided = plan_batching(served.session, row[0], QueueLimits())
     return [
         served.card.name,
         f"{served.row_us:.1f}",
@@ -161,8 +161,8 @@ def main() -> None:
     if min(*chosen.connections, chosen.seconds, chosen.rounds) < 1:
         parser.error("--connections, --seconds and --rounds: expected at least 1")
     require_wrk()
-    registry = ModelRegistry(models_dir, TASKS, "cpu")
-    served = {name: registry.load(name) for name in chosen.models or known}
+    loader = ModelLoader(models_dir, TASKS, "cpu")
+    served = {name: loader.load_version(name) for name in chosen.models or known}
 
     async def first_table() -> list[list[str]]:
         return [await in_process(one, golden_row(models_dir, one)) for one in served.values()]

@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract.image import ImageTask
 from service.contract.tabular import TabularTask
 from service.explain.explain import columns_of, explain, heat_map
 from service.explain.shapley import AT_ONCE, owen_values, shapley_values
 from service.models.artifacts.artifact import Background, read_artifact
 from service.models.runtime.loaded import LoadedModel
-from service.models.versions.registry import ModelRegistry
+from service.models.versions.loader import ModelLoader
 from service.tasks import TASKS
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
@@ -67,8 +66,8 @@ def worst_row(task: TabularTask, background: Background) -> NDArray[np.float32]:
 
 
 def of_rows(name: str, rounds: int) -> None:
-    """Print a line for each kind of row, then one for each size of background."""
-    served = ModelRegistry(MODELS, TASKS, "cpu").load(name)
+    """One line for each kind of row, then one for each size of background."""
+    served = ModelLoader(MODELS, TASKS, "cpu").load_version(name)
     task, background, score = served.task, served.background, Counted(served)
     assert isinstance(task, TabularTask)
     assert background is not None
@@ -126,8 +125,9 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     for name in ("heart", "credit"):
         of_rows(name, rounds)
-    task, digits = TASKS["digits"], ModelRegistry(MODELS, TASKS, "cpu").load("digits")
+    task = TASKS["digits"]
     assert isinstance(task, ImageTask)
+    digits = ModelLoader(MODELS, TASKS, "cpu").load_version("digits")
     picture = read_artifact(MODELS, "digits").golden()[0][0]
     drawn = median_ms(lambda: heat_map(task, digits, picture), rounds)
     print(f"digits, heat map: {drawn:.1f} ms")

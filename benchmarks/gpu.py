@@ -22,9 +22,9 @@ from benchmarks.result import Table, write_result
 from benchmarks.ways import Answers, Batch, Prepare, Run, cpu_ways, cuda_ways
 from service.models.artifacts.artifact import Artifact, read_artifact
 from service.models.artifacts.folder import list_models
-from service.models.runtime import batching_plan
-from service.models.runtime.loaded import MAX_EVENT_LOOP_US
+from service.models.runtime.batching_plan import MAX_EVENT_LOOP_US, plan_batching
 from service.models.runtime.session import Device, OnnxSession, cuda_obstacle
+from service.settings.limits import QueueLimits
 from service.settings.settings import Settings
 from training.markdown import markdown
 
@@ -124,13 +124,19 @@ def rule_rows(artifact: Artifact, devices: Sequence[Device]) -> list[list[str]]:
     lines, (rows, _) = [], artifact.golden()
     for name in devices:
         session = OnnxSession(artifact.model, name)
-        row_us = session.row_us(rows[0])
-        found = batching_plan.plan_batching(session, rows[0], row_us, MAX_EVENT_LOOP_US, "auto")
-        single = "on the event loop" if row_us <= MAX_EVENT_LOOP_US else "on a thread"
-        batched = "on the event loop" if found.on_loop else "on a thread"
-        batched = f"{batched}, up to {found.buckets[-1]} rows" if found.on else "no"
+        found = plan_batching(session, rows[0], QueueLimits())
+        alone = "on the event loop" if found.row_us <= MAX_EVENT_LOOP_US else "on a thread"
+        shared = "on the event loop" if found.on_loop else "on a thread"
+        shared = f"{shared}, up to {found.buckets[-1]} rows" if found.on else "no"
         lines.append(
-            [artifact.card.name, name, f"{row_us:,.1f}", single, f"{found.speedup:.2f}", batched]
+            [
+                artifact.card.name,
+                name,
+                f"{found.row_us:,.1f}",
+                alone,
+                f"{found.speedup:.2f}",
+                shared,
+            ]
         )
     return lines
 

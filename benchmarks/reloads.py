@@ -27,7 +27,7 @@ import numpy as np
 from service.contract.tabular import TabularTask
 from service.models.artifacts.artifact import CARD, MODEL, read_artifact
 from service.models.artifacts.card import Card
-from service.models.versions.registry import ModelRegistry
+from service.models.versions.loader import ModelLoader
 from service.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,8 +75,8 @@ def expected(models_dir: Path) -> list[float]:
     """Return the probabilities of the row by even and by odd versions, computed without HTTP."""
     assert isinstance(HEART, TabularTask)
     batch = HEART.to_array([HEART.payload.model_validate(ROW)])
-    registry = ModelRegistry(models_dir, TASKS, "cpu")
-    return [float(registry.load(n).session.run(batch)["probability"][0]) for n in NETWORKS]
+    loader = ModelLoader(models_dir, TASKS, "cpu")
+    return [float(loader.load_version(n).session.run(batch)["probability"][0]) for n in NETWORKS]
 
 
 async def call_steadily(

@@ -19,7 +19,7 @@ from service.contract.parsing import check_size, reject_duplicate_keys
 from service.contract.rows import RowTask
 from service.contract.task import Task
 from service.errors import PictureError
-from service.models.versions.registry import ModelRegistry
+from service.models.versions.loader import ModelLoader
 from service.settings.settings import Settings
 from service.tasks import TASKS
 
@@ -32,7 +32,7 @@ def predict_with(task: Task, arguments: argparse.Namespace, settings: Settings) 
 
 @predict_with.register
 def _predict_row(task: RowTask, arguments: argparse.Namespace, settings: Settings) -> int:
-    served = ModelRegistry(settings.models_dir, TASKS, "cpu").load_for(task.name)
+    served = ModelLoader(settings.models_dir, TASKS, "cpu").load_for_task(task.name)
     row = task.to_array([_row(arguments, task)])
     print(served.predict(row)[0].model_dump_json())
     return 0
@@ -54,7 +54,7 @@ def _row(arguments: argparse.Namespace, task: RowTask) -> Payload:
 
 @predict_with.register
 def _predict_pictures(task: ImageTask, arguments: argparse.Namespace, settings: Settings) -> int:
-    served = ModelRegistry(settings.models_dir, TASKS, "cpu").load_for(task.name)
+    served = ModelLoader(settings.models_dir, TASKS, "cpu").load_for_task(task.name)
     if not arguments.pictures or arguments.json:
         arguments.parser.error(f"{task.name} takes one or more pictures")
     failures = 0

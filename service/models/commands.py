@@ -1,6 +1,6 @@
-"""`foretell models`: what there is on disk, whether it proves itself, which version answers.
+"""`foretell models`: list, validate, compare and promote the versions in a folder.
 
-Works on the folder alone, whether a service runs or not; one that does follows.
+The commands work on the folder alone; a service that runs follows it.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from service.settings.arguments import add_models_dir
 
 if TYPE_CHECKING:
     from service.models.artifacts.labels import Labels
-    from service.models.versions.registry import ModelRegistry
+    from service.models.versions.loader import ModelLoader
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,20 +32,18 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     model = "name of a model"
     listing = action("list", "every version: labels, recipe and metrics", run_list)
     listing.add_argument("name", nargs="?", help=model)
-    show = action("show", "what is known of a version", run_show)
+    show = action("show", "the card of a version", run_show)
     show.add_argument("name", help=model)
     show.add_argument(
         "version", nargs="?", help="number or label; by default `stable`'s, or the newest"
     )
-    verify = action(
-        "verify", "load versions and ask for every proof, as the service does", run_verify
-    )
+    verify = action("verify", "load and validate versions, as the service does", run_verify)
     verify.add_argument("name", nargs="?", help=f"{model}; by default all")
     verify.add_argument("version", nargs="?", help="number or label; by default all")
-    promote = action("promote", "let a version answer calls that name none", run_promote)
+    promote = action("promote", "make a version the default", run_promote)
     promote.add_argument("name", help=model)
     promote.add_argument("version", help="number or label; `latest`: the newest, also in future")
-    rollback = action("rollback", "let the version answer that did before", run_rollback)
+    rollback = action("rollback", "make the version before the default", run_rollback)
     rollback.add_argument("name", help=model)
     diff = action("diff", "how two versions differ: metrics, contract, graph", run_diff)
     diff.add_argument("name", help=model)
@@ -53,7 +51,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    """A line a version: name, number, recipe, metrics, labels; broken ones on standard error."""
+    """Print a line a version: name, number, recipe, metrics, labels; faults on standard error."""
     from service.errors import ArtifactError
     from service.models.artifacts.artifact import read_artifact
     from service.models.artifacts.folder import is_unloaded
@@ -62,7 +60,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     failures = 0
     for name in _names(arguments, models_dir):
         try:
-            known, out_of_use = _known(models_dir, name), is_unloaded(models_dir / name)
+            known, unloaded = _known(models_dir, name), is_unloaded(models_dir / name)
         except ArtifactError as error:
             failures += _explain(name, error)
             continue
@@ -77,13 +75,13 @@ def run_list(arguments: argparse.Namespace) -> int:
                 continue
             metrics = "  ".join(f"{metric} {value:.4f}" for metric, value in card.metrics.items())
             marks = "".join(f"  [{label}]" for label in labels.of(card.version))
-            marks += "  (unloaded)" if out_of_use else ""
+            marks += "  (unloaded)" if unloaded else ""
             print(f"{name:<16} {card.version:>3}  {card.training.recipe:<10} {metrics}{marks}")
     return 1 if failures else 0
 
 
 def run_show(arguments: argparse.Namespace) -> int:
-    """The card of a version, without curves, ranges of fields, and the course of its training."""
+    """Print the card of a version without its curves, ranges of fields, and training history."""
     from service.models.artifacts.artifact import read_artifact
     from service.models.artifacts.labels import read_labels
 
@@ -110,14 +108,14 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    """Files, contract, graph and golden answers, on the CPU; exit status 1 if one is refused.
+    """Validate files, contract, graph and golden answers on the CPU; 1 if a version is invalid.
 
-    Of a whole model also its labels: whether the service could follow them.
+    Without a version the labels are checked too, as the service would follow them.
     """
     from service.errors import ArtifactError, ForetellError
 
-    registry = _registry(arguments)
-    models_dir = registry.models_dir
+    loader = _loader(arguments)
+    models_dir = loader.models_dir
     failures = 0
     for name in _names(arguments, models_dir):
         try:
@@ -131,53 +129,54 @@ def run_verify(arguments: argparse.Namespace) -> int:
             failures += _explain(name, problem)
         for version in wanted:
             try:
-                served = registry.load(name, version)
+                loaded = loader.load_version(name, version)
             except ForetellError as error:
                 failures += _explain(f"{name}/{version}", error)
             else:
-                print(f"{name}/{version}: good, loaded in {served.load_ms:.0f} ms")
+                print(f"{name}/{version}: valid, loaded in {loaded.load_ms:.0f} ms")
     return 1 if failures else 0
 
 
 def run_promote(arguments: argparse.Namespace) -> int:
-    """Prove a version, then point `stable` at it."""
-    from service.models.versions.admin import answering_of, promote
+    """Validate a version, then point `stable` at it."""
+    from service.models.versions.admin import default_version, promote
 
-    registry, name = _registry(arguments), arguments.name
-    _known(registry.models_dir, name)
-    folder = registry.models_dir / name
+    loader, name = _loader(arguments), arguments.name
+    _known(loader.models_dir, name)
+    folder = loader.models_dir / name
     if arguments.version == "latest":
         promote(folder, None, None)
-        print(f"{name}: the newest good version answers, now and in future")
+        print(f"{name}: the newest valid version is the default, now and in future")
         return 0
-    version = _number(registry.models_dir, name, arguments.version)
-    registry.load(name, version)
-    before = answering_of(folder, registry.load)
+    version = _number(loader.models_dir, name, arguments.version)
+    loader.load_version(name, version)
+    before = default_version(folder, loader.load_version)
     promote(folder, version, before)
     print(
-        f"{name}: version {version} answers"
+        f"{name}: version {version} is the default"
         + ("" if before in (None, version) else f", not {before}")
     )
     return 0
 
 
 def run_rollback(arguments: argparse.Namespace) -> int:
-    """Point `stable` at the version that answered before."""
+    """Point `stable` at the default version before."""
     from service.errors import AdminError
-    from service.models.versions.admin import answering_of, point_back
+    from service.models.versions.admin import default_version, point_back
 
-    registry, name = _registry(arguments), arguments.name
-    _known(registry.models_dir, name)
-    folder = registry.models_dir / name
-    answering = answering_of(folder, registry.load)
-    if answering is None:
+    loader, name = _loader(arguments), arguments.name
+    _known(loader.models_dir, name)
+    folder = loader.models_dir / name
+    default = default_version(folder, loader.load_version)
+    if default is None:
         raise AdminError(f"no version of {name} can answer: there is nothing to go back from")
-    print(f"{name}: version {point_back(folder, answering, registry.load)} answers")
+    version = point_back(folder, default, loader.load_version)
+    print(f"{name}: version {version} is the default")
     return 0
 
 
 def run_diff(arguments: argparse.Namespace) -> int:
-    """What `differences` says."""
+    """Print the differences of two versions."""
     from service.models.artifacts.artifact import read_artifact
     from service.models.artifacts.diff import differences
 
@@ -197,15 +196,15 @@ def _models_dir(arguments: argparse.Namespace) -> Path:
     return read_settings(models_dir=arguments.models_dir).models_dir
 
 
-def _registry(arguments: argparse.Namespace) -> "ModelRegistry":
-    from service.models.versions.registry import ModelRegistry
+def _loader(arguments: argparse.Namespace) -> "ModelLoader":
+    from service.models.versions.loader import ModelLoader
     from service.tasks import TASKS
 
-    return ModelRegistry(_models_dir(arguments), TASKS, "cpu")
+    return ModelLoader(_models_dir(arguments), TASKS, "cpu")
 
 
 def _names(arguments: argparse.Namespace, models_dir: Path) -> list[str]:
-    """The model that is asked for, or all: those of tasks also if they cannot be looked into."""
+    """Return the model that is asked for, or all; those of tasks also if they are unreadable."""
     from service.models.artifacts.folder import some_names
     from service.tasks import TASKS
 
@@ -213,7 +212,7 @@ def _names(arguments: argparse.Namespace, models_dir: Path) -> list[str]:
 
 
 def _labels(folder: Path, known: list[str]) -> "tuple[Labels, str | None]":
-    """The labels of a model of these versions, and why the service could not follow them."""
+    """Return the labels of a model of these versions, and why the service cannot follow them."""
     from service.errors import ArtifactError
     from service.models.artifacts.labels import Labels, read_labels
 
@@ -221,11 +220,11 @@ def _labels(folder: Path, known: list[str]) -> "tuple[Labels, str | None]":
         labels = read_labels(folder)
     except ArtifactError as error:
         return Labels(), str(error)
-    return labels, labels.astray(known)
+    return labels, labels.stable_problem(known)
 
 
 def _known(models_dir: Path, name: str) -> list[str]:
-    """The versions of a model, oldest first.
+    """Return the versions of a model, oldest first.
 
     Raises UnknownModel, also for a path, or ArtifactError if its folder cannot be looked into.
     """
@@ -238,7 +237,7 @@ def _known(models_dir: Path, name: str) -> list[str]:
 
 
 def _number(models_dir: Path, name: str, wanted: str) -> str:
-    """The number of a version or label; of nothing, that of `stable` or else the newest."""
+    """Return the number of a version or label; for an empty one `stable`'s, or the newest."""
     from service.errors import UnknownModel
     from service.models.artifacts.labels import STABLE, read_labels
 

@@ -10,7 +10,12 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import FieldProblem, SettingsError
-from service.settings.limits import BatchingMode, QueueLimits, available_cores
+from service.settings.limits import (
+    BatchingMode,
+    QueueLimits,
+    available_cores,
+    parse_batch_sizes,
+)
 from service.settings.version_policy import VersionPolicies, parse_version_policies
 
 PREFIX = "FORETELL_"
@@ -89,6 +94,9 @@ class Settings(BaseSettings):
     batching: BatchingMode = "auto"
     """Dynamic batching of several callers' rows. `auto`: where it was measured to be faster."""
 
+    batch_sizes: str | None = None
+    """Rows of a batch, such as 1,2,4,8,16: taken as they are. None: those measured to be quick."""
+
     max_batch_delay_ms: float = Field(0.0, ge=0, le=50)
     """How long the first call of a batch waits for others; 0: a batch takes what is waiting."""
 
@@ -124,6 +132,16 @@ class Settings(BaseSettings):
             raise PydanticCustomError("folder", "a folder that exists and is writable")
         return folder
 
+    @field_validator("batch_sizes")
+    @classmethod
+    def _are_sizes(cls, text: str | None) -> str | None:
+        if text is not None:
+            try:
+                parse_batch_sizes(text)
+            except ValueError as error:
+                raise PydanticCustomError("sizes", "{reason}", {"reason": str(error)}) from error
+        return text
+
     @field_validator("version_policy")
     @classmethod
     def _is_a_policy(cls, text: str) -> str:
@@ -144,7 +162,10 @@ class Settings(BaseSettings):
     def queue(self) -> QueueLimits:
         """The limits of each model's queue."""
         delay = self.max_batch_delay_ms / 1000
-        return QueueLimits(self.max_queue_rows, self.queue_timeout_seconds, delay, self.batching)
+        sizes = parse_batch_sizes(self.batch_sizes) if self.batch_sizes else ()
+        return QueueLimits(
+            self.max_queue_rows, self.queue_timeout_seconds, delay, self.batching, sizes
+        )
 
     @cached_property
     def policy(self) -> VersionPolicies:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from fastapi import APIRouter, Request
-from numpy.typing import NDArray
 from pydantic import BaseModel, create_model
 from pydantic_core import to_json
 
@@ -82,7 +81,7 @@ def picture_router(task: ImageTask) -> APIRouter:
         declared, media = declared_media_type(request)
         body = await read_body(request)
         if media == "application/json":
-            answers = await served.answers(read_pixels(body, pixels))
+            answers = await served.predictions(read_pixels(body, pixels))
             return answers[0].model_dump_json().encode()
         settings: Settings = app.state.settings
         limits = Limits(settings.max_pictures, settings.max_body_bytes)
@@ -142,15 +141,7 @@ async def _answers(
     read = [read_picture(task, picture, readers, max_pixels) for picture in pictures]
     images = [await read[0]] if len(read) == 1 else await asyncio.gather(*read)
     good = [image for image in images if not isinstance(image, PictureError)]
-    return _joined(images, await _predicted(served, np.stack(good)) if good else [])
-
-
-async def _predicted(served: LoadedModel, batch: NDArray[np.uint8]) -> Sequence[BaseModel]:
-    if len(batch) > 1 and served.runs_on_event_loop and not served.batches(len(batch)):
-        return await run_in_executor(
-            served.predict, batch
-        )  # one is short enough for the event loop
-    return await served.answers(batch)
+    return _joined(images, await served.predictions(np.stack(good)) if good else [])
 
 
 def _joined(images: list[Image], answers: Sequence[BaseModel]) -> list[Read]:

@@ -38,10 +38,10 @@ def row_router(task: RowTask) -> APIRouter:
         registry: ModelRegistry = request.app.state.registry
         served = registry.for_task(task.name, model_selector(request), request_id(request))
         values = task.values(payload)
-        outputs = served.infer_row(values)
+        answering = served.answer_row(values)
         if served.may_block:
-            outputs = cancel_on_disconnect(request.receive, outputs)
-        return served.write(await outputs, values)
+            answering = cancel_on_disconnect(request.receive, answering)
+        return await answering
 
     def predict(
         payload: Payload,

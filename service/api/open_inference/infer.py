@@ -1,12 +1,10 @@
-"""An inference: the request's bytes to an array, through the session, and to the answer's bytes."""
+"""An inference: the request's bytes to an array, through the model, and to the answer's bytes."""
 
-import asyncio
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from time import perf_counter_ns
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +27,10 @@ from service.api.open_inference.tensors import (
     row_bytes,
 )
 from service.contract.messages import echo
-from service.contract.signature import Tensor
+from service.contract.signature import Outputs, Tensor
 from service.errors import InvalidOutput
-from service.models.runtime.batcher import Batcher
-from service.models.runtime.loaded import MAX_EVENT_LOOP_US, LoadedModel
+from service.models.runtime.batcher import BatchRun
+from service.models.runtime.loaded import LoadedModel
 from service.models.runtime.session import OnnxSession
 
 SHORT = 16 * 1024
@@ -59,51 +57,35 @@ Encode = Callable[[InferRequest, Sequence[RequestedOutput], dict[str, NDArray[An
 async def infer(
     served: LoadedModel, length: float, decode: Decode, encode: Encode[Answer]
 ) -> tuple[Answer, Timing]:
-    """Answer one request of `length` bytes: `decode` reads it, `encode` words the answer.
+    """Return the answer to one request of `length` bytes, and the time of its parts.
 
-    On the event loop if it is quick, else in a thread; in a run that calls share, if the model has
-    such and the rows are few. Raises InvalidPayload, Unsupported, InvalidOutput or QueueError.
+    `decode` reads the request, `encode` words the answer. Raises InvalidPayload, Unsupported,
+    InvalidOutput or QueueError.
     """
-    on_loop = quick(served, length, MAX_EVENT_LOOP_US)
-    batcher = served.batcher
-    if batcher is not None and length <= SHORT and not (on_loop and batcher.try_bypass()):
-        return await _in_company(served, batcher, decode, encode)
-    work = partial(_by_itself, served, decode, encode)
-    return work() if on_loop else await asyncio.to_thread(work)
+    call = _TimedCall(served, decode, encode)
+    most_rows = length / row_bytes(served.session.input)
+    return await served.answer(call.decode, call.encode, most_rows, is_short=length <= SHORT)
 
 
-def _by_itself(
-    served: LoadedModel, decode: Decode, encode: Encode[Answer]
-) -> tuple[Answer, Timing]:
-    start = perf_counter_ns()
-    request, batch = decode()
-    wanted = chosen(request, served.session.outputs)
-    decoded = perf_counter_ns()
-    outputs = served.session.run(batch)
-    check(served, batch, outputs)
-    computed = perf_counter_ns()
-    answer = encode(request, wanted, outputs)
-    done = perf_counter_ns()
-    rows = len(batch)
-    return answer, Timing(rows, decoded - start, computed - decoded, done - computed, rows)
+class _TimedCall(Generic[Answer]):
+    """One request's first and last step, timed and checked."""
 
+    def __init__(self, served: LoadedModel, decode: Decode, encode: Encode[Answer]) -> None:
+        self._served, self._decode, self._encode = served, decode, encode
 
-async def _in_company(
-    served: LoadedModel, batcher: Batcher, decode: Decode, encode: Encode[Answer]
-) -> tuple[Answer, Timing]:
-    start = perf_counter_ns()
-    request, batch = decode()
-    wanted = chosen(request, served.session.outputs)
-    decoded = perf_counter_ns()
-    if len(batch) > batcher.most:
-        return await asyncio.to_thread(_by_itself, served, lambda: (request, batch), encode)
-    outputs, run = await batcher.submit(batch)
-    check(served, batch, outputs)
-    computed = perf_counter_ns()
-    answer = encode(request, wanted, outputs)
-    done = perf_counter_ns()
-    executed, run.counted = 0 if run.counted else run.rows, True
-    return answer, Timing(len(batch), decoded - start, run.ns, done - computed, executed)
+    def decode(self) -> NDArray[Any]:
+        start = perf_counter_ns()
+        self._request, batch = self._decode()
+        self._wanted = chosen(self._request, self._served.session.outputs)
+        self._input_ns = perf_counter_ns() - start
+        return batch
+
+    def encode(self, batch: NDArray[Any], outputs: Outputs, run: BatchRun) -> tuple[Answer, Timing]:
+        start = perf_counter_ns()
+        check(self._served, batch, outputs)
+        answer = self._encode(self._request, self._wanted, outputs)
+        output_ns = perf_counter_ns() - start
+        return answer, Timing(len(batch), self._input_ns, run.ns, output_ns, run.count())
 
 
 def decode(
@@ -224,8 +206,3 @@ def encode(
     names = {"model_name": served.card.name, "model_version": served.card.version}
     given = {} if request.id is None else {"id": request.id}
     return to_json(names | given | {"outputs": described}), data
-
-
-def quick(served: LoadedModel, length: float, limit_us: float) -> bool:
-    """Whether so many bytes, with as many rows as they may hold, are done in `limit_us`."""
-    return length * served.row_us <= limit_us * row_bytes(served.session.input)

@@ -23,7 +23,7 @@ from service.bulk.pictures.table import Row, check_suffix, table
 from service.contract.image import ImageTask
 from service.errors import FieldProblem, InvalidPayload, ModelNotReady, PictureError
 from service.models.runtime.loaded import LoadedModel
-from service.models.versions.registry import ModelRegistry
+from service.models.versions.loader import ModelLoader
 from service.settings.limits import available_cores
 from service.settings.settings import Settings
 from service.tasks import TASKS
@@ -158,7 +158,7 @@ def answered(task: str, model: str, settings: Settings, sources: Sequence[Source
 @lru_cache(maxsize=1)
 def served_by(task: str, model: str, settings: Settings) -> LoadedModel:
     """The model, on one core. Raises ArtifactError, or UnknownModel, also for another task's."""
-    return ModelRegistry(settings.models_dir, TASKS, "cpu").load_for(task, model)
+    return ModelLoader(settings.models_dir, TASKS, "cpu").load_for_task(task, model)
 
 
 def _read(task: ImageTask, source: Source, max_pixels: int) -> NDArray[np.uint8] | str:

@@ -17,7 +17,7 @@ from service.bulk.tables.scoring import BulkScoring, OnError, score
 from service.contract.rows import RowTask
 from service.errors import InvalidRows, UnreadableTable, UnwritableTable
 from service.models.runtime.loaded import LoadedModel
-from service.models.versions.registry import ModelRegistry
+from service.models.versions.loader import ModelLoader
 from service.settings.settings import Settings
 from service.tasks import TASKS
 
@@ -114,7 +114,7 @@ def _score(
 
 def load(task: RowTask, settings: Settings, model: str | None) -> LoadedModel:
     """The model that scores. Raises UnknownModel, also for one of another task."""
-    return ModelRegistry(settings.models_dir, TASKS, settings.device).load_for(task.name, model)
+    return ModelLoader(settings.models_dir, TASKS, settings.device).load_for_task(task.name, model)
 
 
 def format_of(file: Path) -> Format:

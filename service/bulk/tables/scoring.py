@@ -140,6 +140,8 @@ def _spread(values: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
 def _scored(portfolio: BulkScoring, rows: Chunk, array: NDArray[np.float32]) -> ScoredChunk:
     outputs = portfolio.served.session.run(array) if len(array) else _nothing(portfolio.task)
     values = portfolio.columns_of(outputs, array)
+    if len(array):
+        portfolio.served.observe(array, outputs)
     errors = [None] * len(array) if portfolio.names.errors else None
     return ScoredChunk(rows.passthrough, values, np.zeros(len(array), np.bool_), errors)
 

@@ -1,8 +1,8 @@
 """An artifact: models/<name>/<version>/, written by training, verified and loaded by the service.
 
 model.onnx      preprocessing and network in one graph
-card.json       what it is, how it was made, how good it is, and the sha256 of the other files
-golden.npz      inputs (`input`) and what Keras answered for them (one array an output)
+card.json       the model card: data, training, metrics, and the sha256 of the other files
+golden.npz      inputs (`input`) and Keras' answers to them (one array an output)
 signature.txt   the graph as text, so that a change of preprocessing is a readable diff
 background.npz  of a task of rows: the rows that explanations compare with (`rows`, `weights`)
 """
@@ -30,16 +30,17 @@ BACKGROUND = "background.npz"
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """Rows that stand for those a model learned from; explanations compare with them.
+    """Rows that stand for the training data; explanations compare with them.
 
-    `rows` is float32[B, F] in declared order; `weights`, positive, says how much each counts.
+    `rows` is float32[B, F] in declared order; `weights` int64[B], positive, the training rows that
+    each stands for.
     """
 
     rows: NDArray[np.float32]
     weights: NDArray[np.int64]
 
     def check(self, features: int) -> None:
-        """Raises ArtifactError unless there are as many weights as rows, of so many fields."""
+        """Check that there are as many weights as rows, of so many fields. Raises ArtifactError."""
         shape, weights = self.rows.shape, self.weights
         if weights.shape != shape[:1] or shape != (max(1, len(weights)), features):
             raise ArtifactError(
@@ -52,7 +53,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One version on disk whose card could be read. Paths and text only; nothing is loaded."""
+    """One version on disk whose card could be read: paths and text only; nothing is loaded."""
 
     folder: Path
     card: Card
@@ -63,13 +64,13 @@ class Artifact:
         return self.folder / MODEL
 
     def golden(self) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
-        """The golden input (N rows) and what Keras answered, by output name."""
+        """Return the golden input (N rows) and Keras' answers, by output name."""
         with np.load(self.folder / GOLDEN, allow_pickle=False) as arrays:
             outputs = {name: arrays[name] for name in arrays.files if name != "input"}
             return arrays["input"], outputs
 
     def background(self) -> Background | None:
-        """The reference rows; models without them (pictures, older ones) have none.
+        """Return the reference rows; None for models without them (pictures, older ones).
 
         Raises ArtifactError.
         """
@@ -84,7 +85,7 @@ class Artifact:
         return found
 
     def verify(self, contract: Contract) -> None:
-        """Raises ArtifactError unless files and contract are the ones the card was written for."""
+        """Check that files and contract are those of the card. Raises ArtifactError."""
         self.verify_files()
         if self.card.contract_hash != contract.hash:
             raise ArtifactError(
@@ -93,7 +94,7 @@ class Artifact:
             )
 
     def verify_files(self) -> None:
-        """Raises ArtifactError unless the files are the ones the card was written for."""
+        """Check that the files are those of the card. Raises ArtifactError."""
         for file, expected in self.card.files.items():
             if (found := sha256(self.folder / file)) != expected:
                 raise ArtifactError(
@@ -104,10 +105,10 @@ class Artifact:
             raise ArtifactError(f"the card gives no sha256 for {', '.join(sorted(missing))}")
 
 
-def content(file: Path) -> bytes:
-    """What a regular file holds. Raises OSError, also for anything else.
+def read_bytes(file: Path) -> bytes:
+    """Return the content of a regular file. Raises OSError, also for anything else.
 
-    A pipe would keep its reader waiting until somebody writes, and a device might never end.
+    A pipe would block its reader until somebody writes, and a device might never end.
     """
     if not S_ISREG(file.stat().st_mode):
         raise OSError(errno.EINVAL, "it is no regular file")
@@ -115,15 +116,15 @@ def content(file: Path) -> bytes:
 
 
 def sha256(file: Path) -> str:
-    """Hex digest of a file's content. Raises ArtifactError if it cannot be read."""
+    """Return the hex digest of a file's content. Raises ArtifactError if it cannot be read."""
     try:
-        return hashlib.sha256(content(file)).hexdigest()
+        return hashlib.sha256(read_bytes(file)).hexdigest()
     except OSError as error:
         raise ArtifactError(f"{file.name} cannot be read: {error.strerror}") from error
 
 
 def read_artifact(models_dir: Path, name: str, version: str | None = None) -> Artifact:
-    """The artifact of a model, of its newest version by default.
+    """Return an artifact of a model, that of its newest version by default.
 
     Raises UnknownModel if there is none and ArtifactError if its card cannot be read or belongs to
     another folder.
@@ -135,7 +136,7 @@ def read_artifact(models_dir: Path, name: str, version: str | None = None) -> Ar
         raise UnknownModel(where, [f"{name}/{v}" for v in known] or list_models(models_dir))
     folder = models_dir / name / wanted
     try:
-        card = Card.model_validate_json(content(folder / CARD))
+        card = Card.model_validate_json(read_bytes(folder / CARD))
     except OSError as error:
         raise ArtifactError(f"{CARD} cannot be read: {error.strerror}") from error
     except ValidationError as error:

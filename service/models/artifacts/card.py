@@ -1,4 +1,4 @@
-"""card.json: what is known of one version of a model."""
+"""The model card, card.json: data, training, metrics and limits of one version of a model."""
 
 import re
 from datetime import datetime
@@ -10,7 +10,7 @@ from service.contract.uncertainty import Confidence
 
 
 class DataFacts(BaseModel):
-    """What a model learned from, and how that was split."""
+    """The data that a model was trained on, and how they were split."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -20,15 +20,15 @@ class DataFacts(BaseModel):
     citation: str
     fingerprint: str
     published: bool
-    """Whether the content is the published data set (else: synthetic, or changed)."""
+    """True of the published data set, false of synthetic or changed data."""
     split: str
-    """The protocol, in words that suffice to repeat it."""
+    """The protocol of the split, in words that suffice to repeat it."""
     rows: dict[str, int]
     """Rows of each part: train, validation, test."""
 
 
 class TrainingFacts(BaseModel):
-    """How the network was fitted."""
+    """The training run of the network."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,36 +36,36 @@ class TrainingFacts(BaseModel):
     parameters: int
     seed: int
     requested_epochs: int | None = None
-    """Epochs asked for; early stopping may have ended sooner. Older versions do not know."""
+    """Epochs requested; early stopping may have ended sooner. None in older cards."""
     epochs: int
     """Epochs run."""
     seconds: float
     device: str
     backend: str = "tensorflow"
-    """What Keras computed with; its version is among the libraries."""
+    """Keras' backend; its version is among the libraries."""
     libraries: dict[str, str]
     latency_us: float
     """Microseconds for one row: the median of single runs of ONNX Runtime, one thread, on the CPU
     of the machine that trained, measured when the model was exported."""
     history: dict[str, list[float]]
-    """Of each epoch: `loss` and `accuracy`; `val_loss` and `val_accuracy` where a validation part
-    was kept apart. To six digits."""
+    """A value for each epoch, to six digits: `loss` and `accuracy`; also `val_loss` and
+    `val_accuracy` where there was a validation part."""
 
 
 class Bin(BaseModel):
-    """Rows whose probability falls into one of some intervals of equal width."""
+    """One interval of a calibration curve: the rows whose probability lies in it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     probability: float
-    """The mean of those answered."""
+    """Mean of the answered probabilities."""
     share: float
-    """Of rows that are what the probability is about."""
+    """Share of the rows for which the answer is true."""
     rows: int
 
 
 class Curves(BaseModel):
-    """How the exported graph did on the test part, to be drawn without the data: sums, no rows.
+    """The exported graph's results on the test part, to be drawn without the data: sums, no rows.
 
     The last three are of yes-or-no answers only, and empty for pictures.
     """
@@ -73,7 +73,7 @@ class Curves(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     confusion: list[list[int]]
-    """Test rows: a line for each true class, a column for each class answered."""
+    """Test rows: a row for each true class, a column for each answered class."""
     calibration: list[Bin]
     """15 intervals of the probability of yes, or of a picture's answer; empty ones are left out."""
     roc: list[tuple[float, float]] = []
@@ -86,18 +86,18 @@ class Curves(BaseModel):
 
 
 class GoldenFacts(BaseModel):
-    """How closely a runtime has to repeat what Keras answered."""
+    """The distance to Keras' answers that is tolerated of a runtime."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rows: int
     tolerance: float
     reason: str
-    """Why this tolerance."""
+    """Reason for this tolerance."""
 
 
 class Card(BaseModel):
-    """card.json: everything worth knowing about one version of a model."""
+    """The model card of one version."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -109,12 +109,12 @@ class Card(BaseModel):
     data: DataFacts
     training: TrainingFacts
     metrics: dict[str, float]
-    """Measured on the test part, on the exported graph, once."""
+    """Metrics of the exported graph on the test part, measured once."""
     curves: Curves
     threshold: float
     """Probability from which a decision is true."""
     confidence: Confidence | None = None
-    """How far its answers are to be trusted; older versions do not know."""
+    """Conformal sets, training ranges and in-distribution threshold; None in older cards."""
     contract: Contract
     contract_hash: str
     opset: int
@@ -126,7 +126,7 @@ class Card(BaseModel):
     limits: str
 
     def text(self) -> str:
-        """The content of card.json: indented, a list of numbers on one line."""
+        """Return the content of card.json: indented, a list of numbers on one line."""
         # JSON has no line break inside a string, so that only lists are matched.
         text = self.model_dump_json(indent=2)
         return re.sub(r"\[\n[-+.\deE,\s]+\]", _on_one_line, text) + "\n"

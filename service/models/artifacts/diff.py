@@ -1,4 +1,4 @@
-"""How two versions differ, as text: what they measure, what they expect, what their graphs do."""
+"""The differences of two versions as text: metrics, card, contract, and graph."""
 
 import hashlib
 import re
@@ -12,7 +12,7 @@ from service.models.artifacts.artifact import SIGNATURE, Artifact
 from service.models.artifacts.card import Card
 
 LONGEST = 110
-# Keras and tf2onnx count the layers that a process has made: dense_1 in one file, dense_7 in the
+# Keras and tf2onnx number the layers that a process has made: dense_1 in one file, dense_7 in the
 # next, for the same layer.
 COUNTERS = re.compile(r'(?:_+\d+)+(?=[/":,\])\s]|$)')
 
@@ -20,7 +20,7 @@ NODE_NAME = re.compile(r"^ +\[[^\]]*\] ")
 
 
 def differences(one: Artifact, other: Artifact) -> Iterator[str]:
-    """Lines for people: `metrics` with the change, then whatever else is not the same."""
+    """Yield lines of text: `metrics` with the change, then everything else that differs."""
     names = [f"{a.card.name}/{a.card.version}" for a in (one, other)]
     yield from _metrics(one.card, other.card, names)
     yield from _section("training and data", _facts(one.card), _facts(other.card))
@@ -79,14 +79,14 @@ def _graph(artifact: Artifact) -> list[str]:
         text = (artifact.folder / SIGNATURE).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(f"{SIGNATURE} of {artifact.folder} cannot be read: {error}") from error
-    # All constants stand on one line: one on each says which of them changed.
+    # All constants are on one line; one on each shows which of them changed.
     lines = re.sub(r"(?<=\}), ", "\n   ", COUNTERS.sub("", text)).splitlines()
-    # A node's name says no more than that of its output.
+    # A node's name tells no more than that of its output.
     return [_short(line) if " {" in line else NODE_NAME.sub("   ", line) for line in lines]
 
 
 def _nodes(graph: list[str]) -> dict[str, int]:
-    """Nodes by operator."""
+    """Count nodes by operator."""
     return Counter(re.findall(r" = (\w+) [<(]", "\n".join(graph)))
 
 
@@ -94,5 +94,5 @@ def _short(value: object) -> str:
     text = "nothing" if value is None else str(value)
     if len(text) <= LONGEST:
         return text
-    # What was cut may be all that differs.
+    # The part that is cut may be the only one that differs.
     return f"{text[: LONGEST - 11]}… #{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""Which models and versions a folder of models holds: folders with numbers as names."""
+"""The models and versions in a folder of models: `<name>/<number>/`."""
 
 import os
 from collections.abc import Container
@@ -6,9 +6,12 @@ from pathlib import Path
 
 from service.errors import ArtifactError
 
+UNLOADED = "unloaded"
+"""Name of the file that takes a model out of use."""
+
 
 def list_versions(models_dir: Path, name: str) -> list[str]:
-    """Versions of a model on disk, oldest first; versions are whole numbers from 1.
+    """Return the versions of a model on disk, oldest first; they are whole numbers from 1.
 
     Raises ArtifactError if its folder cannot be looked into.
     """
@@ -17,10 +20,10 @@ def list_versions(models_dir: Path, name: str) -> list[str]:
 
 
 def list_models(models_dir: Path, expected: Container[str] = ()) -> list[str]:
-    """Models on disk that have at least one version, in alphabetical order.
+    """Return the models on disk that have at least one version, in alphabetical order.
 
-    A folder that cannot be looked into is one of them if a model of its name is `expected`: others,
-    like the lost+found of a volume, are nobody's. Raises ArtifactError if models_dir is such a one.
+    An unreadable folder is one of them if a model of its name is `expected`; others, like the
+    lost+found of a volume, are left out. Raises ArtifactError if models_dir is unreadable.
     """
     return sorted(name for name in _folders(models_dir) if _is_model(models_dir, name, expected))
 
@@ -33,7 +36,7 @@ def _is_model(models_dir: Path, name: str, expected: Container[str]) -> bool:
 
 
 def _folders(parent: Path) -> list[str]:
-    """Names of the folders in a folder; none if there is none."""
+    """Return the names of the folders in a folder; none if there is no such folder."""
     try:
         with os.scandir(parent) as entries:
             return [entry.name for entry in entries if _is_folder(entry)]
@@ -46,29 +49,26 @@ def _folders(parent: Path) -> list[str]:
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to what cannot be looked at
+    except OSError:  # a link to something unreadable
         return False
 
 
 def unreadable(folder: Path, error: OSError) -> ArtifactError:
-    """Why nothing can be known of what is in a folder."""
+    """Return the error of a folder that cannot be read."""
     return ArtifactError(f"{folder} cannot be looked into: {error.strerror}")
 
 
 def some_names(models_dir: Path, expected: Container[str] = ()) -> list[str]:
-    """As `list_models`, of one folder. Raises ArtifactError if there is no model."""
+    """Return `list_models`. Raises ArtifactError if there is no model."""
     if not (found := list_models(models_dir, expected)):
         raise ArtifactError(f"there are no models in {models_dir}; `foretell train` makes them")
     return found
 
 
-UNLOADED = "unloaded"
-
-
 def is_unloaded(folder: Path) -> bool:
-    """Whether an operator took the model in this folder out of use.
+    """Return whether the model in this folder was taken out of use by an admin.
 
-    Raises ArtifactError if that cannot be told.
+    Raises ArtifactError if the folder cannot be read.
     """
     try:
         (folder / UNLOADED).stat()

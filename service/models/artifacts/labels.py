@@ -3,11 +3,11 @@
     {"stable": "2", "canary": {"version": "3", "weight": 0.1}}
 
 A label with a `weight` gets that share of the calls that name no version; one with a `shadow` share
-scores that share of what they are answered, unheard. `stable` is the one whose name means
-something: the version it points at answers the calls that name none.
+scores that share of them as well, without answering. `stable` points at the default version, which
+answers the calls that name none; other names have no meaning of their own.
 
-The file is all there is of such state: whoever shares the folder, every process and every machine,
-follows the same one.
+Nothing else holds this state: every process and every machine that shares the folder follows the
+same file.
 """
 
 from collections.abc import Container
@@ -30,7 +30,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from service.errors import AdminError, ArtifactError
-from service.models.artifacts.artifact import content
+from service.models.artifacts.artifact import read_bytes
 
 LABELS = "labels.json"
 STABLE = "stable"
@@ -47,15 +47,15 @@ LabelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
 
 
 class Label(BaseModel):
-    """What a label points at, and which share of calls follows it. A version alone will do."""
+    """The version that a label points at, and its share of calls; in JSON the version suffices."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Version
     weight: float = Field(0.0, ge=0, le=1)
-    """Share of the calls that name no version which it answers."""
+    """Share of the calls that name no version, 0..1; the label's version answers them."""
     shadow: float = Field(0.0, ge=0, le=1)
-    """Share of the calls that are answered by default which it scores as well, unheard."""
+    """Share of the default's calls, 0..1; the label's version scores them too."""
 
     @model_validator(mode="before")
     @classmethod
@@ -94,29 +94,29 @@ class Labels(RootModel[dict[LabelName, Label]]):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Share of calls by label, of those that have one."""
+        """Share of calls by label, without labels that have none."""
         return {name: label.weight for name, label in self.root.items() if label.weight}
 
     @property
     def stable(self) -> str | None:
-        """The version that answers calls that name none, if the file says so."""
+        """The default version, if the file names one."""
         return self.versions.get(STABLE)
 
-    def astray(self, found: Container[str]) -> str | None:
-        """What is wrong with `stable`, if these are the versions there are; None if nothing is."""
+    def stable_problem(self, found: Container[str]) -> str | None:
+        """Return what is wrong with `stable` among the versions `found`; None if nothing is."""
         if self.stable is None or self.stable in found:
             return None
         return f"the label {STABLE} points at version {self.stable}, which is not there"
 
     def of(self, version: str) -> list[str]:
-        """The labels that point at a version, in alphabetical order."""
+        """Return the labels that point at a version, in alphabetical order."""
         return sorted(label for label, target in self.versions.items() if target == version)
 
 
 def read_labels(folder: Path) -> Labels:
-    """The labels of the model in this folder; none without a file. Raises ArtifactError."""
+    """Return the labels of the model in this folder; none without a file. Raises ArtifactError."""
     try:
-        return Labels.model_validate_json(content(folder / LABELS))
+        return Labels.model_validate_json(read_bytes(folder / LABELS))
     except FileNotFoundError:
         return Labels()
     except OSError as error:

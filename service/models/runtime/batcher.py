@@ -1,7 +1,7 @@
-"""Rows of several callers in one run of a session, and to each caller what is his.
+"""Dynamic batching: rows of several calls in one run of a session, and its outputs to each call.
 
-Nobody waits for company, by default: a run takes what has come by then. On the event loop that is
-who came in the same turn of the loop; on a thread, who came during the run before.
+No call waits for others, by default: a batch takes the calls that are there. On the event loop
+these came in the same turn of the loop; on a thread, during the run before.
 """
 
 import asyncio
@@ -24,37 +24,53 @@ from service.observability.metrics.shared_counters import Metric, Series
 from service.settings.limits import QueueLimits
 
 QUEUE = Metric("queued", ("model", "version"), ("full", "timeout", "cancelled", "waiting"))
-"""Calls that got no answer from the queue: it was full, they waited too long, the caller left; and
-the rows that wait there now."""
+"""Calls that the queue did not answer: it was full, they waited too long, or their callers hung up;
+and the rows that wait now."""
 FULL, TIMEOUT, CANCELLED, WAITING = range(4)
 
 
 @dataclass
 class BatchRun:
-    """One run of a session that callers shared."""
+    """One run of a session, of one call or of several."""
 
     rows: int
-    """Of all of them."""
+    """Rows of all its calls."""
     ns: int
-    counted: bool = False
-    """Whether the statistics have it: the first caller who is counted counts it."""
+    _counted: bool = False
+
+    @classmethod
+    def of(
+        cls, session: OnnxSession, batch: NDArray[Any], pad_to: int = 0
+    ) -> tuple[Outputs, "BatchRun"]:
+        """Return the outputs of a batch, and its run. Raises what the session raises."""
+        start = perf_counter_ns()
+        outputs = session.run(batch, pad_to)
+        return outputs, cls(len(batch), perf_counter_ns() - start)
+
+    def count(self) -> int:
+        """Return the rows of the run to the first of its calls that asks, and 0 to the others.
+
+        In statistics a run is counted once.
+        """
+        rows, self._counted = 0 if self._counted else self.rows, True
+        return rows
 
 
 @dataclass(eq=False)
 class PendingRequest:
-    """One caller's rows."""
+    """The rows of one call that wait."""
 
     rows: NDArray[Any]
     came: float
-    """By the event loop's clock, which is monotonic."""
+    """Seconds by the event loop's clock, which is monotonic."""
     answer: "asyncio.Future[tuple[Outputs, BatchRun]]"
 
 
 class Batcher:
-    """The calls that wait for one model, and at most one run of it.
+    """The queue of one model, and at most one run of it at a time.
 
-    For use on one event loop. Nothing here outlives the calls, so that a version that is let go of
-    is freed with the last of them.
+    Use it on one event loop. Nothing here outlives the calls, so that a version that is no longer
+    served is freed with the last of them.
     """
 
     def __init__(
@@ -65,10 +81,10 @@ class Batcher:
         queue: QueueLimits,
         counts: Series,
     ) -> None:
-        """`name` is the model's, for messages; `counts` a row of QUEUED."""
+        """Set up an empty queue; messages say the model's `name`, `counts` is a series of QUEUE."""
         self._name, self._counts = name, counts
         self.most = batching.buckets[-1]
-        """Rows that one call may have."""
+        """Rows that a batch, and so a call, may have."""
         self.on_loop = batching.on_loop
         self.waiting = 0
         """Rows that wait."""
@@ -77,18 +93,18 @@ class Batcher:
         self._calls: deque[PendingRequest] = deque()
         self._next: asyncio.Handle | None = None
         self._alarm: asyncio.TimerHandle | None = None
-        self._running = self._in_company = self._turn_taken = False
+        self._running = self._was_shared = self._turn_taken = False
         self._row_seconds = 0.0
 
     def try_bypass(self) -> bool:
-        """Whether a row that comes now is to be computed at once, beside the queue.
+        """Return whether a call that comes now is to be computed at once, without the queue.
 
-        So it is where runs are on the event loop, if neither in this turn of it nor in the last run
-        anybody else came: one caller by himself then pays nothing for the queue.
+        So it is where batches are computed on the event loop, for the first call of a turn of it,
+        if the last run was of one call only: a single caller then pays nothing for the queue.
         """
         if not self.on_loop or self._queue.delay:
             return False
-        if self._in_company or self._turn_taken or self._calls:
+        if self._was_shared or self._turn_taken or self._calls:
             return False
         self._turn_taken = True
         asyncio.get_running_loop().call_soon(self._end_turn)
@@ -98,10 +114,10 @@ class Batcher:
         self._turn_taken = False
 
     async def submit(self, rows: NDArray[Any]) -> tuple[Outputs, BatchRun]:
-        """The outputs of N rows, 1 to `most`, and the run that they were in.
+        """Return the outputs of N rows, 1 to `most`, and the run that they were in.
 
-        Whoever is cancelled leaves the queue at once. Raises QueueFull, QueueTimeout, and what the
-        run raises, to everybody who was in it.
+        A call that is cancelled leaves the queue at once. Raises QueueFull, QueueTimeout, and what
+        the run raises, for every call that was in it.
         """
         if self._calls and self.waiting + len(rows) > self._queue.rows:
             self._counts.values[FULL] += 1
@@ -121,7 +137,7 @@ class Batcher:
             raise
 
     def _plan(self, loop: asyncio.AbstractEventLoop) -> None:
-        """See to it that those who wait are computed, or refused in time."""
+        """Schedule the next run, and the time-out of the first call that waits."""
         came = self._calls[0].came
         if self._alarm is None and not self.on_loop:
             self._alarm = loop.call_at(came + self._queue.seconds, self._refuse_late)
@@ -164,14 +180,14 @@ class Batcher:
             self._alarm = loop.call_at(deadline, self._refuse_late)
 
     def _seconds_to_go(self) -> float:
-        """Until all who wait now are answered, or refused."""
+        """Return the seconds until every call that waits now is answered, or refused."""
         return min(self.waiting * self._row_seconds, self._queue.seconds)
 
     def _run(self) -> None:
         self._next = None
         self._refuse_late()
         calls = self._take()
-        self._in_company = len(calls) > 1
+        self._was_shared = len(calls) > 1
         if not calls:
             return
         loop = asyncio.get_running_loop()
@@ -189,7 +205,7 @@ class Batcher:
         self._share(calls, done)
 
     def _take(self) -> list[PendingRequest]:
-        """Who is in the next run: first come, first served."""
+        """Take the calls of the next run out of the queue, in the order in which they came."""
         taken: list[PendingRequest] = []
         room = self.most
         while self._calls and len(self._calls[0].rows) <= room:
@@ -201,16 +217,14 @@ class Batcher:
         return taken
 
     def _compute(self, rows: Sequence[NDArray[Any]]) -> tuple[Outputs, BatchRun]:
-        start = perf_counter_ns()
         batch = np.concatenate(rows) if len(rows) > 1 else rows[0]
         pad_to = next(size for size in self._buckets if size >= len(batch))
-        outputs = self._session.run(batch, pad_to)
-        return outputs, BatchRun(len(batch), perf_counter_ns() - start)
+        return BatchRun.of(self._session, batch, pad_to)
 
     def _share(
         self, calls: Sequence[PendingRequest], done: "asyncio.Future[tuple[Outputs, BatchRun]]"
     ) -> None:
-        """To each caller his own rows' outputs, or what went wrong with all."""
+        """Give each call the outputs of its own rows, or all of them the error of their run."""
         self._running = False
         if self._calls:
             self._plan(asyncio.get_running_loop())

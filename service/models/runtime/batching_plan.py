@@ -1,61 +1,78 @@
-"""Whether callers of a model share its runs: measured when it is loaded. `batcher.py` does it."""
+"""The plan of dynamic batching: whether, in which sizes and where, by measurement or by a setting.
 
-from dataclasses import dataclass
+`batcher.py` follows it.
+"""
+
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.models.runtime.session import CPU, OnnxSession
-from service.settings.limits import BatchingMode, available_cores
+from service.settings.limits import QueueLimits, available_cores
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
-"""Rows of a run; of several sizes, so that on CUDA little of a batch is padding."""
+"""Rows of a batch that are tried; of several sizes, so that on CUDA little of it is padding."""
 REFERENCE_BATCH = 16
-"""Rows that wait in a busy service, by which it is decided."""
+"""Rows of the batch by which it is decided: as many as wait in a busy service."""
 MIN_SPEEDUP = 1.3
-"""By how much a row in company has to be cheaper than alone.
+"""Least ratio of the time of a row alone to that of a row in a batch, for batching to be on.
 
-Less is lost again where few come at once, and is within what a busy machine measures wrongly.
+Less is lost again where few calls come at once, and is within the error of a measurement.
 """
 BATCHING_OVERHEAD_US = 5.0
-"""What sharing a run on the event loop costs a row, as `benchmarks/batching.py` measures it."""
+"""Microseconds that batching on the event loop costs a row, by `benchmarks/batching.py`."""
+MAX_EVENT_LOOP_US = 500.0
+"""Longest run on the event loop, in microseconds.
+
+A thread costs 50 to 100 of them, and every other request waits for as long as a run takes there.
+"""
 MAX_BATCH_US = 50_000.0
-"""A run on a thread takes no longer than this, because all who come meanwhile wait for it."""
+"""Longest batch on a thread, in microseconds, for which every call that comes meanwhile waits."""
 
 
 @dataclass(frozen=True)
 class BatchingPlan:
-    """Whether callers of a model share runs, and why."""
+    """The decision whether rows of several calls are computed in one batch, and its reasons."""
 
     on: bool = False
     buckets: tuple[int, ...] = (1,)
-    """Rows that the session was warmed up with, ascending; the last is the most of one run."""
+    """Rows that the session was warmed up with, ascending; the last is the most of one batch."""
     speedup: float = 1.0
-    """How many times cheaper a row is among USUAL of them, or as many as the buckets allow."""
+    """Time of a row alone by that of a row in a batch of REFERENCE_BATCH, or the most below it."""
     on_loop: bool = True
-    """Whether shared runs are on the event loop, else on a thread."""
+    """True if batches are computed on the event loop, false if on a thread."""
+    row_us: float = 0.0
+    """Median microseconds of one row alone."""
+    quiet: bool = field(default=True, compare=False)
+    """False if the machine was busy when this was measured: then sizes are too small, often."""
 
 
-def plan_batching(
-    session: OnnxSession, row: NDArray[Any], row_us: float, inline_us: float, mode: BatchingMode
-) -> BatchingPlan:
-    """Run every size that is quick enough, and decide; `row_us` is the time of one row alone.
+def plan_batching(session: OnnxSession, row: NDArray[Any], limits: QueueLimits) -> BatchingPlan:
+    """Return the plan of a model, from runs of one row and of every size that is quick enough.
 
-    Models that answer a row within `inline_us` run on the event loop, for no longer than that at
-    once. Not on CUDA: there a run is waiting, not work, and the loop reads on meanwhile.
+    Sizes that the limits name are all taken, however long they run. A model that answers a row
+    within MAX_EVENT_LOOP_US runs on the event loop, except on CUDA: there a run is waiting, not
+    work, and the loop goes on meanwhile.
     """
-    on_loop = session.provider == CPU and row_us <= inline_us
-    longest, handover = (inline_us, BATCHING_OVERHEAD_US) if on_loop else (MAX_BATCH_US, 0.0)
-    # Alone, the rows of a model that runs on threads use every core; a shared run uses one.
-    side_by_side = available_cores() if session.provider == CPU and not on_loop else 1
-    buckets, pays = [1], 1.0
-    for size in BATCH_SIZES[1:] if mode != "off" else ():
-        batch_us = session.batch_us(np.stack([row] * size))
-        if batch_us > longest:
+    alone = session.measure_row(row)
+    on_cpu = session.provider == CPU
+    on_loop = on_cpu and alone.us <= MAX_EVENT_LOOP_US
+    longest, overhead = (
+        (MAX_EVENT_LOOP_US, BATCHING_OVERHEAD_US) if on_loop else (MAX_BATCH_US, 0.0)
+    )
+    # Alone, the rows of a model that runs on threads use every core; a batch uses one.
+    side_by_side = available_cores() if on_cpu and not on_loop else 1
+    buckets, speedup, quiet = [1], 1.0, alone.quiet
+    sizes = limits.batch_sizes or BATCH_SIZES
+    for size in sizes[1:] if limits.mode != "off" else ():
+        batch = session.measure_batch(np.stack([row] * size))
+        quiet = quiet and batch.quiet
+        if batch.us > longest and not limits.batch_sizes:
             break
         buckets.append(size)
         if size <= REFERENCE_BATCH:
-            pays = row_us / side_by_side / (batch_us / size + handover)
-    on = mode == "on" or (mode == "auto" and pays >= MIN_SPEEDUP)
-    return BatchingPlan(on, tuple(buckets) if on else (1,), pays, on_loop)
+            speedup = alone.us / side_by_side / (batch.us / size + overhead)
+    on = limits.mode == "on" or (limits.mode == "auto" and speedup >= MIN_SPEEDUP)
+    return BatchingPlan(on, tuple(buckets) if on else (1,), speedup, on_loop, alone.us, quiet)

@@ -1,12 +1,13 @@
-"""A model that proved itself: one version, and how its callers are answered."""
+"""A validated version in memory, and the one place that decides where its calls are computed."""
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
@@ -15,51 +16,67 @@ from service.contract.signature import Outputs
 from service.contract.task import Task
 from service.models.artifacts.artifact import Background
 from service.models.artifacts.card import Card
-from service.models.runtime.batcher import Batcher
-from service.models.runtime.batching_plan import BatchingPlan
+from service.models.runtime.batcher import Batcher, BatchRun
+from service.models.runtime.batching_plan import MAX_EVENT_LOOP_US, BatchingPlan, plan_batching
 from service.models.runtime.session import OnnxSession
 from service.observability.metrics.shared_counters import Series
+from service.observability.observer import Observer, Rows
 from service.settings.limits import QueueLimits
 
-MAX_EVENT_LOOP_US = 500.0
-"""Models that answer a row within this many microseconds do so on the event loop.
+log = structlog.get_logger("foretell")
 
-A thread costs 50 to 100 of them, and every other request waits for as long as one runs inline.
-"""
+Answer = TypeVar("Answer")
+Decode = Callable[[], NDArray[Any]]
+"""Makes the batch of a call, N rows."""
+Encode = Callable[[NDArray[Any], Outputs, BatchRun], Answer]
+"""Makes the answer of a call, from its batch, its rows' outputs, and the run that they were in."""
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model that proved itself and answers requests."""
+    """A validated version of a model, with what it needs to answer.
+
+    A call is answered in three steps: decode, infer, encode. `answer` takes all three, and
+    `answer_row` is the short way of one row. Both tell the observers, when the answer is made.
+    """
 
     task: Task
     card: Card
     session: OnnxSession
+    """The graph itself. What it computes is not observed: explanations use it."""
     load_ms: float
-    row_us: float
-    """Median time of one row, measured when it was loaded."""
+    golden_row: NDArray[Any] = field(repr=False, compare=False)
+    """A row that the graph is timed with, in the shape of its input without the batch."""
     batching: BatchingPlan
-    """Whether callers share runs."""
     queue: QueueLimits
-    """What may wait, if they do."""
     queued: Series
-    """Where it is counted what got no answer from there."""
+    """Counter of the calls that the queue did not answer."""
     background: Background | None = None
-    """What explanations compare with."""
+    """Rows that explanations compare with."""
+    observers: tuple[Observer, ...] = ()
+
+    @property
+    def row_us(self) -> float:
+        """Median microseconds of one row, measured when the version was loaded."""
+        return self.batching.row_us
 
     @cached_property
     def runs_on_event_loop(self) -> bool:
-        """Whether it answers on the event loop: sooner than a thread could be woken."""
-        return self.row_us <= MAX_EVENT_LOOP_US
+        """True if a row is computed on the event loop: sooner than a thread could be woken."""
+        return self.fits_event_loop(1)
+
+    def fits_event_loop(self, rows: float) -> bool:
+        """Return whether so many rows are computed within MAX_EVENT_LOOP_US."""
+        return rows * self.row_us <= MAX_EVENT_LOOP_US
 
     @cached_property
     def may_block(self) -> bool:
-        """Whether calls wait for a thread, and not for a turn of the event loop at most."""
+        """True if calls wait for a thread, false if for a turn of the event loop at most."""
         return not (self.batching.on_loop if self.batching.on else self.runs_on_event_loop)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a log line says of it."""
+        """Version, provider, time to load and batching plan, for the log and `/v1/models`."""
         return {
             "version": self.card.version,
             "provider": self.session.provider,
@@ -80,52 +97,114 @@ class LoadedModel:
 
     @cached_property
     def batcher(self) -> Batcher | None:
-        """Where its callers share runs, if they do; their place is freed with this."""
+        """The queue for batches of several callers, if they are on; it is freed with the model."""
         if not self.batching.on:
             return None
         return Batcher(self.card.name, self.session, self.batching, self.queue, self.queued)
 
-    def batches(self, rows: int) -> bool:
-        """Whether a call of so many rows is to share a run with others."""
-        return self.batcher is not None and rows <= self.batcher.most
+    async def answer_row(self, row: Sequence[float | None]) -> bytes:
+        """Return the JSON answer to one row, its values in declared order; None is not recorded.
 
-    async def infer_row(self, row: Sequence[float | None]) -> Outputs:
-        """What the graph makes of one row, its values in declared order; None becomes NaN.
-
-        On the event loop or off it, with other callers' rows or alone, as suits this model. To be
-        used before anything is awaited. Raises QueueError.
+        Computed on the event loop, where that is quick and no other call has come; else as by
+        `infer`. Raises QueueError or InvalidOutput.
         """
         batcher = self.batcher
         if self.runs_on_event_loop and (batcher is None or batcher.try_bypass()):
-            return self.session.run_row(row)
-        batch = np.array([row], self.session.input.dtype)
-        if batcher is not None:
-            return (await batcher.submit(batch))[0]
-        return await asyncio.to_thread(self.session.run, batch)
+            outputs = self.session.run_row(row)
+        else:
+            batch = np.array([row], self.session.input.dtype)
+            if batcher is not None:
+                outputs, _ = await batcher.submit(batch)
+            else:
+                outputs = await asyncio.to_thread(self.session.run, batch)
+        answer = self.to_json(outputs, row)
+        if self.observers:
+            self.observe([row], outputs)
+        return answer
 
-    @cached_property
-    def write(self) -> Callable[[Outputs, Any], bytes]:
-        """As Task.writer."""
-        return self.task.writer(self.ref, self.card.threshold, self.card.confidence)
+    async def infer(self, batch: NDArray[Any]) -> tuple[Outputs, BatchRun]:
+        """Return the graph's outputs for N rows, N each by name, and the run that they were in.
 
-    async def answers(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
-        """As `predict`, where `infer_row` would; a batch too long to share a run has its own.
-
-        Raises QueueError.
+        Computed on the event loop if that is quick, else on a thread; with the rows of other calls
+        if the model is batched and they fit a batch, unless no other has come. Raises
+        QueueError.
         """
-        if self.batcher is not None and self.batches(len(batch)):
-            outputs, _ = await self.batcher.submit(batch)
-            return self._worded(outputs, batch)
-        return (
-            self.predict(batch)
-            if self.runs_on_event_loop
-            else await asyncio.to_thread(self.predict, batch)
-        )
+        batcher, here = self.batcher, self.fits_event_loop(len(batch))
+        if (
+            batcher is not None
+            and len(batch) <= batcher.most
+            and not (here and batcher.try_bypass())
+        ):
+            return await batcher.submit(batch)
+        return self._run(batch) if here else await asyncio.to_thread(self._run, batch)
+
+    async def answer(
+        self, decode: Decode, encode: Encode[Answer], most_rows: float, *, is_short: bool = True
+    ) -> Answer:
+        """Return the answer of one call: `decode` makes its batch, `encode` words the outputs.
+
+        `most_rows` bounds its rows before they are decoded; a call `is_short` if that takes no
+        longer than waking a thread. One that is neither computed nor decoded quickly takes all
+        three steps on one thread. Raises QueueError, and what the steps raise.
+        """
+        if self.fits_event_loop(most_rows) or (is_short and self.batcher is not None):
+            batch = decode()
+            outputs, run = await self.infer(batch)
+            return self._finish(batch, outputs, run, encode)
+        return await asyncio.to_thread(self.answer_here, decode, encode)
+
+    def answer_here(self, decode: Decode, encode: Encode[Answer]) -> Answer:
+        """Return the answer of one call, all three steps on this thread. Raises what they raise."""
+        batch = decode()
+        return self._finish(batch, *self._run(batch), encode)
+
+    async def predictions(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
+        """Return one answer for each row of a batch, as the task words it. Raises QueueError."""
+        return await self.answer(lambda: batch, self._predictions, len(batch))
 
     def predict(self, batch: NDArray[Any]) -> Sequence[BaseModel]:
-        """One answer for each row of a batch, as the task words it."""
-        return self._worded(self.session.run(batch), batch)
+        """Return one answer for each row of a batch, computed on this thread."""
+        return self.answer_here(lambda: batch, self._predictions)
 
-    def _worded(self, outputs: Outputs, batch: NDArray[Any]) -> Sequence[BaseModel]:
+    @cached_property
+    def to_json(self) -> Callable[[Outputs, Any], bytes]:
+        """The function that words the answer to one row, of Task.writer."""
+        return self.task.writer(self.ref, self.card.threshold, self.card.confidence)
+
+    def observe(self, rows: Rows, outputs: Outputs) -> None:
+        """Tell the observers of an answered call. One that fails is logged; the answer goes out."""
+        for observer in self.observers:
+            try:
+                observer.seen(rows, outputs, self.ref)
+            except Exception:
+                log.exception("observer failed", observer=type(observer).__name__)
+
+    def observed_by(self, observer: Observer) -> "LoadedModel":
+        """Return the same model with one observer more."""
+        return replace(self, observers=(*self.observers, observer))
+
+    def measured_again(self) -> "LoadedModel | None":
+        """Return the same model by a plan made now, or None if the machine is still busy.
+
+        Takes 10 ms to a few seconds on this thread, which is not the event loop's. Calls that wait
+        for this model's batches are answered by it; the new one has a queue of its own.
+        """
+        plan = plan_batching(self.session, self.golden_row, self.queue)
+        return replace(self, batching=plan) if plan.quiet else None
+
+    def _run(self, batch: NDArray[Any]) -> tuple[Outputs, BatchRun]:
+        return BatchRun.of(self.session, batch)
+
+    def _finish(
+        self, batch: NDArray[Any], outputs: Outputs, run: BatchRun, encode: Encode[Answer]
+    ) -> Answer:
+        answer = encode(batch, outputs, run)
+        if self.observers:
+            self.observe(batch, outputs)
+        return answer
+
+    def _predictions(
+        self, batch: NDArray[Any], outputs: Outputs, _: BatchRun
+    ) -> Sequence[BaseModel]:
         card = self.card
         return self.task.answers(outputs, batch, self.ref, card.threshold, card.confidence)

@@ -1,8 +1,7 @@
-"""One ONNX Runtime session behind one `predict(array) -> arrays`."""
+"""A graph that ONNX Runtime has loaded: `run(array) -> arrays` on one device."""
 
 import ctypes
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from service.contract.signature import Contract, Tensor
 from service.errors import ArtifactError, DeviceUnavailable
+from service.models.runtime.measurement import Measurement, measure
 from service.observability.metrics.shared_counters import Metric, Series
 
 log = structlog.get_logger("foretell")
@@ -23,7 +23,7 @@ CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # TF32 rounds the inputs of matrix products to 10 bits of mantissa: too coarse for golden answers.
 CUDA_OPTIONS = {"use_tf32": "0"}
 MAX_CPU_ROWS = 1024
-"""Rows that the CPU is given at once: what the layers make of more does not stay in its caches."""
+"""Rows of one call of the graph on the CPU; what its layers make of more outgrows the caches."""
 NUMPY_NAMES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -31,19 +31,19 @@ Device = Literal["auto", "cpu", "cuda"]
 BATCHES_RUN = Metric(
     "computed", ("model", "version"), ("runs", "rows", "seconds", "singles", "single_seconds")
 )
-"""What sessions have computed, whoever asked: predictions, explanations, a shadow. Single rows, of
-which there are most, are counted apart from runs of many."""
+"""Runs of sessions for any purpose: predictions, explanations, a shadow. Runs of single rows, which
+are most, are counted apart from those of batches."""
 SINGLES, SINGLE_SECONDS = 3, 4
 
 
 class OnnxSession:
-    """A loaded graph. Safe to call from several threads at once."""
+    """A loaded graph, safe to call from several threads at once except for `run_row`."""
 
     def __init__(self, model: Path, device: Device = "auto") -> None:
         """Load a graph onto a device.
 
         Raises DeviceUnavailable if `cuda` was asked for and does not work (ONNX Runtime alone would
-        go on with the CPU and a line in its log), ArtifactError if the file is no loadable graph.
+        fall back to the CPU and log a line), ArtifactError if the file is no loadable graph.
         """
         obstacle = None if device == "cpu" else cuda_obstacle()
         if device == "cuda" and obstacle:
@@ -70,13 +70,13 @@ class OnnxSession:
 
     @property
     def provider(self) -> str:
-        """The execution provider in use, not the one asked for."""
+        """The execution provider in use, which may not be the one asked for."""
         return str(self._session.get_providers()[0])
 
     def run(self, batch: NDArray[Any], pad_to: int = 0) -> dict[str, NDArray[Any]]:
-        """Run the graph on N rows; every output by its name.
+        """Return the graph's outputs for N rows, by name, each with N rows.
 
-        On CUDA as `pad_to` rows, if that is more: each new shape costs it a search for kernels.
+        CUDA computes `pad_to` rows, if that is more: each new shape costs it a search for kernels.
         """
         start = perf_counter()
         rows = len(batch)
@@ -94,9 +94,9 @@ class OnnxSession:
         return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
 
     def run_row(self, values: ArrayLike | Sequence[float | None]) -> dict[str, NDArray[Any]]:
-        """Run the graph on one row, without making a single array: every output by its name.
+        """Return the graph's outputs for one row, by name, without allocating an array.
 
-        For one thread alone, the event loop's. The arrays answered last until the next call.
+        Call it on one thread only, the event loop's. The next call overwrites the arrays.
         """
         bound = self._bound_row
         bound.input[0] = values
@@ -112,7 +112,7 @@ class OnnxSession:
         return BoundRow(self._session.io_binding(), self.input, self.outputs)
 
     def check_signature(self, contract: Contract) -> None:
-        """Raises ArtifactError unless the graph's tensors are those of the contract."""
+        """Check that the graph's tensors are those of the contract; raise ArtifactError if not."""
         expected, got = (contract.input, *contract.outputs), (self.input, *self.outputs)
         if expected != got:
             raise ArtifactError(f"the graph's tensors differ: expected {expected}, got {got}")
@@ -120,9 +120,10 @@ class OnnxSession:
     def check_golden(
         self, batch: NDArray[Any], answers: dict[str, NDArray[Any]], tolerance: float
     ) -> None:
-        """Raises ArtifactError unless the graph repeats the golden answers, in bulk and row by row.
+        """Check that the graph repeats the golden answers, in batches and row by row.
 
-        Doubles as the warm-up: the first run of a shape is the slow one, seconds on CUDA.
+        This is the warm-up too: the first run of a shape is the slow one, seconds on CUDA. Raises
+        ArtifactError.
         """
         for rows in (slice(None), slice(0, 1), slice(1, 4)):
             self._compare(self.run(batch[rows]), answers, rows, tolerance)
@@ -144,18 +145,22 @@ class OnnxSession:
                     f"{len(got)} rows, by {gap:.2g}; tolerated: {tolerance:g}"
                 )
 
-    def row_us(self, row: NDArray[Any]) -> float:
-        """Median microseconds of one row, of a few dozen runs."""
-        return _median_us(partial(self.run_row, row), 30)
+    def measure_row(self, row: NDArray[Any]) -> Measurement:
+        """Return the time of one row, from 30 runs; none of them is counted. From any thread."""
+        bound = BoundRow(self._session.io_binding(), self.input, self.outputs)
+        bound.input[0] = row
+        run = partial(self._session.run_with_iobinding, bound.binding)
+        run()
+        return measure(run, 30, computes=self.provider == CPU)
 
-    def batch_us(self, batch: NDArray[Any]) -> float:
-        """Median microseconds of a batch, of a few runs after the one that warms it up."""
-        self.run(batch)
-        return _median_us(partial(self.run, batch), 7)
+    def measure_batch(self, batch: NDArray[Any]) -> Measurement:
+        """Return the time of a batch, from 7 runs after one that warms it up; none is counted."""
+        self._run_slices(batch)
+        return measure(partial(self._run_slices, batch), 7, computes=self.provider == CPU)
 
 
 class BoundRow:
-    """One row's input and outputs in memory that stays, and a session's binding to it."""
+    """A session's binding to memory for one row's input and outputs, used again by every row."""
 
     def __init__(self, binding: ort.IOBinding, row: Tensor, outputs: Sequence[Tensor]) -> None:
         self.binding, self.input = binding, _one(row)
@@ -166,22 +171,13 @@ class BoundRow:
             binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
 
 
-def _median_us(run: Callable[[], object], times: int) -> float:
-    taken = []
-    for _ in range(times):
-        start = perf_counter()
-        run()
-        taken.append(perf_counter() - start)
-    return statistics.median(taken) * 1e6
-
-
 def _one(tensor: Tensor) -> NDArray[Any]:
     return np.zeros([1, *(size or 1 for size in tensor.shape[1:])], tensor.dtype)
 
 
 def _options() -> ort.SessionOptions:
-    # One thread a session and no spinning: the service scales by processes, and a model of
-    # 10 us gains nothing from waking other threads.
+    # One thread a session and no spinning: the service scales by processes, and a run of 10 us
+    # gains nothing from waking other threads.
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -192,7 +188,7 @@ def _options() -> ort.SessionOptions:
 
 
 def cuda_obstacle() -> str | None:
-    """Why CUDA cannot be used here, or None. Asked first, because ONNX Runtime only logs it."""
+    """Return why CUDA cannot be used here, or None. ONNX Runtime itself would only log it."""
     if CUDA not in ort.get_available_providers():
         return "the installed ONNX Runtime has no CUDA in it (install onnxruntime-gpu)"
     try:

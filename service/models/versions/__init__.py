@@ -1,1 +1,1 @@
-"""The versions of models: which are served, what names they have, how they come and go."""
+"""The versions of models: loading, labels, traffic between them, and admin actions."""

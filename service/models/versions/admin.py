@@ -1,7 +1,7 @@
-"""What an operator asks for: unload, load, promote, roll back; all of it files beside the versions.
+"""Admin actions: unload, load, promote, roll back; each writes a file beside the versions.
 
-models/<name>/unloaded      there while the model is to answer nobody
-models/<name>/labels.json   `stable`, which answers, and `previous`, which did before
+models/<name>/unloaded      there while the model answers nobody
+models/<name>/labels.json   `stable`, the default version, and `previous`, the default before
 
 Nothing else holds this state, so that every process and machine that follows the folder does the
 same, also after a start.
@@ -17,12 +17,12 @@ from service.models.artifacts.labels import STABLE, Label, Labels, read_labels, 
 from service.models.versions.registry import ModelRegistry
 
 PREVIOUS = "previous"
-Prove = Callable[[str, str], object]
-"""Loads a version of a model and proves it. Raises ForetellError."""
+Validate = Callable[[str, str], object]
+"""Loads a version of a model, and validates it. Raises ForetellError."""
 
 
 def unload(registry: ModelRegistry, name: str) -> None:
-    """Let go of every version of a model, until `load`. Raises UnknownModel or AdminError."""
+    """Stop serving every version of a model, until `load`. Raises UnknownModel or AdminError."""
     folder = registry.versions_of(name).folder
     try:
         (folder / UNLOADED).touch()
@@ -32,7 +32,7 @@ def unload(registry: ModelRegistry, name: str) -> None:
 
 
 def load(registry: ModelRegistry, name: str) -> None:
-    """Undo `unload`, and do at once what the folder says.
+    """Undo `unload`, and refresh the model from its folder at once.
 
     Raises UnknownModel, AdminError, or ModelNotReady if no version can answer.
     """
@@ -46,32 +46,33 @@ def load(registry: ModelRegistry, name: str) -> None:
 
 
 def roll_back(registry: ModelRegistry, name: str) -> None:
-    """Let the version before answer. Raises UnknownModel, ModelNotReady or AdminError."""
+    """Make the version before the default. Raises UnknownModel, ModelNotReady or AdminError."""
     versions = registry.versions_of(name)
     if versions.unloaded:
         raise ModelNotReady(name, "it is unloaded")
-    point_back(versions.folder, versions.route().card.version, registry.load)
+    default = versions.route().card.version
+    point_back(versions.folder, default, registry.loader.load_version)
     registry.refresh(name)
 
 
-def promote(folder: Path, version: str | None, answering: str | None) -> None:
-    """Point `stable` at a version, and `previous` at the one that answered; None: at none.
+def promote(folder: Path, version: str | None, default: str | None) -> None:
+    """Point `stable` at a version, and `previous` at the `default` so far; None: at none.
 
     Raises ArtifactError for labels that cannot be read, or AdminError.
     """
     labels = read_labels(folder)
     if version is not None and labels.stable == version:
-        return  # asked for twice: what answered before is still that
+        return  # asked for twice: `previous` is still right
     kept = {name: at for name, at in labels.root.items() if name not in (STABLE, PREVIOUS)}
     if version is not None:
         kept[STABLE] = Label(version=version)
-        if answering is not None and answering != version:
-            kept[PREVIOUS] = Label(version=answering)
+        if default is not None and default != version:
+            kept[PREVIOUS] = Label(version=default)
     write_labels(folder, Labels(kept))
 
 
-def answering_of(folder: Path, prove: Prove) -> str | None:
-    """The version that the folder says answers calls that name none: `stable`, or the newest good.
+def default_version(folder: Path, validate: Validate) -> str | None:
+    """Return the default version by a model's folder: `stable`, or the newest valid one.
 
     Raises ArtifactError for labels that cannot be read.
     """
@@ -79,30 +80,30 @@ def answering_of(folder: Path, prove: Prove) -> str | None:
         return stable
     for version in reversed(list_versions(folder.parent, folder.name)):
         with suppress(ArtifactError, UnknownModel):
-            prove(folder.name, version)
+            validate(folder.name, version)
             return version
     return None
 
 
-def point_back(folder: Path, answering: str, prove: Prove) -> str:
-    """Point `stable` at the version that answered before `default`; gives its number.
+def point_back(folder: Path, default: str, validate: Validate) -> str:
+    """Point `stable` at the default version before `default`, and return its number.
 
-    That is the one that the label `previous` points at, which is then used up, or else the newest
-    of the older ones that proves itself. Raises AdminError.
+    That is the one that the label `previous` points at, which is then removed, or else the newest
+    of the older ones that is valid. Raises AdminError.
     """
     name = folder.name
     try:
         labels = dict(read_labels(folder).root)
-        older = [v for v in list_versions(folder.parent, name) if int(v) < int(answering)]
+        older = [v for v in list_versions(folder.parent, name) if int(v) < int(default)]
     except ArtifactError as error:
         raise AdminError(str(error)) from error
     previous = labels.pop(PREVIOUS, None)
-    before = [previous.version] if previous and previous.version != answering else []
+    before = [previous.version] if previous and previous.version != default else []
     for version in [*before, *reversed(older)]:
         try:
-            prove(name, version)
+            validate(name, version)
         except (ArtifactError, UnknownModel):
             continue
         write_labels(folder, Labels(labels | {STABLE: Label(version=version)}))
         return version
-    raise AdminError(f"there is no good version before {name}/{answering} to go back to")
+    raise AdminError(f"there is no valid version before {name}/{default} to go back to")

@@ -1,15 +1,23 @@
-"""Which versions of a model were tried, and what came of it."""
+"""Loads versions from disk, and validates them: files, contract, graph and golden answers."""
 
 import os
-from collections.abc import Callable, Container
+import time
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
-from service.errors import ForetellError
+from service.contract.task import Task
+from service.errors import ArtifactError, ForetellError, UnknownModel
+from service.models.artifacts.artifact import read_artifact
+from service.models.artifacts.labels import read_labels
+from service.models.runtime.batcher import QUEUE, WAITING
+from service.models.runtime.batching_plan import plan_batching
 from service.models.runtime.loaded import LoadedModel
+from service.models.runtime.session import BATCHES_RUN, Device, OnnxSession
 from service.observability.metrics.shared_counters import Metric, SharedCounters
+from service.settings.limits import QueueLimits
 
 log = structlog.get_logger("foretell")
 
@@ -19,8 +27,64 @@ Fingerprint = tuple[tuple[str | int, ...], ...]
 
 
 @dataclass(frozen=True)
+class ModelLoader:
+    """Loads any version of any model in one folder, onto one device."""
+
+    models_dir: Path
+    tasks: Mapping[str, Task]
+    device: Device = "auto"
+    counters: SharedCounters = field(default_factory=SharedCounters)
+    """Counters of what the loaded models compute."""
+    queue: QueueLimits | None = None
+    """Limits of a version's queue; None, where there are no callers: nothing is batched then, and
+    no batch is timed."""
+
+    def load_version(self, name: str, version: str | None = None) -> LoadedModel:
+        """Load a version of a model, the newest by default, and validate it.
+
+        Raises UnknownModel, ArtifactError or DeviceUnavailable.
+        """
+        start = time.perf_counter()
+        artifact = read_artifact(self.models_dir, name, version)
+        card = artifact.card
+        task = self.tasks.get(card.task)
+        if task is None:
+            known = ", ".join(self.tasks)
+            raise ArtifactError(f"task {card.task!r} is unknown; there are: {known}")
+        if name in self.tasks and name != task.name:
+            raise ArtifactError(f"the card is of task {task.name!r}, not {name!r}")
+        artifact.verify(task.contract)
+        session = OnnxSession(artifact.model, self.device)
+        session.check_signature(task.contract)
+        batch, answers = artifact.golden()
+        session.check_golden(batch, answers, tolerance=card.golden.tolerance)
+        background, queue = artifact.background(), self.queue or QueueLimits(mode="off")
+        plan = plan_batching(session, batch[0], queue)
+        # From here on runs are counted.
+        session.batches_run = self.counters.series(BATCHES_RUN, card.name, card.version)
+        queued = self.counters.series(QUEUE, card.name, card.version)
+        queued.values[WAITING] = 0  # a worker that died in this slot may have left some waiting
+        load_ms = (time.perf_counter() - start) * 1000
+        return LoadedModel(
+            task, card, session, load_ms, batch[0].copy(), plan, queue, queued, background
+        )
+
+    def load_for_task(self, task: str, model: str | None = None) -> LoadedModel:
+        """Load what calls to a task get that name no version; `model`: another of its models.
+
+        For work without a service. Raises as `load_version`, and UnknownModel for a model of
+        another task.
+        """
+        name = model or task
+        loaded = self.load_version(name, read_labels(self.models_dir / name).stable)
+        if loaded.task.name != task:
+            raise UnknownModel(name, [task], task)
+        return loaded
+
+
+@dataclass(frozen=True)
 class LoadFailure:
-    """Why a version is not served, and what its files were then."""
+    """The reason why a version is invalid, and its files when it was found to be."""
 
     reason: str
     files: Fingerprint
@@ -33,62 +97,64 @@ class VersionLoader:
     name: str
     folder: Path
     load: Callable[[str, str], LoadedModel]
-    """Makes a version ready to answer, or raises ForetellError."""
+    """Loads a version by the model's name and its number, and validates it. Raises ForetellError.
+    """
     counters: SharedCounters
     loading: str | None = None
     _files: dict[str, Fingerprint] = field(default_factory=dict)
-    _refused: dict[str, LoadFailure] = field(default_factory=dict)
+    _failures: dict[str, LoadFailure] = field(default_factory=dict)
 
     def load_if_changed(self, version: str, before: LoadedModel | None) -> LoadedModel | None:
-        """The version as its files are now.
+        """Return the version as its files are now.
 
-        If they are refused, as it was `before`: what answers goes on answering.
+        If they have not changed, or are invalid, that is `before`: the version that is served goes
+        on being served.
         """
         files = fingerprint(self.folder / version)
         if before is not None and self._files[version] == files:
-            self._refused.pop(version, None)
+            self._failures.pop(version, None)
             return before
-        refusal = self._refused.get(version)
-        if refusal and refusal.files == files:
+        failure = self._failures.get(version)
+        if failure and failure.files == files:
             return before
         self.loading = version
         try:
-            served = self.load(self.name, version)
+            loaded = self.load(self.name, version)
         except ForetellError as error:
-            self._refuse(version, LoadFailure(str(error), files))
+            self._fail(version, LoadFailure(str(error), files))
             log.error("model invalid", model=self.name, version=version, reason=str(error))
             return before
         except Exception as error:  # one broken model must not keep the others from loading
-            self._refuse(version, LoadFailure(f"{type(error).__name__}: {error}", files))
+            self._fail(version, LoadFailure(f"{type(error).__name__}: {error}", files))
             log.exception("model invalid", model=self.name, version=version)
             return before
         finally:
             self.loading = None
         if fingerprint(self.folder / version) != files:
-            return before  # still being written: the next refresh sees to it
+            return before  # still being written: the next refresh loads it
         self._files[version] = files
-        self._refused.pop(version, None)
+        self._failures.pop(version, None)
         self.counters.series(LOADS, self.name, version).add(1, 0)
-        log.info("model loaded", model=self.name, **served.facts)
-        return served
+        log.info("model loaded", model=self.name, **loaded.facts)
+        return loaded
 
-    def _refuse(self, version: str, refusal: LoadFailure) -> None:
-        self._refused[version] = refusal
+    def _fail(self, version: str, failure: LoadFailure) -> None:
+        self._failures[version] = failure
         self.counters.series(LOADS, self.name, version).add(0, 1)
 
     def reason(self, version: str) -> str | None:
-        """Why the files that a version has now are refused, if they are."""
-        refusal = self._refused.get(version)
-        return refusal.reason if refusal else None
+        """Return why the files that a version has now are invalid, if they are."""
+        failure = self._failures.get(version)
+        return failure.reason if failure else None
 
     def forget(self, found: Container[str], loaded: Container[str]) -> None:
-        """Keep what is known of versions that are on disk, or in use."""
-        self._refused = {v: refusal for v, refusal in self._refused.items() if v in found}
+        """Drop what is known of versions that are no longer `found` on disk, or `loaded`."""
+        self._failures = {v: failure for v, failure in self._failures.items() if v in found}
         self._files = {v: files for v, files in self._files.items() if v in loaded}
 
 
 def fingerprint(folder: Path) -> Fingerprint:
-    """What tells whether the files of a folder are still the same, without reading them."""
+    """Return what differs if the files of a folder have changed; none of them is read."""
     try:
         with os.scandir(folder) as entries:
             return tuple(sorted(map(_facts, entries)))

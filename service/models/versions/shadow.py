@@ -1,7 +1,7 @@
-"""A second version that scores some of what the first one answers, and is compared with it.
+"""A second version that scores some of the calls that the first one answers, and is compared.
 
-No answer ever waits for it: what it scores goes into a bounded queue that a thread empties, and is
-dropped, and counted, while the queue is full.
+No answer waits for it: calls go into a queue of bounded length that a thread empties. Those that
+come while it is full are dropped, and counted.
 """
 
 import random
@@ -14,21 +14,22 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from service.contract.answers import ModelRef
 from service.contract.signature import Outputs
 from service.models.runtime.loaded import LoadedModel
-from service.models.runtime.session import OnnxSession
 from service.observability.metrics.shared_counters import Metric, Series
+from service.observability.observer import Rows
 
 log = structlog.get_logger("foretell")
 
 MOST_CALLS = 256
 MOST_ROWS = 4096
-"""Of one call: of more, the first are compared, so that what waits stays some dozen MB."""
+"""Rows of one call that are compared, the first ones: the queue stays below some dozen MB."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a shadow's answers differ from those that were given."""
+    """Sums over the calls that a shadow was offered."""
 
     rows: float
     agreed: float
@@ -46,13 +47,13 @@ COMPARED = Metric(
 )
 
 
-class Shadow:
+class ShadowObserver:
     """Compares `second` with `first` on a `share` (0..1) of the calls that `first` answers."""
 
     def __init__(
         self, first: LoadedModel, second: LoadedModel, share: float, counts: Series
     ) -> None:
-        """What it sees is added to `counts`, a row of COMPARED."""
+        """Start the thread; comparisons are added to `counts`, a series of COMPARED."""
         self.first, self.second, self.share = first, second, share
         self._counts = counts
         self._waiting: Queue[tuple[NDArray[Any], Outputs] | None] = Queue(MOST_CALLS)
@@ -60,32 +61,32 @@ class Shadow:
         self._thread.start()
 
     @property
-    def seen(self) -> Comparison:
-        """What this process has compared, of these two versions."""
+    def comparison(self) -> Comparison:
+        """The comparison of these two versions in this process, so far."""
         with self._counts.lock:
             return Comparison(*self._counts.values)
 
-    def offer(self, batch: NDArray[Any] | list[Any], outputs: Outputs) -> None:
-        """One call's inputs, N rows, and what was answered: compared, left out or dropped."""
+    def seen(self, rows: Rows, outputs: Outputs, ref: ModelRef) -> None:
+        """Queue one answered call, or drop it; a call outside the `share` is left out."""
         if random.random() >= self.share:
             return
         if self._waiting.full():
             self._counts.add(0, 0, 0, 1)
             return
         # Copied, because a single row is computed in memory that the next one overwrites.
-        rows = np.array(batch[:MOST_ROWS], self.first.session.input.dtype)
+        batch = np.array(rows[:MOST_ROWS], self.first.session.input.dtype)
         answered = {name: array[:MOST_ROWS].copy() for name, array in outputs.items()}
         try:
-            self._waiting.put_nowait((rows, answered))
+            self._waiting.put_nowait((batch, answered))
         except Full:
             self._counts.add(0, 0, 0, 1)
 
     def compares(self, first: LoadedModel, second: LoadedModel, share: float) -> bool:
-        """Whether it is these that it compares, and so often."""
+        """Return whether it compares these two, on this share of the calls."""
         return self.first is first and self.second is second and self.share == share
 
     def close(self) -> None:
-        """End, once what waits is compared."""
+        """End the thread, once the calls that wait are compared."""
         self._waiting.put(None)
         self._thread.join()
 
@@ -95,38 +96,18 @@ class Shadow:
                 self._compare(*call)
             except Exception:
                 self._counts.add(0, 0, 0, 0, 1)
-                if self.seen.failed == 1:
+                if self.comparison.failed == 1:
                     log.exception("shadow failed", **self.second.facts)
 
     def _compare(self, batch: NDArray[Any], answered: Outputs) -> None:
         scored = self.second.session.run(batch)
         probability = self.first.task.contract.outputs[0].name
         gaps = np.abs(scored[probability] - answered[probability]).reshape(len(batch), -1)
-        same = decisions(self.second, scored) == decisions(self.first, answered)
+        same = decide(self.second, scored) == decide(self.first, answered)
         difference = float(gaps.mean(axis=1, dtype=np.float64).sum())
         self._counts.add(len(batch), int(same.sum()), difference)
 
 
-def decisions(served: LoadedModel, outputs: Outputs) -> NDArray[Any]:
-    """Return what each row's answer decides, [N], as Task.decide."""
-    return served.task.decide(outputs, served.card.threshold)
-
-
-class ShadowedSession(OnnxSession):
-    """The session of a version that answers, offering each call to its shadow."""
-
-    def __init__(self, shadow: Shadow) -> None:
-        vars(self).update(vars(shadow.first.session))
-        self._shadow = shadow
-
-    def run(self, batch: NDArray[Any], pad_to: int = 0) -> dict[str, NDArray[Any]]:
-        """As OnnxSession."""
-        outputs = super().run(batch, pad_to)
-        self._shadow.offer(batch, outputs)
-        return outputs
-
-    def run_row(self, values: Any) -> dict[str, NDArray[Any]]:
-        """As OnnxSession."""
-        outputs = super().run_row(values)
-        self._shadow.offer([values], outputs)
-        return outputs
+def decide(model: LoadedModel, outputs: Outputs) -> NDArray[Any]:
+    """Return each row's decision, [N], as Task.decide."""
+    return model.task.decide(outputs, model.card.threshold)

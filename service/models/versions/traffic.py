@@ -1,4 +1,4 @@
-"""Who gets the calls that name no version: the one that answers by default, canaries, a shadow."""
+"""The split of the calls that name no version: the default, canaries, and a shadow beside it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from service.models.artifacts.labels import Labels
 from service.models.runtime.loaded import LoadedModel
-from service.models.versions.shadow import COMPARED, Shadow, ShadowedSession
+from service.models.versions.shadow import COMPARED, ShadowObserver
 from service.observability.metrics.shared_counters import Metric, SharedCounters
 
 CANARY_CALLS = Metric("shared", ("model", "version"), ("calls",))
@@ -15,41 +15,41 @@ CANARY_CALLS = Metric("shared", ("model", "version"), ("calls",))
 
 @dataclass(frozen=True)
 class Traffic:
-    """How the calls to one model are shared out."""
+    """The split of the calls to one model."""
 
     default: LoadedModel | None = None
-    """What most of them get; with a shadow, it tells that of each call."""
+    """The version that most of them get; it is observed by the shadow, if there is one."""
     canaries: tuple[tuple[float, LoadedModel], ...] = ()
     """Versions that get a share, each with the end of its part of 0..1."""
-    shadow: Shadow | None = None
+    shadow: ShadowObserver | None = None
 
     def route(self, request_id: str | None) -> LoadedModel | None:
-        """What a call of this id gets; without an id, never a canary.
+        """Return the version for a call of this id; without an id, never a canary.
 
         The same id always goes the same way; one that went to the only canary stays with it when
         its weight grows.
         """
         if request_id is not None and self.canaries:
             place = position_of(request_id)
-            for end, served in self.canaries:
+            for end, canary in self.canaries:
                 if place < end:
-                    return served
+                    return canary
         return self.default
 
 
 def build_traffic_split(
     labels: Labels,
     loaded: Mapping[str, LoadedModel],
-    answering: LoadedModel | None,
+    default: LoadedModel | None,
     before: Traffic,
     counters: SharedCounters,
 ) -> Traffic:
-    """The traffic that labels ask for, among the versions that are loaded.
+    """Return the traffic that labels ask for, among the versions that are loaded.
 
     A canary or shadow that is not loaded has no part in it. The shadow of `before` goes on if it
     is still the one that is wanted.
     """
-    if answering is None:
+    if default is None:
         return Traffic()
     canaries: list[tuple[float, LoadedModel]] = []
     end = 0.0
@@ -57,20 +57,19 @@ def build_traffic_split(
         if canary := loaded.get(labels.versions[label]):
             end += weight
             canaries.append((end, canary))
-    wanted = next((found for found in labels.root.values() if found.shadow), None)
+    wanted = next((label for label in labels.root.values() if label.shadow), None)
     second = loaded.get(wanted.version) if wanted else None
-    if wanted is None or second is None or second is answering:
-        return Traffic(answering, tuple(canaries))
-    if before.shadow and before.shadow.compares(answering, second, wanted.shadow):
+    if wanted is None or second is None or second is default:
+        return Traffic(default, tuple(canaries))
+    if before.shadow and before.shadow.compares(default, second, wanted.shadow):
         return replace(before, canaries=tuple(canaries))
-    versions = answering.card.version, second.card.version
-    counts = counters.series(COMPARED, answering.card.name, *versions)
-    shadow = Shadow(answering, second, wanted.shadow, counts)
-    default = replace(answering, session=ShadowedSession(shadow))
-    return Traffic(default, tuple(canaries), shadow)
+    versions = default.card.version, second.card.version
+    counts = counters.series(COMPARED, default.card.name, *versions)
+    shadow = ShadowObserver(default, second, wanted.shadow, counts)
+    return Traffic(default.observed_by(shadow), tuple(canaries), shadow)
 
 
 def position_of(request_id: str) -> float:
-    """Where in 0..1 an id lies: anywhere, and always there."""
+    """Return where in 0..1 an id lies: evenly distributed, and the same every time."""
     digest = hashlib.blake2b(request_id.encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64

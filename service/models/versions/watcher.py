@@ -1,4 +1,4 @@
-"""Follows the folder of models, in a thread beside the one that answers."""
+"""A thread that follows the folder of models, beside the one that answers."""
 
 from collections.abc import Callable
 from threading import Event, Thread
@@ -6,18 +6,20 @@ from threading import Event, Thread
 import structlog
 
 from service.models.versions.registry import ModelRegistry
+from service.models.versions.remeasurement import FIRST_DELAY
 
 log = structlog.get_logger("foretell")
 
 
 class Watcher:
-    """Loads the models when it starts; from then on does what the folder says, until stopped.
+    """Loads the models when it starts, and refreshes them every `poll_seconds` until it is stopped.
 
-    `looked` is called after each look, in its thread.
+    Models that were timed on a busy machine are measured again here, also without polling.
+    `looked` is called after each refresh, on the watcher's thread.
 
-    It looks every few seconds. Notifications by the kernel would be quicker, and do not arrive from
-    network volumes, from some mounts of containers, or from another machine: looking always works,
-    and costs a fraction of a millisecond.
+    Notifications by the kernel would be quicker, but do not arrive from network volumes, from some
+    mounts of containers, or from another machine; polling always works, and costs a fraction of a
+    millisecond.
     """
 
     def __init__(
@@ -28,22 +30,26 @@ class Watcher:
         self._thread = Thread(target=self._run, name="models", daemon=True)
 
     def start(self) -> None:
-        """Begin to load, and return at once."""
+        """Start to load, and return at once."""
         self._thread.start()
 
     def wait(self) -> None:
-        """Return once every model has been loaded or refused."""
+        """Return once every model has been loaded, or found to be invalid."""
         self._loaded.wait()
 
     def stop(self) -> None:
-        """Return once what is being loaded is loaded, and nothing more will be."""
+        """Finish what is being loaded, and load nothing more."""
         self._stopped.set()
         self._thread.join()
 
     def _run(self) -> None:
         self._refresh()
-        while self._poll_seconds and not self._stopped.wait(self._poll_seconds):
-            self._refresh()
+        while self._poll_seconds or self._registry.awaits_quiet:
+            if self._stopped.wait(self._poll_seconds or FIRST_DELAY):
+                return
+            if self._poll_seconds:
+                self._refresh()
+            self._measure_again()
 
     def _refresh(self) -> None:
         try:
@@ -52,3 +58,9 @@ class Watcher:
             log.exception("the folder of models cannot be followed")
         self._loaded.set()
         self._looked()
+
+    def _measure_again(self) -> None:
+        try:
+            self._registry.measure_again()
+        except Exception:  # the plans that were made before go on
+            log.exception("models cannot be measured again")

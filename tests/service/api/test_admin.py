@@ -130,7 +130,7 @@ def test_rollback_goes_to_the_last_good_version_and_stays_there(
     assert version(client) == "1"
     again = client.post("/v1/models/heart/rollback", headers=OPERATOR)
     assert again.status_code == 409
-    assert "no good version before heart/1" in again.json()["detail"]
+    assert "no valid version before heart/1" in again.json()["detail"]
     assert version(client) == "1"
 
 

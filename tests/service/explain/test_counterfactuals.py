@@ -13,7 +13,7 @@ from service.contract.tabular import TabularTask
 from service.contract.wording import ActionableField, reason
 from service.explain.counterfactuals import counterfactuals
 from service.explain.explain import explain
-from service.models.versions.registry import ModelRegistry
+from service.models.versions.loader import ModelLoader
 from service.tasks import TASKS
 from tests.service.explain.test_shapley import MODELS, example
 
@@ -72,7 +72,7 @@ def test_what_is_not_recorded_is_not_changed() -> None:
 @pytest.mark.parametrize("name", ["heart", "credit"])
 def test_counterfactuals_of_committed_models_are_allowed_and_proved(name: str) -> None:
     """Only declared fields, in their direction and to their limit; the model says below."""
-    served = ModelRegistry(MODELS, TASKS, "cpu").load(name)
+    served = ModelLoader(MODELS, TASKS, "cpu").load_version(name)
     task = served.task
     assert isinstance(task, TabularTask)
     with np.load(MODELS / name / "1" / "golden.npz") as golden:
@@ -100,7 +100,7 @@ def test_counterfactuals_of_committed_models_are_allowed_and_proved(name: str) -
 
 def test_reasons_are_ordered_and_only_for_adverse_decisions() -> None:
     """What raised the estimate most comes first; a decision that is not adverse has none."""
-    served = ModelRegistry(MODELS, TASKS, "cpu").load("credit")
+    served = ModelLoader(MODELS, TASKS, "cpu").load_version("credit")
     task = served.task
     assert isinstance(task, TabularTask)
     row = example(task)

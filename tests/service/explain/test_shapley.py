@@ -15,7 +15,7 @@ from service.errors import InvalidOutput
 from service.explain.explain import columns_of
 from service.explain.shapley import Predict, owen_values, shapley_values
 from service.models.artifacts.artifact import Background
-from service.models.versions.registry import ModelRegistry
+from service.models.versions.loader import ModelLoader
 from service.tasks import TASKS
 from tests.requirements import cannot_run
 
@@ -100,7 +100,7 @@ def test_answers_that_are_no_probability_are_refused(answer: float) -> None:
 
 
 def loaded(name: str) -> tuple[TabularTask, Predict, Background]:
-    served = ModelRegistry(MODELS, TASKS, "cpu").load(name)
+    served = ModelLoader(MODELS, TASKS, "cpu").load_version(name)
     assert isinstance(served.task, TabularTask)
     assert served.background is not None
     return (

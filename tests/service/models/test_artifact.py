@@ -1,4 +1,4 @@
-"""An artifact proves itself before it is served."""
+"""An artifact is validated before it is served."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 from service.errors import ArtifactError, UnknownModel
 from service.models.artifacts.artifact import BACKGROUND, CARD, GOLDEN, MODEL, read_artifact, sha256
 from service.models.artifacts.folder import list_models, list_versions
-from service.models.versions.registry import ModelRegistry
+from service.models.versions.loader import ModelLoader
 from service.tasks import TASKS
 from tests.artifacts import golden_of, graph_of, write_artifact, write_card
 
@@ -42,7 +42,7 @@ def test_what_does_not_exist_is_unknown(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_looked_into_is_no_model_unless_one_is_expected(
     tmp_path: Path, close: Callable[[Path], None]
 ) -> None:
-    """Whether by its mode or through a link; the folder of models itself has to be readable."""
+    """Its mode or a link may be the reason; the folder of models itself has to be readable."""
     write_artifact(tmp_path, HEART)
     for other in ("credit", "lost+found"):
         (tmp_path / other).mkdir()
@@ -171,12 +171,12 @@ def test_a_faulty_version_is_refused_with_its_reason(
     """Whatever is wrong with an artifact, it is not served, and the reason says what."""
     spoil(write_artifact(tmp_path, HEART))
     with pytest.raises(ArtifactError, match=reason):
-        ModelRegistry(tmp_path, TASKS, "cpu").load("heart")
+        ModelLoader(tmp_path, TASKS, "cpu").load_version("heart")
 
 
 def test_a_sound_version_is_served(tmp_path: Path) -> None:
     """The other side of the test above: untouched, the same artifact loads."""
     folder = write_artifact(tmp_path, HEART)
-    served = ModelRegistry(tmp_path, TASKS, "cpu").load("heart")
-    assert served.ref.version == "1"
-    assert served.card.files[MODEL] == sha256(folder / MODEL)
+    loaded = ModelLoader(tmp_path, TASKS, "cpu").load_version("heart")
+    assert loaded.ref.version == "1"
+    assert loaded.card.files[MODEL] == sha256(folder / MODEL)

@@ -1,4 +1,4 @@
-"""Rows of several callers in one run: to each his own answer, in time, or a reason why not."""
+"""Rows of several calls in one batch: each gets its own answer, in time, or a reason why not."""
 
 import asyncio
 import gc
@@ -25,7 +25,7 @@ BUCKETS = (1, 2, 4, 8, 16)
 
 
 class CannotCompute(Exception):
-    """What a run fails with here."""
+    """The error that a run fails with here."""
 
 
 class Doubling(OnnxSession):
@@ -136,7 +136,7 @@ def test_every_caller_gets_his_own_answer_in_time_or_a_reason(
 
 
 def test_callers_of_one_turn_share_a_run() -> None:
-    """As many as the largest bucket holds; the others follow at once, in the order they came."""
+    """The largest bucket bounds it; the others follow at once, in the order they came."""
     session = Doubling()
     batcher = batcher_of(session, on_loop=True)
 
@@ -163,7 +163,7 @@ def test_who_comes_during_a_run_is_in_the_next() -> None:
 
 
 def test_with_a_delay_the_first_waits_for_others_until_the_run_is_full() -> None:
-    """And no longer than the delay."""
+    """It waits no longer than the delay."""
     session = Doubling()
     batcher = batcher_of(session, on_loop=True, delay=0.01)
 
@@ -180,7 +180,7 @@ def test_with_a_delay_the_first_waits_for_others_until_the_run_is_full() -> None
 
 
 def test_a_full_queue_refuses_and_names_its_limit() -> None:
-    """In rows; who waits already is answered, and a call that still fits gets in."""
+    """The limit is in rows; calls that wait are answered, and one that still fits gets in."""
     batcher = batcher_of(Doubling(), rows=4, seconds=100)
 
     async def come() -> QueueFull:
@@ -201,7 +201,7 @@ def test_a_full_queue_refuses_and_names_its_limit() -> None:
 
 
 def test_a_call_longer_than_the_queue_gets_in_when_nobody_waits() -> None:
-    """Or it could never be answered."""
+    """It could never be answered otherwise."""
     batcher = batcher_of(Doubling(), rows=4)
     assert simulate(ask(batcher, *range(16))) == [number * 2.0 for number in range(16)]
 
@@ -262,7 +262,7 @@ def test_a_run_that_fails_fails_for_those_in_it_only() -> None:
 
 
 def test_one_caller_by_himself_passes_the_queue_by() -> None:
-    """From the second of a turn on they share; while they do, nobody passes by."""
+    """The second call of a turn is batched; while calls are, none passes the queue by."""
     batcher = batcher_of(Doubling(), on_loop=True)
 
     async def turns() -> None:
@@ -282,7 +282,7 @@ def test_one_caller_by_himself_passes_the_queue_by() -> None:
 
 @pytest.mark.parametrize("on_loop", [True, False])
 def test_a_session_that_is_let_go_of_is_freed_with_its_last_call(on_loop: bool) -> None:
-    """By counting alone: no timer, thread or cycle keeps it."""
+    """Counting references suffices: no timer, thread or cycle keeps it."""
     session = Doubling()
     freed = weakref.ref(session)
     batcher = batcher_of(session, on_loop=on_loop, seconds=300)

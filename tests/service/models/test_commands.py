@@ -31,7 +31,7 @@ def run(models: Path, *arguments: str) -> int:
 
 
 def answering(models: Path) -> str:
-    """What a service over this folder would answer with."""
+    """Return the default version of a service over this folder."""
     registry = ModelRegistry(models, {"heart": HEART}, "cpu")
     registry.refresh()
     return registry.default_of("heart").card.version
@@ -52,7 +52,7 @@ def test_every_version_is_listed_with_its_labels(
 
 
 def test_a_card_is_shown(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of a number, of a label, or of what `stable` points at."""
+    """The version is named by a number or a label; by default it is `stable`'s."""
     label(models, stable="2")
     for version in ("2", "stable", None):
         assert run(models, "show", "heart", *([version] if version else [])) == 0
@@ -65,7 +65,7 @@ def test_a_card_is_shown(models: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_verifying_names_what_would_be_refused(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the reason, and exit status 1; a good one alone is 0."""
+    """The reason is printed, and the exit status is 1; for a valid version alone it is 0."""
     assert run(models, "verify") == 1
     output = capsys.readouterr()
     assert [line.split(":")[0] for line in output.out.splitlines()] == [
@@ -88,7 +88,7 @@ def test_verifying_names_what_would_be_refused(
 def test_labels_that_a_service_could_not_follow_are_named(
     models: Path, action: str, text: str, reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the service's reason and exit status 1, beside what there is to say of versions."""
+    """The service's reason is printed beside the versions, and the exit status is 1."""
     shutil.rmtree(models / "heart" / "3")
     (models / "heart" / LABELS).write_text(text)
     assert run(models, action) == 1
@@ -103,7 +103,7 @@ def test_labels_that_a_service_could_not_follow_are_named(
 def test_versions_of_an_unloaded_model_say_so(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Beside their labels."""
+    """It is printed behind their labels."""
     label(models, stable="2")
     (models / "heart" / UNLOADED).touch()
     assert run(models, "list") == 0
@@ -185,7 +185,7 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(
 def test_predict_answers_with_the_stable_version(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As the service does."""
+    """The service does so too."""
     label(models, stable="2")
     row = ["--json", '{"age": 60, "sex": 1}', "--models-dir", str(models)]
     assert main(["predict", "heart", *row]) == 0
@@ -195,10 +195,10 @@ def test_predict_answers_with_the_stable_version(
 def test_without_a_good_version_before_there_is_no_rollback(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nor with no good version at all."""
+    """There is none without any valid version either."""
     label(models, stable="1")
     assert run(models, "rollback", "heart") == 1
-    assert "no good version before heart/1" in capsys.readouterr().err
+    assert "no valid version before heart/1" in capsys.readouterr().err
     (models / "heart" / LABELS).unlink()
     for version in ("1", "2", "4"):
         shutil.rmtree(models / "heart" / version)
@@ -228,7 +228,7 @@ GRAPH = """tf2onnx (float[unk__{n},13] features) => (float[unk__9] probability)
 def test_differences_of_metrics_contract_and_graph(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What changed and nothing else: the numbers that Keras gives layers do not count."""
+    """Only changes are listed: the numbers that Keras gives layers do not count."""
     one, two = models / "heart" / "1", models / "heart" / "2"
     (one / SIGNATURE).write_text(GRAPH.format(n=1, means="54.5,131.8", more=""))
     more = '   [Abs] "functional_7/Abs:0" = Abs ("functional_7/dense_7/Relu:0")\n'
@@ -257,7 +257,7 @@ def test_differences_of_metrics_contract_and_graph(
 def test_the_same_twice_differs_in_nothing(
     models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And a version without its graph's text is named."""
+    """A version without its graph's text is named."""
     assert run(models, "diff", "heart", "1", "1") == 0
     assert capsys.readouterr().out.splitlines()[2:] == [
         "training and data: the same",

@@ -1,4 +1,4 @@
-"""Callers that share runs, as they see it: by HTTP, from a real server, many at once."""
+"""Dynamic batching as callers see it: by HTTP, from a real server, many at once."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from service.models.runtime.batching_plan import (
     BatchingPlan,
     plan_batching,
 )
+from service.models.runtime.measurement import Measurement
 from service.models.runtime.session import CPU, CUDA, OnnxSession
+from service.settings.limits import QueueLimits
 from service.tasks import TASKS
 from tests.artifacts import wide_graph_of, write_artifact
 from tests.service.server.test_serving import Service, serving
@@ -38,7 +41,12 @@ HEART = TASKS["heart"]
 CALLERS = 48
 CALLS = 12
 JSON = {"content-type": "application/json"}
-ON = {"FORETELL_BATCHING": "on", "FORETELL_QUEUE_TIMEOUT_SECONDS": "60"}
+# A busy machine would measure that no batch is quick enough.
+ON = {
+    "FORETELL_BATCHING": "on",
+    "FORETELL_BATCH_SIZES": "1,2,4,8,16,32,64",
+    "FORETELL_QUEUE_TIMEOUT_SECONDS": "60",
+}
 AGES = range(20, 100)
 
 
@@ -50,20 +58,24 @@ class Timed(OnnxSession):
 
     @property
     def provider(self) -> str:
-        """As told."""
+        """The provider that it is given."""
         return self._provider
 
-    def batch_us(self, batch: NDArray[Any]) -> float:
-        """As told."""
-        return self._us(len(batch))
+    def measure_row(self, row: NDArray[Any]) -> Measurement:
+        """Return the time that it is given."""
+        return Measurement(self._us(1))
+
+    def measure_batch(self, batch: NDArray[Any]) -> Measurement:
+        """Return the time that it is given."""
+        return Measurement(self._us(len(batch)))
 
 
-def decided(us: Callable[[int], float], provider: str = CPU, mode: Any = "auto") -> BatchingPlan:
-    return plan_batching(Timed(us, provider), np.zeros(3), us(1), 500.0, mode)
+def decided(us: Callable[[int], float], provider: str = CPU, **limits: Any) -> BatchingPlan:
+    return plan_batching(Timed(us, provider), np.zeros(3), QueueLimits(**limits))
 
 
 def test_runs_are_shared_where_rows_get_clearly_cheaper(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By what a row was measured to cost alone, and among others with handing it over added."""
+    """The time of a row alone is compared with that in a batch, overhead included."""
     monkeypatch.setattr("service.models.runtime.batching_plan.available_cores", lambda: 4)
     credit = decided(lambda rows: 75 + 6 * rows)
     assert (credit.on, credit.on_loop, credit.buckets[-1]) == (True, True, 64)
@@ -89,6 +101,15 @@ def test_no_run_is_longer_than_others_can_wait() -> None:
     assert decided(lambda rows: 5000 + 2000 * rows).buckets == (1, 2, 4, 8, 16)
 
 
+def test_sizes_that_are_set_are_taken_however_long_they_run() -> None:
+    """Nothing of the batches depends on a measurement with `on`; there are none with `off`."""
+    slow = partial(decided, lambda rows: 400.0 * rows, batch_sizes=(1, 3, 9))
+    assert slow(mode="on").buckets == (1, 3, 9)
+    assert slow(mode="off").buckets == (1,)
+    assert not slow(mode="auto").on
+    assert decided(lambda rows: 400.0, batch_sizes=(1, 3, 9)).buckets == (1, 3, 9)
+
+
 def test_the_operator_has_the_last_word() -> None:
     """`on` and `off`, whatever was measured."""
     assert decided(lambda rows: 10.0 * rows, mode="on").on
@@ -102,7 +123,7 @@ def test_retry_after_is_when_there_may_be_room() -> None:
 
 
 def test_a_caller_who_hangs_up_withdraws_what_he_waits_for() -> None:
-    """As soon as the server says so; nothing is left behind."""
+    """The wait ends as soon as the server knows; nothing is left behind."""
 
     async def hang_up() -> None:
         withdrawn = False
@@ -142,7 +163,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def probabilities(wide: Path) -> dict[int, float]:
-    """What the graph gives by itself, by age."""
+    """The graph's own probabilities, by age."""
     rows = np.full((len(AGES), 13), np.nan, np.float32)
     rows[:, 0], rows[:, 1] = AGES, 1
     outputs = OnnxSession(wide / "heart" / "1" / "model.onnx", "cpu").run(rows)
@@ -157,7 +178,7 @@ def service(wide: Path) -> Iterator[Service]:
 
 
 def at_once(callers: int, call: Callable[[int], Any]) -> list[Any]:
-    """What so many callers get, in threads of their own."""
+    """Return the results of so many callers, each in a thread of its own."""
     with ThreadPoolExecutor(callers) as threads:
         return list(threads.map(call, range(callers)))
 
@@ -211,7 +232,7 @@ def test_many_callers_get_their_own_answers_from_shared_runs(
 
 
 def test_pictures_share_runs_too(service: Service) -> None:
-    """As pixels, alone or several in a form: each answer is what its picture gets by itself."""
+    """Pixels, a picture or several in a form: each answer is that of its picture alone."""
 
     def pixels(at: int) -> NDArray[np.uint8]:
         picture = np.zeros((28, 28), np.uint8)
@@ -285,7 +306,7 @@ def test_callers_who_hang_up_cost_the_others_nothing(
 
 
 def test_a_stopping_service_answers_all_who_wait(wide: Path) -> None:
-    """What was taken in before SIGTERM is answered after it."""
+    """Calls that were taken in before SIGTERM are answered after it."""
     statuses: list[int] = []
 
     def load(url: str) -> None:

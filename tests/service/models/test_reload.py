@@ -69,7 +69,7 @@ def version_of(answer: httpx.Response) -> int:
 
 
 def test_a_new_version_that_is_refused_is_in_the_log_once(tmp_path: Path) -> None:
-    """With its name, its number and the reason, however often the folder is looked at."""
+    """The line has its name, its number and the reason, however often the folder is polled."""
     versions_of_all_tasks(tmp_path)
     with serving(tmp_path, FORETELL_POLL_SECONDS="0.02") as service:
         publish(tmp_path, "2", damaged=True)

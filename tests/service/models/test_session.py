@@ -59,7 +59,7 @@ def test_long_batches_in_slices_are_answered_in_their_order(
 def test_a_silent_fallback_to_the_cpu_is_caught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a driver but without CUDA's libraries the runtime only logs; we compare providers."""
+    """A driver without CUDA's libraries makes the runtime log only; we compare providers."""
     folder = write_artifact(tmp_path, TASKS["heart"])
     monkeypatch.setattr(session, "cuda_obstacle", lambda: None)
     real_session = ort.InferenceSession
@@ -78,6 +78,6 @@ def test_a_silent_fallback_to_the_cpu_is_caught(
 
 @pytest.mark.skipif(not CUDA_WORKS, reason="needs an NVIDIA GPU with CUDA 13 libraries")
 def test_cuda_gives_the_golden_answers(tmp_path: Path) -> None:
-    """On a machine with a GPU the same proof holds there."""
+    """The same validation passes on a machine with a GPU."""
     folder = write_artifact(tmp_path, TASKS["digits"])
     assert OnnxSession(folder / "model.onnx", "cuda").provider == CUDA

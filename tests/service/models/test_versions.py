@@ -84,7 +84,7 @@ def opened(tmp_path: Path) -> Open:
 def test_the_policy_says_what_is_served(
     opened: Open, policy: str, served: list[str], default: str
 ) -> None:
-    """Versions are numbers, so that 10 is newer than 9; the rest are known, and idle."""
+    """Versions are numbers, so that 10 is newer than 9; the rest are known, and not served."""
     registry = opened("1", "9", "10", policy=policy)
     assert [v for v, state in states(registry).items() if state == "ready"] == served
     assert set(states(registry).values()) == {"ready", "not_served"}
@@ -93,7 +93,7 @@ def test_the_policy_says_what_is_served(
 
 
 def test_a_label_serves_its_version_beside_the_policys(opened: Open) -> None:
-    """By its number and by its label; what calls get that name none stays as it is."""
+    """Its number and its label name it; the default version stays as it is."""
     registry = opened("1", "2", "3", canary="1")
     assert states(registry) == {"1": "ready", "2": "not_served", "3": "ready"}
     assert registry.for_model("heart", "canary") is registry.for_model("heart", "1")
@@ -133,7 +133,7 @@ def test_stable_answers_calls_that_name_no_version(opened: Open, tmp_path: Path)
 def test_a_version_that_cannot_answer_is_told_from_one_there_is_not(
     opened: Open, tmp_path: Path, wanted: str, error: type[Exception], message: str
 ) -> None:
-    """Unknown and unserved ones are unknown; refused and lost ones are not ready, and why."""
+    """Versions that are not served are unknown; invalid and lost ones are not ready, and why."""
     publish(tmp_path, "3")
     damage(tmp_path, "3")
     registry = opened("1", "2", lost="9", beta="2")
@@ -213,7 +213,7 @@ def test_a_folder_that_cannot_be_looked_into_is_nobodys(
         load(registry, "heart")
     assert answering(registry) == "2"
     assert registry.expected == ["heart"]
-    assert {e["event"] for e in events} == {"model loaded", "version changed", "version let go"}
+    assert {e["event"] for e in events} == {"model loaded", "version changed", "version released"}
 
 
 def test_a_model_whose_folder_cannot_be_looked_into_is_refused_alone(
@@ -258,7 +258,7 @@ def test_a_folder_whose_files_cannot_be_reached_changes_nothing(
 def test_models_that_cannot_be_looked_into_at_all_go_on_answering(
     opened: Open, tmp_path: Path, close: Close
 ) -> None:
-    """As if the volume had gone away; at a start they are not ready; both with the reason."""
+    """The volume may have gone away; at a start they are not ready; the reason is told."""
     publish(tmp_path, "1", name="heart-other")
     registry = opened("1")
     close(tmp_path)
@@ -277,23 +277,21 @@ def test_models_that_cannot_be_looked_into_at_all_go_on_answering(
         assert (answering(each), each.versions_of("heart").problem) == ("1", None)
 
 
-def test_a_bad_version_is_refused_and_the_old_one_keeps_serving(
-    opened: Open, tmp_path: Path
-) -> None:
+def test_an_invalid_version_is_not_served_and_the_old_one_is(opened: Open, tmp_path: Path) -> None:
     """Readiness untouched; tried again only when its files change."""
     registry = opened("1")
     before = registry.default_of("heart")
     publish(tmp_path, "2")
     damage(tmp_path, "2")
     tried: list[str] = []
-    trials = registry.versions_of("heart").loader
-    load = trials.load
+    loader = registry.versions_of("heart").loader
+    load_version = loader.load
 
     def load_counted(name: str, version: str) -> LoadedModel:
         tried.append(version)
-        return load(name, version)
+        return load_version(name, version)
 
-    trials.load = load_counted
+    loader.load = load_counted
     for _ in range(3):
         registry.refresh()
     assert tried == ["2"]
@@ -309,7 +307,9 @@ def test_a_bad_version_is_refused_and_the_old_one_keeps_serving(
 
 
 @pytest.mark.parametrize("flaw", ["golden", "contract", "graph", "task", "card"])
-def test_every_proof_is_asked_of_a_new_version(opened: Open, tmp_path: Path, flaw: str) -> None:
+def test_a_new_version_is_validated_in_every_respect(
+    opened: Open, tmp_path: Path, flaw: str
+) -> None:
     """Golden answers, the contract's hash, a graph that loads, its task, its card."""
     registry = opened("1")
     folder = publish(tmp_path, "2")
@@ -333,7 +333,7 @@ def test_every_proof_is_asked_of_a_new_version(opened: Open, tmp_path: Path, fla
 
 
 def test_after_a_start_too_the_newest_good_version_answers(opened: Open, tmp_path: Path) -> None:
-    """As it did before the start: a bad version takes nothing out of use."""
+    """It did before the start: an invalid version takes nothing out of use."""
     publish(tmp_path, "3")
     damage(tmp_path, "3")
     registry = opened("1", "2")
@@ -345,7 +345,7 @@ def test_after_a_start_too_the_newest_good_version_answers(opened: Open, tmp_pat
 
 
 def test_a_version_whose_files_change_is_loaded_anew(opened: Open, tmp_path: Path) -> None:
-    """And goes on answering as before if they are bad now."""
+    """It goes on answering as before if they are invalid now."""
     registry = opened("1")
     before = registry.default_of("heart")
     publish(tmp_path, "1")
@@ -357,7 +357,7 @@ def test_a_version_whose_files_change_is_loaded_anew(opened: Open, tmp_path: Pat
     assert registry.default_of("heart") is after
     (found,) = registry.versions_of("heart").states()
     assert found.state == "ready"
-    assert "its files have changed, and are refused" in str(found.reason)
+    assert "its files have changed, and are invalid" in str(found.reason)
 
 
 def test_a_link_to_nothing_hides_no_change_of_the_other_files(opened: Open, tmp_path: Path) -> None:
@@ -376,21 +376,21 @@ def test_a_link_to_nothing_hides_no_change_of_the_other_files(opened: Open, tmp_
 def test_files_that_change_while_they_are_loaded_are_loaded_again(
     opened: Open, tmp_path: Path
 ) -> None:
-    """What was loaded may be half of each: it never answers."""
+    """The version that was loaded may be half of each: it never answers."""
     registry = opened("1")
     publish(tmp_path, "2")
-    trials = registry.versions_of("heart").loader
-    load = trials.load
+    loader = registry.versions_of("heart").loader
+    load_version = loader.load
 
     def load_meanwhile(name: str, version: str) -> LoadedModel:
-        served = load(name, version)
+        loaded = load_version(name, version)
         (tmp_path / "heart" / version / "signature.txt").touch()
-        return served
+        return loaded
 
-    trials.load = load_meanwhile
+    loader.load = load_meanwhile
     registry.refresh()
     assert states(registry) == {"1": "ready", "2": "not_served"}
-    trials.load = load
+    loader.load = load_version
     registry.refresh()
     assert answering(registry) == "2"
 
@@ -398,7 +398,7 @@ def test_files_that_change_while_they_are_loaded_are_loaded_again(
 def test_a_removed_version_is_freed_when_its_last_request_ends(
     opened: Open, tmp_path: Path
 ) -> None:
-    """Until then it drains: the request that holds it is answered by it."""
+    """It drains until then: the request that holds it is answered by it."""
     registry = opened("1", "2")
     held = registry.default_of("heart")
     session = weakref.ref(held.session)
@@ -474,7 +474,7 @@ def test_a_new_model_is_served_and_never_takes_the_service_out_of_use(
 
 
 def test_a_card_can_be_read_of_versions_that_are_not_served(opened: Open, tmp_path: Path) -> None:
-    """From disk; what is no card, or a label without a version, is an error that says so."""
+    """It is read from disk; a file that is no card, or an unknown version, is an error."""
     versions = opened("1", "2", "3", old="1").versions_of("heart")
     assert states(opened())["2"] == "not_served"
     assert [versions.card(wanted).version for wanted in ("2", "3", "old")] == ["2", "3", "1"]

@@ -56,6 +56,16 @@ def test_a_read_only_folder_cannot_be_written_to(
         read_settings(spool_dir=tmp_path)
 
 
+@pytest.mark.parametrize("text", ["2,4", "1,4,2", "1,1", "1,x", "1,,2", "1,²", ",", "1,2048"])
+def test_sizes_of_batches_ascend_from_one(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything else is an error at start, with the text that came."""
+    monkeypatch.setenv("FORETELL_BATCH_SIZES", "1,2,4")
+    assert read_settings().queue.batch_sizes == (1, 2, 4)
+    monkeypatch.setenv("FORETELL_BATCH_SIZES", text)
+    with pytest.raises(SettingsError, match=r"^FORETELL_BATCH_SIZES: expected ascending.*from 1"):
+        read_settings()
+
+
 def test_settings_do_not_change() -> None:
     """They are frozen once read."""
     with pytest.raises(ValidationError):
