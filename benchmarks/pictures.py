@@ -64,7 +64,7 @@ class Answer:
 
 
 def half(person: str) -> str:
-    """Return a person's half: `tune` if the name's SHA-256 begins with an even byte, or `report`."""
+    """Return the half: `tune` if the name's SHA-256 begins with an even byte, else `report`."""
     return "report" if hashlib.sha256(person.encode()).digest()[0] % 2 else "tune"
 
 
