@@ -93,7 +93,11 @@ def cpu_ways(model: Path, contract: Contract) -> dict[str, Prepare]:
     ways = {"CPU, 1 thread": plain(session(model, CPU), contract)}
     if cores > 1:
         ways[f"CPU, {cores} threads"] = plain(session(model, CPU, cores), contract)
-    return {name: lambda _rows, run=run: run for name, run in ways.items()}
+    return {name: _for_any_size(run) for name, run in ways.items()}
+
+
+def _for_any_size(run: Run) -> Prepare:
+    return lambda _rows: run
 
 
 def cuda_ways(model: Path, contract: Contract) -> dict[str, Prepare]:

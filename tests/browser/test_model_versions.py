@@ -55,7 +55,7 @@ def test_versions_are_shown_with_state_and_reason(of_versions: "Page") -> None:
     rows = cells(page, "Calls that name none get 2")
     assert [row[:3] for row in rows] == [
         ["1", "not_served", ""], ["2 (this page)", "ready", "stable"], ["3", "ready", "canary"],
-        ["4", "refused", ""],
+        ["4", "invalid", ""],
     ]  # fmt: skip
     assert "sha256" in rows[3][3]
     for version in ("1", "3", "4"):

@@ -86,8 +86,8 @@ export function figure({ title, words, picture, legend = [], table }) {
 }
 
 /**
- * Create a table of texts that scrolls if it is too wide. All columns but the first are numbers, unless
- * `numbers` is false; `name` is a class.
+ * Create a table of texts that scrolls if it is too wide. All columns but the first are numbers,
+ * unless `numbers` is false; `name` is a class.
  */
 export function tableOf({ caption, columns, rows, numbers = true, name }) {
   const aligned = numbers ? { class: "number" } : {};
