@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from service.contract.image import ImageTask
 from service.contract.tabular import TabularTask
 from service.explain.explain import columns_of, explain, heat_map
 from service.explain.shapley import AT_ONCE, owen_values, shapley_values
