@@ -172,7 +172,7 @@ def _tabular(task: TabularTask, bias: float) -> tuple[list[Any], dict[str, NDArr
 
 
 def _images(task: Task, bias: float) -> tuple[list[Any], dict[str, NDArray[Any]]]:
-    # softmax of the mean brightness of ten bands of rows; familiarity is the mean of all
+    # softmax of the mean brightness of ten bands of rows; score is the mean of all
     weights = np.zeros((784, 10), np.float32)
     for band in range(10):
         weights[band * 78 : band * 78 + 78, band] = 1 / 78 / 25
@@ -185,7 +185,7 @@ def _images(task: Task, bias: float) -> tuple[list[Any], dict[str, NDArray[Any]]
         helper.make_node("Softmax", ["shifted"], ["probabilities"], axis=1),
         helper.make_node("ArgMax", ["probabilities"], [label], axis=1, keepdims=0),
         helper.make_node("ReduceMean", ["rows"], ["brightness"], axes=[1], keepdims=0),
-        helper.make_node("Div", ["brightness", "white"], ["familiarity"]),
+        helper.make_node("Div", ["brightness", "white"], ["in_distribution_score"]),
     ]
     tilt = np.zeros(10, np.float32)
     tilt[0] = bias

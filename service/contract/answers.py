@@ -16,7 +16,7 @@ RowCertainty = Annotated[
         examples=["decided"],
     ),
 ]
-RowFamiliar = Annotated[
+RowInDistribution = Annotated[
     bool | None,
     Field(
         description="Whether every field that was sent lies in the range of the training rows; "
@@ -35,7 +35,7 @@ PredictionSet = Annotated[
         examples=[[4, 9]],
     ),
 ]
-PictureFamiliar = Annotated[
+PictureInDistribution = Annotated[
     bool | None,
     Field(
         description="Whether it looks like the pictures that the model learned from; where it does "
@@ -66,7 +66,7 @@ class TabularPrediction(BaseModel):
     )
     model: ModelRef
     certainty: RowCertainty = None
-    in_distribution: RowFamiliar = None
+    in_distribution: RowInDistribution = None
     warnings: RowWarnings = []
 
 
@@ -79,5 +79,5 @@ class ImagePrediction(BaseModel):
     probabilities: list[Probability] = Field(description="Of every class, in order; they sum to 1")
     model: ModelRef
     prediction_set: PredictionSet = None
-    in_distribution: PictureFamiliar = None
+    in_distribution: PictureInDistribution = None
     warnings: PictureWarnings = []

@@ -4,12 +4,12 @@ from pydantic import BaseModel, Field
 
 from service.contract.answers import (
     ModelRef,
-    PictureFamiliar,
+    PictureInDistribution,
     PictureWarnings,
     PredictionSet,
     Probability,
     RowCertainty,
-    RowFamiliar,
+    RowInDistribution,
     RowWarnings,
 )
 
@@ -66,7 +66,7 @@ class Explanation(BaseModel):
     threshold: Probability
     decision: bool = Field(description="The probability reaches the threshold")
     certainty: RowCertainty = None
-    in_distribution: RowFamiliar = None
+    in_distribution: RowInDistribution = None
     warnings: RowWarnings = []
     base: Amount = Field(description="The mean answer to the rows compared with")
     contributions: list[Contribution] = Field(
@@ -94,7 +94,7 @@ class HeatMap(BaseModel):
     answer: int | str = Field(description="The class that was answered", examples=[7])
     probability: Probability = Field(description="Of that class", examples=[0.998])
     prediction_set: PredictionSet = None
-    in_distribution: PictureFamiliar = None
+    in_distribution: PictureInDistribution = None
     warnings: PictureWarnings = []
     heat: list[list[float]] = Field(
         description="A number for each pixel, row by row: by how much the probability falls, on "
