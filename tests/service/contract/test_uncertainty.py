@@ -290,7 +290,10 @@ def test_the_command_shows_and_compares_it(
 ) -> None:
     """In brief: the ranges of fields only where they differ."""
     other = ROWS.model_copy(
-        update={"conformal": sets(0.3), "training_ranges": (TrainingRange(name="age", low=18, high=77),)}
+        update={
+            "conformal": sets(0.3),
+            "training_ranges": (TrainingRange(name="age", low=18, high=77),),
+        }
     )
     for version, confidence in (("1", ROWS), ("2", other)):
         folder = write_artifact(tmp_path, HEART, version=version)
