@@ -53,7 +53,10 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    """A line a version: name, number, recipe, metrics, labels; broken ones on standard error."""
+    """Print a line for each version: name, number, recipe, metrics, labels.
+
+    Broken ones are named on standard error, and the exit status is 1.
+    """
     from service.errors import ArtifactError
     from service.models.artifacts.artifact import read_artifact
     from service.models.artifacts.folder import is_unloaded
@@ -83,7 +86,7 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def run_show(arguments: argparse.Namespace) -> int:
-    """The card of a version, without curves, ranges of fields, and the course of its training."""
+    """Print the card of a version, without curves, ranges of fields and training history."""
     from service.models.artifacts.artifact import read_artifact
     from service.models.artifacts.labels import read_labels
 
@@ -110,9 +113,9 @@ def run_show(arguments: argparse.Namespace) -> int:
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    """Files, contract, graph and golden answers, on the CPU; exit status 1 if one is refused.
+    """Check files, contract, graph and golden answers on the CPU. Return 1 if one is refused.
 
-    Of a whole model also its labels: whether the service could follow them.
+    A whole model's labels are checked, too: the service has to be able to follow them.
     """
     from service.errors import ArtifactError, ForetellError
 
@@ -140,7 +143,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 
 def run_promote(arguments: argparse.Namespace) -> int:
-    """Prove a version, then point `stable` at it."""
+    """Validate a version, then point `stable` at it."""
     from service.models.versions.admin import answering_of, promote
 
     registry, name = _registry(arguments), arguments.name
@@ -177,7 +180,7 @@ def run_rollback(arguments: argparse.Namespace) -> int:
 
 
 def run_diff(arguments: argparse.Namespace) -> int:
-    """What `differences` says."""
+    """Print how two versions differ: metrics, contract, graph."""
     from service.models.artifacts.artifact import read_artifact
     from service.models.artifacts.diff import differences
 
