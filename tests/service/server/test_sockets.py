@@ -66,7 +66,7 @@ def test_a_port_is_refused_also_before_another_services_workers_listen(workers: 
 @pytest.mark.parametrize("before", [1, 2])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_service_starts_again_at_once(before: int, workers: int) -> None:
-    """Connections of the one before that are in TIME_WAIT do not count, with any number of workers."""
+    """Connections in TIME_WAIT do not count, whatever number of workers left them."""
     here = (LOCAL, 0)
     port = hang_up(socket.create_server(here) if before == 1 else listener_of_a_worker())
     settings = Settings(port=port, workers=workers)

@@ -231,7 +231,7 @@ def test_all_workers_follow_the_folder_and_the_operator(tmp_path: Path) -> None:
     with serving(tmp_path, **settings) as service:
 
         def answers() -> set[object]:
-            """Return the versions of 20 answers, on a connection each: enough to meet both workers."""
+            """Return the versions of 20 answers on 20 connections: enough to meet both workers."""
             calls = [httpx.post(f"{service.url}/v1/heart/predict", json=ROW) for _ in range(20)]
             return {c.json()["model"]["version"] if c.is_success else c.status_code for c in calls}
 
