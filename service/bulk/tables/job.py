@@ -12,6 +12,7 @@ from service.bulk.tables.formats import Format
 from service.bulk.tables.scoring import BulkScoring, score
 from service.bulk.tables.spool import Abandoned, Spool, kept
 from service.errors import TooManyJobs
+from service.observability.metrics.families import Counter, Gauge
 from service.observability.metrics.shared_counters import Metric, SharedCounters
 from service.settings.settings import Settings
 
@@ -92,7 +93,24 @@ def _while_wanted(tables: Iterator[Chunk], answer: Spool) -> Iterator[Chunk]:
         yield rows
 
 
-BULK_ROWS = Metric("bulk_rows", ("model", "version"), ("scored", "refused"))
+BULK_ROWS = Metric(
+    "bulk_rows",
+    ("model", "version"),
+    ("scored", "refused"),
+    (
+        Counter(
+            "foretell_bulk_rows_total",
+            "Rows of bulk jobs that were answered to their end",
+            ("scored", "refused"),
+            by="result",
+        ),
+    ),
+)
 
 
-BULK_JOBS = Metric("bulk_jobs", (), ("under_way",))
+BULK_JOBS = Metric(
+    "bulk_jobs",
+    (),
+    ("in_progress",),
+    (Gauge("foretell_bulk_jobs_in_progress", "Bulk jobs in progress", ("in_progress",)),),
+)

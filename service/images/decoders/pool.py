@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from service.errors import DecodersUnavailable, PictureError, UnreadableImage
 from service.images.decoders import decoder_process
 from service.images.decoders.decoder_process import LENGTH, READY, encode_frame
+from service.observability.metrics.families import Counter
 from service.observability.metrics.shared_counters import Metric, SharedCounters
 
 Image = NDArray[np.uint8] | PictureError
@@ -44,7 +45,18 @@ RESTART_PAUSE_SECONDS = 1.0
 MAX_ATTEMPTS = 2
 """Processes that one picture may end, and that may fail to begin: once may be a coincidence."""
 
-DECODER_RESTARTS = Metric("image_decoders", (), ("died",))
+DECODER_RESTARTS = Metric(
+    "decoder_restarts",
+    (),
+    ("restarts",),
+    (
+        Counter(
+            "foretell_decoder_restarts_total",
+            "Image decoder processes that died and were to be replaced",
+            ("restarts",),
+        ),
+    ),
+)
 
 log = structlog.get_logger("foretell")
 

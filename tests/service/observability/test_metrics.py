@@ -15,10 +15,10 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.app import create_app
+from service.api.http.metrics import exposition_of
 from service.api.worker_states import record_states
 from service.bulk.tables.job import BULK_JOBS
 from service.models.runtime.session import BATCHES_RUN
-from service.observability.metrics.exposition import PrometheusExposition
 from service.observability.metrics.shared_counters import SIZE, Metric, Series, SharedCounters
 from service.observability.worker_slots import WorkerSlot, release
 from service.settings.settings import Settings
@@ -359,6 +359,6 @@ def test_every_family_is_documented() -> None:
     """docs/operate/metrics.md has each by its name."""
     app = create_app(Settings())
     text = (Path(__file__).parents[3] / "docs" / "operate" / "metrics.md").read_text()
-    for family in PrometheusExposition(app.state).collect():
+    for family in exposition_of(app.state).collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         assert f"`{name}" in text, name
