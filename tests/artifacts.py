@@ -35,7 +35,7 @@ def write_artifact(
     session = OnnxSession(folder / MODEL, "cpu")
     arrays: dict[str, Any] = {"input": inputs, **session.run(inputs)}
     np.savez(folder / GOLDEN, **arrays)
-    if isinstance(task, TabularTask):
+    if isinstance(task, TabularTask):  # only these are explained by reference rows
         np.savez(folder / BACKGROUND, rows=background_rows(task), weights=np.array([3, 1, 2, 4]))
     write_card(folder, task)
     return folder
@@ -92,7 +92,7 @@ def golden_of(task: Task) -> NDArray[Any]:
     """Return eight inputs that fit the contract's tensor."""
     rng = np.random.default_rng(0)
     shape = (8, *(size or 1 for size in task.contract.input.shape[1:]))
-    if isinstance(task, TabularTask):
+    if task.contract.features:
         rows = rng.normal(size=shape).astype(np.float32)
         rows[1, :] = np.nan
         return rows
@@ -111,7 +111,7 @@ def graph_of(task: Task, bias: float = 0.0) -> onnx.ModelProto:
         nodes, constants = _tabular(task, bias)
     else:
         nodes, constants = _images(task, bias)
-    return _model(task, nodes, constants)
+    return model_of(task, nodes, constants)
 
 
 def wide_graph_of(task: TabularTask, width: int = 3072) -> onnx.ModelProto:
@@ -129,10 +129,11 @@ def wide_graph_of(task: TabularTask, width: int = 3072) -> onnx.ModelProto:
     ]
     constants["one_to_width"] = np.array([1, width], np.int64)
     constants["mean"] = np.full((width, width), 1 / width, np.float32)
-    return _model(task, nodes, constants)
+    return model_of(task, nodes, constants)
 
 
-def _model(task: Task, nodes: list[Any], constants: dict[str, NDArray[Any]]) -> onnx.ModelProto:
+def model_of(task: Task, nodes: list[Any], constants: dict[str, NDArray[Any]]) -> onnx.ModelProto:
+    """Return a graph of these nodes, with the contract's tensors."""
     contract = task.contract
     graph = helper.make_graph(
         nodes,
@@ -172,10 +173,13 @@ def _tabular(task: TabularTask, bias: float) -> tuple[list[Any], dict[str, NDArr
 
 
 def _images(task: Task, bias: float) -> tuple[list[Any], dict[str, NDArray[Any]]]:
-    # softmax of the mean brightness of ten bands of rows; score is the mean of all
-    weights = np.zeros((784, 10), np.float32)
-    for band in range(10):
-        weights[band * 78 : band * 78 + 78, band] = 1 / 78 / 25
+    # softmax of the mean brightness of one band of rows a class; the score is the mean of all
+    height, width = (size or 1 for size in task.contract.input.shape[1:])
+    classes, pixels = len(task.contract.labels), height * width
+    band = pixels // classes
+    weights = np.zeros((pixels, classes), np.float32)
+    for number in range(classes):
+        weights[number * band : (number + 1) * band, number] = 1 / band / 25
     label = task.contract.outputs[1].name
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
@@ -187,7 +191,7 @@ def _images(task: Task, bias: float) -> tuple[list[Any], dict[str, NDArray[Any]]
         helper.make_node("ReduceMean", ["rows"], ["brightness"], axes=[1], keepdims=0),
         helper.make_node("Div", ["brightness", "white"], ["in_distribution_score"]),
     ]
-    tilt = np.zeros(10, np.float32)
+    tilt = np.zeros(classes, np.float32)
     tilt[0] = bias
-    flat, white = np.array([-1, 784], np.int64), np.array(255, np.float32)
+    flat, white = np.array([-1, pixels], np.int64), np.array(255, np.float32)
     return nodes, {"flat": flat, "weights": weights, "bias": tilt, "white": white}

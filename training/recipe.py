@@ -52,7 +52,7 @@ class DataSplits:
         cls, data: TabularData, split: str, rows: Mapping[str, NDArray[np.int64]]
     ) -> "DataSplits":
         """Build the splits of a table from the row numbers of `train`, `validation` and `test`."""
-        inputs = data.features.to_numpy(np.float32)
+        inputs = data.inputs
         return cls(
             source=data.source,
             fingerprint=data.fingerprint,

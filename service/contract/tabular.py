@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class TabularTask(RowTask):
 
     prediction: type[TabularPrediction]
     decision: str
+    has_threshold: ClassVar[bool] = True
     wording: Wording = field(default_factory=Wording)
 
     @property

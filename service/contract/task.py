@@ -32,6 +32,8 @@ class Task(ABC):
     title: str
     prediction: type[BaseModel]
 
+    has_threshold: ClassVar[bool] = False
+    """True if answers depend on the threshold of a model's card."""
     output_noun: ClassVar[str] = "probability"
     """The word for a value of the graph's float outputs, in messages."""
     output_range: ClassVar[str] = " in 0..1"

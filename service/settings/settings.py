@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     spool_dir: Path | None = None
     """Folder for answers and Parquet bodies of batches. None: the system's temporary folder."""
 
-    max_pixels: int = Field(50_000_000, ge=28 * 28)
+    max_pixels: int = Field(50_000_000, ge=1)
     """Largest picture decoded (width times height); more is refused with 413."""
 
     max_pictures: int = Field(256, ge=1)

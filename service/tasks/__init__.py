@@ -14,7 +14,7 @@ TASKS = MappingProxyType(_tasks)
 def discover() -> None:
     """Fill `TASKS` with the tasks of all modules that lie on this package's `__path__`.
 
-    To be called again by who adds a folder to that path.
+    To be called again after a folder is added to that path.
     """
     modules = (
         import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)

@@ -23,7 +23,10 @@ BOX = 20
 def draw_outliers(
     count: int, images: NDArray[np.uint8], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Draw outliers uint8[count, 28, 28] of five kinds in turn; one recombines `images`."""
+    """Draw outliers of five kinds in turn, as large as `images`, which one kind recombines.
+
+    They are drawn at MNIST's 28x28 and scaled to uint8[count, height, width] of `images`.
+    """
     kinds: tuple[Draw, ...] = (
         doodle,
         scrawl,
@@ -31,7 +34,16 @@ def draw_outliers(
         cloud,
         lambda chance: recombine(images, chance),
     )
-    return np.stack([draw_nonempty(kinds[number % len(kinds)], rng) for number in range(count)])
+    drawn = (draw_nonempty(kinds[number % len(kinds)], rng) for number in range(count))
+    return np.stack([scale(picture, images.shape[1:]) for picture in drawn])
+
+
+def scale(picture: Picture, size: tuple[int, ...]) -> Picture:
+    """Scale a picture to rows and columns `size`; one of that size is returned as it is."""
+    if picture.shape == size:
+        return picture
+    height, width = size
+    return np.asarray(cv2.resize(picture, (width, height)), np.uint8)
 
 
 def draw_nonempty(draw: Draw, rng: np.random.Generator) -> Picture:
@@ -177,11 +189,14 @@ def draw_transformed(
     transforms: Mapping[int, tuple[str, ...]],
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Draw pictures uint8[count, 28, 28], each by a transform that leaves it in no class.
+    """Draw pictures uint8[count, height, width], each by a transform that leaves it in no class.
 
-    `transforms` names them by class; classes without any are not drawn.
+    `transforms` names them by class; classes without any are not drawn. If no class has any,
+    no picture is.
     """
     fit = np.flatnonzero(np.isin(labels, [label for label, some in transforms.items() if some]))
+    if not len(fit):
+        return images[:0]
     chosen = rng.choice(fit, count)
     return np.stack(
         [TRANSFORMS[rng.choice(transforms[int(labels[row])])](images[row]) for row in chosen]

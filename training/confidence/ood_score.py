@@ -50,7 +50,7 @@ def fit_ood_score(
 ) -> ScoredGraph:
     """Train a score for a graph of pictures without one, and choose its threshold.
 
-    `inputs` are the golden inputs uint8[N, 28, 28], whose scores are computed by NumPy.
+    `inputs` are the golden inputs uint8[N, height, width], whose scores are computed by NumPy.
     """
     head = train_score_head(graph, training, recipe, data)
     return ScoredGraph(
@@ -80,7 +80,7 @@ def train_score_head(
 def outlier_exposure_data(
     count: int, split: Split, training: TaskTraining, recipe: Recipe, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Make outliers uint8[count, 28, 28]: three in ten are transformed pictures of the split.
+    """Make outliers uint8[count, height, width], three in ten by transforms of the split.
 
     Half of the transformed ones are augmented as well; the other seven in ten are made up.
     """

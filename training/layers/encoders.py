@@ -84,7 +84,7 @@ class TabularEncoder(keras.layers.Layer):
 
 
 class PixelScaling(keras.layers.Layer):
-    """Pixels uint8[N, 28, 28] of 0..255 as float32[N, 28, 28] of 0..1."""
+    """Pixels uint8[N, height, width] of 0..255 as float32 of the same shape, 0..1."""
 
     def __init__(self) -> None:
         super().__init__(name="preprocessing", trainable=False)

@@ -9,12 +9,20 @@ from types import MappingProxyType
 
 from training.recipe import TaskTraining
 
+_trainings: dict[str, TaskTraining] = {}
+TASK_TRAININGS = MappingProxyType(_trainings)
+"""The training of each task, by the task's name."""
 
-def _discover() -> dict[str, TaskTraining]:
+
+def discover() -> None:
+    """Fill `TASK_TRAININGS` from all modules that lie on this package's `__path__`.
+
+    To be called again after a folder is added to that path.
+    """
     modules = [import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)]
     trainings: list[TaskTraining] = [module.TRAINING for module in modules]
-    return {training.task.name: training for training in trainings}
+    _trainings.clear()
+    _trainings.update((training.task.name, training) for training in trainings)
 
 
-TASK_TRAININGS = MappingProxyType(_discover())
-"""The training of each task, by the task's name."""
+discover()

@@ -91,11 +91,15 @@ def _description(task: RowTask) -> str:
     plain = ", ".join(f"`{column.name}`" for column in always)
     more = " and ".join(f"`{column.name}`" for column in told[len(always) :])
     and_more = f" and, where the model's card knows them, {more}" if more else ""
+    decided_by = (
+        "The headers `X-Model` and `X-Threshold` say what decided."
+        if task.has_threshold
+        else "The header `X-Model` says what answered."
+    )
     return (
         f"{task.prediction.__doc__}\n\nThe content type says how the body is read, `Accept` how it "
         "is answered (by default the same). Columns go by name, in any order; those that are no "
-        f"fields are carried through to the answer, beside {plain}{and_more}. The headers "
-        "`X-Model` and `X-Threshold` say what decided."
+        f"fields are carried through to the answer, beside {plain}{and_more}. " + decided_by
     )
 
 

@@ -167,12 +167,15 @@ class BulkResponse(Response):
                 await working
 
     def _facts(self) -> list[tuple[bytes, bytes]]:
-        card = self.exchange.portfolio.served.card
-        return [
+        portfolio = self.exchange.portfolio
+        card = portfolio.served.card
+        facts = [
             (b"content-type", self.exchange.wanted.media.encode()),
             (b"x-model", f"{card.name}/{card.version}".encode()),
-            (b"x-threshold", repr(card.threshold).encode()),
         ]
+        if portfolio.task.has_threshold:
+            facts.append((b"x-threshold", repr(card.threshold).encode()))
+        return facts
 
 
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:

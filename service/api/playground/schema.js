@@ -1,6 +1,6 @@
 /** The tasks of the service, read from its OpenAPI schema. */
 
-/** Return the tasks, pictures first: {name, title, kind: "pictures" | "row", predict, batch}. */
+/** Return the tasks, pictures first: {name, title, kind: "pictures" | "row", predict, batch, explain}. */
 export function tasksOf(schema) {
   const tasks = Object.entries(schema.paths).flatMap(([path, { post }]) => {
     const name = /^\/v1\/([^/]+)\/predict$/.exec(path)?.[1];
@@ -14,6 +14,8 @@ export function tasksOf(schema) {
       predict: post,
       /** True if it has a route for batches. */
       batch: `${path}/batch` in schema.paths,
+      /** True if it has a route for explanations. */
+      explain: `/v1/${name}/explain` in schema.paths,
     };
   });
   return [...tasks.filter(isPictures), ...tasks.filter((task) => !isPictures(task))];

@@ -93,7 +93,7 @@ class SharedCounters:
     """The records of all slots; this process writes to one of them."""
 
     def __init__(self, slots: Sequence[Any] = (), mine: int = 0) -> None:
-        """Open `slots`, blocks of `SIZE` bytes shared by all workers, zero at first; write to `mine`.
+        """Open `slots`, `SIZE` bytes each, shared by all workers, zero at first; write to `mine`.
 
         Without any, memory of this process is used.
         """

@@ -1,4 +1,4 @@
-"""/metrics shows the same families and samples, whatever declares them and whatever collects them."""
+"""GET /metrics shows the same families and samples, whoever declares and collects them."""
 
 import io
 from collections.abc import Iterator
@@ -72,7 +72,7 @@ def scripted_run(client: TestClient, models: Path) -> None:
 
 
 def lines(text: str) -> Iterator[str]:
-    """Yield each family with its type, and each of its samples with its value where that is fixed."""
+    """Yield each family with its type, and each sample, with its value where that is fixed."""
     for family in text_string_to_metric_families(text):
         if family.name.startswith("process_") and family.name != "process_open_fds":
             continue  # the system's, of which some have more than others

@@ -31,7 +31,7 @@ export function mount(root, { task, schema, api, argument }) {
   const models = modelsOf(api, task, argument, changed);
   const answer = answerOf(decisionOf(schema, task));
   const explained = explainedOf(fields, { apply, split: divide });
-  const calls = callsOf(callOf);
+  const calls = callsOf(callOf, task);
   const applied = h("div", { class: "row", role: "status" });
 
   function callOf(what) {
@@ -74,6 +74,7 @@ export function mount(root, { task, schema, api, argument }) {
       refused(problem);
       return;
     }
+    if (!task.explain) return;
     try {
       const { path, json } = callOf("explain");
       explained.show(await api.post(path, { json, signal }));
@@ -128,8 +129,8 @@ export function mount(root, { task, schema, api, argument }) {
     h(
       "div",
       { class: "sides" },
-      h("div", { class: "side" }, form.element, explained.changes),
-      h("div", { class: "side" }, answer.element, explained.why),
+      h("div", { class: "side" }, form.element, task.explain && explained.changes),
+      h("div", { class: "side" }, answer.element, task.explain && explained.why),
     ),
     calls.element,
     h(

@@ -12,8 +12,9 @@ const PLACES = [
 
 /** Create it: `show(explained)` takes the answer of /explain; `clear()` empties both pictures. */
 export function whyCard() {
-  const seen = h("canvas", { width: 28, height: 28, role: "img", "aria-label": "Nothing yet" });
-  const heat = h("canvas", { width: 28, height: 28, role: "img", "aria-label": "Nothing yet" });
+  const seen = h("canvas", { width: 1, height: 1, role: "img", "aria-label": "Nothing yet" });
+  const heat = h("canvas", { width: 1, height: 1, role: "img", "aria-label": "Nothing yet" });
+  const size = h("figcaption", {}, "Light on dark");
   const words = h("p", { class: "quiet" });
   const element = h(
     "section",
@@ -22,7 +23,7 @@ export function whyCard() {
     h(
       "div",
       { class: "pair" },
-      h("figure", {}, seen, h("figcaption", {}, "28 × 28 pixels, light on dark")),
+      h("figure", {}, seen, size),
       h("figure", {}, heat, h("figcaption", {}, "What mattered for the answer")),
     ),
     h(
@@ -38,7 +39,7 @@ export function whyCard() {
 
   function clear() {
     for (const canvas of [seen, heat]) {
-      canvas.getContext("2d").clearRect(0, 0, 28, 28);
+      canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
       canvas.setAttribute("aria-label", "Nothing yet");
     }
     words.textContent =
@@ -47,6 +48,9 @@ export function whyCard() {
   }
 
   function show({ answer, heat: falls, pixels }) {
+    const [width, height] = [pixels[0].length, pixels.length];
+    for (const canvas of [seen, heat]) Object.assign(canvas, { width, height });
+    size.textContent = `${width} × ${height} pixels, light on dark`;
     paint(seen, (row, column) => grey(pixels[row][column]));
     const largest = Math.max(...falls.flat().map(Math.abs)) || 1;
     paint(heat, (row, column) => tinted(pixels[row][column] * 0.45, falls[row][column] / largest));

@@ -2,6 +2,7 @@
 
 import { h, replace, svg } from "../../dom.js";
 import { percentOf, thresholdOf } from "./figures.js";
+import { worded } from "./fields.js";
 import { stated } from "./stated.js";
 
 /** Most reasons that are listed, because on a phone the card covers part of the form. */
@@ -11,7 +12,7 @@ const MOST = 3;
  * {element, wait, show, refuse}: a card with the states of `stated`. `show(answer, warnings)` takes
  * a prediction; `refuse(reasons)` takes {text, go}, where `go` leads to the field they speak of.
  */
-export function answerOf({ name, meanings }) {
+export function answerOf({ name, meanings, number }) {
   const said = h("p", { class: "said", role: "status" });
   const scale = h("div", { class: "scale" });
   const remarks = h("ul", { class: "remarks" });
@@ -23,6 +24,13 @@ export function answerOf({ name, meanings }) {
 
   function show(answer, warnings) {
     card.show(); // first, as screen readers ignore changes in a part that is not current
+    replace(remarks, remarksOf(answer, warnings));
+    model.textContent = `By ${answer.model.name}, version ${answer.model.version}`;
+    if (number) {
+      const value = answer[number.name];
+      replace(said, h("data", { class: "probability", value }, worded(number, value)));
+      return;
+    }
     const { probability, threshold } = answer;
     const decision = name ? answer[name] : probability >= threshold;
     element.dataset.decision = decision;
@@ -33,8 +41,6 @@ export function answerOf({ name, meanings }) {
       h("strong", { class: "decision" }, meanings[decision]),
     );
     replace(scale, scaleOf(answer, decision));
-    replace(remarks, remarksOf(answer, warnings));
-    model.textContent = `By ${answer.model.name}, version ${answer.model.version}`;
   }
 
   function refuse(reasons) {

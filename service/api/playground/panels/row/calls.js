@@ -3,14 +3,17 @@
 import { h, unique } from "../../dom.js";
 import { snippet } from "../../snippet.js";
 
-/** Create {element, show}; each `show()` gets its calls from `callOf("predict" or "explain")`. */
-export function callsOf(callOf) {
+/**
+ * Create {element, show}; each `show()` gets its call from `callOf("predict" or "explain")`.
+ * Without `explain`, predict is the only one.
+ */
+export function callsOf(callOf, { explain }) {
   const group = unique("call");
   let chosen = "predict";
   const element = snippet({ path: "" });
   const choice = [
     ["predict", "the answer"],
-    ["explain", "why"],
+    ...(explain ? [["explain", "why"]] : []),
   ].map(([what, title]) => {
     const onchange = () => ((chosen = what), show());
     const input = h("input", { type: "radio", name: group, value: what, onchange });

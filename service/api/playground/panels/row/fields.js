@@ -23,9 +23,19 @@ export function rowOf(schema, task) {
   return { fields, groups: groupsOf(body["x-groups"] ?? [], fields), example: body.example ?? {} };
 }
 
-/** Return the answer's decision with its meanings: {name, meanings: {true, false}}. */
+/**
+ * Return the answer's decision with its meanings: {name, meanings: {true, false}}.
+ *
+ * Of an answer without a probability return its number instead: {number: {name, unit}}.
+ */
 export function decisionOf(schema, task) {
   const [answer] = answersOf(schema, task.predict);
+  if (!answer.properties.probability) {
+    const [name, { unit }] = Object.entries(answer.properties).find(
+      ([, property]) => property.type === "number",
+    );
+    return { number: { name, unit } };
+  }
   const found = Object.entries(answer.properties).find(
     ([, property]) => property.type === "boolean" && property["x-meanings"],
   );
