@@ -85,7 +85,7 @@ def _score_table(task: RowTask, arguments: argparse.Namespace, settings: Setting
         arguments.input,
         arguments.output,
         settings=settings,
-        model=arguments.model,
+        model_name=arguments.model,
         on_error=arguments.on_error or "refuse",
     )
 

@@ -64,7 +64,7 @@ def _csv(path: Path, task: ImageTask) -> Iterator[Write]:
 
 
 def _cell(value: Value) -> Value:
-    # As the tables of portfolios say it, and not as Python does.
+    # As answers to tables write it, not as Python does.
     return str(value).lower() if isinstance(value, bool) else value
 
 

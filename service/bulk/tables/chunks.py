@@ -1,4 +1,4 @@
-"""What goes through a portfolio: some of its rows, before and after they are scored."""
+"""Chunks: some rows of a table, before and after they are scored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Column(Protocol):
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a portfolio, one after the other.
+    """Some rows of a table, one after the other.
 
     `row_errors` are problems that a format found in single rows, by their index: field, expected,
     got. Rows that are `unread` have no fields to look at.
@@ -58,7 +58,7 @@ class ScoredChunk:
     """The answers to some rows, by the columns of their task.
 
     Where a row is `bad`, bool[N], its values mean nothing and `errors` says why; `errors` is None
-    where bad rows refuse the whole portfolio.
+    where bad rows refuse the whole table.
     """
 
     passthrough: PassthroughColumns

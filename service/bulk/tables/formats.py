@@ -1,4 +1,4 @@
-"""The formats that portfolios come and go in: by content type over HTTP, by suffix on disk."""
+"""The formats of tables: by content type over HTTP, by suffix on disk."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

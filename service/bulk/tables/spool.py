@@ -27,8 +27,8 @@ def _writing() -> Iterator[None]:
         raise UnwritableSpool(error.strerror or str(error)) from error
 
 
-def kept(body: io.RawIOBase, folder: Path | None) -> BinaryIO:
-    """A file in `folder` of all there is in a body. Raises UnwritableSpool."""
+def kept(body: BinaryIO, folder: Path | None) -> BinaryIO:
+    """Return a temporary file in `folder` with all of a body. Raises UnwritableSpool."""
     with _writing(), ExitStack() as stack:
         file = stack.enter_context(TemporaryFile(dir=folder))
         shutil.copyfileobj(body, file, 2**20)

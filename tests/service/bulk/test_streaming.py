@@ -1,4 +1,4 @@
-"""Portfolios on their way: streamed, held back, cut off, given up; with a real server."""
+"""Bulk jobs over HTTP: streamed, held back, cut off, given up; with a real server."""
 
 import asyncio
 import http.client
@@ -80,7 +80,7 @@ class Talk:
 
 @pytest.fixture(scope="module")
 def service(models_dir: Path) -> Iterator[Service]:
-    """One portfolio at a time, of 32 MiB at most."""
+    """One bulk job at a time, of 32 MiB at most."""
     limits = {"FORETELL_MAX_BULK_JOBS": "1", "FORETELL_MAX_BULK_BYTES": str(2**25)}
     with serving(models_dir, **limits) as running:
         yield running
@@ -95,7 +95,7 @@ def talking(service: Service, media: str = CSV, query: str = "") -> Iterator[Tal
 
 
 def is_free(service: Service) -> bool:
-    """Whether there is a place for a portfolio."""
+    """Return True if a bulk job can start."""
     body, headers = b"age,sex\n60,1\n", {"content-type": CSV}
     return httpx.post(f"{service.url}{PATH}", content=body, headers=headers).status_code == 200
 
@@ -205,7 +205,7 @@ def test_a_caller_who_goes_away_stops_the_work(service: Service) -> None:
     assert not service.of("request crashed")
 
 
-def test_more_portfolios_than_places_are_refused(service: Service) -> None:
+def test_more_jobs_than_slots_are_refused(service: Service) -> None:
     """503 that names the limit, and when to come back; single rows are answered all the same."""
     with talking(service) as talk:
         talk.send(b"age,sex\n" + ROWS)

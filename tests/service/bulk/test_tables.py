@@ -1,4 +1,4 @@
-"""Whole portfolios by HTTP: five formats in and out, good rows and bad ones."""
+"""Whole tables by HTTP: five formats in and out, good rows and bad ones."""
 
 import csv
 import io
@@ -261,7 +261,7 @@ def test_csv_takes_any_type_after_nothing_but_nulls(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("media", MEDIA)
-def test_one_bad_row_refuses_the_portfolio(client: TestClient, media: str) -> None:
+def test_one_bad_row_refuses_the_table(client: TestClient, media: str) -> None:
     """422 with row, field, expected and got; the first row of data is row 1."""
     rows = [GOOD, GOOD | {"age": 630}, GOOD, {"age": 60, "sex": 7}]
     answer = post(client, media, encoded(media, rows))
@@ -669,9 +669,7 @@ def small(models_dir: Path) -> Any:
 
 @pytest.mark.parametrize("media", MEDIA)
 @pytest.mark.parametrize("announced", [True, False])
-def test_portfolios_have_a_limit_of_their_own(
-    small: TestClient, media: str, announced: bool
-) -> None:
+def test_tables_have_a_limit_of_their_own(small: TestClient, media: str, announced: bool) -> None:
     """Longer than other bodies may be; whether the length was announced or not."""
     limit = 20_000
     rng = np.random.default_rng(0)

@@ -227,7 +227,7 @@ def test_explanations_repeat_what_predictions_say(trusted: TestClient) -> None:
 
 
 @pytest.mark.parametrize("media", ["application/json", "application/x-ndjson", "text/csv"])
-def test_portfolios_judge_each_row_as_it_would_be_alone(trusted: TestClient, media: str) -> None:
+def test_tables_judge_each_row_as_it_would_be_alone(trusted: TestClient, media: str) -> None:
     """In two columns; a bad row has neither. Warnings are for single rows."""
     rows = [{"age": age, "sex": 1, "thal": thal} for age in (20, 50, 77, 90) for thal in (3, 6)]
     alone = [trusted.post("/v1/heart/predict", json=row).json() for row in rows]

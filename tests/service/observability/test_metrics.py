@@ -134,7 +134,7 @@ def test_what_callers_make_up_becomes_no_label(client: TestClient) -> None:
 
 
 def test_models_rows_and_time_are_counted(client: TestClient) -> None:
-    """Rows of single calls, of arrays and of portfolios; not those that prove a version."""
+    """Rows of single calls, of arrays and of tables; not those that prove a version."""
     heart = {"model": "heart", "version": "1"}
     assert value(scrape(client), "foretell_model_rows_total", **heart) == 0
     client.post(ROUTE, json=ROW).raise_for_status()
