@@ -100,7 +100,7 @@ def service() -> Iterator[tuple[int, int]]:
 
 
 def ready(port: int) -> bool:
-    """Whether /readyz answers 200."""
+    """Return True if /readyz answers 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/readyz")

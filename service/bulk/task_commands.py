@@ -1,4 +1,4 @@
-"""What `foretell predict` and `foretell score` do, by the kind of the task.
+"""`foretell predict` and `foretell score` by the kind of the task.
 
 The only place of this room that tells kinds apart.
 """

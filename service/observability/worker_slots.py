@@ -63,6 +63,6 @@ class WorkerSlot:
 
     @property
     def missing(self) -> str | None:
-        """How many workers have loaded every model since the service began; None if all have."""
+        """The count of workers that have loaded every model, in words; None if all have."""
         count = sum(self.loaded)
         return None if count == len(self.loaded) else f"{count} of {len(self.loaded)} are ready"

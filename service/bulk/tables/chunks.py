@@ -32,10 +32,10 @@ class Column(Protocol):
     """One field of some rows, as a format gives it."""
 
     def numbers(self) -> Numbers:
-        """What can be compared of it."""
+        """Return the values that can be compared."""
 
     def raw_value(self, row: int) -> str | None:
-        """What came in a row, for a message; None if nothing did, not even null."""
+        """Return the value of a row for a message; None if the row has none, not even null."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ class Writer(Protocol):
         """Some rows more. Raises InvalidPayload if the format cannot hold their extra columns."""
 
     def close(self) -> None:
-        """What the format ends with."""
+        """Write the end of the format."""
 
 
 @dataclass(frozen=True)

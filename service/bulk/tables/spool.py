@@ -1,4 +1,4 @@
-"""What is kept between the one who writes answers and the one who takes them."""
+"""A spool between the thread that writes answers and the caller that takes them."""
 
 import io
 import shutil
@@ -69,7 +69,7 @@ class Spool(io.RawIOBase):
 
     @property
     def abandoned(self) -> bool:
-        """Whether nobody reads any more."""
+        """True once the reader has gone."""
         return self._abandoned
 
     def writable(self) -> bool:

@@ -617,7 +617,7 @@ CAME: dict[str, tuple[Any, str]] = {
 def test_a_field_of_any_type_of_arrow_has_a_readable_problem(
     client: TestClient, cells: Any, got: str, on_error: str
 ) -> None:
-    """As JSON would have it; where it has no way to write it, the type."""
+    """The problem shows the value as JSON, or its type where JSON cannot write it."""
     table = pa.table({"age": cells, "sex": [1]})
     answer = post(client, ARROW, arrow(table), f"{HEART}?on_error={on_error}", accept=JSON)
     if on_error == "report":

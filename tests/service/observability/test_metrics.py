@@ -52,7 +52,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 
 def requests(samples: Samples, route: str, status: int | str, method: str = "POST") -> float:
-    """How many there were."""
+    """Return the number of requests counted."""
     labels = {"route": route, "method": method, "status": str(status)}
     return value(samples, "foretell_http_requests_total", **labels)
 
@@ -217,7 +217,7 @@ def test_any_accept_header_gets_an_answer(client: TestClient, accept: str) -> No
 
 
 def test_openmetrics_is_spoken_to_who_asks_for_it(client: TestClient) -> None:
-    """As Prometheus does; its own parser takes it."""
+    """A scrape that accepts OpenMetrics gets text that Prometheus' own parser takes."""
     accept = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4"}
     answer = client.get("/metrics", headers=accept)
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
@@ -344,7 +344,7 @@ def test_a_place_is_taken_over_where_its_worker_left_it() -> None:
 
 
 def test_a_place_that_is_full_counts_no_more_and_breaks_nothing() -> None:
-    """What is known goes on being counted."""
+    """Series that exist already go on being counted."""
     counters = SharedCounters([bytearray(256)])
     rows: list[Series] = [counters.series(KIND, str(number)) for number in range(20)]
     for row in rows:
