@@ -1,4 +1,4 @@
-"""What an answer says, and how it is documented; a task in `service/tasks/` adds its own field."""
+"""The fields of an answer and their documentation; a task in `service/tasks/` adds its own field."""
 
 from typing import Annotated, Literal
 
@@ -47,7 +47,7 @@ PictureWarnings = Annotated[list[str], Field(description="Why it does not look l
 
 
 class ModelRef(BaseModel):
-    """Which model gave an answer."""
+    """The model that gave an answer."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,7 +56,7 @@ class ModelRef(BaseModel):
 
 
 class TabularPrediction(BaseModel):
-    """What every yes-or-no answer about a row says; a task adds the decision under its own name."""
+    """The fields of every yes-or-no answer about a row; a task adds the decision under its own name."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -71,7 +71,7 @@ class TabularPrediction(BaseModel):
 
 
 class ImagePrediction(BaseModel):
-    """What every answer about a picture says; a task adds the class under its own name."""
+    """The fields of every answer about a picture; a task adds the class under its own name."""
 
     model_config = ConfigDict(frozen=True)
 

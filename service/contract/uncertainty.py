@@ -1,4 +1,4 @@
-"""How far an answer is to be trusted: what a card says of that, and how it is applied.
+"""Uncertainty of an answer: its section of a card, and how it is applied.
 
 Conformal sets hold the truth as often as they say (Vovk, Gammerman and Shafer 2005); a score, or
 the range of every field, says whether an input looks like what the model learned from.
@@ -43,7 +43,7 @@ class ConformalSets(BaseModel):
     """The share of those with more or less than one answer in them."""
 
     def decided(self, probability: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether exactly one of yes and no is in the set of each row."""
+        """Return a mask of the rows whose set holds exactly one of yes and no."""
         return np.asarray((probability >= self.threshold) != (1 - probability >= self.threshold))
 
     def classes(self, probabilities: Sequence[float]) -> list[int]:
@@ -67,7 +67,7 @@ class OodThreshold(BaseModel):
 
 
 class TrainingRange(BaseModel):
-    """What the training rows hold of one field: a range, or for codes those that occur."""
+    """The values of one field in the training rows: a range, or the codes that occur."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -104,7 +104,7 @@ class RangeCheck:
         return places + [place for place, unseen in self._codes if values[place] in unseen]
 
     def outside(self, rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Whether any field of each row float32[N, F] is; NaN is not recorded."""
+        """Return a mask of the rows float32[N, F] with a field out of range; NaN is not recorded."""
         low, high = self._bounds
         beyond = (rows < low) | (rows > high)
         found = np.zeros(len(rows), np.bool_)

@@ -1,4 +1,4 @@
-"""What explanations say, as it is answered and documented."""
+"""The fields of explanations and their documentation."""
 
 from pydantic import BaseModel, Field
 
@@ -22,7 +22,7 @@ class Amount(BaseModel):
 
 
 class Contribution(Amount):
-    """What one factor adds to the base, or takes from it: its Shapley value."""
+    """The Shapley value of one group of fields: what it adds to the base, or takes from it."""
 
     factor: str = Field(examples=["repayment"])
     title: str = Field(examples=["Repayment status, April to September"])
@@ -59,7 +59,7 @@ class Counterfactual(BaseModel):
 
 
 class Explanation(BaseModel):
-    """Why a model answers what it answers about one row: about the model, not about the world."""
+    """The explanation of a model's answer to one row: it is about the model, not about the world."""
 
     probability: Probability = Field(description="As predicted", examples=[0.63])
     log_odds: float = Field(description="ln(p / (1 - p)), with p kept 1e-7 from 0 and 1")
@@ -89,7 +89,7 @@ class Explanation(BaseModel):
 
 
 class HeatMap(BaseModel):
-    """Which parts of a picture its answer rests on: occlusion."""
+    """The parts of a picture that its answer rests on, by occlusion."""
 
     answer: int | str = Field(description="The class that was answered", examples=[7])
     probability: Probability = Field(description="Of that class", examples=[0.998])

@@ -1,4 +1,4 @@
-"""How far answers say that they are to be trusted: sets, certainty, warnings."""
+"""Answers tell their uncertainty: sets, certainty, warnings."""
 
 import json
 from collections.abc import Iterator
@@ -77,7 +77,7 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 
 def judged(probability: float, values: dict[str, Any], confidence: Confidence | None) -> Any:
-    """What is written of a row."""
+    """Return the confidence that is written of a row."""
     row = HEART.values(HEART.payload.model_validate(values))
     outputs: Outputs = {"probability": np.array([probability], np.float32)}
     return json.loads(HEART.writer(REF, 0.5, confidence)(outputs, row))
@@ -203,7 +203,7 @@ def test_garments_are_named_in_their_sets(trusted: TestClient) -> None:
 
 @pytest.mark.parametrize("score", [np.nan, -0.1, 1.1])
 def test_a_score_that_is_none_is_not_answered(score: float) -> None:
-    """As with probabilities."""
+    """A score out of 0..1 is an error, as a probability is."""
     outputs: Outputs = {
         "probabilities": np.full((1, 10), 0.1, np.float32),
         "digit": np.array([0]),
@@ -214,7 +214,7 @@ def test_a_score_that_is_none_is_not_answered(score: float) -> None:
 
 
 def test_explanations_repeat_what_predictions_say(trusted: TestClient) -> None:
-    """Of rows and of pictures."""
+    """An explanation has the certainty, sets and warnings of the prediction, for rows and pictures."""
     row = {"age": 90, "sex": 1}
     for path, body, names in (
         ("heart", row, ("certainty", "in_distribution", "warnings")),
@@ -252,7 +252,7 @@ def test_tables_judge_each_row_as_it_would_be_alone(trusted: TestClient, media: 
 
 
 def test_the_raw_protocol_gives_the_score(trusted: TestClient) -> None:
-    """As a third output of pictures; what is made of it is the answer's business."""
+    """The score is the third output of pictures over /v2; only typed routes compare it."""
     tensor = {
         "name": "image",
         "shape": [1, 28, 28],
