@@ -1,4 +1,4 @@
-"""The fields of an answer and their documentation; a task in `service/tasks/` adds its own field."""
+"""The fields of an answer and their documentation; each task adds a field of its own."""
 
 from typing import Annotated, Literal
 
@@ -56,7 +56,7 @@ class ModelRef(BaseModel):
 
 
 class TabularPrediction(BaseModel):
-    """The fields of every yes-or-no answer about a row; a task adds the decision under its own name."""
+    """The fields of every yes-or-no answer about a row; a task adds its decision by name."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -104,7 +104,7 @@ class RangeCheck:
         return places + [place for place, unseen in self._codes if values[place] in unseen]
 
     def outside(self, rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Return a mask of the rows float32[N, F] with a field out of range; NaN is not recorded."""
+        """Return a mask of rows float32[N, F] with a field out of range; NaN is not recorded."""
         low, high = self._bounds
         beyond = (rows < low) | (rows > high)
         found = np.zeros(len(rows), np.bool_)

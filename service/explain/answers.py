@@ -59,7 +59,7 @@ class Counterfactual(BaseModel):
 
 
 class Explanation(BaseModel):
-    """The explanation of a model's answer to one row: it is about the model, not about the world."""
+    """The explanation of a model's answer to one row: about the model, not about the world."""
 
     probability: Probability = Field(description="As predicted", examples=[0.63])
     log_odds: float = Field(description="ln(p / (1 - p)), with p kept 1e-7 from 0 and 1")

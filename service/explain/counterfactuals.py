@@ -107,7 +107,7 @@ def _refined(
     ways: Sequence[_Way],
     found: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Reduce the change of each field to the least that the changes of the others leave necessary."""
+    """Reduce each field's change to the least that the other changes leave necessary."""
     for way in ways:
         values = way.values(FINEST, float(found[way.place]))[:, None]
         smaller = _smallest(predict, found, threshold, [way], values)

@@ -214,7 +214,7 @@ def test_a_score_that_is_none_is_not_answered(score: float) -> None:
 
 
 def test_explanations_repeat_what_predictions_say(trusted: TestClient) -> None:
-    """An explanation has the certainty, sets and warnings of the prediction, for rows and pictures."""
+    """An explanation has the certainty, sets and warnings of the prediction."""
     row = {"age": 90, "sex": 1}
     for path, body, names in (
         ("heart", row, ("certainty", "in_distribution", "warnings")),
