@@ -19,10 +19,11 @@ EVERYTHING = (
     ["printed", "picture_uploads", "Pictures under load"],
     ["printed", "v2", "Open Inference Protocol"],
     ["printed", "batching", "Callers that share runs"],
+    ["http_protocols"],
     ["gpu"],
     ["report"],
 )
-QUICK = (["single_row", "--quick"], ["portfolio", "--quick"])
+QUICK = (["single_row", "--quick"], ["http_protocols", "--quick"], ["portfolio", "--quick"])
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ import plain
 
 from service.api.app import Foretell, create_app
 from service.observability.logs import configure_logs
-from service.server.fast_http import Protocol
+from service.server.uvicorn_server import http_options
 from service.settings.settings import Settings
 from service.tasks.heart import Patient
 
@@ -59,7 +59,7 @@ class Nowhere(asyncio.Transport):
 
 def connections(app: Any, count: int) -> list[Any]:
     """What speaks HTTP for an application, connected to nowhere: as each is served elsewhere."""
-    http: Any = Protocol if isinstance(app, Foretell) else "httptools"
+    http: Any = http_options(Settings())["http"] if isinstance(app, Foretell) else "httptools"
     config = Config(app, http=http, log_config=None, access_log=False, server_header=False)
     config.load()
     state = ServerState()

@@ -1,21 +1,23 @@
-"""The `foretell` command. Every import that costs time waits until its command runs."""
+"""The `foretell` command: collects the commands of the rooms.
+
+A room declares its commands in `add_commands`; every import that costs time waits until one runs.
+"""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points, version
-from pathlib import Path
 
-from service.bulk.commands import run_predict, run_score
-from service.models.commands import add_models
-from service.server.commands import run_serve
+from service.bulk.commands import add_commands as add_predict_and_score
+from service.models.commands import add_commands as add_models
+from service.server.commands import add_commands as add_serve
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command: 0 for success, 1 for a failure it explained, 2 for wrong usage.
+    """Run one command. Return 0 for success, 1 for a failure that it explained, 2 for wrong usage.
 
-    130 after Ctrl-C, and 141 where whoever reads its output wants no more of it.
+    130 after Ctrl-C; 141 if the reader of standard output has closed it.
     """
     from service.errors import ForetellError
 
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except OSError:
         if (lost := _lost_output()) is None:
-            raise  # it was another file's
+            raise  # the error is another file's
         if isinstance(lost, BrokenPipeError):
             return 141
         print(f"foretell: standard output: {lost.strerror}", file=sys.stderr)
@@ -40,11 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _lost_output() -> OSError | None:
-    """Why standard output takes no more, if it does not; then it is let go of."""
+    """Return the reason why standard output takes no more, or None. Redirect it if so."""
     try:
         print(flush=True)  # an empty line: where nothing is buffered, nothing is left to flush
     except OSError as error:
-        # Python would try once more as it ends, and say so.
+        # Python flushes once more as it ends, and would print the error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return error
     return None
@@ -57,43 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version("foretell"))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    serve = commands.add_parser("serve", help="start the service")
-    serve.add_argument("--host", help="address to listen on (FORETELL_HOST)")
-    serve.add_argument("--port", type=int, help="port to listen on (FORETELL_PORT)")
-    serve.add_argument("--grpc-port", type=int, help="port for gRPC (FORETELL_GRPC_PORT)")
-    serve.add_argument("--workers", type=int, help="processes that answer (FORETELL_WORKERS)")
-    serve.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
-    serve.add_argument("--device", choices=("auto", "cpu", "cuda"), help="(FORETELL_DEVICE)")
-    serve.set_defaults(run=run_serve)
-
-    predict = commands.add_parser("predict", help="answer without a server")
-    predict.add_argument("task", help="heart, credit, digits or fashion")
-    predict.add_argument("pictures", nargs="*", type=Path, help="pictures, for digits and fashion")
-    predict.add_argument("--json", metavar="ROW", help="a row as JSON, or - for standard input")
-    predict.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
-    predict.set_defaults(run=run_predict, parser=predict)
-
-    score = commands.add_parser("score", help="answer a whole file or folder without a server")
-    score.add_argument("task", help="heart, credit, digits or fashion")
-    score.add_argument(
-        "input",
-        type=Path,
-        help="a table (.csv, .csv.gz, .ndjson, .json, .parquet, .arrow, .arrows)"
-        "; for digits and fashion a folder or zip file of pictures, or one picture",
-    )
-    score.add_argument("-o", "--output", type=Path, required=True, help="the file to write")
-    score.add_argument("--model", metavar="NAME", help="another of the task's models")
-    score.add_argument(
-        "--on-error",
-        choices=("refuse", "report"),
-        help="bad rows: refuse everything (default for tables), or report them in a column `error` "
-        "(default for pictures)",
-    )
-    score.add_argument("--models-dir", type=Path, help="folder of models (FORETELL_MODELS_DIR)")
-    score.set_defaults(run=run_score)
-
-    add_models(commands)
-
+    for add_commands in (add_serve, add_predict_and_score, add_models):
+        add_commands(commands)
     for entry in entry_points(group="foretell.commands"):
         entry.load()(commands)
     return parser

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -43,9 +42,6 @@ from service.observability.metrics.shared_counters import SharedCounters
 from service.observability.worker_slots import WorkerSlot
 from service.settings.settings import Settings
 from service.tasks import TASKS
-
-SWITCH_SECONDS = 0.0005
-"""For how long a thread that computes in Python may keep the others from it."""
 
 READERS_AFTER = 1.0
 """Seconds from the service's start to that of the processes that read pictures."""
@@ -101,8 +97,6 @@ def create_app(settings: Settings, slot: WorkerSlot | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # Or a thread that reads JSON keeps the event loop waiting for 5 ms again and again.
-        sys.setswitchinterval(SWITCH_SECONDS)
         watcher = Watcher(registry, settings.poll_seconds, looked)
         watcher.start()
         if slot and slot.replaces:

@@ -1,10 +1,42 @@
 """`foretell predict` and `foretell score`. Imports that cost time wait until a command runs."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from service.settings.arguments import add_models_dir, add_task
 
 if TYPE_CHECKING:
     from service.contract.task import Task
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `predict` and `score`."""
+    predict = commands.add_parser("predict", help="answer without a server")
+    add_task(predict)
+    predict.add_argument("pictures", nargs="*", type=Path, help="pictures, for a task of pictures")
+    predict.add_argument("--json", metavar="ROW", help="a row as JSON, or - for standard input")
+    add_models_dir(predict)
+    predict.set_defaults(run=run_predict, parser=predict)
+
+    score = commands.add_parser("score", help="answer a whole file or folder without a server")
+    add_task(score)
+    score.add_argument(
+        "input",
+        type=Path,
+        help="a table (.csv, .csv.gz, .ndjson, .json, .parquet, .arrow, .arrows); for a task of "
+        "pictures a folder or zip file of pictures, or one picture",
+    )
+    score.add_argument("-o", "--output", type=Path, required=True, help="the file to write")
+    score.add_argument("--model", metavar="NAME", help="another of the task's models")
+    score.add_argument(
+        "--on-error",
+        choices=("refuse", "report"),
+        help="bad rows: refuse everything (default for tables), or report them in a column `error` "
+        "(default for pictures)",
+    )
+    add_models_dir(score)
+    score.set_defaults(run=run_score)
 
 
 def run_predict(arguments: argparse.Namespace) -> int:

@@ -8,23 +8,24 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.settings.arguments import add_models_dir
+
 if TYPE_CHECKING:
     from service.models.artifacts.labels import Labels
     from service.models.versions.registry import ModelRegistry
 
 
-def add_models(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The command and its own commands."""
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `models` and its own commands."""
     models = commands.add_parser("models", help="list, verify, compare and promote versions")
-    folder: dict[str, Any] = {"type": Path, "help": "folder of models (FORETELL_MODELS_DIR)"}
-    models.add_argument("--models-dir", **folder)
+    add_models_dir(models)
     models.set_defaults(run=run_list, name=None)
     actions = models.add_subparsers(title="commands (default: list)", metavar="COMMAND")
 
     def action(name: str, text: str, run: Any) -> argparse.ArgumentParser:
         parser = actions.add_parser(name, help=text, description=text)
         # Given before or after the action's name; the parser would else forget the former.
-        parser.add_argument("--models-dir", default=argparse.SUPPRESS, **folder)
+        add_models_dir(parser, default=argparse.SUPPRESS)
         parser.set_defaults(run=run)
         return parser
 

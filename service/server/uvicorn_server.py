@@ -1,4 +1,8 @@
-"""uvicorn, with a shutdown that fails no request."""
+"""uvicorn with gRPC beside it, and a stop that first drains.
+
+After SIGTERM the service answers as not ready for `drain_seconds`: a load balancer that asks
+/readyz sends nothing more by the time connections are closed.
+"""
 
 import asyncio
 import multiprocessing
@@ -20,24 +24,24 @@ from service.observability.worker_slots import WorkerSlot
 from service.server.sockets import log_listening
 from service.settings.settings import Settings
 
-FASTEST: dict[str, Any] = {}
-if sys.platform != "win32":  # where there is no uvloop, uvicorn takes what there is
-    from service.server.fast_http import Protocol
-
-    FASTEST = {"loop": "uvloop", "http": Protocol}
-
 log = structlog.get_logger("foretell")
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread that computes in Python may keep others waiting; Python's own is 5 ms.
+
+A thread that reads JSON would hold up the event loop for that long, again and again.
+"""
 
 
 class Server(uvicorn.Server):
-    """On the first SIGTERM or SIGINT: not ready, go on answering for `drain_seconds`, then stop.
+    """The server of one process: HTTP, and gRPC with `grpc_port`.
 
-    Requests under way get `shutdown_seconds` to finish. A second signal stops at once. With
-    `grpc_port`, gRPC is answered beside HTTP.
+    The first SIGTERM or SIGINT makes it not ready; it goes on answering for `drain_seconds`, then
+    gives open requests `shutdown_seconds` to finish. A second signal stops it at once.
     """
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        """Raises SettingsError if gRPC is wanted and not installed."""
+        """Take an application and its settings. Raises SettingsError if gRPC is not installed."""
         self._app, self._settings = app, settings
         self._listen = None if settings.grpc_port is None else _grpc()
         self._grpc: Any = None
@@ -49,13 +53,18 @@ class Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             ws="none",
-            **FASTEST,
+            **http_options(settings),
             timeout_graceful_shutdown=settings.shutdown_seconds,
         )
         super().__init__(config)
 
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer until a signal stops it."""
+        sys.setswitchinterval(SWITCH_SECONDS)
+        super().run(sockets)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start listening, and say where: with port 0, only now is it known."""
+        """Start listening, and log where: a port of 0 is known only now."""
         await super().startup(sockets)
         slot: WorkerSlot | None = self._app.state.slot
         if slot is not None:
@@ -71,24 +80,40 @@ class Server(uvicorn.Server):
                 log_listening(listening)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let calls end, then requests, then everything else."""
+        """Let gRPC calls finish, then requests over HTTP, then the application's lifespan."""
         if self._grpc is not None:
             await self._grpc.stop(0 if self.force_exit else self._settings.shutdown_seconds)
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Called by uvicorn's signal handler, on the main thread."""
+        """Drain at the first signal, stop at the second. uvicorn calls it on the main thread."""
         if self._app.state.draining or not self._settings.drain_seconds:
             super().handle_exit(sig, frame)
             return
         self._app.state.draining = True
-        # Not from here: the signal may have interrupted the very writing of a log line.
+        # Logged by the loop: the signal may have interrupted the writing of another log line.
         asyncio.get_running_loop().call_soon_threadsafe(self._drain, sig, frame)
 
     def _drain(self, sig: int, frame: FrameType | None) -> None:
         log.info("draining", signal=signal.Signals(sig).name, seconds=self._settings.drain_seconds)
         stop = partial(super().handle_exit, sig, frame)
         asyncio.get_running_loop().call_later(self._settings.drain_seconds, stop)
+
+
+def http_options(settings: Settings) -> dict[str, Any]:
+    """Return uvicorn's options for the event loop and for the protocol that `settings.http` names.
+
+    None on Windows: uvloop does not run there, and uvicorn chooses by what is installed.
+    """
+    if sys.platform == "win32":
+        return {}
+    if settings.http == "fast":
+        from service.server.fast_http import FastProtocol
+
+        return {"loop": "uvloop", "http": FastProtocol}
+    from service.server.http_guards import GuardedProtocol
+
+    return {"loop": "uvloop", "http": GuardedProtocol}
 
 
 def _grpc() -> Callable[[State, Settings], Awaitable[Any]]:
@@ -101,7 +126,7 @@ def _grpc() -> Callable[[State, Settings], Awaitable[Any]]:
 
 
 def end_with_parent() -> None:
-    """Make the running loop end this worker, as SIGTERM does, when its parent is killed."""
+    """Make the running loop stop this worker, as SIGTERM does, when its parent is killed."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     """TCP port to listen on; 0 takes a free one."""
 
+    http: Literal["fast", "uvicorn"] = "fast"
+    """Protocol of a connection. `uvicorn`: uvicorn's own; `fast`: less work for each request."""
+
     grpc_port: int | None = Field(None, ge=0, le=65535)
     """TCP port of the Open Inference Protocol over gRPC; 0 takes a free one. None: no gRPC."""
 

@@ -85,6 +85,16 @@ def test_wrong_usage_is_explained(arguments: list[str], capsys: pytest.CaptureFi
     assert "usage: foretell" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["predict", "score"])
+def test_help_names_every_task(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also one that was added a moment ago: the list is not written down."""
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    *names, last = sorted(TASKS)
+    assert f"{', '.join(names)} or {last}" in shown
+
+
 def test_a_broken_card_is_named_and_the_other_models_are_listed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

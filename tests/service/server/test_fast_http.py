@@ -1,63 +1,26 @@
-"""How requests come in and answers leave: nothing lost, mixed up or late."""
+"""FORETELL_HTTP=fast: one write for an answer, no task for a call that waits for nothing."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("uvloop", reason="uvloop is not for this platform")
 
-from uvicorn import Config
-from uvicorn.server import ServerState
-
-from service.api.app import create_app
-from service.server.eager import begin
-from service.server.fast_http import LONGEST_HEAD, Protocol
-from service.server.transport import LONGEST_JOINED, JoiningTransport
-from service.settings.settings import Settings
-
-HEART = "/v1/heart/predict"
+from service.server.fast_http import MAX_COALESCED_BYTES, CoalescingTransport, eager_task
+from tests.service.server.test_http import Connection, Wire, parse, request
 
 HEAD, BODY = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", b"true"
 
 
-class Wire(asyncio.Transport):
-    """Keeps every packet."""
-
-    def __init__(self) -> None:
-        super().__init__({"peername": ("127.0.0.1", 1)})
-        self.packets: list[bytes] = []
-        self.closed = False
-
-    def write(self, data: Any) -> None:
-        """One packet."""
-        assert not self.closed
-        self.packets.append(data)
-
-    def close(self) -> None:
-        """No more."""
-        self.closed = True
-
-    def is_closing(self) -> bool:
-        """After that."""
-        return self.closed
-
-    def pause_reading(self) -> None:
-        """Whoever sends to the protocol decides when."""
-
-    resume_reading = pause_reading
-
-
-def packets(use: Callable[[JoiningTransport], Awaitable[None]]) -> Wire:
+def packets(use: Callable[[CoalescingTransport], Awaitable[None]]) -> Wire:
     """What is sent when a transport is used so."""
     wire = Wire()
 
     async def run() -> None:
-        await use(JoiningTransport(wire, asyncio.get_running_loop()))
+        await use(CoalescingTransport(wire, asyncio.get_running_loop()))
         await asyncio.sleep(0)
 
     asyncio.run(run())
@@ -67,7 +30,7 @@ def packets(use: Callable[[JoiningTransport], Awaitable[None]]) -> Wire:
 def test_a_head_leaves_with_its_body() -> None:
     """One packet an answer, also when answers follow one another at once."""
 
-    async def use(transport: JoiningTransport) -> None:
+    async def use(transport: CoalescingTransport) -> None:
         for _ in range(2):
             transport.write(HEAD)
             transport.write(BODY)
@@ -77,9 +40,9 @@ def test_a_head_leaves_with_its_body() -> None:
 
 def test_views_are_sent_like_bytes_and_long_ones_as_they_are() -> None:
     """A tensor goes out without being copied; only a short one is, to go with its head."""
-    long = memoryview(bytes(LONGEST_JOINED + 1))
+    long = memoryview(bytes(MAX_COALESCED_BYTES + 1))
 
-    async def use(transport: JoiningTransport) -> None:
+    async def use(transport: CoalescingTransport) -> None:
         for body in (memoryview(BODY), long):
             transport.write(HEAD)
             transport.write(body)
@@ -93,7 +56,7 @@ def test_views_are_sent_like_bytes_and_long_ones_as_they_are() -> None:
 def test_a_head_does_not_wait_for_a_body_that_is_late() -> None:
     """A stream's reader sees the status as soon as the loop has turned."""
 
-    async def use(transport: JoiningTransport) -> None:
+    async def use(transport: CoalescingTransport) -> None:
         transport.write(HEAD)
         await asyncio.sleep(0.01)
         assert wire_of(transport).packets == [HEAD]
@@ -105,7 +68,7 @@ def test_a_head_does_not_wait_for_a_body_that_is_late() -> None:
 def test_closing_sends_what_is_held_back() -> None:
     """An answer without a body, and a connection that ends with it."""
 
-    async def use(transport: JoiningTransport) -> None:
+    async def use(transport: CoalescingTransport) -> None:
         transport.write(HEAD)
         transport.close()
 
@@ -117,13 +80,13 @@ def test_closing_sends_what_is_held_back() -> None:
 def test_all_else_is_the_transports_own() -> None:
     """Addresses, say."""
 
-    async def use(transport: JoiningTransport) -> None:
+    async def use(transport: CoalescingTransport) -> None:
         assert transport.get_extra_info("peername") == ("127.0.0.1", 1)
 
     packets(use)
 
 
-def wire_of(transport: JoiningTransport) -> Wire:
+def wire_of(transport: CoalescingTransport) -> Wire:
     wire = transport._transport
     assert isinstance(wire, Wire)
     return wire
@@ -137,7 +100,7 @@ def test_a_call_that_need_not_wait_is_over_at_once() -> None:
         await asyncio.sleep(0) if done else done.append(True)
 
     async def run() -> None:
-        assert begin(call(), asyncio.get_running_loop()) is None
+        assert eager_task(call(), asyncio.get_running_loop()) is None
 
     asyncio.run(run())
     assert done
@@ -171,7 +134,7 @@ def test_a_call_that_waits_goes_on_as_a_task_in_its_own_context() -> None:
             seen.append("cancelled")
 
     async def run() -> None:
-        task = begin(call(), asyncio.get_running_loop())
+        task = eager_task(call(), asyncio.get_running_loop())
         assert task is not None
         while len(seen) < 4:
             await asyncio.sleep(0)
@@ -186,283 +149,15 @@ def test_a_call_that_waits_goes_on_as_a_task_in_its_own_context() -> None:
     assert who.get() == "nobody"
 
 
-class Connection:
-    """A connection to the service, in memory, by uvicorn's rules."""
-
-    def __init__(self, models_dir: Path, keep_alive: float = 5) -> None:
-        app = create_app(Settings(models_dir=models_dir, device="cpu"))
-        app.state.registry.refresh()
-        config = Config(app, http=Protocol, log_config=None, timeout_keep_alive=keep_alive)  # type: ignore[arg-type]
-        config.load()
-        self.wire = Wire()
-        self.protocol = Protocol(config, ServerState(), {}, asyncio.get_running_loop())
-        self.protocol.connection_made(self.wire)
-
-    def send(self, data: bytes) -> None:
-        """What a client sends."""
-        self.protocol.data_received(data)
-
-    async def answers(self, count: int) -> list[bytes]:
-        """The packets, once there are so many. Fails after a second."""
-        async with asyncio.timeout(1):
-            while len(self.wire.packets) < count:
-                await asyncio.sleep(0)
-        return self.wire.packets
-
-
-def request(age: object, *, version: str = "1.1", headers: str = "", target: str = HEART) -> bytes:
-    """A call for one patient."""
-    body = json.dumps({"age": age, "sex": 1}).encode()
-    head = f"POST {target} HTTP/{version}\r\nContent-Type: application/json\r\n{headers}"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-UPGRADE = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
-"""As `curl --http2` and Java's own client send it, whatever they ask for."""
-
-
-def chunked(whole: bytes) -> bytes:
-    """A request with its body in two chunks."""
-    head, _, body = whole.partition(b"\r\n\r\n")
-    lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
-    parts = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:7], body[7:], b""))
-    return b"\r\n".join([*lines, b"Transfer-Encoding: chunked", b"", parts])
-
-
-def of(answer: bytes) -> tuple[int, dict[str, str], Any]:
-    """Status, headers and content of a whole answer."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    line, *lines = head.decode().split("\r\n")
-    headers = dict(each.lower().split(": ", 1) for each in lines)
-    assert int(headers["content-length"]) == len(body)
-    return int(line.split()[1]), headers, json.loads(body)
-
-
-def test_direct_calls_are_answered_in_one_packet_and_in_order(models_dir: Path) -> None:
-    """Several at once on one connection, good and bad ones, each with its own id."""
+def test_an_answer_leaves_in_one_packet(models_dir: Path) -> None:
+    """Each of several that were asked for at once, by the fast path and by FastAPI."""
 
     async def run() -> None:
-        connection = Connection(models_dir)
-        ids = [f"X-Request-Id: call-{n}\r\n" for n in range(4)]
-        ages = [60, "old", 30, 60]
-        calls = [request(age, headers=sent) for age, sent in zip(ages, ids, strict=True)]
+        connection = Connection(models_dir, "fast")
+        calls = [request(60), request("old"), request(60, target="/v1/he%61rt/predict")]
         connection.send(b"".join(calls))
-        found = [of(each) for each in await connection.answers(4)]
-        assert [status for status, _, _ in found] == [200, 422, 200, 200]
-        assert [headers["x-request-id"] for _, headers, _ in found] == [
-            f"call-{n}" for n in range(4)
-        ]
-        first, _, other, again = (content for _, _, content in found)
-        assert first == again != other
-        assert not connection.wire.closed
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize("cut", [10, 60, 90, 107])
-def test_a_direct_call_may_come_in_pieces(models_dir: Path, cut: int) -> None:
-    """However it is cut, it is answered once it is whole."""
-
-    async def run() -> None:
-        connection = Connection(models_dir)
-        whole = request(60)
-        connection.send(whole[:cut])
-        await asyncio.sleep(0.01)
-        assert connection.wire.packets == []
-        connection.send(whole[cut:])
-        assert of((await connection.answers(1))[0])[0] == 200
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    "call", [request(60, version="1.0"), request(60, headers="Connection: close\r\n")]
-)
-def test_a_connection_that_is_to_end_ends_with_the_answer(models_dir: Path, call: bytes) -> None:
-    """As HTTP/1.0 does by itself; the answer says so, once."""
-
-    async def run() -> None:
-        connection = Connection(models_dir)
-        connection.send(call)
-        (answer,) = await connection.answers(1)
-        assert of(answer)[1]["connection"] == "close"
-        assert answer.count(b"onnection") == 1
-        assert connection.wire.closed
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    "target", [f"http://x{HEART}", f"{HEART}#part", "/v1/he%61rt/predict", f"{HEART}?model=heart"]
-)
-def test_other_spellings_of_a_path_are_answered_alike(models_dir: Path, target: str) -> None:
-    """What the table of paths does not know, uvicorn takes apart."""
-
-    async def run() -> None:
-        connection = Connection(models_dir)
-        connection.send(request(60))
-        connection.send(request(60, target=target))
-        first, second = map(of, await connection.answers(2))
-        assert (first[0], first[2]) == (second[0], second[2])
-
-    asyncio.run(run())
-
-
-def test_a_client_that_asks_first_is_told_to_go_on(models_dir: Path) -> None:
-    """Expect: 100-continue, as curl sends it for long bodies."""
-
-    async def run() -> None:
-        connection = Connection(models_dir)
-        head, _, body = request(60, headers="Expect: 100-continue\r\n").partition(b"\r\n\r\n")
-        connection.send(head + b"\r\n\r\n")
-        (first,) = await connection.answers(1)
-        assert first == b"HTTP/1.1 100 Continue\r\n\r\n"
-        connection.send(body)
-        assert of((await connection.answers(2))[1])[0] == 200
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize("target", [HEART, "/v1/he%61rt/predict"])
-@pytest.mark.parametrize("form", [bytes, chunked])
-@pytest.mark.parametrize("behind_head", [-60, 0, 5, 10**3])
-def test_a_wish_for_another_protocol_is_passed_over(
-    models_dir: Path, target: str, form: Callable[[bytes], bytes], behind_head: int
-) -> None:
-    """The body is read, in one packet with the head or in others, and the connection goes on."""
-
-    async def run() -> None:
-        connection = Connection(models_dir)
-        plain, wishing = request(60, target=target), request(60, target=target, headers=UPGRADE)
-        whole = form(wishing)
-        cut = whole.index(b"\r\n\r\n") + 4 + behind_head
-        for sent in (whole[:cut], whole[cut:], plain):
-            connection.send(sent)
-            await asyncio.sleep(0.01)
-        first, second = map(of, await connection.answers(2))
-        assert (first[0], first[2]) == (second[0], second[2])
-        assert first[0] == 200
-        assert not connection.wire.closed
-
-    asyncio.run(run())
-
-
-def test_requests_that_ask_for_other_protocols_may_follow_at_once(models_dir: Path) -> None:
-    """Thousands in one packet, too: with and without a body, each answered in its turn."""
-
-    async def run() -> None:
-        connection = Connection(models_dir)
-        asking = request(60, headers=UPGRADE)
-        none = f"GET /livez HTTP/1.1\r\n{UPGRADE}\r\n".encode()
-        last = request(60, headers=UPGRADE.replace("Upgrade,", "Upgrade, close,", 1))
-        wishes = [asking, none, chunked(asking), request(30)] * 300
-        connection.send(b"".join([*wishes, last]))
-        found = [of(each) for each in await connection.answers(len(wishes) + 1)]
-        assert {status for status, _, _ in found} == {200}
-        a, b, c, d = (content for _, _, content in found[:4])
-        assert a == c != d
-        assert b == {"status": "live"}
-        assert found[-1][1]["connection"] == "close"
-        assert connection.wire.closed
-
-    asyncio.run(run())
-
-
-def test_what_is_wrong_with_such_a_request_is_still_found(models_dir: Path) -> None:
-    """Read anew, its body is checked like any other."""
-
-    async def run() -> None:
-        connection = Connection(models_dir)
-        connection.send(chunked(request(60, headers=UPGRADE)).replace(b"7\r\n", b"z\r\n"))
-        status, headers, content = of((await connection.answers(1))[0])
-        assert (status, headers["connection"], content["status"]) == (400, "close", 400)
-        assert connection.wire.closed
-        connection.protocol.connection_lost(None)  # as the loop does; nothing waits any more
-        await asyncio.sleep(0.01)
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"SSH-2.0-OpenSSH\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
-        b"CONNECT x:443 HTTP/1.1\r\n\r\n",
-        b"POST /v1/heart/predict HTTP/1.1\r\nContent-Length: x\r\n\r\n",
-    ],
-)
-def test_what_is_no_http_is_refused_as_a_problem(models_dir: Path, sent: bytes) -> None:
-    """In the form of every error, with an id; then the connection ends."""
-
-    async def run() -> None:
-        connection = Connection(models_dir)
-        connection.send(sent)
-        status, headers, content = of(b"".join(await connection.answers(1)))
-        assert status == content["status"] == 400
-        assert headers["content-type"] == "application/problem+json"
-        assert headers["connection"] == "close"
-        assert headers["x-request-id"] == content["request_id"]
-        assert content["detail"].startswith("expected a request of HTTP/1.1, got")
-        assert connection.wire.closed
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize("start", ["GET /livez HTTP/1.1\r\nX-Long: ", "GET /"])
-def test_a_head_without_end_is_refused(models_dir: Path, start: str) -> None:
-    """The parser would keep all of it, and copy it with every packet."""
-
-    async def run() -> None:
-        connection = Connection(models_dir)
-        connection.send(start.encode())
-        connection.send(b"x" * LONGEST_HEAD)
-        assert not connection.wire.packets
-        connection.send(b"x")
-        connection.send(b"x")  # what was under way already
-        status, headers, content = of(b"".join(await connection.answers(1)))
-        assert status == content["status"] == 431
-        assert headers["connection"] == "close"
-        assert "65,536 bytes" in content["detail"]
-        assert connection.wire.closed
-
-    asyncio.run(run())
-
-
-def test_bodies_do_not_count_as_heads(models_dir: Path) -> None:
-    """Neither a long one nor one that the next request's head follows in its packet."""
-    long = b" " * 2 * LONGEST_HEAD
-    head = b"POST /v1/heart/predict HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(long)
-
-    async def run() -> None:
-        connection = Connection(models_dir)
-        connection.send(head[:9])
-        connection.send(head[9:] + long[:9])
-        connection.send(long[9:] + request(40)[:30])
-        connection.send(request(40)[30:])
-        refused, answered = map(of, await connection.answers(2))
-        assert (refused[0], answered[0]) == (415, 200)
-
-    asyncio.run(run())
-
-
-def test_idle_connections_are_closed_and_others_are_not(models_dir: Path) -> None:
-    """Idle since the latest answer; a request that comes in slowly is not idleness."""
-
-    async def run() -> None:
-        connection = Connection(models_dir, keep_alive=0.2)
-        for _ in range(3):
-            connection.send(request(60))
-            await asyncio.sleep(0.12)
-        assert not connection.wire.closed
-        whole = request(60)
-        connection.send(whole[:-1])
-        await asyncio.sleep(0.3)
-        assert not connection.wire.closed
-        connection.send(whole[-1:])
-        assert len(await connection.answers(4)) == 4
-        async with asyncio.timeout(5):
-            while not connection.wire.closed:
-                await asyncio.sleep(0.01)
+        assert await connection.answers(3) == connection.wire.packets
+        statuses = [parse(each)[0] for each in connection.wire.packets]
+        assert statuses == [200, 422, 200]
 
     asyncio.run(run())

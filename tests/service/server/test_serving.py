@@ -84,7 +84,7 @@ def test_logs_are_one_json_object_a_line_with_the_request_id(models_dir: Path) -
     assert [event["model"] for event in service.of("model loaded")] == sorted(TASKS)
 
 
-def test_sigterm_under_load_fails_no_request(models_dir: Path) -> None:
+def test_sigterm_under_load_fails_no_request(models_dir: Path, http: str) -> None:
     """Not ready first; answering while it drains; then gone, without one failed request.
 
     The clients do what a load balancer does: they stop once the service says it is not ready.
@@ -101,7 +101,7 @@ def test_sigterm_under_load_fails_no_request(models_dir: Path) -> None:
                     failures.append(error)
                     return
 
-    with serving(models_dir, FORETELL_DRAIN_SECONDS="1.5") as service:
+    with serving(models_dir, FORETELL_HTTP=http, FORETELL_DRAIN_SECONDS="1.5") as service:
         clients = [threading.Thread(target=load, args=(service.url,)) for _ in range(8)]
         for client in clients:
             client.start()
@@ -118,9 +118,9 @@ def test_sigterm_under_load_fails_no_request(models_dir: Path) -> None:
     assert not service.of("request crashed")
 
 
-def test_a_second_signal_stops_at_once(models_dir: Path) -> None:
+def test_a_second_signal_stops_at_once(models_dir: Path, http: str) -> None:
     """An operator who is in a hurry does not wait for the drain."""
-    with serving(models_dir, FORETELL_DRAIN_SECONDS="300") as service:
+    with serving(models_dir, FORETELL_HTTP=http, FORETELL_DRAIN_SECONDS="300") as service:
         service.process.send_signal(signal.SIGINT)
         wait_until(lambda: bool(service.of("draining")))
         service.process.send_signal(signal.SIGINT)
@@ -148,9 +148,9 @@ def test_bad_settings_stop_it_before_it_starts(variable: str, value: str, messag
     assert "Traceback" not in ended.stderr
 
 
-def test_a_caller_who_leaves_in_mid_body_is_no_crash(models_dir: Path) -> None:
+def test_a_caller_who_leaves_in_mid_body_is_no_crash(models_dir: Path, http: str) -> None:
     """At night somebody reads what crashed; who hangs up has not made anything crash."""
-    with serving(models_dir) as service:
+    with serving(models_dir, FORETELL_HTTP=http) as service:
         address = ("127.0.0.1", int(service.url.rpartition(":")[2]))
         for path, kind in (("heart", "application/json"), ("digits", "image/png")):
             head = f"POST /v1/{path}/predict HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n"
@@ -204,9 +204,9 @@ def listens(port: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def started(models_dir: Path) -> Iterator[Service]:
+def started(models_dir: Path, http: str) -> Iterator[Service]:
     """One service for tests that change nothing of it."""
-    with serving(models_dir) as service:
+    with serving(models_dir, FORETELL_HTTP=http) as service:
         yield service
 
 
