@@ -1,6 +1,8 @@
-"""What a Prometheus server reads."""
+"""GET /metrics, for a Prometheus server."""
 
 from fastapi import APIRouter, Request, Response
+
+from service.api.http.requests import header, state_of
 
 router = APIRouter(tags=["health"])
 
@@ -12,16 +14,16 @@ router = APIRouter(tags=["health"])
     responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"}},
 )
 def metrics(request: Request) -> Response:
-    """Everything that is counted, of all workers, whichever of them answers: docs/metrics.md."""
+    """Return everything that is counted, of all workers, whichever of them answers."""
     # Not at start: it takes a twentieth of a second. In a thread, as all of this.
     from prometheus_client import exposition
     from prometheus_client.openmetrics import exposition as openmetrics
 
     from service.observability.metrics.exposition import PrometheusExposition
 
-    shown = PrometheusExposition(request.app.state)
+    shown = PrometheusExposition(state_of(request.scope))
     # Their own choose_encoder crashes on a version that is no number.
-    if "application/openmetrics-text" in request.headers.get("accept", ""):
+    if "application/openmetrics-text" in (header(request.scope, b"accept") or ""):
         text = openmetrics.generate_latest(shown)  # type: ignore[no-untyped-call]  # theirs
         media = openmetrics.CONTENT_TYPE_LATEST
     else:
