@@ -28,7 +28,8 @@ os.environ |= {"FORETELL_LOG_LEVEL": "error", "FORETELL_DEVICE": "cpu"}
 import bare
 import plain
 
-from service.api.app import Foretell, create_app
+from service.api.app import create_app
+from service.api.http.front_door import FrontDoor
 from service.observability.logs import configure_logs
 from service.server.uvicorn_server import http_options
 from service.settings.settings import Settings
@@ -59,7 +60,7 @@ class Nowhere(asyncio.Transport):
 
 def connections(app: Any, count: int) -> list[Any]:
     """Return `count` HTTP protocols of an application, of the class that serves it, connected."""
-    http: Any = http_options(Settings())["http"] if isinstance(app, Foretell) else "httptools"
+    http: Any = http_options(Settings())["http"] if isinstance(app, FrontDoor) else "httptools"
     config = Config(app, http=http, log_config=None, access_log=False, server_header=False)
     config.load()
     state = ServerState()

@@ -183,7 +183,7 @@ class FastProtocol(GuardedProtocol):
         """Start with a transport that coalesces writes."""
         super().connection_made(CoalescingTransport(transport, self.loop))  # type: ignore[arg-type]
         # Under a root path, paths are not those of the fast path: FastAPI answers.
-        calls = None if self.root_path else getattr(self.config.app, "direct_calls", None)
+        calls = None if self.root_path else getattr(self.config.app, "fast_path", None)
         self.calls: FastPath | None = calls
         self.starts = _start_queues.setdefault(self.config, StartQueue(self.loop))
 
@@ -212,7 +212,6 @@ class FastProtocol(GuardedProtocol):
         scope["method"], scope["http_version"] = "POST", version
         scope["path"], scope["raw_path"] = calls.paths[path], path
         scope["query_string"] = query
-        scope["app"] = self.config.app
         before = self.cycle
         self.cycle = cycle = SingleWriteCycle(
             scope=self.scope,
@@ -228,10 +227,10 @@ class FastProtocol(GuardedProtocol):
             on_response=self.on_response_complete,
         )
         if before is None or before.response_complete:
-            self._start_asgi_task(cycle, calls.app)
+            self._start_asgi_task(cycle, self.app)
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((cycle, calls.app))  # type: ignore[arg-type]
+            self.pipeline.appendleft((cycle, self.app))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if isinstance(cycle, SingleWriteCycle):

@@ -16,11 +16,10 @@ from typing import Any
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
-from starlette.datastructures import State
 
+from service.api.http.front_door import FrontDoor
+from service.api.state import ServiceState
 from service.errors import SettingsError
-from service.observability.worker_slots import WorkerSlot
 from service.server.sockets import log_listening
 from service.settings.settings import Settings
 
@@ -40,7 +39,7 @@ class Server(uvicorn.Server):
     gives open requests `shutdown_seconds` to finish. A second signal stops it at once.
     """
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(self, app: FrontDoor, settings: Settings) -> None:
         """Take an application and its settings. Raises SettingsError if gRPC is not installed."""
         self._app, self._settings = app, settings
         self._listen = None if settings.grpc_port is None else _grpc()
@@ -66,12 +65,12 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, and log where: a port of 0 is known only now."""
         await super().startup(sockets)
-        slot: WorkerSlot | None = self._app.state.slot
+        slot = self._app.state.slot
         if slot is not None:
             end_with_parent()
         if self._listen is not None and not self.should_exit:
             try:
-                self._grpc = await self._listen(self._app.state, self._settings)
+                self._grpc = await self._listen(self._app.state)
             except SettingsError:
                 await super().shutdown(sockets)
                 raise
@@ -90,7 +89,7 @@ class Server(uvicorn.Server):
         if self._app.state.draining or not self._settings.drain_seconds:
             super().handle_exit(sig, frame)
             return
-        self._app.state.draining = True
+        self._app.state.begin_drain()
         # Logged by the loop: the signal may have interrupted the writing of another log line.
         asyncio.get_running_loop().call_soon_threadsafe(self._drain, sig, frame)
 
@@ -116,11 +115,11 @@ def http_options(settings: Settings) -> dict[str, Any]:
     return {"loop": "uvloop", "http": GuardedProtocol}
 
 
-def _grpc() -> Callable[[State, Settings], Awaitable[Any]]:
+def _grpc() -> Callable[[ServiceState], Awaitable[Any]]:
     try:
         from service.api.open_inference.grpc.listener import listen  # takes time, and is an extra
     except ImportError as error:
-        needs = "pip install 'foretell[grpc]'"
+        needs = "grpcio and protobuf (pip install '.[grpc]' in a clone)"
         raise SettingsError(f"FORETELL_GRPC_PORT needs {needs} ({error})") from error
     return listen
 

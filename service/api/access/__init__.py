@@ -1,1 +1,1 @@
-"""Who may call what: asked once, at the front door, for every protocol."""
+"""Who may call what: asked once for each call, at the front door, for every protocol."""

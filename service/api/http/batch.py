@@ -5,12 +5,12 @@ from typing import Annotated, Any, cast, get_args
 from fastapi import APIRouter, Query, Request, Response
 
 from service.api.http.negotiation import given_format, wanted_format
+from service.api.http.requests import header, state_of
 from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
     VersionChoice,
-    model_selector,
-    request_id,
+    select_model,
 )
 from service.api.http.streaming import BulkResponse
 from service.bulk.tables.formats import BY_MEDIA, JSON
@@ -24,8 +24,6 @@ from service.errors import (
     InvalidPayload,
     PayloadTooLarge,
 )
-from service.models.versions.registry import ModelRegistry
-from service.settings.settings import Settings
 
 
 def batch_path(task: RowTask) -> str:
@@ -50,20 +48,19 @@ def batch_router(task: RowTask) -> APIRouter:
             ),
         ] = "refuse",
     ) -> Response:
-        settings: Settings = request.app.state.settings
+        state = state_of(request.scope)
+        settings = state.settings
         given = given_format(request)
-        wanted = wanted_format(request.headers.get("accept"), given)
+        wanted = wanted_format(header(request.scope, b"accept"), given)
         if on_error not in get_args(OnError):
             expected = " or ".join(get_args(OnError))
             raise InvalidPayload([FieldProblem("on_error", expected, echo(on_error))])
         limit = settings.max_bulk_bytes
         if int(request.headers.get("content-length") or 0) > limit:
             raise PayloadTooLarge(limit, SETTING)
-        registry: ModelRegistry = request.app.state.registry
-        loaded = registry.for_task(task.name, model_selector(request), request_id(request))
-        scoring = BulkScoring(task, loaded, cast(OnError, on_error))
+        scoring = BulkScoring(task, select_model(request, task.name), cast(OnError, on_error))
         job = BulkJob(scoring, given, wanted, settings.spool_dir)
-        return BulkResponse(job, request.app.state.places, request.app.state.counters, limit)
+        return BulkResponse(job, state.job_slots, state.counters, limit)
 
     router = APIRouter(tags=[task.name])
     router.add_api_route(

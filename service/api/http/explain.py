@@ -1,4 +1,4 @@
-"""The explain routes: of yes-or-no answers about a row, and of pictures."""
+"""The explain routes: Shapley values of a row, and a heat map of a picture."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -7,15 +7,14 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
-from service.api.http.fast_path import answered_by
+from service.api.http.fast_path import DeclaredOnly, answered_by
 from service.api.http.picture_upload import documented_body, one_picture, pixels_payload
-from service.api.http.requests import read_body, require_json
+from service.api.http.requests import read_body, require_json, state_of
 from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
     VersionChoice,
-    model_selector,
-    request_id,
+    select_model,
 )
 from service.contract.fields import Payload
 from service.contract.image import ImageTask
@@ -26,9 +25,6 @@ from service.contract.task import Task
 from service.errors import FieldProblem, InvalidPayload
 from service.explain.answers import Explanation, HeatMap
 from service.explain.explain import background_of, explain, heat_map, place_of
-from service.explain.queue import ExplanationQueue
-from service.models.runtime.loaded import LoadedModel
-from service.models.versions.registry import ModelRegistry
 
 MOST_ROWS = 16
 COUNTS = {"too_short": "none", "too_long": "more"}
@@ -36,7 +32,7 @@ COUNTS = {"too_short": "none", "too_long": "more"}
 SplitChoice = Annotated[
     str | None,
     Query(
-        description="A factor of several fields, to be shared out to its fields as well: "
+        description="A factor of several fields whose share is split among them as well: "
         "`repayment` of credit, say. With one row only."
     ),
 ]
@@ -59,17 +55,17 @@ def explain_row_router(task: TabularTask) -> APIRouter:
             payloads = many.validate_json(body) if several else [one.validate_json(body)]
         except ValidationError as error:
             failures = error.errors(include_url=False)
-            # A list that is too long is given up there: how long it is, nobody knows.
+            # pydantic gives up a list that is too long there: its length is not known.
             if got := {COUNTS[f["type"]] for f in failures if f["type"] in COUNTS}:
                 problem = FieldProblem("body", f"1 to {MOST_ROWS} rows", got.pop())
                 raise InvalidPayload([problem]) from error
             raise invalid_payload(failures, known) from error
         reject_duplicate_keys(body, *payloads)
         split = _split(request, task, len(payloads))
-        served, desk = _chosen(request, task), _desk(request)
+        served, queue = select_model(request, task.name), state_of(request.scope).pools.explanations
         background_of(served)
         rows = task.to_array(payloads)
-        answers = await desk.submit(lambda: [explain(task, served, row, split) for row in rows])
+        answers = await queue.submit(lambda: [explain(task, served, row, split) for row in rows])
         return to_json(answers) if several else answers[0].model_dump_json().encode()
 
     def declared(
@@ -79,7 +75,7 @@ def explain_row_router(task: TabularTask) -> APIRouter:
         version: VersionChoice = None,
         label: LabelChoice = None,
     ) -> Explanation:
-        raise NotImplementedError("a declaration: see service/api/http/fast_path.py")
+        raise DeclaredOnly
 
     declared.__annotations__["payload"] = task.payload | rows_type
     return _router(
@@ -97,15 +93,15 @@ def explain_picture_router(task: ImageTask) -> APIRouter:
     """Return `POST /v1/<task>/explain`: a picture in, a heat map out."""
 
     async def answer(request: Request) -> bytes:
-        served, desk = _chosen(request, task), _desk(request)
+        served, queue = select_model(request, task.name), state_of(request.scope).pools.explanations
         picture = await one_picture(request, task)
-        shown = await desk.submit(partial(heat_map, task, served, picture))
+        shown = await queue.submit(partial(heat_map, task, served, picture))
         return shown.model_dump_json().encode()
 
     def declared(
         model: ModelChoice = None, version: VersionChoice = None, label: LabelChoice = None
     ) -> HeatMap:
-        raise NotImplementedError("a declaration: see service/api/http/fast_path.py")
+        raise DeclaredOnly
 
     return _router(
         task,
@@ -123,16 +119,6 @@ def _router(task: Task, answer: Any, declared: Any, **documented: Any) -> APIRou
     path, name = f"/v1/{task.name}/explain", f"{task.name}_explain"
     router.add_api_route(path, declared, methods=["POST"], name=name, **documented)
     return router
-
-
-def _chosen(request: Request, task: Task) -> LoadedModel:
-    registry: ModelRegistry = request.app.state.registry
-    return registry.for_task(task.name, model_selector(request), request_id(request))
-
-
-def _desk(request: Request) -> ExplanationQueue:
-    desk: ExplanationQueue = request.app.state.explanations
-    return desk
 
 
 def _split(request: Request, task: TabularTask, rows: int) -> str | None:

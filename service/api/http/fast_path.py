@@ -1,20 +1,20 @@
-"""Routes whose calls are answered ahead of the framework, and declared to it all the same.
+"""Routes whose calls are answered ahead of FastAPI, and declared to it all the same.
 
 FastAPI's dependencies, validation and serialisation cost ten times what a small model does. A
 `FastRoute` is declared like any other, so that /docs, the schema, 404 and 405 know it; its calls
-are answered by its own `answer`: bytes in, bytes out. All else that happens to a request (id, log,
-limits, errors) is done by the same middleware as ever.
+are answered by its own `answer`: bytes in, bytes out. The front door does everything else (id, log,
+limits), as for every request.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
-from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from service.api.http.problems import refusal
+from service.api.http.requests import request_id
 from service.errors import ForetellError
 
 Answer = Callable[[Request], Awaitable[bytes]]
@@ -23,13 +23,17 @@ Answer = Callable[[Request], Awaitable[bytes]]
 JSON = b"application/json"
 
 
+class DeclaredOnly(NotImplementedError):
+    """The body of a function that declares a route for /docs: the route is answered elsewhere."""
+
+
 class FastRoute(APIRoute):
     """A route that `answer` answers; the function it is declared with only documents it."""
 
     answer: ClassVar[Answer]
 
     def get_route_handler(self) -> Callable[[Request], Any]:
-        """For a call that took the long way, under a root path, say."""
+        """Return the handler of a call that FastAPI passes on: under a root path, for example."""
 
         async def handle(request: Request) -> Response:
             return Response(await type(self).answer(request), media_type=JSON.decode())
@@ -38,41 +42,37 @@ class FastRoute(APIRoute):
 
 
 def answered_by(answer: Answer) -> type[FastRoute]:
-    """A class of routes, for `APIRouter(route_class=...)`."""
+    """Return a class of routes, for `APIRouter(route_class=...)`."""
     return type("AnsweredRoute", (FastRoute,), {"answer": staticmethod(answer)})
 
 
 def fast_path_answers(routers: Iterable[APIRouter]) -> dict[str, Answer]:
-    """The answers of all direct routes of some routers, by their path."""
+    """Return the answers of every `FastRoute` of some routers, by path."""
     routes = [route for router in routers for route in router.routes]
     return {route.path: type(route).answer for route in routes if isinstance(route, FastRoute)}
 
 
 class FastPath:
-    """`app` answers POSTs to the paths of direct routes, behind `middleware`, and nothing else.
+    """The ASGI application of POSTs to the paths of fast routes, and of nothing else."""
 
-    The middleware is to be the framework's, so that the same happens to every request; but for what
-    only looks at other paths.
-    """
-
-    def __init__(self, answers: Mapping[str, Answer], middleware: Sequence[Middleware]) -> None:
-        self.answers = answers
+    def __init__(self, answers: Mapping[str, Answer]) -> None:
+        """Take the answer of each path."""
+        self.answers = dict(answers)
         self.paths = {path.encode(): path for path in answers}
-        self.app: ASGIApp = self._answer
-        for each in reversed(middleware):
-            self.app = each.cls(self.app, *each.args, **each.kwargs)
 
-    def include(self, scope: Scope) -> bool:
-        """Whether a request is such a call."""
+    def matches(self, scope: Scope) -> bool:
+        """Return True for a call of a fast route; under a root path, FastAPI answers."""
         return (
             scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self.answers
         )
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call."""
+        request = Request(scope, receive)
         try:
-            body = await self.answers[scope["path"]](Request(scope, receive))
+            body = await self.answers[scope["path"]](request)
         except ForetellError as error:
-            await refusal(error, scope["state"]["request_id"])(scope, receive, send)
+            await refusal(error, request_id(request))(scope, receive, send)
             return
         headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -1,9 +1,9 @@
-"""Is it alive, is it ready: what an orchestrator asks."""
+"""Liveness and readiness, for an orchestrator."""
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from service.api.state import unready_reasons
+from service.api.http.requests import state_of
 
 
 class Live(BaseModel):
@@ -13,7 +13,7 @@ class Live(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether every expected model proved itself, in every worker, and if not, why not."""
+    """The readiness of every expected model in every worker, with the reasons against it."""
 
     ready: bool
     reasons: dict[str, str] = Field(
@@ -29,15 +29,15 @@ router = APIRouter(tags=["health"])
 @router.head("/livez", include_in_schema=False)  # as load balancers ask
 @router.get("/livez")
 async def live() -> Live:
-    """The process runs and answers. Never depends on models: a restart would not mend those."""
+    """Answer that the process runs. Models are not asked: a restart would not repair them."""
     return Live()
 
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={503: {"model": Readiness}})
 async def ready(request: Request, response: Response) -> Readiness:
-    """200 once every model is loaded and repeats its golden answers, in every worker; else 503."""
-    reasons = unready_reasons(request.app.state)
+    """Answer 200 once every model in every worker repeats its golden answers; until then 503."""
+    reasons = state_of(request.scope).unready_reasons()
     if reasons:
         response.status_code = 503
     return Readiness(ready=not reasons, reasons=reasons)

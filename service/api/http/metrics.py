@@ -7,12 +7,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request, Response
-from starlette.datastructures import State
 
-from service.api.state import unready_reasons
-from service.api.worker_states import record_states
+from service.api.http.requests import header, state_of
+from service.api.state import ServiceState
 from service.models.runtime.session import RUNTIME_VERSION
-from service.models.versions.registry import ModelRegistry
 from service.observability.metrics.families import GaugeReading
 
 if TYPE_CHECKING:
@@ -33,11 +31,11 @@ def metrics(request: Request) -> Response:
     from prometheus_client import exposition
     from prometheus_client.openmetrics import exposition as openmetrics
 
-    state = request.app.state
-    record_states(state.counters, state.registry)
+    state = state_of(request.scope)
+    state.record_states()
     shown = exposition_of(state)
     # Their own choose_encoder crashes on a version that is no number.
-    if "application/openmetrics-text" in request.headers.get("accept", ""):
+    if "application/openmetrics-text" in (header(request.scope, b"accept") or ""):
         text = openmetrics.generate_latest(shown)  # type: ignore[no-untyped-call]  # theirs
         media = openmetrics.CONTENT_TYPE_LATEST
     else:
@@ -45,21 +43,21 @@ def metrics(request: Request) -> Response:
     return Response(text, headers={"content-type": media})
 
 
-def exposition_of(state: State) -> "PrometheusExposition":
-    """Return the exposition of an application's counters and of what `read_gauges` reads."""
+def exposition_of(state: ServiceState) -> "PrometheusExposition":
+    """Return the exposition of a service's counters and of what `read_gauges` reads."""
     from service.observability.metrics.exposition import PrometheusExposition
 
     return PrometheusExposition(state.counters, partial(read_gauges, state))
 
 
-def read_gauges(state: State) -> Iterator[GaugeReading]:
-    """Yield what this worker is and has now: its build, its readiness and its models."""
+def read_gauges(state: ServiceState) -> Iterator[GaugeReading]:
+    """Yield the gauges of this worker as it is now: its build, its readiness and its models."""
     build = (version("foretell"), platform.python_version(), RUNTIME_VERSION)
     labels = ("version", "python", "onnxruntime")
     yield GaugeReading("foretell_build_info", "1; what runs", labels, [(build, 1)])
-    ready = not unready_reasons(state)
+    ready = not state.unready_reasons()
     yield GaugeReading("foretell_ready", "1 if /readyz says 200 here", (), [((), ready)])
-    registry: ModelRegistry = state.registry
+    registry = state.registry
     yield GaugeReading(
         "foretell_model_info",
         "1; the versions that answer in the worker that says this",

@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
+from service.api.http.requests import state_of
 from service.api.http.selection import LabelChoice, model_selector
 from service.models.artifacts.card import Card
 from service.models.versions.model_versions import ModelVersions, State
-from service.models.versions.registry import ModelRegistry
 from service.models.versions.shadow import COMPARED, Comparison
 
 
@@ -94,7 +94,7 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 @router.get("")
 async def list_models(request: Request) -> list[ModelSummary]:
     """Every expected model."""
-    registry: ModelRegistry = request.app.state.registry
+    registry = state_of(request.scope).registry
     return [
         ModelSummary.model_validate(
             detail_of(registry.versions_of(name)).model_dump(exclude={"card"})
@@ -117,7 +117,7 @@ async def show_model(
     label: LabelChoice = None,
 ) -> ModelDetail:
     """One model and its card: data, training, metrics, contract, intended use."""
-    registry: ModelRegistry = request.app.state.registry
+    registry = state_of(request.scope).registry
     versions = registry.versions_of(name)
     detail = detail_of(versions)
     choice = model_selector(request)  # of the version or the label, which are declared above

@@ -1,37 +1,42 @@
-"""The format that a table comes in, and the one that its caller takes."""
+"""The formats of a bulk job: of its body, by Content-Type, and of its answer, by Accept."""
 
 from collections.abc import Sequence
 
 from fastapi import Request
 
+from service.api.http.requests import (
+    IDENTITY,
+    accepted_ranges,
+    content_coding,
+    header,
+    media_type,
+)
 from service.bulk.tables.formats import BY_MEDIA, Format
 from service.errors import NotAcceptable, UnsupportedMediaType
 
 
 def given_format(request: Request) -> Format:
-    """The format of the body. Raises UnsupportedMediaType."""
-    declared = request.headers.get("content-type")
-    media = (declared or "").partition(";")[0].strip().lower()
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    form = BY_MEDIA.get(media)
-    if form is None or encoding != "identity":
-        got = declared if encoding == "identity" else f"{declared}, Content-Encoding {encoding}"
+    """Return the format of the body. Raises UnsupportedMediaType."""
+    declared, coding = header(request.scope, b"content-type"), content_coding(request.scope)
+    form = BY_MEDIA.get(media_type(request.scope))
+    if form is None or coding != IDENTITY:
+        got = declared if coding == IDENTITY else f"{declared}, Content-Encoding {coding}"
         raise UnsupportedMediaType(got, list(BY_MEDIA))
     return form
 
 
 def wanted_format(accept: str | None, given: Format) -> Format:
-    """The format of the answer: that of the body wherever it will do. Raises NotAcceptable."""
-    ranges = _ranges(accept or "*/*")
+    """Return the format of the answer: the body's where Accept allows it. Raises NotAcceptable."""
+    ranges = accepted_ranges(accept or "*/*")
     # The first of the best: max keeps the order.
-    best = max((given, *BY_MEDIA.values()), key=lambda form: _liking(form.media, ranges))
-    if not _liking(best.media, ranges)[0]:
+    best = max((given, *BY_MEDIA.values()), key=lambda form: _rank(form.media, ranges))
+    if not _rank(best.media, ranges)[0]:
         raise NotAcceptable(accept or "", list(BY_MEDIA))
     return best
 
 
-def _liking(media: str, ranges: Sequence[tuple[str, float]]) -> tuple[float, int]:
-    """How much a format is wanted: by its weight, then by how early it is named.
+def _rank(media: str, ranges: Sequence[tuple[str, float]]) -> tuple[float, int]:
+    """Return the rank of a format: its weight, then its place, the first named being the best.
 
     Of several ranges that it is in, the most specific one counts.
     """
@@ -41,20 +46,3 @@ def _liking(media: str, ranges: Sequence[tuple[str, float]]) -> tuple[float, int
             place = names.index(name)
             return ranges[place][1], -place
     return 0.0, 0
-
-
-def _ranges(accept: str) -> Sequence[tuple[str, float]]:
-    ranges = []
-    for part in accept.split(","):
-        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        weight = 1.0
-        for parameter in parameters:
-            if parameter.startswith("q="):
-                try:
-                    weight = float(parameter[2:])
-                except ValueError:
-                    weight = 0.0
-        if not 0 <= weight <= 1:  # NaN, too
-            weight = 0.0
-        ranges.append((media, weight))
-    return ranges

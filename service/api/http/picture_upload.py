@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from functools import cache, partial
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -11,7 +11,8 @@ from fastapi import Request
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, create_model
 
-from service.api.http.requests import read_body
+from service.api.http.requests import header, media_type, read_body, state_of
+from service.api.state import ServiceState
 from service.contract.fields import Payload
 from service.contract.image import ImageTask
 from service.contract.messages import invalid_payload
@@ -23,19 +24,14 @@ from service.errors import (
     PictureError,
     UnsupportedMediaType,
 )
-from service.images.decoders.pool import DecoderPool, Image
+from service.images.decoders.pool import Image
 from service.images.uploads.uploads import PICTURE_TYPES, UPLOADED, Limits, Picture, unpacked
 from service.images.uploads.zip_files import ZIP_TYPES
-from service.settings.settings import Settings
 
-T = TypeVar("T")
-
-
-P = ParamSpec("P")
-
+Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
 
 ACCEPTED = (*UPLOADED, "application/json")
-
 
 Brightness = Annotated[int, Field(strict=True, ge=0, le=255)]
 
@@ -58,14 +54,9 @@ def pixels_payload(size: tuple[int, int]) -> type[Pixels]:
     )
 
 
-# For what would hold up the event loop: large forms, zip files, several pictures' answers.
-UPLOAD_EXECUTOR = ThreadPoolExecutor(1, thread_name_prefix="pictures")
-
-
 def declared_media_type(request: Request) -> tuple[str, str]:
-    """The content type as it came, and without its parameters. Raises UnsupportedMediaType."""
-    declared = request.headers.get("content-type")
-    media = (declared or "").partition(";")[0].strip().lower()
+    """Return the content type as sent, and without parameters. Raises UnsupportedMediaType."""
+    declared, media = header(request.scope, b"content-type"), media_type(request.scope)
     if declared is None or media not in ACCEPTED:
         raise UnsupportedMediaType(declared, ACCEPTED)
     return declared, media
@@ -87,21 +78,27 @@ def read_pixels(body: bytes, pixels: type[Pixels]) -> NDArray[np.uint8]:
     return picture
 
 
-async def run_in_executor(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
-    """Return what a function gives on the thread for large uploads."""
+async def run_in_executor(
+    executor: Executor,
+    function: Callable[Arguments, Result],
+    *args: Arguments.args,
+    **options: Arguments.kwargs,
+) -> Result:
+    """Return the result of a function that runs on a thread of `executor`."""
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(UPLOAD_EXECUTOR, partial(function, *args, **options))
+    return await loop.run_in_executor(executor, partial(function, *args, **options))
 
 
-async def read_picture(
-    task: ImageTask, picture: Picture, decoders: DecoderPool, max_pixels: int
-) -> Image:
+async def read_picture(task: ImageTask, picture: Picture, state: ServiceState) -> Image:
     """Return one decoded picture, or the PictureError that says what is wrong with it."""
     try:
-        encoded = await run_in_executor(picture.encoded) if picture.unpacked else picture.encoded()
+        if picture.unpacked:
+            encoded = await run_in_executor(state.pools.uploads, picture.encoded)
+        else:
+            encoded = picture.encoded()
     except PictureError as error:
         return error
-    return await decoders.read(task.reading, encoded, max_pixels)
+    return await state.pools.decoders.read(task.reading, encoded, state.settings.max_pixels)
 
 
 async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:
@@ -109,16 +106,17 @@ async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:
 
     Raises RequestError, also for several.
     """
-    settings: Settings = request.app.state.settings
+    state = state_of(request.scope)
+    settings, executor = state.settings, state.pools.uploads
     declared, media = declared_media_type(request)
     body = await read_body(request)
     if media == "application/json":
         return np.asarray(read_pixels(body, pixels_payload(task.size))[0])
     limits = Limits(settings.max_pictures, settings.max_body_bytes)
-    pictures = (await run_in_executor(unpacked, body, declared, limits)).pictures
+    pictures = (await run_in_executor(executor, unpacked, body, declared, limits)).pictures
     if len(pictures) != 1:
         raise InvalidPayload([FieldProblem("file", "one picture", f"{len(pictures)}")])
-    image = await read_picture(task, pictures[0], request.app.state.readers, settings.max_pixels)
+    image = await read_picture(task, pictures[0], state)
     if isinstance(image, PictureError):
         raise image
     return image

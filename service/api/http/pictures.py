@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, create_model
 from pydantic_core import to_json
 
-from service.api.http.fast_path import answered_by
+from service.api.http.fast_path import DeclaredOnly, answered_by
 from service.api.http.picture_upload import (
     declared_media_type,
     documented_body,
@@ -18,32 +18,28 @@ from service.api.http.picture_upload import (
     run_in_executor,
 )
 from service.api.http.problems import Problem, problem_of
-from service.api.http.requests import cancel_on_disconnect, read_body
+from service.api.http.requests import cancel_on_disconnect, read_body, request_id, state_of
 from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
     VersionChoice,
-    model_selector,
-    request_id,
+    select_model,
 )
+from service.api.state import ServiceState
 from service.contract.answers import ImagePrediction
 from service.contract.image import ImageTask
-from service.errors import (
-    PictureError,
-)
-from service.images.decoders.pool import DecoderPool, Image
+from service.errors import PictureError
+from service.images.decoders.pool import Image
 from service.images.uploads.uploads import PICTURE_TYPES, Limits, Picture, unpacked
 from service.models.runtime.loaded import LoadedModel
-from service.models.versions.registry import ModelRegistry
-from service.settings.settings import Settings
 
 Read = BaseModel | PictureError
-"""What came of a picture."""
+"""The answer to a picture, or what is wrong with it."""
 
 AT_A_TIME = 16
-"""Pictures that one upload has read before it is another's turn."""
+"""Pictures that one upload has decoded before it is another's turn."""
 AT_ONCE = 16 * 1024
-"""Bytes of a body that is taken apart sooner than a thread could be woken."""
+"""Bytes of a body that is parsed sooner than a thread could be woken."""
 
 
 class RefusedPicture(BaseModel):
@@ -75,24 +71,22 @@ def picture_router(task: ImageTask) -> APIRouter:
         )
 
     async def answer(request: Request) -> bytes:
-        app = request.app
-        registry: ModelRegistry = app.state.registry
-        served = registry.for_task(task.name, model_selector(request), request_id(request))
+        state, served = state_of(request.scope), select_model(request, task.name)
         declared, media = declared_media_type(request)
         body = await read_body(request)
         if media == "application/json":
             answers = await served.predictions(read_pixels(body, pixels))
             return answers[0].model_dump_json().encode()
-        settings: Settings = app.state.settings
+        settings, executor = state.settings, state.pools.uploads
         limits = Limits(settings.max_pictures, settings.max_body_bytes)
         if len(body) <= AT_ONCE or media in PICTURE_TYPES:
             upload = unpacked(body, declared, limits)
         else:
-            upload = await run_in_executor(unpacked, body, declared, limits)
+            upload = await run_in_executor(executor, unpacked, body, declared, limits)
         results: list[Read] = []
         for at in range(0, len(upload.pictures), AT_A_TIME):
             some = upload.pictures[at : at + AT_A_TIME]
-            answering = _answers(task, served, some, app.state.readers, settings.max_pixels)
+            answering = _answers(task, served, some, state)
             if served.may_block or upload.many:
                 answering = cancel_on_disconnect(request.receive, answering)
             results += await answering
@@ -101,14 +95,14 @@ def picture_router(task: ImageTask) -> APIRouter:
                 raise results[0]
             return results[0].model_dump_json().encode()
         files = [picture.file for picture in upload.pictures]
-        return await run_in_executor(listed, files, results, request.state.request_id)
+        return await run_in_executor(executor, listed, files, results, request_id(request))
 
     def predict(
         model: ModelChoice = None,
         version: VersionChoice = None,
         label: LabelChoice = None,
     ) -> BaseModel | list[BaseModel]:
-        raise NotImplementedError("a declaration: see service/api/http/fast_path.py")
+        raise DeclaredOnly
 
     router = APIRouter(tags=[task.name], route_class=answered_by(answer))
     router.add_api_route(
@@ -120,9 +114,9 @@ def picture_router(task: ImageTask) -> APIRouter:
         description=(
             f"{task.prediction.__doc__}\n\nSend the picture itself as the body, or one or many "
             f"`file` parts of a form, or {width}x{height} pixels as JSON. For several files the "
-            "answer is a "
-            "list in their order; a file that cannot be read has an `error` in its place. A zip "
-            "file, as the body or as a `file`, stands for the pictures in it and its folders."
+            "answer is a list in their order; a file that cannot be read has an `error` in its "
+            "place. A zip file, as the body or as a `file`, stands for the pictures in it and its "
+            "folders."
         ),
         response_model=task.prediction | list[of_file | RefusedPicture],
         openapi_extra={"requestBody": documented_body(pixels)},
@@ -131,14 +125,10 @@ def picture_router(task: ImageTask) -> APIRouter:
 
 
 async def _answers(
-    task: ImageTask,
-    served: LoadedModel,
-    pictures: list[Picture],
-    readers: DecoderPool,
-    max_pixels: int,
+    task: ImageTask, served: LoadedModel, pictures: list[Picture], state: ServiceState
 ) -> list[Read]:
     """Return the answer to each picture, or what is wrong with it."""
-    read = [read_picture(task, picture, readers, max_pixels) for picture in pictures]
+    read = [read_picture(task, picture, state) for picture in pictures]
     images = [await read[0]] if len(read) == 1 else await asyncio.gather(*read)
     good = [image for image in images if not isinstance(image, PictureError)]
     return _joined(images, await served.predictions(np.stack(good)) if good else [])

@@ -3,20 +3,18 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from service.api.http.fast_path import answered_by
+from service.api.http.fast_path import DeclaredOnly, answered_by
 from service.api.http.requests import cancel_on_disconnect, read_body, require_json
 from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
     VersionChoice,
-    model_selector,
-    request_id,
+    select_model,
 )
 from service.contract.fields import Payload
 from service.contract.messages import invalid_payload
 from service.contract.parsing import check_size, reject_duplicate_keys
 from service.contract.rows import RowTask
-from service.models.versions.registry import ModelRegistry
 
 
 def row_router(task: RowTask) -> APIRouter:
@@ -35,8 +33,7 @@ def row_router(task: RowTask) -> APIRouter:
         except ValidationError as error:
             raise invalid_payload(error.errors(include_url=False), known) from error
         reject_duplicate_keys(body, payload)
-        registry: ModelRegistry = request.app.state.registry
-        served = registry.for_task(task.name, model_selector(request), request_id(request))
+        served = select_model(request, task.name)
         values = task.values(payload)
         answering = served.answer_row(values)
         if served.may_block:
@@ -49,7 +46,7 @@ def row_router(task: RowTask) -> APIRouter:
         version: VersionChoice = None,
         label: LabelChoice = None,
     ) -> BaseModel:
-        raise NotImplementedError("a declaration: see service/api/http/fast_path.py")
+        raise DeclaredOnly
 
     predict.__annotations__["payload"] = task.payload
     predict.__doc__ = task.prediction.__doc__

@@ -1,10 +1,12 @@
-"""The query parameters by which a request chooses among the models of a task and their versions."""
+"""The query parameters that choose among the models of a task and their versions."""
 
 from typing import Annotated
 
 from fastapi import Query, Request
 
+from service.api.http.requests import request_id, state_of
 from service.errors import FieldProblem, InvalidPayload
+from service.models.runtime.loaded import LoadedModel
 from service.models.versions.registry import ModelSelector
 
 ModelChoice = Annotated[
@@ -30,14 +32,8 @@ LabelChoice = Annotated[
 ]
 
 
-def request_id(request: Request) -> str:
-    """Which way an unversioned request goes, where a share of them goes to a canary."""
-    state: dict[str, str] = request.scope["state"]
-    return state["request_id"]
-
-
 def model_selector(request: Request) -> ModelSelector | None:
-    """What a request says of it, if anything. Raises InvalidPayload for a version and a label."""
+    """Return the choice of a request, None without one. Raises InvalidPayload."""
     if not request.scope["query_string"]:
         return None
     model, version, label = map(request.query_params.get, ("model", "version", "label"))
@@ -49,3 +45,12 @@ def model_selector(request: Request) -> ModelSelector | None:
         problem = FieldProblem("label", "the name of a label (a number is a version)", repr(label))
         raise InvalidPayload([problem])
     return ModelSelector(model, label)
+
+
+def select_model(request: Request, task: str) -> LoadedModel:
+    """Return the model that answers a request to a task.
+
+    Raises InvalidPayload, UnknownModel or ModelNotReady.
+    """
+    registry = state_of(request.scope).registry
+    return registry.for_task(task, model_selector(request), request_id(request))

@@ -1,8 +1,8 @@
-"""Loading and unloading by the protocol: an operator's calls, by HTTP and by gRPC."""
+"""Loading and unloading by the protocol: admin calls, over REST and over gRPC."""
 
 from collections.abc import Callable, Collection
 
-from service.api.access import keys
+from service.api.access.keys import Caller
 from service.errors import Unsupported
 from service.models.versions import admin
 from service.models.versions.registry import ModelRegistry
@@ -16,13 +16,11 @@ OFFERED = frozenset({"unload_dependents"})
 """Parameters that clients always send; no model depends on another here."""
 
 
-def authorise(settings: Settings, authorization: str | None) -> None:
-    """Raises NotAllowed unless the header has the operator's key, Unsupported if there is none."""
-    key = settings.admin_key
-    if key is None:
+def authorise(settings: Settings, caller: Caller) -> None:
+    """Raises NotAllowed unless the caller is an admin, Unsupported if the service has no key."""
+    if settings.admin_key is None:
         raise Unsupported("loading and unloading are off: the service has no FORETELL_ADMIN_KEY")
-    scheme, _, sent = (authorization or "").partition(" ")
-    keys.authorise(key, sent if scheme.lower() == "bearer" else None)
+    caller.require_admin()
 
 
 def check_parameters(names: Collection[str]) -> None:

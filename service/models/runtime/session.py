@@ -78,7 +78,7 @@ class OnnxSession:
         if use_cuda and self.provider != CUDA:
             fallback = (
                 f"ONNX Runtime runs on {self.provider}: its CUDA libraries did not load "
-                "(pip install 'foretell[cuda]')"
+                "(requirements/service-cuda.txt lists them)"
             )
             if device == "cuda":
                 raise DeviceUnavailable(f"device cuda was asked for, but {fallback}")

@@ -107,7 +107,7 @@ def test_a_crash_is_a_problem_with_an_id_and_is_logged(
     """A bug in a route answers 500 as problem+json without a word of the inside."""
     app = create_app(Settings(models_dir=models_dir))
 
-    @app.get("/bug")
+    @app.framework.get("/bug")
     def bug() -> None:
         raise RuntimeError("secret")
 
@@ -174,3 +174,13 @@ def test_docs_need_nothing_from_elsewhere(client: TestClient) -> None:
     for file in files:
         assert file.startswith("/")
         assert client.get(file).status_code == 200
+
+
+def test_the_thread_for_uploads_ends_with_the_service(models_dir: Path) -> None:
+    """Nothing of a service outlives it."""
+    app = create_app(Settings(models_dir=models_dir, device="cpu"))
+    with TestClient(app):
+        uploads = app.state.pools.uploads
+        uploads.submit(lambda: None).result()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        uploads.submit(lambda: None)

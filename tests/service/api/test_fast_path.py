@@ -26,7 +26,7 @@ def test_predict_calls_do_not_need_the_frameworks_routes(models_dir: Path) -> No
     with TestClient(app) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         before = client.post("/v1/heart/predict", json=HEART)
-        app.router.routes.clear()
+        app.framework.router.routes.clear()
         assert client.get("/readyz").status_code == 404
         for name in TASKS:
             answer = client.post(f"/v1/{name}/predict", content=b"", headers={})
@@ -135,5 +135,5 @@ def test_with_opentelemetry_set_up_calls_take_the_long_way(
     with TestClient(app) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         assert client.post("/v1/heart/predict", json=HEART).json()["model"]["name"] == "heart"
-        app.router.routes.clear()
+        app.framework.router.routes.clear()
         assert client.post("/v1/heart/predict", json=HEART).status_code == 404

@@ -23,7 +23,7 @@ import service.api.open_inference
 from service.api.app import create_app
 from service.api.open_inference.grpc.definitions import COMPILED, methods
 from service.api.open_inference.grpc.messages import parse
-from service.api.open_inference.grpc.service import CODES, HEALTH
+from service.api.open_inference.grpc.service import HEALTH
 from service.api.status import STATUS
 from service.errors import InvalidPayload, SettingsError
 from service.server.supervisor import run_workers
@@ -274,7 +274,7 @@ def test_without_the_extra_the_setting_is_an_error(
     settings = Settings(models_dir=models_dir)
     app = create_app(settings)
     Server(app, settings)
-    with pytest.raises(SettingsError, match=r"pip install 'foretell\[grpc\]'"):
+    with pytest.raises(SettingsError, match=r"needs grpcio and protobuf"):
         Server(app, settings.model_copy(update={"grpc_port": 0}))
 
 
@@ -288,7 +288,24 @@ def test_a_message_of_millions_of_fields_is_refused_before_it_is_parsed() -> Non
     assert parse(kind, message.SerializeToString()) == message
 
 
-def test_every_status_has_a_code() -> None:
-    """Domain errors by the one table; what is missing is of HTTP alone, or INTERNAL on purpose."""
-    assert set(STATUS.values()) - CODES.keys() == {406, 408, 413, 500, 507}
-    assert all(isinstance(code, grpc.StatusCode) for code in CODES.values())
+def test_every_error_has_a_grpc_status() -> None:
+    """The table names codes of gRPC; INTERNAL stands for faults of the service alone."""
+    assert all(hasattr(grpc.StatusCode, status.grpc) for status in STATUS.values())
+    internal = {status.http for status in STATUS.values() if status.grpc == "INTERNAL"}
+    assert internal == {500}
+
+
+def test_calls_have_an_id_in_answers_and_in_the_log(models_dir: Path) -> None:
+    """The caller's own, under the same rule as over HTTP, or a new one."""
+    with serving(models_dir, FORETELL_GRPC_PORT="0") as service:
+        with grpc.insecure_channel(address_of(service)) as channel:
+            ready = channel.unary_unary("/inference.GRPCInferenceService/ServerReady")
+            ids = []
+            for sent in ("find-me", "x" * 129):
+                _, call = ready.with_call(b"", metadata=[("x-request-id", sent)])
+                ids.append(dict(call.trailing_metadata())["x-request-id"])
+        wait_until(lambda: len(service.of("call")) == 2)
+        logged = [line["request_id"] for line in service.of("call")]
+    assert ids == logged
+    assert ids[0] == "find-me"
+    assert len(ids[1]) == 32

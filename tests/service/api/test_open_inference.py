@@ -15,7 +15,7 @@ from service.api.app import create_app
 from service.api.open_inference.infer import Timing, encode
 from service.api.open_inference.request import MOST_PARTS, InferRequest, RequestedOutput
 from service.api.open_inference.rest.compression import accepted, decompress
-from service.api.open_inference.rest.paths import CONTROL_PATHS, MODEL_PATHS, PATHS
+from service.api.open_inference.rest.paths import ADMIN_PATHS, MODEL_PATHS, PATHS
 from service.api.open_inference.statistics import (
     BATCHES,
     INFERRED,
@@ -139,7 +139,7 @@ def test_a_draining_server_is_live_and_not_ready(models_dir: Path) -> None:
     app = create_app(Settings(models_dir=models_dir, device="cpu"))
     with TestClient(app) as client:
         wait_until(lambda: client.get("/v2/health/ready").status_code == 200)
-        app.state.draining = True
+        app.state.begin_drain()
         assert client.get("/v2/health/live").json() == {"live": True}
         is_v2_error(client.get("/v2/health/ready"), 503)
 
@@ -185,7 +185,7 @@ def test_the_docs_list_every_path(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     listed = {path for path in paths if path.startswith("/v2")}
     assert {"/v2", "/v2/models/{name}", "/v2/models/{name}/versions/{version}/infer"} <= listed
-    assert len(listed) == len(PATHS) + 2 * len(MODEL_PATHS) + len(CONTROL_PATHS)
+    assert len(listed) == len(PATHS) + 2 * len(MODEL_PATHS) + len(ADMIN_PATHS)
     declared = paths["/v2/models/{name}/infer"]["post"]
     assert declared["summary"] == "Inference, with JSON or binary tensors"
     example = declared["requestBody"]["content"]["application/json"]["example"]

@@ -106,8 +106,8 @@ def test_other_models_answer_while_pictures_are_read(client: TestClient) -> None
     """With every process that reads pictures stopped, heart is answered, and then the picture."""
     picture = encoded(seven())
     client.post("/v1/digits/predict", files={"file": ("a.png", picture)})
-    readers: DecoderPool = client.app.state.readers  # type: ignore[attr-defined]
-    for pid in readers.pids:
+    decoders: DecoderPool = client.app.state.pools.decoders  # type: ignore[attr-defined]
+    for pid in decoders.pids:
         os.kill(pid, signal.SIGSTOP)
     with ThreadPoolExecutor(1) as caller:
         waiting = caller.submit(
@@ -116,7 +116,7 @@ def test_other_models_answer_while_pictures_are_read(client: TestClient) -> None
         heart = client.post("/v1/heart/predict", json={"age": 57, "sex": 1, "cp": 4})
         assert heart.status_code == 200
         assert not waiting.done()
-        for pid in readers.pids:
+        for pid in decoders.pids:
             os.kill(pid, signal.SIGCONT)
         assert waiting.result(60).status_code == 200
 
@@ -279,8 +279,8 @@ def test_a_process_that_reads_and_dies_is_replaced_and_counted(client: TestClien
     picture = encoded(seven())
     first = client.post("/v1/digits/predict", files={"file": ("a.png", picture)})
     before = died()
-    readers: DecoderPool = client.app.state.readers  # type: ignore[attr-defined]
-    os.kill(readers.pids[0], signal.SIGKILL)
+    decoders: DecoderPool = client.app.state.pools.decoders  # type: ignore[attr-defined]
+    os.kill(decoders.pids[0], signal.SIGKILL)
     again = client.post("/v1/digits/predict", files={"file": ("a.png", picture)})
     assert again.json() == first.json()
     assert died() == before + 1

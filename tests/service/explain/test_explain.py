@@ -115,7 +115,7 @@ def test_a_model_without_reference_rows_predicts_and_says_why_it_cannot_explain(
 def test_a_full_desk_refuses_and_recovers(client: TestClient) -> None:
     """503 with Retry-After while as many wait as may; afterwards explanations go on."""
     app: Any = client.app
-    desk: ExplanationQueue = app.state.explanations
+    desk: ExplanationQueue = app.state.pools.explanations
     before, desk._taken = desk._taken, desk._limit
     try:
         refused = client.post("/v1/heart/explain", json=PATIENT)

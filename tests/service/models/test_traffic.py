@@ -15,6 +15,7 @@ import structlog
 from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
+from service.api.access.keys import ANONYMOUS
 from service.api.app import create_app
 from service.contract.answers import ModelRef
 from service.contract.signature import Outputs
@@ -336,7 +337,7 @@ def infer_by_grpc(client: TestClient) -> None:
     request.inputs[0].contents.fp32_contents.extend(TENSOR["data"])
     assert client.portal is not None
     app: Any = client.app
-    client.portal.call(grpc_service.Inference(app.state).ModelInfer, request, {})
+    client.portal.call(grpc_service.Inference(app.state).ModelInfer, request, ANONYMOUS)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import signal
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.app import create_app
 from service.api.http.metrics import exposition_of
-from service.api.worker_states import record_states
 from service.bulk.tables.job import BULK_JOBS
 from service.models.runtime.session import BATCHES_RUN
 from service.observability.metrics.shared_counters import SIZE, Metric, Series, SharedCounters
@@ -202,7 +202,7 @@ def test_canaries_and_shadows_are_counted(client: TestClient, models: Path) -> N
 def test_readiness_is_that_of_readyz(client: TestClient) -> None:
     """Also while it drains."""
     assert value(scrape(client), "foretell_ready") == 1
-    client.app.state.draining = True  # type: ignore[attr-defined]
+    client.app.state.begin_drain()  # type: ignore[attr-defined]
     assert client.get("/readyz").status_code == 503
     assert value(scrape(client), "foretell_ready") == 0
 
@@ -300,7 +300,7 @@ def test_a_worker_that_died_counts_no_more_until_it_has_a_successor(models: Path
 
         def begin() -> SharedCounters:
             other = SharedCounters(counted, 1)
-            record_states(other, app.state.registry)
+            replace(app.state, counters=other).record_states()
             other.series(BULK_JOBS).values[0] = 1
             other.series(BATCHES_RUN, "heart", "1").add(0, 5)
             return other

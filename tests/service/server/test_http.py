@@ -58,7 +58,7 @@ class Connection:
         settings = Settings.model_validate(
             {"models_dir": models_dir, "device": "cpu", "http": http}
         )
-        app = create_app(settings)
+        self.app = app = create_app(settings)
         app.state.registry.refresh()
         options = http_options(settings)
         config = Config(app, **options, log_config=None)
@@ -396,3 +396,25 @@ def test_threads_switch_sooner_from_the_start_of_the_process(
     finally:
         sys.setswitchinterval(before)
     assert seen == [pytest.approx(SWITCH_SECONDS)]
+
+
+@pytest.mark.parametrize("target", [HEART, "/livez"])
+def test_a_trusted_proxys_headers_reach_every_call(
+    models_dir: Path, http: str, target: str
+) -> None:
+    """The caller is the one that the proxy names, on the fast path as on FastAPI's."""
+
+    async def forwarded() -> list[tuple[Any, str]]:
+        connection = Connection(models_dir, http)
+        seen: list[tuple[Any, str]] = []
+
+        def count(scope: Any, *_: object) -> None:
+            seen.append((scope["client"], scope["scheme"]))
+
+        connection.app._requests.count = count  # type: ignore[method-assign, assignment]
+        headers = "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n"
+        connection.send(request(60, headers=headers, target=target))
+        await connection.answers(1)
+        return seen
+
+    assert asyncio.run(forwarded()) == [(("203.0.113.7", 0), "https")]

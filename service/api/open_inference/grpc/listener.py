@@ -4,20 +4,20 @@ from typing import Any
 
 import grpc
 import structlog
-from starlette.datastructures import State
 
 from service.api.open_inference.grpc.service import handlers
+from service.api.state import ServiceState
 from service.errors import SettingsError
-from service.settings.settings import Settings
 
 log = structlog.get_logger("foretell.grpc")
 
 
-async def listen(state: State, settings: Settings) -> Any:
-    """A server at `grpc_port`, started. Raises SettingsError if the port cannot be had.
+async def listen(state: ServiceState) -> Any:
+    """Start and return a server at `grpc_port`. Raises SettingsError if the port is taken.
 
     Messages of more than `max_body_bytes` are refused, as bodies are.
     """
+    settings = state.settings
     options = [
         ("grpc.max_receive_message_length", settings.max_body_bytes),
         ("grpc.max_send_message_length", -1),

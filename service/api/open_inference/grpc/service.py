@@ -1,4 +1,4 @@
-"""What is asked of the protocol by gRPC, from the same sessions as everything else.
+"""The protocol's calls over gRPC, answered by the same models as every other call.
 
 Imported only where `grpc_port` is set: needs the extra `foretell[grpc]`.
 """
@@ -6,68 +6,60 @@ Imported only where `grpc_port` is set: needs the extra `foretell[grpc]`.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
 import grpc
 import structlog
 from google.protobuf.json_format import ParseDict
-from starlette.datastructures import State
 
+from service.api.access.keys import Caller, Keys
+from service.api.http.problems import crash_message
+from service.api.http.requests import request_id_of
 from service.api.open_inference import metadata
 from service.api.open_inference.admin import ACTIONS, authorise, check_parameters
 from service.api.open_inference.grpc.definitions import methods
 from service.api.open_inference.grpc.messages import decode, encode, parse
 from service.api.open_inference.infer import infer
 from service.api.open_inference.statistics import Statistics
-from service.api.state import unready_reasons
-from service.api.status import STATUS
+from service.api.state import ServiceState
+from service.api.status import status_of
 from service.errors import ForetellError, ModelNotReady, UnknownService
 from service.models.runtime.loaded import LoadedModel
-from service.models.versions.registry import ModelRegistry
+from service.observability.logs import current_request_id
 from service.observability.metrics.requests import Calls
 
 log = structlog.get_logger("foretell.grpc")
 
 SERVICE, HEALTH = "inference.GRPCInferenceService", "grpc.health.v1.Health"
-CODES = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    409: grpc.StatusCode.FAILED_PRECONDITION,
-    415: grpc.StatusCode.INVALID_ARGUMENT,
-    422: grpc.StatusCode.INVALID_ARGUMENT,
-    501: grpc.StatusCode.UNIMPLEMENTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-}
-"""gRPC's word for each HTTP status of a domain error; INTERNAL for any other."""
+REQUEST_ID = "x-request-id"
 
-Answer = Callable[[Any, Mapping[str, Any]], Awaitable[Any]]
-"""From a request and the call's metadata to what fills the answer: a message, or a dictionary."""
+Answer = Callable[[Any, Caller], Awaitable[Any]]
+"""From a request and its sender to what fills the answer: a message, or a dictionary."""
 
 
 class Inference:
     """One coroutine for each method of the protocol that is offered, by the protocol's name.
 
-    Each takes a request and the call's metadata; it answers with a message or the fields of one.
+    Each takes a request and its sender; it answers with a message or the fields of one.
     """
 
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._registry: ModelRegistry = state.registry
-        self._statistics: Statistics = state.statistics
+    def __init__(self, state: ServiceState) -> None:
+        """Answer with the models of a service."""
+        self._state, self._registry = state, state.registry
+        self._statistics = Statistics(state.counters)
 
     async def ServerLive(self, *_: Any) -> Any:  # noqa: N802  # the protocol's names
-        """Whether the process answers."""
+        """Liveness: the process answers."""
         return {"live": True}
 
     async def ServerReady(self, *_: Any) -> Any:  # noqa: N802
-        """As /readyz."""
-        return {"ready": not unready_reasons(self._state)}
+        """Readiness, as /readyz."""
+        return {"ready": not self._state.unready_reasons()}
 
     async def ModelReady(self, request: Any, _: Any) -> Any:  # noqa: N802
-        """Whether a model answers; one that there is not is an error."""
+        """Readiness of a model; an unknown one is an error."""
         try:
             self._find(request)
         except ModelNotReady:
@@ -89,7 +81,7 @@ class Inference:
         }
 
     async def ModelStatistics(self, request: Any, _: Any) -> Any:  # noqa: N802
-        """Of one model, or of all that are ready."""
+        """Statistics of one model, or of all that are ready."""
         ready = [n for n in self._registry.expected if n not in self._registry.not_ready()]
         served = [self._find(request)] if request.name else map(self._registry.default_of, ready)
         return {"model_stats": [self._statistics.shown(one) for one in served]}
@@ -98,13 +90,13 @@ class Inference:
         """Every version on disk, and which of them answers."""
         return {"models": metadata.index(self._registry, request.ready)}
 
-    async def RepositoryModelLoad(self, request: Any, sent: Mapping[str, Any]) -> Any:  # noqa: N802
-        """Take up what lies in a model's folder; an operator's call."""
-        return await self._controlled("load", request, sent)
+    async def RepositoryModelLoad(self, request: Any, caller: Caller) -> Any:  # noqa: N802
+        """Load a model from its folder; an admin call."""
+        return await self._admin("load", request, caller)
 
-    async def RepositoryModelUnload(self, request: Any, sent: Mapping[str, Any]) -> Any:  # noqa: N802
-        """Answer no more calls to a model; an operator's call."""
-        return await self._controlled("unload", request, sent)
+    async def RepositoryModelUnload(self, request: Any, caller: Caller) -> Any:  # noqa: N802
+        """Unload a model, in every process; an admin call."""
+        return await self._admin("unload", request, caller)
 
     async def ModelInfer(self, request: Any, _: Any) -> Any:  # noqa: N802
         """Inference, with raw contents or typed ones; answers are raw."""
@@ -122,8 +114,8 @@ class Inference:
         counts.succeeded(timing, time.perf_counter_ns() - start)
         return answer
 
-    async def _controlled(self, action: str, request: Any, sent: Mapping[str, Any]) -> Any:
-        authorise(self._state.settings, sent.get("authorization"))
+    async def _admin(self, action: str, request: Any, caller: Caller) -> Any:
+        authorise(self._state.settings, caller)
         check_parameters(request.parameters)
         await asyncio.to_thread(ACTIONS[action], self._registry, request.model_name)
         return {}
@@ -133,32 +125,33 @@ class Inference:
 
 
 class Health:
-    """What Kubernetes and load balancers ask of a gRPC server.
+    """The health service that Kubernetes and load balancers ask.
 
     https://github.com/grpc/grpc/blob/master/doc/health-checking.md
     """
 
     LIVE, READY = frozenset({"liveness"}), frozenset({"", "readiness", SERVICE})
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ServiceState) -> None:
+        """Answer for a service."""
         self._state = state
 
     async def Check(self, request: Any, _: Any) -> Any:  # noqa: N802
-        """Whether the service is ready; asked for `liveness`, only that it answers."""
+        """Readiness of the service, or its liveness if `liveness` is asked for."""
         if request.service not in self.LIVE | self.READY:
             raise UnknownService(request.service, sorted(self.LIVE | self.READY))
-        serving = request.service in self.LIVE or not unready_reasons(self._state)
+        serving = request.service in self.LIVE or not self._state.unready_reasons()
         return {"status": "SERVING" if serving else "NOT_SERVING"}
 
 
-def handlers(state: State) -> list[Any]:
-    """What a server needs to answer both services."""
-    calls = Calls(state.counters)
+def handlers(state: ServiceState) -> list[Any]:
+    """Return the handlers of both services for a gRPC server."""
+    calls, keys = Calls(state.counters), Keys(state.settings.admin_key)
     return [
         grpc.method_handlers_generic_handler(
             service,
             {
-                name: _handler(name, asked, answered, getattr(answers, name), calls)
+                name: _handler(name, asked, answered, getattr(answers, name), calls, keys)
                 for name, (asked, answered) in methods(service).items()
                 if hasattr(answers, name)
             },
@@ -167,28 +160,37 @@ def handlers(state: State) -> list[Any]:
     ]
 
 
-def _handler(name: str, asked: Any, answered: Any, answer: Answer, calls: Calls) -> Any:
+def _handler(name: str, asked: Any, answered: Any, answer: Answer, calls: Calls, keys: Keys) -> Any:
     async def respond(data: bytes, context: Any) -> Any:
         start = time.perf_counter()
+        sent = dict(context.invocation_metadata())
+        request_id = request_id_of(_text(sent.get(REQUEST_ID)))
+        token = current_request_id.set(request_id)
+        context.set_trailing_metadata(((REQUEST_ID, request_id),))
         code, details, result = grpc.StatusCode.OK, "", answered()
         try:
-            found = await answer(parse(asked, data), dict(context.invocation_metadata()))
+            caller = keys.caller_of(_text(sent.get("authorization")))
+            found = await answer(parse(asked, data), caller)
             result = ParseDict(found, result) if isinstance(found, dict) else found
         except ForetellError as error:
-            code = CODES.get(STATUS[type(error)], grpc.StatusCode.INTERNAL)
-            details = str(error)
+            code, details = grpc.StatusCode[status_of(error).grpc], str(error)
         except Exception:
             log.exception("call crashed", method=name)
-            code = grpc.StatusCode.INTERNAL
-            details = "an error in the service, not in your request; the log has it"
+            code, details = grpc.StatusCode.INTERNAL, crash_message(request_id)
         # Not `abort`: what that raises keeps the call's data until garbage is collected.
         context.set_code(code)
         context.set_details(details)
         seconds = time.perf_counter() - start
         calls.count(name, code.name, seconds)
         log.info("call", method=name, status=code.name, ms=round(seconds * 1000, 2))
+        current_request_id.reset(token)
         return result
 
     return grpc.unary_unary_rpc_method_handler(
         respond, response_serializer=answered.SerializeToString
     )
+
+
+def _text(value: str | bytes | None) -> str | None:
+    """Return the value of a metadata key, which is bytes for a key that ends in -bin."""
+    return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -1,4 +1,4 @@
-"""What is asked of the protocol by HTTP, one function a question: a call in, a reply out."""
+"""The calls of the protocol over REST, one function each: a call in, a reply out."""
 
 import asyncio
 import time
@@ -9,10 +9,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 from pydantic_core import from_json
-from starlette.datastructures import State
 from starlette.types import Receive, Scope
 
-from service.api.http.requests import cancel_on_disconnect
+from service.api.http.requests import caller_of, cancel_on_disconnect, header
 from service.api.open_inference import metadata
 from service.api.open_inference.admin import ACTIONS, authorise, check_parameters
 from service.api.open_inference.infer import decode, encode, infer
@@ -23,14 +22,13 @@ from service.api.open_inference.rest.replies import (
     Header,
     Reply,
     failure,
-    header,
     json_reply,
     read_body,
     size_header,
 )
 from service.api.open_inference.statistics import Statistics
 from service.api.open_inference.tensors import refuse
-from service.api.state import unready_reasons
+from service.api.state import ServiceState
 from service.contract.messages import echo
 from service.errors import ModelNotReady
 from service.models.runtime.loaded import LoadedModel
@@ -49,35 +47,23 @@ class Call:
 
     scope: Scope
     receive: Receive
+    state: ServiceState
+    statistics: Statistics
     name: str = ""
     version: str | None = None
 
     @property
-    def state(self) -> State:
-        """The application's: settings, models, whether it is about to stop."""
-        state: State = self.scope["app"].state
-        return state
-
-    @property
     def registry(self) -> ModelRegistry:
-        """The models."""
-        registry: ModelRegistry = self.state.registry
-        return registry
-
-    @property
-    def statistics(self) -> Statistics:
-        """What is counted."""
-        statistics: Statistics = self.state.statistics
-        return statistics
+        """The models of the service."""
+        return self.state.registry
 
     @property
     def limit(self) -> int:
         """Most bytes of a body, also of what a compressed one holds."""
-        limit: int = self.state.settings.max_body_bytes
-        return limit
+        return self.state.settings.max_body_bytes
 
     def served(self) -> LoadedModel:
-        """The model of the path. Raises UnknownModel or ModelNotReady."""
+        """Return the model of the path. Raises UnknownModel or ModelNotReady."""
         request_id: str = self.scope["state"]["request_id"]
         return self.registry.for_model(self.name, self.version, request_id)
 
@@ -87,11 +73,11 @@ class Call:
         return self.registry.versions_of(self.name)
 
     async def body(self) -> bytes:
-        """The body as it came. Raises PayloadTooLarge or ClientDisconnect."""
+        """Return the body as sent. Raises PayloadTooLarge or ClientDisconnect."""
         return await read_body(self.scope, self.receive, self.limit)
 
     async def small_body(self) -> dict[str, Any]:
-        """A body of a few words: nothing, or an object. Raises InvalidPayload."""
+        """Return a short body: an object, empty if there is none. Raises InvalidPayload."""
         body = await self.body()
         if len(body) > LONGEST_QUESTION:
             raise refuse("body", f"at most {LONGEST_QUESTION:,} bytes", f"{len(body):,}")
@@ -110,13 +96,13 @@ async def server(_: Call) -> Reply:
 
 
 async def live(_: Call) -> Reply:
-    """Whether the process answers."""
+    """Liveness: the process answers."""
     return json_reply({"live": True})
 
 
 async def ready(call: Call) -> Reply:
-    """Whether every model is ready, as /readyz."""
-    if reasons := unready_reasons(call.state):
+    """Readiness of every model, as /readyz."""
+    if reasons := call.state.unready_reasons():
         return failure(503, "; ".join(f"{name}: {reason}" for name, reason in reasons.items()))
     return json_reply({"live": True, "ready": True})
 
@@ -130,17 +116,17 @@ async def index(call: Call) -> Reply:
 
 
 async def load(call: Call) -> Reply:
-    """Take up what lies in a model's folder; an operator's call."""
-    return await _controlled(call, "load")
+    """Load a model from its folder; an admin call."""
+    return await _admin(call, "load")
 
 
 async def unload(call: Call) -> Reply:
-    """Answer no more calls to a model; an operator's call."""
-    return await _controlled(call, "unload")
+    """Unload a model, in every process; an admin call."""
+    return await _admin(call, "unload")
 
 
-async def _controlled(call: Call, action: str) -> Reply:
-    authorise(call.state.settings, header(call.scope, b"authorization"))
+async def _admin(call: Call, action: str) -> Reply:
+    authorise(call.state.settings, caller_of(call.scope))
     parameters = (await call.small_body()).get("parameters") or {}
     check_parameters(parameters if isinstance(parameters, dict) else [echo(parameters)])
     await asyncio.to_thread(ACTIONS[action], call.registry, call.name)
@@ -153,7 +139,7 @@ async def model(call: Call) -> Reply:
 
 
 async def model_ready(call: Call) -> Reply:
-    """Whether a model is ready."""
+    """Readiness of a model."""
     return json_reply({"name": call.served().card.name, "ready": True})
 
 
@@ -163,12 +149,12 @@ async def model_config(call: Call) -> Reply:
 
 
 async def model_statistics(call: Call) -> Reply:
-    """What was counted of a model."""
+    """Statistics of a model."""
     return json_reply({"model_stats": [call.statistics.shown(call.served())]})
 
 
 async def all_statistics(call: Call) -> Reply:
-    """What was counted of every model."""
+    """Statistics of every model."""
     shown = []
     for name in call.registry.expected:
         try:

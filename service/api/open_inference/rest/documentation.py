@@ -1,16 +1,17 @@
-"""The protocol's paths as declared to the framework, for /docs; they are answered ahead of it."""
+"""The protocol's paths as declared to FastAPI for /docs; OpenInference answers them."""
 
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from service.api.http.fast_path import DeclaredOnly
 from service.api.open_inference.rest.paths import (
-    CONTROL_PATHS,
+    ADMIN_PATHS,
     MODEL_PATHS,
     PATHS,
     VERSION,
-    control_path,
+    admin_path,
     model_path,
 )
 
@@ -28,13 +29,13 @@ REQUEST = {
 
 
 class ProtocolError(BaseModel):
-    """What went wrong, in the protocol's form."""
+    """An error, in the protocol's form."""
 
     error: str = Field(examples=['inputs[0].datatype: expected FP32, got "FP31"'])
 
 
 def declared_router() -> APIRouter:
-    """Every path of the protocol, each of a model also with a version."""
+    """Return a router that declares every path of the protocol, those of models also by version."""
     errors: dict[int | str, dict[str, Any]] = {
         "default": {"model": ProtocolError, "description": "Any error"}
     }
@@ -56,18 +57,18 @@ def declared_router() -> APIRouter:
     for action, (method, answer) in MODEL_PATHS.items():
         for versioned in (False, True):
             declare(model_path(action, versioned=versioned), method, answer)
-    for control, (method, answer) in CONTROL_PATHS.items():
-        declare(control_path(control), method, answer)
+    for action, (method, answer) in ADMIN_PATHS.items():
+        declare(admin_path(action), method, answer)
     return router
 
 
 def of_server() -> Any:  # noqa: D103  # its summary is that of the call
-    raise NotImplementedError("a declaration: see service/api/open_inference/rest/paths.py")
+    raise DeclaredOnly
 
 
 def of_model(name: str) -> Any:  # noqa: D103
-    raise NotImplementedError("a declaration: see service/api/open_inference/rest/paths.py")
+    raise DeclaredOnly
 
 
 def of_version(name: str, version: str) -> Any:  # noqa: D103
-    raise NotImplementedError("a declaration: see service/api/open_inference/rest/paths.py")
+    raise DeclaredOnly

@@ -1,33 +1,32 @@
-"""HTTP of the Open Inference Protocol: everything under /v2 is answered here, errors included.
+"""The paths of the Open Inference Protocol: everything under /v2, its errors included.
 
-A piece of ASGI ahead of the framework: its words for errors are the protocol's, and arrays pass
-through no one else's hands.
+An ASGI application of its own beside FastAPI: errors have the protocol's form, and arrays are not
+copied by a framework.
 """
 
 import re
 from collections.abc import Awaitable, Callable
 
-import structlog
-from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from service.api.http.requests import route_path
 from service.api.open_inference.rest import calls
 from service.api.open_inference.rest.calls import Call
 from service.api.open_inference.rest.replies import Reply, failure, refusal
+from service.api.open_inference.statistics import Statistics
+from service.api.state import ServiceState
 from service.contract.messages import echo
 from service.errors import ForetellError
 
-log = structlog.get_logger("foretell.http")
-
 PREFIX = "/v2"
 OF_MODEL = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/([a-z]+))?")
-OF_CONTROL = re.compile(r"/v2/repository/models/([^/]+)/([a-z]+)")
+OF_ADMIN = re.compile(r"/v2/repository/models/([^/]+)/([a-z]+)")
 
 NOT_OFFERED = re.compile(
     r"/v2/(?:(?:system|cuda)sharedmemory(?:/.*)?|logging|trace/setting)"
     r"|/v2/models/[^/]+(?:/versions/[^/]+)?/(?:trace/setting|generate|generate_stream)"
 )
-"""Extensions of Triton's that clients know and this service does not have."""
+"""Extensions of Triton that clients know and this service does not have."""
 VERSION = "/versions/{version}"
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -45,48 +44,41 @@ MODEL_PATHS: dict[str | None, tuple[str, Handler]] = {
     "stats": ("GET", calls.model_statistics),
     "infer": ("POST", calls.model_infer),
 }
-CONTROL_PATHS: dict[str, tuple[str, Handler]] = {
+ADMIN_PATHS: dict[str, tuple[str, Handler]] = {
     "load": ("POST", calls.load),
     "unload": ("POST", calls.unload),
 }
 
 
 def model_path(action: str | None, *, versioned: bool) -> str:
-    """The template of a model's path."""
+    """Return the template of a model's path."""
     version = VERSION if versioned else ""
     return f"/v2/models/{{name}}{version}" + ("" if action is None else f"/{action}")
 
 
-def control_path(action: str) -> str:
-    """The template of a control call's path."""
+def admin_path(action: str) -> str:
+    """Return the template of an admin call's path."""
     return f"/v2/repository/models/{{name}}/{action}"
 
 
 class OpenInference:
-    """Middleware: whatever is asked under /v2 is answered here, all else goes on."""
+    """The ASGI application of everything under /v2."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, state: ServiceState) -> None:
+        """Answer with the models of a service."""
+        self._state, self._statistics = state, Statistics(state.counters)
+
+    def matches(self, scope: Scope) -> bool:
+        """Return True for a request under /v2."""
+        path = route_path(scope)
+        return path == PREFIX or path.startswith(f"{PREFIX}/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass on."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if path != PREFIX and not path.startswith(PREFIX + "/"):
-            await self.app(scope, receive, send)
-            return
+        """Answer a request. The front door answers crashes."""
         try:
-            reply = await self._answer(path, scope, receive)
-        except ClientDisconnect:
-            return
+            reply = await self._answer(route_path(scope), scope, receive)
         except ForetellError as error:
             reply = refusal(error)
-        except Exception:
-            log.exception("request crashed", method=scope["method"], path=scope["path"])
-            found = scope["state"]["request_id"]
-            reply = failure(500, f"an error in the service, not in your request; log: {found}")
         await reply(send)
 
     async def _answer(self, path: str, scope: Scope, receive: Receive) -> Reply:
@@ -99,9 +91,9 @@ class OpenInference:
             name, version = found[1], found[2]
             method, handler = MODEL_PATHS[found[3]]
             template = model_path(found[3], versioned=version is not None)
-        elif (found := OF_CONTROL.fullmatch(path)) and found[2] in CONTROL_PATHS:
+        elif (found := OF_ADMIN.fullmatch(path)) and found[2] in ADMIN_PATHS:
             name = found[1]
-            (method, handler), template = CONTROL_PATHS[found[2]], control_path(found[2])
+            (method, handler), template = ADMIN_PATHS[found[2]], admin_path(found[2])
         elif NOT_OFFERED.fullmatch(path):
             return failure(501, f"{echo(path)} is of an extension that is not offered here")
         else:
@@ -111,4 +103,4 @@ class OpenInference:
         if scope["method"] not in allowed:
             message = f"{echo(path)} does not answer {scope['method']}"
             return failure(405, message, (b"allow", ", ".join(allowed).encode()))
-        return await handler(Call(scope, receive, name, version))
+        return await handler(Call(scope, receive, self._state, self._statistics, name, version))

@@ -1,4 +1,4 @@
-"""HTTP as the protocol has it: bodies in, answers out, and every error as `{"error": "…"}`."""
+"""HTTP as the protocol has it: bodies in, replies out, and every error as `{"error": "…"}`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from service.api.http.problems import retry_after
+from service.api.http.requests import header
 from service.api.open_inference.tensors import refuse
-from service.api.status import STATUS
+from service.api.status import status_of
 from service.errors import ForetellError, InvalidPayload, PayloadTooLarge
 
 BAD_ARGUMENT = (415, 422)
@@ -27,7 +28,7 @@ class Reply:
     headers: Sequence[Header] = (JSON,)
 
     async def __call__(self, send: Send) -> None:
-        """Send it."""
+        """Send the reply."""
         length = sum(len(part) for part in self.parts)
         headers = [*self.headers, (b"content-length", b"%d" % length)]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
@@ -37,33 +38,32 @@ class Reply:
 
 
 def json_reply(value: object) -> Reply:
-    """Anything as JSON."""
+    """Return a value as JSON."""
     return Reply([to_json(value)])
 
 
 def failure(status: int, message: str, *headers: Header, retry: str = "1") -> Reply:
-    """An error; 503 says when to come back."""
+    """Return an error; 503 has a Retry-After."""
     retry_after = [(b"retry-after", retry.encode())] if status == 503 else []
     return Reply([to_json({"error": message})], status, [JSON, *retry_after, *headers])
 
 
 def refusal(error: ForetellError) -> Reply:
-    """A domain error, by the one table of statuses, in the protocol's words."""
-    status = STATUS[type(error)]
+    """Return a domain error in the protocol's form."""
+    status = status_of(error).http
     status = 400 if status in BAD_ARGUMENT else status
     return failure(status, str(error), retry=retry_after(error))
 
 
-def header(scope: Scope, name: bytes) -> str | None:
-    """A request's header; None if there is none of that name."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return str(value, "latin-1")
-    return None
+async def write_failure(
+    scope: Scope, receive: Receive, send: Send, status: int, message: str
+) -> None:
+    """Answer a request with an error in the protocol's form."""
+    await failure(status, message)(send)
 
 
 def size_header(scope: Scope, name: bytes) -> int | None:
-    """A header that is a number of bytes. Raises InvalidPayload if it is none."""
+    """Return a header that is a number of bytes; None without it. Raises InvalidPayload."""
     text = header(scope, name)
     if text is None:
         return None
@@ -74,7 +74,7 @@ def size_header(scope: Scope, name: bytes) -> int | None:
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The request's body, joined once. Raises PayloadTooLarge or ClientDisconnect."""
+    """Return the request's body, joined once. Raises PayloadTooLarge or ClientDisconnect."""
     try:
         announced = size_header(scope, b"content-length") or 0
     except InvalidPayload:
