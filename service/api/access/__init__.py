@@ -1,1 +1,1 @@
-"""Who may call what: asked once for each call, at the front door, for every protocol."""
+"""Access: the sender of each call, asked once at the front door, for every protocol."""

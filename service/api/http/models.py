@@ -1,4 +1,4 @@
-"""What is served: cards, versions, the provider in use."""
+"""Models as they are served: cards, versions, the provider in use."""
 
 import asyncio
 from typing import Annotated
@@ -144,7 +144,7 @@ def _shadow_of(versions: ModelVersions) -> ShadowSummary | None:
 
 
 def detail_of(versions: ModelVersions) -> ModelDetail:
-    """What there is to say of a model."""
+    """Return the facts of a model."""
     served = versions.default
     detail = ModelDetail(
         name=versions.name,

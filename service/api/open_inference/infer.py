@@ -91,7 +91,7 @@ class _TimedCall(Generic[Answer]):
 def decode(
     session: OnnxSession, body: bytes, json_size: int | None
 ) -> tuple[InferRequest, NDArray[Any]]:
-    """What is asked by HTTP, and the batch: `json_size` bytes of JSON, then binary inputs.
+    """Return a request over REST, and its batch: `json_size` bytes of JSON, then binary inputs.
 
     None: all of it is JSON. 0: there is no JSON, and all of it is the data of the only input.
     Raises InvalidPayload or Unsupported.
@@ -149,7 +149,7 @@ def dtype_of(datatype: str, tensor: Tensor, field: str) -> np.dtype[Any]:
 
 
 def chosen(request: InferRequest, outputs: Iterable[Tensor]) -> Sequence[RequestedOutput]:
-    """Which outputs to answer, in which form. Raises InvalidPayload for one there is not."""
+    """Return the outputs to answer, and their form. Raises InvalidPayload for an unknown one."""
     known = [output.name for output in outputs]
     for place, output in enumerate(request.outputs):
         if output.name not in known:

@@ -1,4 +1,4 @@
-"""What the protocol says of the server, its models and its repository."""
+"""Metadata of the server, its models and its repository in the protocol's words."""
 
 from importlib.metadata import version
 from typing import Any

@@ -45,7 +45,7 @@ class RequestedOutput:
 
 @dataclass(frozen=True)
 class InferRequest:
-    """What was asked. No `outputs` asks for all of them, in the form that `binary` says."""
+    """An inference request. Without `outputs` all are answered, in the form that `binary` says."""
 
     id: str | None
     inputs: tuple[InputTensor, ...]

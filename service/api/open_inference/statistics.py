@@ -1,4 +1,4 @@
-"""What the statistics extension counts of each model, in all workers, since the service started.
+"""Statistics of each model in all workers since the service started, as the extension defines them.
 
 https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_statistics.md
 """
@@ -19,7 +19,7 @@ DURATIONS = ("success", "fail", "queue", *PARTS)
 
 
 def _columns(durations: tuple[str, ...]) -> tuple[str, ...]:
-    """How often something happened, and the nanoseconds of all of it."""
+    """Return two columns for each duration: a count, and nanoseconds in all."""
     return tuple(f"{name}_{column}" for name in durations for column in ("count", "ns"))
 
 
@@ -51,7 +51,7 @@ BATCHES = Metric("batches", ("model", "version", "rows"), _columns(PARTS))
 
 
 class ModelStatistics:
-    """Of one version of one model, in this process."""
+    """The statistics of one version of one model, in this process."""
 
     def __init__(self, counters: SharedCounters, model: str, version: str) -> None:
         self._counters, self._labels = counters, (model, version)
@@ -84,14 +84,14 @@ class ModelStatistics:
 
 
 class Statistics:
-    """Of all models; counted on the event loop only."""
+    """The statistics of all models; counted on the event loop only."""
 
     def __init__(self, counters: SharedCounters) -> None:
         self._counters = counters
         self._models: dict[tuple[str, str], ModelStatistics] = {}
 
     def of(self, served: LoadedModel) -> ModelStatistics:
-        """Those of one version, from zero if it is new."""
+        """Return the statistics of one version, zeros if it is new."""
         key = served.card.name, served.card.version
         if key not in self._models:
             self._models[key] = ModelStatistics(self._counters, *key)

@@ -73,7 +73,7 @@ def shown(shape: Sequence[object]) -> str:
 
 
 def echo_number(value: object) -> str:
-    """What came where a whole number was expected: 1.0 is none, and is shown as that."""
+    """Return a value sent in place of a whole number, as text: 1.0 is shown as 1.0."""
     text = echo(value)
     return f"{text}.0" if type(value) is float and text.removeprefix("-").isdigit() else text
 

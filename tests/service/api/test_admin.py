@@ -44,7 +44,7 @@ def client(models: Path) -> Iterator[TestClient]:
 
 
 def version(client: TestClient) -> str:
-    """Of heart, that answers."""
+    """Return the version of heart that answers."""
     answer = client.post("/v1/heart/predict", json=ROW)
     assert answer.status_code == 200, answer.json()
     return str(answer.json()["model"]["version"])
@@ -164,7 +164,7 @@ def test_loading_what_cannot_be_loaded_says_why(client: TestClient, models: Path
 def test_a_folder_that_cannot_be_written_is_409(
     client: TestClient, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a container that mounts the models read-only: the path, and why."""
+    """A container that mounts the models read-only gets the path and the reason."""
 
     def read_only(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
@@ -191,7 +191,7 @@ def test_labels_that_cannot_be_read_allow_no_rollback(client: TestClient, models
 def test_a_closed_folder_is_the_reason_why_a_model_is_not_ready(
     models: Path, close: Callable[[Path], None]
 ) -> None:
-    """Of that model alone, where readiness and models are asked for; others are loaded."""
+    """/readyz and /v1/models tell the reason of that model; the others are loaded."""
     close(models / "heart")
     reason = f"{models / 'heart'} cannot be looked into: Permission denied"
     settings = Settings(models_dir=models, device="cpu", poll_seconds=0, admin_key=KEY)

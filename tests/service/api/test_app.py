@@ -1,4 +1,4 @@
-"""What holds for every route: health, models, ids, limits, errors, documentation."""
+"""Health, models, ids, limits, errors and documentation, which every route shares."""
 
 import json
 import logging
@@ -150,7 +150,7 @@ def test_a_model_that_answers_nan_is_a_500_not_a_null(tmp_path: Path) -> None:
 
 
 def test_docs_show_units_bounds_categories_and_examples(client: TestClient) -> None:
-    """What a caller has to know stands in the OpenAPI schema."""
+    """The OpenAPI schema has units, bounds, categories and examples."""
     schema = client.get("/openapi.json").json()
     patient = schema["components"]["schemas"]["Patient"]
     assert patient["properties"]["age"]["unit"] == "years"

@@ -1,4 +1,4 @@
-"""What is installed has the messages of gRPC, whatever it is built from."""
+"""An installation has the messages of gRPC, whatever it is built from."""
 
 import shutil
 import subprocess

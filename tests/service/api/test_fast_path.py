@@ -65,7 +65,7 @@ def test_other_methods_are_the_frameworks_to_refuse(models_dir: Path) -> None:
 def test_packed_bodies_are_refused_by_the_name_of_the_header(
     client: TestClient, name: str, action: str
 ) -> None:
-    """Whether they are packed or only said to be; `identity` says that they are not."""
+    """A body is refused for its Content-Encoding, compressed or not; `identity` is taken."""
     kind = "application/json" if name == "heart" else "image/png"
     for coding, body in (("gzip", gzip.compress(b"{}")), ("BR", b"{}"), ("identity", b"{}")):
         headers = {"content-type": kind, "content-encoding": coding}

@@ -1,4 +1,4 @@
-"""What Foretell promises of gRPC beyond the protocol: see tests/conformance/test_grpc.py."""
+"""Promises of gRPC beyond the protocol, for which see tests/conformance/test_grpc.py."""
 
 import os
 import signal
@@ -120,7 +120,7 @@ def test_an_operator_loads_and_unloads(tmp_path: Path) -> None:
 
 
 def test_health_is_that_of_readyz(models_dir: Path) -> None:
-    """What Kubernetes asks; `liveness` does not depend on models, and others are not known."""
+    """Health follows /readyz; `liveness` does not depend on models; other names are unknown."""
     settings = {"FORETELL_GRPC_PORT": "0", "FORETELL_DRAIN_SECONDS": "300"}
     with (
         serving(models_dir, **settings) as service,

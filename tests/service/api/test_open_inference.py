@@ -1,4 +1,4 @@
-"""What Foretell promises of /v2 beyond the protocol: see tests/conformance for that."""
+"""Promises of /v2 beyond the protocol, for which see tests/conformance."""
 
 import logging
 import time
@@ -56,7 +56,7 @@ def is_v2_error(answer: Any, status: int) -> str:
 
 
 def test_errors_are_the_protocols_under_v2_and_problems_elsewhere(client: TestClient) -> None:
-    """Of the framework's kind too: 404 and 405."""
+    """Errors of the framework, 404 and 405, have the protocol's form as well."""
     assert "/v2/nothing" in is_v2_error(client.get("/v2/nothing"), 404)
     refused = client.delete(INFER)
     is_v2_error(refused, 405)
@@ -69,7 +69,7 @@ def test_errors_are_the_protocols_under_v2_and_problems_elsewhere(client: TestCl
 
 
 def test_messages_say_field_expected_and_got(client: TestClient) -> None:
-    """As those of the typed routes do."""
+    """Messages of /v2 have the form of those of the typed routes."""
     message = is_v2_error(client.post(INFER, json=request_of(PATIENT, shape=[1, 12])), 400)
     assert message == (
         f"inputs[0].shape: expected [-1, {FEATURES}] (-1: any size from 1), got [1, 12]"
@@ -135,7 +135,7 @@ def test_a_broken_model_is_unavailable_and_the_others_answer(tmp_path: Path) -> 
 
 
 def test_a_draining_server_is_live_and_not_ready(models_dir: Path) -> None:
-    """As /readyz says."""
+    """A draining server is live, and not ready as /readyz says."""
     app = create_app(Settings(models_dir=models_dir, device="cpu"))
     with TestClient(app) as client:
         wait_until(lambda: client.get("/v2/health/ready").status_code == 200)
@@ -193,7 +193,7 @@ def test_the_docs_list_every_path(client: TestClient) -> None:
 
 
 def test_data_go_out_without_a_copy(client: TestClient) -> None:
-    """What is sent behind the JSON are the bytes that the session answered with."""
+    """The bytes behind the JSON are those of the session's own arrays."""
     served = client.app.state.registry.default_of("heart")  # type: ignore[attr-defined]
     outputs = served.session.run(np.zeros((3, FEATURES), np.float32))
     wanted = [RequestedOutput("probability", binary=True)]

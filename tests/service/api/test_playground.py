@@ -107,7 +107,7 @@ def test_under_a_root_path(models_dir: Path) -> None:
 
 
 def test_a_wheel_holds_the_files(tmp_path: Path) -> None:
-    """What is installed has a playground, not only a checkout."""
+    """A wheel has the files of the playground."""
     code = (
         "import hatchling.build, os, sys; os.chdir(sys.argv[1]); "
         "print(hatchling.build.build_wheel(sys.argv[2]))"

@@ -20,7 +20,7 @@ def example(task: TabularTask) -> dict[str, Any]:
 
 
 def expected(task: TabularTask, row: dict[str, Any]) -> float:
-    """What the test model computes, worked out by hand."""
+    """Return the probability of the test model, worked out by hand."""
     values = [row.get(f.name) for f in task.features]
     filled = np.array([0 if v is None else v for v in values], np.float32)
     weights = 0.01 * (1 + np.arange(len(values), dtype=np.float32))
@@ -59,7 +59,7 @@ def test_not_recorded_may_be_absent_null_or_the_datas_zero(
 
 
 def test_whole_numbers_may_be_written_as_floats(client: TestClient) -> None:
-    """What pandas makes of an integer column with gaps: 2.0 is still the code 2."""
+    """A code may be written 2.0, as pandas writes an integer column with gaps."""
     row = {"age": 60.0, "sex": 1.0, "cp": 2.0}
     assert client.post("/v1/heart/predict", json=row).status_code == 200
 
@@ -161,7 +161,7 @@ def test_another_content_type_is_415(client: TestClient, media: str | None) -> N
 def test_a_field_that_comes_twice_is_refused(
     client: TestClient, path: str, body: str, field: str
 ) -> None:
-    """Which of the two was meant, nobody knows; JSON parsers keep the last and say nothing."""
+    """A duplicate key is refused: JSON parsers keep the last one and say nothing."""
     headers = {"Content-Type": "application/json"}
     answer = client.post(f"/v1/{path}", content=body, headers=headers)
     assert answer.status_code == 422

@@ -151,7 +151,7 @@ def test_a_version_there_is_not_is_a_problem(
 
 
 def test_versions_states_and_labels_are_listed(versions: TestClient) -> None:
-    """Of every model, and of one."""
+    """The list of models and each model's page have versions, states and labels."""
     (heart, damaged) = (
         versions.get(f"/v1/models/{name}").json() for name in ("heart", "heart-damaged")
     )
@@ -201,7 +201,7 @@ def test_the_list_names_titles_and_tasks(versions: TestClient) -> None:
 
 
 def test_the_choice_is_documented(client: TestClient) -> None:
-    """As a query parameter of each task's route, with its 404."""
+    """Each task's route documents its query parameters and its 404."""
     paths = client.get("/openapi.json").json()["paths"]
     for name in TASKS:
         route = paths[f"/v1/{name}/predict"]["post"]

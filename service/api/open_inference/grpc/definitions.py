@@ -32,6 +32,6 @@ def message(name: str) -> Any:
 
 
 def methods(service: str) -> dict[str, tuple[Any, Any]]:
-    """What each method of a service is asked with, and what it answers with."""
+    """Return the request and the response of each method of a service, by name."""
     found = POOL.FindServiceByName(service).methods
     return {m.name: (GetMessageClass(m.input_type), GetMessageClass(m.output_type)) for m in found}

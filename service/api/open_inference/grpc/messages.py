@@ -68,7 +68,7 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
 
 
 def decode(request: Any, tensor: Tensor) -> tuple[InferRequest, NDArray[Any]]:
-    """What is asked by a ModelInferRequest, and the batch. Raises InvalidPayload or Unsupported."""
+    """Return the request of a message, and its batch. Raises InvalidPayload or Unsupported."""
     _parameters(request, "parameters")
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):

@@ -17,7 +17,7 @@ LEVEL = 1
 
 
 def decompress(body: bytes, coding: str, limit: int) -> bytes:
-    """What a body was before. Raises PayloadTooLarge over `limit` bytes, however short it came."""
+    """Decompress a body. Raises PayloadTooLarge over `limit` bytes, however short it was sent."""
     name = coding.strip().lower()
     if name in ("", "identity"):
         return body
