@@ -15,7 +15,7 @@ from benchmarks.load import require_wrk
 EVERYTHING = (
     ["single_row"],
     ["canvas"],
-    ["printed", "portfolio", "Whole portfolios", "--rows", "500000"],
+    ["printed", "bulk", "Whole tables", "--rows", "500000"],
     ["printed", "picture_uploads", "Pictures under load"],
     ["printed", "v2", "Open Inference Protocol"],
     ["printed", "batching", "Dynamic batching"],
@@ -23,7 +23,7 @@ EVERYTHING = (
     ["gpu"],
     ["report"],
 )
-QUICK = (["single_row", "--quick"], ["portfolio", "--quick"])
+QUICK = (["single_row", "--quick"], ["bulk", "--quick"])
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from benchmarks.chart import draw
 from benchmarks.result import RESULTS, Result, read_results
 from training.markdown import markdown
 
-FIRST = ("single_row", "portfolio", "canvas", "picture_uploads", "gpu")
+FIRST = ("single_row", "bulk", "canvas", "picture_uploads", "gpu")
 """The order of the first sections; others come after them, by name."""
 
 INTRODUCTION = """# Speed, measured

@@ -173,7 +173,7 @@ def _tabular(task: TabularTask, bias: float) -> tuple[list[Any], dict[str, NDArr
 
 
 def _images(task: Task, bias: float) -> tuple[list[Any], dict[str, NDArray[Any]]]:
-    # softmax of the mean brightness of one band of rows a class; familiarity is the mean of all
+    # softmax of the mean brightness of one band of rows a class; the score is the mean of all
     height, width = (size or 1 for size in task.contract.input.shape[1:])
     classes, pixels = len(task.contract.labels), height * width
     band = pixels // classes
@@ -189,7 +189,7 @@ def _images(task: Task, bias: float) -> tuple[list[Any], dict[str, NDArray[Any]]
         helper.make_node("Softmax", ["shifted"], ["probabilities"], axis=1),
         helper.make_node("ArgMax", ["probabilities"], [label], axis=1, keepdims=0),
         helper.make_node("ReduceMean", ["rows"], ["brightness"], axes=[1], keepdims=0),
-        helper.make_node("Div", ["brightness", "white"], ["familiarity"]),
+        helper.make_node("Div", ["brightness", "white"], ["in_distribution_score"]),
     ]
     tilt = np.zeros(classes, np.float32)
     tilt[0] = bias

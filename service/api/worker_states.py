@@ -6,10 +6,29 @@ from typing import get_args
 from service.errors import UnknownModel
 from service.models.versions.model_versions import State
 from service.models.versions.registry import ModelRegistry
-from service.observability.metrics.shared_counters import Metric, SharedCounters
-from service.observability.worker_slots import WORKERS
+from service.observability.metrics.families import Gauge
+from service.observability.metrics.shared_counters import WORKERS, Metric, SharedCounters
 
-STATES = Metric("states", ("model", "version"), ("default", *get_args(State)))
+STATES = Metric(
+    "states",
+    ("model", "version"),
+    ("default", *get_args(State)),
+    (
+        Gauge(
+            "foretell_model_default_workers",
+            "Workers in which a version answers the calls that name none",
+            ("default",),
+            skip_zeros=True,
+        ),
+        Gauge(
+            "foretell_model_version_workers",
+            "Workers in which a version is in a state",
+            get_args(State),
+            by="state",
+            skip_zeros=True,
+        ),
+    ),
+)
 """1 for what a version is in a worker, 0 for what it is not; all 0: it is gone."""
 
 

@@ -1,4 +1,4 @@
-"""What `foretell predict` and `foretell score` do, by the kind of the task.
+"""`foretell predict` and `foretell score` by the kind of the task.
 
 The only place of this room that tells kinds apart.
 """
@@ -85,7 +85,7 @@ def _score_table(task: RowTask, arguments: argparse.Namespace, settings: Setting
         arguments.input,
         arguments.output,
         settings=settings,
-        model=arguments.model,
+        model_name=arguments.model,
         on_error=arguments.on_error or "refuse",
     )
 

@@ -1,4 +1,4 @@
-"""What an answer says, and how it is documented; a task in `service/tasks/` adds its own field."""
+"""The fields of an answer and their documentation; each task adds a field of its own."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ RowCertainty = Annotated[
         examples=["decided"],
     ),
 ]
-RowFamiliar = Annotated[
+RowInDistribution = Annotated[
     bool | None,
     Field(
         description="Whether every field that was sent lies in the range of the training rows; "
@@ -35,7 +35,7 @@ PredictionSet = Annotated[
         examples=[[4, 9]],
     ),
 ]
-PictureFamiliar = Annotated[
+PictureInDistribution = Annotated[
     bool | None,
     Field(
         description="Whether it looks like the pictures that the model learned from; where it does "
@@ -47,7 +47,7 @@ PictureWarnings = Annotated[list[str], Field(description="Why it does not look l
 
 
 class ModelRef(BaseModel):
-    """Which model gave an answer."""
+    """The model that gave an answer."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,7 +56,7 @@ class ModelRef(BaseModel):
 
 
 class TabularPrediction(BaseModel):
-    """What every yes-or-no answer about a row says; a task adds the decision under its own name."""
+    """The fields of every yes-or-no answer about a row; a task adds its decision by name."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -66,12 +66,12 @@ class TabularPrediction(BaseModel):
     )
     model: ModelRef
     certainty: RowCertainty = None
-    in_distribution: RowFamiliar = None
+    in_distribution: RowInDistribution = None
     warnings: RowWarnings = []
 
 
 class ImagePrediction(BaseModel):
-    """What every answer about a picture says; a task adds the class under its own name."""
+    """The fields of every answer about a picture; a task adds the class under its own name."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -79,5 +79,5 @@ class ImagePrediction(BaseModel):
     probabilities: list[Probability] = Field(description="Of every class, in order; they sum to 1")
     model: ModelRef
     prediction_set: PredictionSet = None
-    in_distribution: PictureFamiliar = None
+    in_distribution: PictureInDistribution = None
     warnings: PictureWarnings = []

@@ -31,7 +31,7 @@ class Number:
 
     @property
     def expected(self) -> str:
-        """What a caller should have sent, in words."""
+        """The values that a caller may send, in words."""
         text = f"a number from {self.low:.10g} to {self.high:.10g} ({self.unit})"
         return text + (", or 0 for not recorded" if self.zero_is_missing else "")
 
@@ -60,7 +60,7 @@ class Code:
 
     @property
     def expected(self) -> str:
-        """What a caller should have sent, in words."""
+        """The values that a caller may send, in words."""
         return "one of " + ", ".join(f"{code} ({text})" for code, text in self.meanings.items())
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
@@ -111,13 +111,13 @@ class Feature(BaseModel):
 
     @property
     def expected(self) -> str:
-        """What a caller should have sent, in the words of a request's errors."""
+        """The values that a caller may send, in the words of a request's errors."""
         if self.low is None or self.high is None:
             return Code(self.codes).expected
         return Number(self.unit or "", self.low, self.high, self.zero_is_missing).expected
 
     def holds(self, value: float) -> bool:
-        """Whether a number in this column is one that the payload would have let through."""
+        """Return True for a number that the payload lets through."""
         if math.isnan(value):
             return not self.required
         if self.kind == "code":

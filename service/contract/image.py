@@ -50,8 +50,8 @@ class ImageTask(Task):
     def contract(self) -> Contract:
         """`image` uint8[N, height, width] in; three tensors out.
 
-        `probabilities` float32[N, K], the class int64[N], and `familiarity` float32[N] from 0 to 1:
-        its likeness to the pictures that the model learned from.
+        `probabilities` float32[N, K], the class int64[N], and `in_distribution_score`
+        float32[N] from 0 to 1: its likeness to the pictures that the model learned from.
         """
         return Contract(
             task=self.name,
@@ -75,14 +75,14 @@ class ImageTask(Task):
         """Return one prediction a picture: the likeliest class, however likely it is.
 
         `confidence` is that of the model's card; there is no threshold to reach. Raises
-        InvalidOutput unless every probability and familiarity is in 0..1.
+        InvalidOutput unless every probability and score is in 0..1.
         """
         table = [
             check_probabilities(probabilities)
             for probabilities in outputs["probabilities"].tolist()
         ]
         chosen = outputs[self.answer].tolist()
-        familiarity = check_probabilities(outputs[OOD_SCORE].tolist())
+        scores = check_probabilities(outputs[OOD_SCORE].tolist())
         return [
             self.prediction.model_validate(
                 {
@@ -90,10 +90,10 @@ class ImageTask(Task):
                     "probability": probabilities[index],
                     "probabilities": probabilities,
                     "model": model,
-                    **self._judged(probabilities, familiar, confidence),
+                    **self._judged(probabilities, score, confidence),
                 }
             )
-            for probabilities, index, familiar in zip(table, chosen, familiarity, strict=True)
+            for probabilities, index, score in zip(table, chosen, scores, strict=True)
         ]
 
     def decide(self, outputs: Outputs, threshold: float) -> NDArray[np.generic]:
@@ -114,18 +114,20 @@ class ImageTask(Task):
         return np.stack([black, 255 - black, *noise])
 
     def _judged(
-        self, probabilities: list[float], familiarity: float, confidence: Confidence | None
+        self, probabilities: list[float], score: float, confidence: Confidence | None
     ) -> dict[str, object]:
         if confidence is None:
             return {}
         judged: dict[str, object] = {
-            "prediction_set": [self.to_label(k) for k in confidence.sets.classes(probabilities)]
+            "prediction_set": [
+                self.to_label(k) for k in confidence.conformal.classes(probabilities)
+            ]
         }
-        if (known := confidence.familiar) is not None:
-            judged["in_distribution"] = familiarity >= known.cutoff
-            if familiarity < known.cutoff:
+        if (known := confidence.ood) is not None:
+            judged["in_distribution"] = score >= known.threshold
+            if score < known.threshold:
                 judged["warnings"] = [
-                    "it does not look like the pictures that the model learned from: familiarity "
-                    f"{familiarity:.3g}, expected at least {known.cutoff:.3g}"
+                    "it does not look like the pictures that the model learned from: "
+                    f"in-distribution score {score:.3g}, expected at least {known.threshold:.3g}"
                 ]
         return judged

@@ -55,7 +55,7 @@ def _got(failure: Mapping[str, Any]) -> str:
 
 
 def echo(value: object) -> str:
-    """What came, cut to a length that is safe to log and to answer."""
+    """Return a value as text, cut to a length that is safe to log and to answer."""
     match value:
         case None:
             text = "null"

@@ -1,4 +1,4 @@
-"""What pydantic lets pass in the JSON of a typed call."""
+"""Checks of a typed call's JSON that pydantic does not make: its size, keys that come twice."""
 
 import json
 from collections import Counter

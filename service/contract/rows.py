@@ -103,7 +103,7 @@ class RowTask(Task):
 
     def range_check(self, confidence: Confidence) -> RangeCheck:
         """Return the check for fields that lie outside the range of the training rows."""
-        return RangeCheck(self.features, confidence.seen)
+        return RangeCheck(self.features, confidence.training_ranges)
 
     def answers(
         self,

@@ -24,7 +24,7 @@ class Tensor(BaseModel):
 
 
 class Contract(BaseModel):
-    """What goes into a task's models and what comes out; the same in service, training and card."""
+    """The inputs and outputs of a task's models; the same in service, training and card."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

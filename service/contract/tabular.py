@@ -108,7 +108,7 @@ class TabularTask(RowTask):
             return (
                 probability,
                 decision,
-                confidence.sets.decided(probability),
+                confidence.conformal.decided(probability),
                 ~ranges.outside(rows),
             )
 
@@ -124,8 +124,8 @@ class TabularTask(RowTask):
         """
         rest = f',"threshold":{threshold!r},"model":{model.model_dump_json()}'
 
-        def ending(certainty: str, familiar: str, warnings: bytes, yes: bool) -> bytes:
-            text = f'{rest},"certainty":{certainty},"in_distribution":{familiar},"warnings":'
+        def ending(certainty: str, in_distribution: str, warnings: bytes, yes: bool) -> bytes:
+            text = f'{rest},"certainty":{certainty},"in_distribution":{in_distribution},"warnings":'
             return text.encode() + warnings + b',"%b":%b}' % (decision, YES if yes else NO)
 
         decision = self.decision.encode()
@@ -141,7 +141,7 @@ class TabularTask(RowTask):
 
             return write_plain
 
-        ranges, cutoff = self.range_check(confidence), confidence.sets.cutoff
+        ranges, least = self.range_check(confidence), confidence.conformal.threshold
         usual = [
             [ending(f'"{certainty}"', "true", b"[]", each) for certainty in CERTAINTIES]
             for each in (False, True)
@@ -151,7 +151,7 @@ class TabularTask(RowTask):
             (probability,) = check_probabilities(outputs["probability"].tolist())
             yes = probability >= threshold
             # As `ConformalSets.decided`, which for one number costs fifty times as much.
-            decided = (probability >= cutoff) is not (1 - probability >= cutoff)
+            decided = (probability >= least) is not (1 - probability >= least)
             if strange := ranges.out_of_range(values):
                 warnings = [ranges.warning(place, values[place] or 0.0) for place in strange]
                 end = ending(f'"{CERTAINTIES[decided]}"', "false", to_json(warnings), yes)

@@ -1,4 +1,4 @@
-"""How far an answer is to be trusted: what a card says of that, and how it is applied.
+"""Uncertainty of an answer: its section of a card, and how it is applied.
 
 Conformal sets hold the truth as often as they say (Vovk, Gammerman and Shafer 2005); a score, or
 the range of every field, says whether an input looks like what the model learned from.
@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict
 
 from service.contract.fields import Feature
 
-OOD_SCORE = "familiarity"
+OOD_SCORE = "in_distribution_score"
 """The output of a graph of pictures that says whether one looks like those it learned from."""
 
 
 class ConformalSets(BaseModel):
-    """A set holds every answer whose probability is at least `cutoff`.
+    """A set holds every answer whose probability is at least `threshold`.
 
     Of pictures it holds classes, the likeliest always; of rows yes, no, both or neither, and with
     exactly one of them a row is decided. Sets of this kind are those of Sadinle,
@@ -31,43 +31,43 @@ class ConformalSets(BaseModel):
 
     coverage: float
     """The share of sets that are to hold the truth."""
-    cutoff: float
+    threshold: float
     calibrated_on: str
-    """The rows that the cutoff was chosen on, in words."""
+    """The rows that the threshold was chosen on, in words."""
     calibrated_rows: int
     measured: float
     """The share of sets that did hold the truth, of rows used for nothing else before."""
     measured_on: str
     measured_rows: int
-    ambiguous: float
+    non_singleton_share: float
     """The share of those with more or less than one answer in them."""
 
     def decided(self, probability: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether exactly one of yes and no is in the set of each row."""
-        return np.asarray((probability >= self.cutoff) != (1 - probability >= self.cutoff))
+        """Return a mask of the rows whose set holds exactly one of yes and no."""
+        return np.asarray((probability >= self.threshold) != (1 - probability >= self.threshold))
 
     def classes(self, probabilities: Sequence[float]) -> list[int]:
         """The classes in the set of a picture, the likeliest first; never none."""
         order = sorted(range(len(probabilities)), key=lambda k: -probabilities[k])
-        return order[:1] + [k for k in order[1:] if probabilities[k] >= self.cutoff]
+        return order[:1] + [k for k in order[1:] if probabilities[k] >= self.threshold]
 
 
 class OodThreshold(BaseModel):
-    """Pictures whose `familiarity` is below `cutoff` look unlike those the model learned from."""
+    """The in-distribution score below which a picture looks unlike those the model learned from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cutoff: float
+    threshold: float
     chosen_on: str
-    """What the cutoff was chosen on, in words."""
+    """What the threshold was chosen on, in words."""
     learned_from: str
     """What the score was taught to tell from the pictures learned from, in words."""
     flagged: dict[str, float]
-    """The share below the cutoff, by what the pictures are."""
+    """The share below the threshold, by what the pictures are."""
 
 
 class TrainingRange(BaseModel):
-    """What the training rows hold of one field: a range, or for codes those that occur."""
+    """The values of one field in the training rows: a range, or the codes that occur."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -78,13 +78,13 @@ class TrainingRange(BaseModel):
 
 
 class Confidence(BaseModel):
-    """The section of a card; pictures have `familiar`, rows have `seen`."""
+    """The section of a card; pictures have `ood`, rows have `training_ranges`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sets: ConformalSets
-    familiar: OodThreshold | None = None
-    seen: tuple[TrainingRange, ...] = ()
+    conformal: ConformalSets
+    ood: OodThreshold | None = None
+    training_ranges: tuple[TrainingRange, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class RangeCheck:
     """Tells which fields of a row lie outside what training saw. Not recorded is never outside."""
 
     features: tuple[Feature, ...]
-    seen: tuple[TrainingRange, ...]
+    training_ranges: tuple[TrainingRange, ...]
 
     def out_of_range(self, values: Sequence[float | None]) -> list[int]:
         """The places of such fields in a row of declared order; None is not recorded."""
@@ -104,7 +104,7 @@ class RangeCheck:
         return places + [place for place, unseen in self._codes if values[place] in unseen]
 
     def outside(self, rows: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Whether any field of each row float32[N, F] is; NaN is not recorded."""
+        """Return a mask of rows float32[N, F] with a field out of range; NaN is not recorded."""
         low, high = self._bounds
         beyond = (rows < low) | (rows > high)
         found = np.zeros(len(rows), np.bool_)
@@ -132,7 +132,7 @@ class RangeCheck:
 
     @cached_property
     def _by_name(self) -> dict[str, TrainingRange]:
-        return {seen.name: seen for seen in self.seen}
+        return {seen.name: seen for seen in self.training_ranges}
 
     @cached_property
     def _places(self) -> list[tuple[int, Feature, TrainingRange]]:

@@ -1,4 +1,4 @@
-"""What a task declares for its explanations: factors, phrases, and what a person can change."""
+"""The wording of explanations: groups of fields, phrases, and fields that a person can change."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,15 +1,15 @@
-"""What explanations say, as it is answered and documented."""
+"""The fields of explanations and their documentation."""
 
 from pydantic import BaseModel, Field
 
 from service.contract.answers import (
     ModelRef,
-    PictureFamiliar,
+    PictureInDistribution,
     PictureWarnings,
     PredictionSet,
     Probability,
     RowCertainty,
-    RowFamiliar,
+    RowInDistribution,
     RowWarnings,
 )
 
@@ -22,7 +22,7 @@ class Amount(BaseModel):
 
 
 class Contribution(Amount):
-    """What one factor adds to the base, or takes from it: its Shapley value."""
+    """The Shapley value of one group of fields: what it adds to the base, or takes from it."""
 
     factor: str = Field(examples=["repayment"])
     title: str = Field(examples=["Repayment status, April to September"])
@@ -59,14 +59,14 @@ class Counterfactual(BaseModel):
 
 
 class Explanation(BaseModel):
-    """Why a model answers what it answers about one row: about the model, not about the world."""
+    """The explanation of a model's answer to one row: about the model, not about the world."""
 
     probability: Probability = Field(description="As predicted", examples=[0.63])
     log_odds: float = Field(description="ln(p / (1 - p)), with p kept 1e-7 from 0 and 1")
     threshold: Probability
     decision: bool = Field(description="The probability reaches the threshold")
     certainty: RowCertainty = None
-    in_distribution: RowFamiliar = None
+    in_distribution: RowInDistribution = None
     warnings: RowWarnings = []
     base: Amount = Field(description="The mean answer to the rows compared with")
     contributions: list[Contribution] = Field(
@@ -89,12 +89,12 @@ class Explanation(BaseModel):
 
 
 class HeatMap(BaseModel):
-    """Which parts of a picture its answer rests on: occlusion."""
+    """The parts of a picture that its answer rests on, by occlusion."""
 
     answer: int | str = Field(description="The class that was answered", examples=[7])
     probability: Probability = Field(description="Of that class", examples=[0.998])
     prediction_set: PredictionSet = None
-    in_distribution: PictureFamiliar = None
+    in_distribution: PictureInDistribution = None
     warnings: PictureWarnings = []
     heat: list[list[float]] = Field(
         description="A number for each pixel, row by row: by how much the probability falls, on "

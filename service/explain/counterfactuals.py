@@ -107,7 +107,7 @@ def _refined(
     ways: Sequence[_Way],
     found: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """As little of each field's change as the others, as they are by then, leave necessary."""
+    """Reduce each field's change to the least that the other changes leave necessary."""
     for way in ways:
         values = way.values(FINEST, float(found[way.place]))[:, None]
         smaller = _smallest(predict, found, threshold, [way], values)

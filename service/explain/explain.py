@@ -116,14 +116,14 @@ def heat_map(task: ImageTask, served: LoadedModel, picture: NDArray[np.uint8]) -
 
 
 def background_of(served: LoadedModel) -> Background:
-    """What a model's explanations compare with. Raises NotExplainable."""
+    """Return the reference rows of a model's explanations. Raises NotExplainable."""
     if served.background is None:
         raise NotExplainable(served.card.name, served.card.version)
     return served.background
 
 
 def place_of(task: TabularTask, split: str) -> int:
-    """Which of a task's factors has that name and several fields. Raises InvalidPayload."""
+    """Return the index of the group of several fields with that name. Raises InvalidPayload."""
     several = {f.name: place for place, f in enumerate(task.feature_groups) if len(f.fields) > 1}
     if split in several:
         return several[split]
@@ -134,7 +134,7 @@ def place_of(task: TabularTask, split: str) -> int:
 
 
 def columns_of(task: TabularTask) -> list[list[int]]:
-    """Which columns of a row each of the task's factors is."""
+    """Return the columns of a row that each group of fields has."""
     places = {feature.name: place for place, feature in enumerate(task.features)}
     return [[places[name] for name in factor.fields] for factor in task.feature_groups]
 

@@ -1,4 +1,4 @@
-"""Which parts of a picture an answer rests on.
+"""Heat maps of pictures, by occlusion.
 
 Zeiler and Fergus 2014, "Visualizing and understanding convolutional networks", section 4.2: paint a
 square over the picture, move it everywhere, see by how much the answer's probability falls.
@@ -39,7 +39,7 @@ def occlusion(
 
 
 def _cover(height: int, width: int) -> NDArray[np.float64]:
-    """How many squares cover each pixel."""
+    """Return the number of squares that cover each pixel."""
     row, column = (
         np.convolve(np.ones(side - PATCH + 1), np.ones(PATCH)) for side in (height, width)
     )

@@ -44,7 +44,7 @@ class Attributions:
 def shapley_values(
     predict: Predict, row: NDArray[np.float32], background: Background, groups: Groups
 ) -> Attributions:
-    """What each group contributes to the answer to `row`, float32[F]; every column is in one.
+    """Return the Shapley value of each group for `row`, float32[F]; every column is in one group.
 
     Where the row agrees with a reference row in a group, that group changes nothing, whatever the
     others do: its share is 0, without evaluation. A reference row costs 2^(groups that differ)
@@ -56,7 +56,7 @@ def shapley_values(
 def owen_values(
     predict: Predict, row: NDArray[np.float32], background: Background, groups: Groups, split: int
 ) -> Attributions:
-    """What each column of `groups[split]` contributes while the other groups stay whole.
+    """Return the Owen value of each column of `groups[split]`; the other groups stay whole.
 
     The parts add up to the group's Shapley value; the base is that of the whole answer. A reference
     row costs 2^(other groups and own columns that differ) rows. Raises InvalidOutput.

@@ -93,7 +93,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         exclude={
             "curves": True,
             "training": {"history"},
-            "confidence": {"seen"},
+            "confidence": {"training_ranges"},
             "contract": True,
             "files": True,
         },

@@ -1,4 +1,4 @@
-"""Which worker has which place, and how many had it before: also for the parent of all of them."""
+"""Worker slots: the numbers of the workers, known to them and to the parent of them all."""
 
 from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
@@ -6,49 +6,63 @@ from typing import Any
 
 import structlog
 
-from service.observability.metrics.shared_counters import Metric, SharedCounters
+from service.observability.metrics.families import Counter
+from service.observability.metrics.shared_counters import WORKERS, Metric, SharedCounters
 
 log = structlog.get_logger("foretell")
 
-WORKERS = Metric("workers", (), ("pid", "ready"))
-"""Zeros while nobody has the place."""
-RESTARTS = Metric("restarts", (), ("workers",))
+RESTARTS = Metric(
+    "restarts",
+    (),
+    ("workers",),
+    (
+        Counter(
+            "foretell_worker_restarts_total",
+            "Workers that died and were to be replaced",
+            ("workers",),
+            per_worker=True,
+        ),
+    ),
+)
 
 
-def release(places: Sequence[Any], number: int) -> bool:
-    """Write down that a worker has died, before it has a successor: whether it had been ready."""
-    counters = SharedCounters(places, number)
-    left = counters.series(WORKERS).values
-    was_ready = bool(left[1])
-    left[0] = left[1] = 0
+def release(slots: Sequence[Any], number: int) -> bool:
+    """Free the slot of a worker that has died; return whether it had been ready.
+
+    `slots` are blocks of memory for SharedCounters, of all workers.
+    """
+    counters = SharedCounters(slots, number)
+    worker = counters.series(WORKERS).values
+    was_ready = bool(worker[1])
+    worker[0] = worker[1] = 0
     counters.series(RESTARTS).add(1)
     return was_ready
 
 
 @dataclass(frozen=True)
 class WorkerSlot:
-    """One worker's place among all."""
+    """One worker's slot among all."""
 
     number: int
     loaded: MutableSequence[int]
-    """Shared by all: for each place, 1 once a worker there has loaded every model."""
+    """For each slot, 1 once a worker in it has loaded every model. Shared by all workers."""
     counters_memory: Sequence[Any] = ()
-    """Shared by all: for each place, the memory in which a worker there counts."""
+    """For each slot, the memory in which its worker counts. Shared by all workers."""
     replaces: bool = False
-    """Whether another worker had the place before."""
+    """True if another worker had the slot before."""
 
     @property
     def announces_address(self) -> bool:
-        """Whether this worker is the one that says where all of them listen."""
+        """True for the one worker that says where all of them listen."""
         return self.number == 0 and not self.replaces
 
     def mark_ready(self) -> None:
-        """This worker has loaded every model."""
+        """Tell all workers that this one has loaded every model."""
         self.loaded[self.number] = 1
         log.info("worker ready", worker=self.number)
 
     @property
     def missing(self) -> str | None:
-        """Which workers have not loaded every model since the service began, in words."""
+        """The count of workers that have loaded every model, in words; None if all have."""
         count = sum(self.loaded)
         return None if count == len(self.loaded) else f"{count} of {len(self.loaded)} are ready"

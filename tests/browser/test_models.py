@@ -155,20 +155,22 @@ def test_an_unknown_model_says_so(visit: Visit, place: str, words: str) -> None:
 def test_confidence_is_shown_where_a_card_has_it(visit: Visit) -> None:
     """A page shows coverage required and measured, the OOD rates and each field's range."""
     sets = {
-        "coverage": 0.95, "cutoff": 0.163, "calibrated_on": "the validation part",
+        "coverage": 0.95, "threshold": 0.163, "calibrated_on": "the validation part",
         "calibrated_rows": 6000, "measured": 0.946, "measured_on": "the test part",
-        "measured_rows": 6001, "ambiguous": 0.446,
+        "measured_rows": 6001, "non_singleton_share": 0.446,
     }  # fmt: skip
     seen = [{"name": "age", "low": 29, "high": 77, "codes": []}]
-    familiar = {
-        "cutoff": 0.57, "chosen_on": "validation pictures", "learned_from": "strangers",
+    ood = {
+        "threshold": 0.57, "chosen_on": "validation pictures", "learned_from": "other pictures",
         "flagged": {"test part": 0.0138},
     }  # fmt: skip
 
     def answer(route: "Route") -> None:
         response = route.fetch()
         model = response.json()
-        model["card"]["confidence"] = {"sets": sets, "familiar": familiar, "seen": seen}
+        model["card"]["confidence"] = {
+            "conformal": sets, "ood": ood, "training_ranges": seen,
+        }  # fmt: skip
         route.fulfill(response=response, json=model)
 
     page = visit("#models")

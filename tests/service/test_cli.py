@@ -70,7 +70,7 @@ def test_failures_are_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What was wrong, and exit status 1."""
+    """One line names the problem, and the exit status is 1."""
     monkeypatch.setenv("FORETELL_MODELS_DIR", str(models_dir))
     assert main(arguments) == 1
     assert message in capsys.readouterr().err
@@ -131,7 +131,7 @@ def test_output_that_finds_no_room_is_one_line(
 def test_output_that_nobody_wants_is_no_failure_to_speak_of(
     models_dir: Path, unbuffered: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As of `foretell models | head -1`; the exit status is that of other commands there."""
+    """A closed pipe (`foretell models | head -1`) ends the command with status 141, silently."""
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     read, write = os.pipe()
     os.close(read)

@@ -27,7 +27,7 @@ def test_a_new_task_is_trained_reported_and_served(
         assert card.metrics["accuracy"] > 0.6
         assert len(card.curves.confusion) == 3
         assert card.confidence is not None
-        assert card.confidence.familiar is not None
+        assert card.confidence.ood is not None
         assert (reports / "signs" / "1" / "index.html").exists()
 
         picture = tmp_path / "disc.png"

@@ -81,7 +81,7 @@ def remove_score(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def expose_features(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Return the graph with one more output, `familiarity/features` float32[N, F].
+    """Return the graph with one more output, `in_distribution_score/features` float32[N, F].
 
     The features are the inputs of the last layer, and the mean and maximum of every channel of the
     last two convolutions.
@@ -95,7 +95,7 @@ def expose_features(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def add_score(proto: onnx.ModelProto, head: ScoreHead) -> onnx.ModelProto:
-    """Return the graph with one more output, `familiarity` float32[N], the score from 0 to 1."""
+    """Return the graph with one more output: `in_distribution_score` float32[N], from 0 to 1."""
     extended = onnx.ModelProto()
     extended.CopyFrom(proto)
     graph = extended.graph

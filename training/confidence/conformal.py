@@ -63,9 +63,9 @@ def compute_confidence(
     rows = training.recipes[recipe].rows_to_fit(data)
     features = training.task.contract.features
     return Confidence(
-        sets=calibrate_sets(training.coverage, calibrating, reporting),
-        familiar=ood_threshold,
-        seen=tuple(
+        conformal=calibrate_sets(training.coverage, calibrating, reporting),
+        ood=ood_threshold,
+        training_ranges=tuple(
             training_range(f, column) for f, column in zip(features, rows.inputs.T, strict=False)
         ),
     )
@@ -147,16 +147,16 @@ def calibrate_sets(
 ) -> ConformalSets:
     """Calibrate sets on some rows and measure them on others."""
     threshold = conformal_threshold(calibrating.of_truth, coverage)
-    measured, ambiguous = measure_sets(threshold, reporting)
+    measured, unclear = measure_sets(threshold, reporting)
     return ConformalSets(
         coverage=coverage,
-        cutoff=threshold,
+        threshold=threshold,
         calibrated_on=calibrating.words,
         calibrated_rows=len(calibrating.labels),
         measured=measured,
         measured_on=reporting.words,
         measured_rows=len(reporting.labels),
-        ambiguous=ambiguous,
+        non_singleton_share=unclear,
     )
 
 
@@ -191,12 +191,13 @@ def format_confidence(card: Card) -> str:
     """Format the confidence of a card in one line."""
     if (confidence := card.confidence) is None:
         return "its card has no section on confidence"
-    sets = confidence.sets
+    sets = confidence.conformal
     text = (
-        f"sets for {sets.coverage:.1%}: answers of {sets.cutoff:.4g} and more, {sets.measured:.2%} "
-        f"hold the truth of {sets.measured_rows:,} rows, {sets.ambiguous:.1%} without one answer"
+        f"sets for {sets.coverage:.1%}: answers of {sets.threshold:.4g} and more, "
+        f"{sets.measured:.2%} hold the truth of {sets.measured_rows:,} rows, "
+        f"{sets.non_singleton_share:.1%} without one answer"
     )
-    if (familiar := confidence.familiar) is None:
+    if (ood := confidence.ood) is None:
         return text
-    flagged = ", ".join(f"{kind} {share:.1%}" for kind, share in familiar.flagged.items())
+    flagged = ", ".join(f"{kind} {share:.1%}" for kind, share in ood.flagged.items())
     return f"{text}; flagged as unlike the training pictures: {flagged}"

@@ -143,7 +143,7 @@ def choose_ood_threshold(
     threshold = float(np.quantile(score(data.validation.inputs), FLAGGED))
     kept = "the network learned from them, the score did not" if not recipe.validates else "unseen"
     return OodThreshold(
-        cutoff=threshold,
+        threshold=threshold,
         chosen_on=f"the {FLAGGED:.0%} of {count:,} validation pictures ({kept}) that look least "
         "like the others",
         learned_from="pictures of the training part, against the same turned so that they show "

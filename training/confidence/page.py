@@ -93,23 +93,23 @@ def _flagged_pictures(
 def _sets(
     training: TaskTraining, confidence: Confidence, session: OnnxSession, data: DataSplits
 ) -> str:
-    sets, split = confidence.sets, data.test
+    sets, split = confidence.conformal, data.test
     if sets.measured_rows < len(split.labels):
         split = halve(split)[1]
     answers = LabelledAnswers(
         predict_probabilities(session, split.inputs), split.labels, sets.measured_on
     )
-    covered, ambiguous = measure_sets(sets.cutoff, answers)
-    lines = [["all", f"{len(split.labels):,}", f"{covered:.2%}", f"{ambiguous:.2%}"]]
+    covered, unclear = measure_sets(sets.threshold, answers)
+    lines = [["all", f"{len(split.labels):,}", f"{covered:.2%}", f"{unclear:.2%}"]]
     labels = training.task.contract.labels or ("no", "yes")
     for number, label in enumerate(labels):
         these = split.labels == number
         one = LabelledAnswers(answers.probabilities[these], split.labels[these], label)
-        shares = (f"{share:.2%}" for share in measure_sets(sets.cutoff, one))
+        shares = (f"{share:.2%}" for share in measure_sets(sets.threshold, one))
         lines.append([label, f"{int(these.sum()):,}", *shares])
     return (
-        f"Sets for {sets.coverage:.1%}: answers of a probability of {sets.cutoff:.4g} and more, a "
-        f"cutoff chosen on {sets.calibrated_rows:,} rows: {sets.calibrated_on}. Measured on "
+        f"Sets for {sets.coverage:.1%}: answers of a probability of {sets.threshold:.4g} and more, "
+        f"a threshold chosen on {sets.calibrated_rows:,} rows: {sets.calibrated_on}. Measured on "
         f"{sets.measured_on}:\n\n"
         + markdown(["truth", "rows", "sets that hold it", "sets without exactly one answer"], lines)
     )
@@ -186,12 +186,12 @@ def _letters(task: ImageTask, confidence: Confidence, session: OnnxSession) -> s
 def _flagged(
     confidence: Confidence, session: OnnxSession, groups: Mapping[str, Pictures]
 ) -> dict[str, NDArray[np.bool_]]:
-    assert confidence.familiar is not None
-    cutoff = confidence.familiar.cutoff
+    assert confidence.ood is not None
+    threshold = confidence.ood.threshold
     return {
         name: np.concatenate(
             [
-                session.run(pictures[start : start + BATCH])[OOD_SCORE] < cutoff
+                session.run(pictures[start : start + BATCH])[OOD_SCORE] < threshold
                 for start in range(0, len(pictures), BATCH)
             ]
         )
@@ -211,7 +211,7 @@ def repeated_coverage(
 
     It is for tasks of few rows: the standard error on a test split of 61 is about 3 points.
     """
-    covered, ambiguous = [], []
+    covered, unclear = [], []
     for folds in fold_answers(training, recipe, data_dir, repeats=REPEATS, epochs=epochs):
         shares = []
         for place, fold in enumerate(folds):
@@ -228,9 +228,9 @@ def repeated_coverage(
         sizes = [len(fold.labels) for fold in folds]
         mean = np.average(np.array(shares), axis=0, weights=sizes)
         covered.append(float(mean[0]))
-        ambiguous.append(float(mean[1]))
+        unclear.append(float(mean[1]))
     return (
         f"{recipe}, sets for {training.coverage:.1%}, {len(covered)} times {len(folds)} folds: "
-        f"they hold the truth of {mean_std(covered)} of the rows; {mean_std(ambiguous)} are "
+        f"they hold the truth of {mean_std(covered)} of the rows; {mean_std(unclear)} are "
         "uncertain"
     )

@@ -1,8 +1,7 @@
-"""Whole portfolios by HTTP: a table in, the same rows with answers out."""
+"""POST /v1/{task}/predict/batch: a table in, the same rows with answers out."""
 
 from typing import Annotated, Any, cast, get_args
 
-import structlog
 from fastapi import APIRouter, Query, Request, Response
 
 from service.api.http.negotiation import given_format, wanted_format
@@ -28,16 +27,14 @@ from service.errors import (
 from service.models.versions.registry import ModelRegistry
 from service.settings.settings import Settings
 
-log = structlog.get_logger("foretell")
-
 
 def batch_path(task: RowTask) -> str:
-    """Where a task's portfolios are taken."""
+    """Return the path that takes a task's tables."""
     return f"/v1/{task.name}/predict/batch"
 
 
 def batch_router(task: RowTask) -> APIRouter:
-    """`POST /v1/<task>/predict/batch`."""
+    """Return the router of `POST /v1/<task>/predict/batch`."""
 
     async def batch(
         request: Request,
@@ -47,7 +44,7 @@ def batch_router(task: RowTask) -> APIRouter:
         on_error: Annotated[
             str,
             Query(
-                description="`refuse`: one bad row refuses the whole portfolio, and every row of a "
+                description="`refuse`: one bad row refuses the whole table, and every row of a "
                 "200 is scored. `report`: bad rows have no probability, and an `error`.",
                 json_schema_extra={"enum": list(get_args(OnError))},
             ),
@@ -63,21 +60,18 @@ def batch_router(task: RowTask) -> APIRouter:
         if int(request.headers.get("content-length") or 0) > limit:
             raise PayloadTooLarge(limit, SETTING)
         registry: ModelRegistry = request.app.state.registry
-        portfolio = BulkScoring(
-            task,
-            registry.for_task(task.name, model_selector(request), request_id(request)),
-            cast(OnError, on_error),
-        )
-        exchange = BulkJob(portfolio, given, wanted, settings, request.app.state.counters)
-        return BulkResponse(exchange, request.app.state.places)
+        loaded = registry.for_task(task.name, model_selector(request), request_id(request))
+        scoring = BulkScoring(task, loaded, cast(OnError, on_error))
+        job = BulkJob(scoring, given, wanted, settings.spool_dir)
+        return BulkResponse(job, request.app.state.places, request.app.state.counters, limit)
 
     router = APIRouter(tags=[task.name])
     router.add_api_route(
         batch_path(task),
         batch,
         methods=["POST"],
-        name=f"{task.name} portfolio",
-        summary=f"{task.title}: a whole portfolio",
+        name=f"{task.name} batch",
+        summary=f"{task.title}: a whole table",
         description=_description(task),
         response_class=Response,
         responses={200: {"description": "The rows, scored", "content": _contents(task, True)}},

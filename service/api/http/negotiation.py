@@ -1,4 +1,4 @@
-"""Which format a portfolio comes in, and which one its caller takes."""
+"""The format that a table comes in, and the one that its caller takes."""
 
 from collections.abc import Sequence
 

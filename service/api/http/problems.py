@@ -42,7 +42,7 @@ class RowError(FieldError):
 
 
 class RowsProblem(Problem):
-    """What is wrong with the rows of a portfolio."""
+    """Bad rows of a table."""
 
     errors: list[RowError] = Field(  # type: ignore[assignment]  # each of them says more
         [], description=f"The first {MOST_PROBLEMS} bad fields"
@@ -76,7 +76,7 @@ def problem_of(error: ForetellError, request_id: str) -> Problem:
 
 
 def rows_problem(error: InvalidRows, request_id: str) -> RowsProblem:
-    """The first problems of a portfolio's rows, and how many there are."""
+    """Return the first problems of a table's rows, and how many there are."""
     detail, listed = str(error), error.problems[:MOST_PROBLEMS]
     if error.count > len(listed):
         detail = f"{error.count} problems; errors lists the first {len(listed)}"

@@ -1,4 +1,4 @@
-"""A request's body as a file that another thread reads."""
+"""A bulk job over HTTP: its table streams in while its answers stream out."""
 
 import asyncio
 import io
@@ -6,26 +6,35 @@ import threading
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO, cast
 
 import structlog
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-from service.bulk.tables.job import BulkJob, JobSlots
+from service.bulk.tables.job import BULK_ROWS, BulkJob, JobSlots
 from service.bulk.tables.spool import SETTING, Abandoned, Spool
 from service.errors import ForetellError, PayloadStalled, PayloadTooLarge, TooManyJobs
+from service.observability.metrics.shared_counters import SharedCounters
 
 log = structlog.get_logger("foretell")
 
 READ_AHEAD_BYTES = 2 * 2**20
-"""Bytes taken in before the reader asks for them; then the caller has to wait (TCP sees to it)."""
+"""Bytes taken in before the job asks for them; then TCP keeps the caller waiting."""
+PIECE_BYTES = 2**18
+"""Most bytes of one piece of an answer."""
+BUFFER_BYTES = 2**20
+"""Bytes collected before they are spooled: formats write many small pieces."""
+STALL_SECONDS = 60.0
+"""Seconds for which a caller may neither send nor take anything."""
 
 
 class RequestBodyReader(io.RawIOBase):
-    """What `fill` receives on the event loop, `read` gives to a thread.
+    """A request's body as a file: `fill` receives it on the event loop, a thread reads it.
 
-    `limit` bounds the body; a caller who goes away, or sends nothing for `patience`
-    seconds, stops the reader. What is written to `spool` is of no use to a caller who has gone.
+    `limit` bounds the body in bytes; a caller that goes away, or sends nothing for `patience`
+    seconds, stops the reader. `spool` is abandoned with the caller.
     """
 
     def __init__(self, limit: int, patience: float, spool: Spool) -> None:
@@ -67,11 +76,11 @@ class RequestBodyReader(io.RawIOBase):
             await self._room.wait()
 
     def readable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """So many bytes, fewer at the end only.
+        """Read `size` bytes, or fewer at the end only.
 
         Raises PayloadTooLarge, PayloadStalled, or Abandoned once the caller has gone.
         """
@@ -98,84 +107,95 @@ class RequestBodyReader(io.RawIOBase):
         return b"".join(parts)
 
     def stop(self) -> None:
-        """Nobody needs the body any more."""
+        """End reading: the body is no longer needed."""
         with self._changed:
             self._error = Abandoned()
             self._changed.notify_all()
 
 
-PIECE_BYTES = 2**18
-
-
-STALL_SECONDS = 60.0
-"""Seconds for which a caller may neither send nor take anything."""
-
-
 class BulkResponse(Response):
-    """Takes the body in and gives the answer out at the same time, each as fast as the other side.
+    """Takes the table in and gives the answers out at the same time, each at the other's pace.
 
-    Where bad rows refuse the portfolio, its answers are kept until the last row was found good: a
-    status is sent once; and so they are for HTTP/1.0, which needs their length. Otherwise they
-    leave as they are made, and if something breaks then (a body cut short, say) the connection is
-    cut, so that nobody takes a part of an answer for all of it.
+    With `on_error=refuse`, answers are kept until the last row was found good, for a status is sent
+    once; so they are for HTTP/1.0, which needs their length. Otherwise they leave as they are made,
+    and if the job fails then (a body cut short, say) the connection is cut, so that nobody takes a
+    part of an answer for all of it.
     """
 
-    def __init__(self, exchange: BulkJob, places: JobSlots) -> None:
-        self.exchange, self.places = exchange, places
+    def __init__(
+        self, job: BulkJob, slots: JobSlots, counters: SharedCounters, max_bytes: int
+    ) -> None:
+        """Answer with `job`, in one of `slots`; body and kept answers have at most `max_bytes`."""
+        self.job, self.slots, self.counters, self.max_bytes = job, slots, counters, max_bytes
         super().__init__()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Raises ForetellError as long as nothing was sent."""
-        settings = self.exchange.settings
         # HTTP/1.0 knows no chunks: without a length, a cut answer would look like a whole one.
         chunked = scope["http_version"] != "1.0"
-        holds_back = self.exchange.portfolio.on_error == "refuse" or not chunked
+        holds_back = self.job.scoring.on_error == "refuse" or not chunked
         written = asyncio.Event()
         loop = asyncio.get_running_loop()
         spool = Spool(
-            settings.max_bulk_bytes,
-            settings.spool_dir,
+            self.max_bytes,
+            self.job.spool_dir,
             patience=0 if holds_back else STALL_SECONDS,
             on_write=lambda: _wake(loop, written),
         )
-        inflow = RequestBodyReader(settings.max_bulk_bytes, STALL_SECONDS, spool)
+        body = RequestBodyReader(self.max_bytes, STALL_SECONDS, spool)
         try:
-            working = self.places.start(self.exchange, inflow, spool)
+            working = self.slots.start(partial(self._run, body, spool))
         except TooManyJobs:
             spool.abandon()
             raise
         working.add_done_callback(lambda _: written.set())
-        filling = asyncio.create_task(inflow.fill(receive))
-        outflow = ResponseStream(send, self._facts())
+        filling = asyncio.create_task(body.fill(receive))
+        stream = ResponseStream(send, self._facts())
         try:
             if holds_back:
                 await working
-                outflow.headers.append((b"content-length", b"%d" % spool.waiting))
-            await _send_all(spool, working, written, outflow)
+                stream.headers.append((b"content-length", b"%d" % spool.waiting))
+            await _send_all(spool, working, written, stream)
         except Abandoned:
             log.info("bulk job abandoned by its caller")
         except ForetellError as error:
-            if not outflow.started:
+            if not stream.started:
                 raise
             # Without the end of the body, uvicorn closes the connection.
             log.warning("bulk answer cut off", reason=str(error))
         finally:
-            inflow.stop()
+            body.stop()
             spool.abandon()
             filling.cancel()
             with suppress(BaseException):
                 await working
 
+    def _run(self, body: RequestBodyReader, spool: Spool) -> None:
+        def check_wanted() -> None:
+            if spool.abandoned:
+                raise Abandoned
+
+        sink = io.BufferedWriter(spool, BUFFER_BYTES)
+        counts = self.job.run(
+            cast(BinaryIO, body),
+            cast(BinaryIO, sink),
+            before_chunk=check_wanted,
+            after_chunk=lambda rows, bad: sink.flush(),
+        )
+        sink.flush()
+        card = self.job.scoring.model.card
+        self.counters.series(BULK_ROWS, card.name, card.version).add(*counts)
+
     def _facts(self) -> list[tuple[bytes, bytes]]:
-        portfolio = self.exchange.portfolio
-        card = portfolio.served.card
-        facts = [
-            (b"content-type", self.exchange.wanted.media.encode()),
+        scoring = self.job.scoring
+        card = scoring.model.card
+        headers = [
+            (b"content-type", self.job.wanted.media.encode()),
             (b"x-model", f"{card.name}/{card.version}".encode()),
         ]
-        if portfolio.task.has_threshold:
-            facts.append((b"x-threshold", repr(card.threshold).encode()))
-        return facts
+        if scoring.task.has_threshold:
+            headers.append((b"x-threshold", repr(card.threshold).encode()))
+        return headers
 
 
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
@@ -205,15 +225,15 @@ class ResponseStream:
 
 
 async def _send_all(
-    spool: Spool, working: "asyncio.Future[None]", written: asyncio.Event, outflow: ResponseStream
+    spool: Spool, working: "asyncio.Future[None]", written: asyncio.Event, stream: ResponseStream
 ) -> None:
     while True:
         await written.wait()
         written.clear()
         ended = working.done()
         while piece := await asyncio.to_thread(spool.take, PIECE_BYTES):
-            await outflow.give(piece, more=True)
+            await stream.give(piece, more=True)
         if ended:
             working.result()
-            await outflow.give(b"", more=False)
+            await stream.give(b"", more=False)
             return

@@ -8,6 +8,7 @@ from typing import Any
 
 from service.api.open_inference.infer import Timing
 from service.models.runtime.loaded import LoadedModel
+from service.observability.metrics.families import Counter
 from service.observability.metrics.shared_counters import Metric, Series, SharedCounters
 
 MOST_BATCH_SIZES = 64
@@ -23,7 +24,28 @@ def _columns(durations: tuple[str, ...]) -> tuple[str, ...]:
 
 
 # Executions are runs of the session; calls may share one.
-INFERRED = Metric("inferred", ("model", "version"), ("rows", "executions", *_columns(DURATIONS)))
+INFERRED = Metric(
+    "inferred",
+    ("model", "version"),
+    ("rows", "executions", *_columns(DURATIONS)),
+    (
+        Counter(
+            "foretell_v2_inferences_total",
+            "Inferences by the Open Inference Protocol",
+            ("success_count", "fail_count"),
+            by="result",
+            values=("success", "failure"),
+        ),
+        Counter(
+            "foretell_v2_inference_seconds_total",
+            "Time that these inferences took: in the queue, to read, to compute, to write",
+            tuple(f"{part}_ns" for part in ("queue", *PARTS)),
+            by="part",
+            values=("queue", "input", "infer", "output"),
+            divisor=1e9,
+        ),
+    ),
+)
 LAST = Metric("last", ("model", "version"), ("ms",))
 BATCHES = Metric("batches", ("model", "version", "rows"), _columns(PARTS))
 

@@ -38,7 +38,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Scored:
-    """How many pictures were answered, and how many could not be read."""
+    """The numbers of pictures that were answered and that could not be read."""
 
     answered: int
     refused: int
@@ -112,7 +112,7 @@ def score_pictures(
 
 
 def problem_of(row: Row) -> FieldProblem:
-    """Why a picture was not answered."""
+    """Return the reason why a picture was not answered."""
     return FieldProblem(row.file, "a picture that can be read", str(row.error))
 
 

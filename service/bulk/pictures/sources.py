@@ -51,7 +51,7 @@ def found(input: Path, output: Path) -> list[Source]:  # noqa: A002
 
 
 def starts_as_zip(path: Path) -> bool:
-    """Whether a file is a zip file, be it a damaged one."""
+    """Return True for a zip file, a damaged one included."""
     with path.open("rb") as file:
         return is_zip(file.read(4))
 

@@ -21,7 +21,7 @@ class Row:
     answer: int | str | None = None
     probability: float | None = None
     probabilities: tuple[float, ...] = ()
-    familiar: bool | None = None
+    in_distribution: bool | None = None
     """Whether it looks like what the model learned from; None where that is not known."""
     error: str | None = None
 
@@ -38,7 +38,7 @@ def columns(task: ImageTask) -> list[str]:
 def values(row: Row, task: ImageTask) -> list[Value]:
     """A row in the order of the columns; nothing is None."""
     probabilities = row.probabilities or (None,) * len(task.labels)
-    return [row.file, row.answer, row.probability, *probabilities, row.familiar, row.error]
+    return [row.file, row.answer, row.probability, *probabilities, row.in_distribution, row.error]
 
 
 def check_suffix(path: Path) -> None:
@@ -64,7 +64,7 @@ def _csv(path: Path, task: ImageTask) -> Iterator[Write]:
 
 
 def _cell(value: Value) -> Value:
-    # As the tables of portfolios say it, and not as Python does.
+    # As answers to tables write it, not as Python does.
     return str(value).lower() if isinstance(value, bool) else value
 
 

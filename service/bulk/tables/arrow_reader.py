@@ -45,7 +45,7 @@ class TypedColumn:
         return Numbers(np.full(len(cells), np.nan), missing)
 
     def raw_value(self, row: int) -> str:
-        """As JSON would have it."""
+        """Return a cell as JSON writes it, for a message."""
         return shown(self.cells[row])
 
 
@@ -56,7 +56,7 @@ class TextColumn:
     cells: Any
 
     def numbers(self) -> Numbers:
-        """What reads as a number, spaces around it aside."""
+        """Return the cells that read as numbers, spaces around them aside."""
         try:
             return Numbers(_floats(self.cells), None)
         except pa.ArrowInvalid:
@@ -74,7 +74,7 @@ class TextColumn:
 
 
 def is_number(kind: Any) -> bool:
-    """Whether cells of this type of Arrow's are numbers."""
+    """Return True if cells of this Arrow type are numbers."""
     return bool(
         pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     )
@@ -270,7 +270,7 @@ def _combined(batches: list[Any], schema: Any) -> list[Any]:
 
 
 class Chained(io.RawIOBase):
-    """What was read of a file already, and then the file."""
+    """The bytes already read from a file, followed by the rest of the file."""
 
     def __init__(self, first: bytes, rest: BinaryIO) -> None:
         self._first, self._rest = first, rest
@@ -280,7 +280,7 @@ class Chained(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """As of any file."""
+        """Read up to `size` bytes."""
         if not self._first:
             return self._rest.read(size)
         first, self._first = self._first, b""

@@ -76,7 +76,7 @@ def _as_column(name: str, values: list[Any]) -> Any:
 
 
 def _stay(values: Iterable[Any], kind: Any) -> bool:
-    """Whether floats hold what came: to Arrow, true beside 1.5 is 1.0; 1e400 was read as infinite.
+    """Return True if floats hold the values: to Arrow, true beside 1.5 is 1.0, 1e400 infinite.
 
     Of all other types, Arrow takes nothing that is of another.
     """
@@ -162,7 +162,7 @@ def _as_type(field: Any, column: Any) -> Any:
 
 
 def _holds(kind: Any, other: Any) -> bool:
-    """Whether values of the other type are the same in this one, if they fit: text is no number."""
+    """Return True if values of the other type are the same in this one: text is no number."""
     if kind.equals(other) or pa.types.is_null(other):
         return True
     if pa.types.is_list(kind) and pa.types.is_list(other):

@@ -1,4 +1,4 @@
-"""What goes through a portfolio: some of its rows, before and after they are scored."""
+"""Chunks: some rows of a table, before and after they are scored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,15 +32,15 @@ class Column(Protocol):
     """One field of some rows, as a format gives it."""
 
     def numbers(self) -> Numbers:
-        """What can be compared of it."""
+        """Return the values that can be compared."""
 
     def raw_value(self, row: int) -> str | None:
-        """What came in a row, for a message; None if nothing did, not even null."""
+        """Return the value of a row for a message; None if the row has none, not even null."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows of a portfolio, one after the other.
+    """Some rows of a table, one after the other.
 
     `row_errors` are problems that a format found in single rows, by their index: field, expected,
     got. Rows that are `unread` have no fields to look at.
@@ -58,7 +58,7 @@ class ScoredChunk:
     """The answers to some rows, by the columns of their task.
 
     Where a row is `bad`, bool[N], its values mean nothing and `errors` says why; `errors` is None
-    where bad rows refuse the whole portfolio.
+    where bad rows refuse the whole table.
     """
 
     passthrough: PassthroughColumns

@@ -7,17 +7,19 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from service.bulk.tables.formats import BY_SUFFIX, Format
-from service.bulk.tables.scoring import BulkScoring, OnError, score
+from service.bulk.tables.job import BulkJob
+from service.bulk.tables.scoring import BulkScoring, OnError
 from service.contract.rows import RowTask
 from service.errors import InvalidRows, UnreadableTable, UnwritableTable
 from service.models.runtime.loaded import LoadedModel
 from service.models.versions.loader import ModelLoader
+from service.settings.limits import available_cores
 from service.settings.settings import Settings
 from service.tasks import TASKS
 
@@ -26,7 +28,7 @@ WIDTH = 30
 
 @dataclass
 class Progress:
-    """A bar on a terminal, nothing elsewhere."""
+    """Progress of a job: a bar on a terminal, nothing elsewhere."""
 
     source: BinaryIO
     size: int
@@ -36,7 +38,7 @@ class Progress:
     _drawn: float = 0
 
     def add(self, rows: int, bad: int) -> None:
-        """So many rows more are done."""
+        """Count rows that are written, `bad` of them bad, and draw the bar."""
         self.rows += rows
         self.bad += bad
         now = time.perf_counter()
@@ -48,17 +50,17 @@ class Progress:
             line = f"[{bar:.<{WIDTH}}] {share:4.0%}  {self.rows:,} rows  {rate:,.0f} rows/s"
             print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
-    def clear(self) -> None:
-        """Take the bar away."""
+    def close(self) -> None:
+        """Remove the bar."""
         if self._drawn:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
-    def summary(self, served: LoadedModel, output: Path) -> str:
-        """What was done, in one line."""
+    def summary(self, model: LoadedModel, output: Path) -> str:
+        """Return the outcome in one line."""
         seconds = time.perf_counter() - self._start
-        model = f"{served.card.name}/{served.card.version}"
+        name = f"{model.card.name}/{model.card.version}"
         bad = f", {self.bad:,} of them bad: see the column error" if self.bad else ""
-        return f"{output}: {self.rows:,} rows by {model} in {seconds:.1f} s{bad}"
+        return f"{output}: {self.rows:,} rows by {name} in {seconds:.1f} s{bad}"
 
 
 def score_table(
@@ -67,7 +69,7 @@ def score_table(
     output: Path,
     *,
     settings: Settings,
-    model: str | None,
+    model_name: str | None,
     on_error: OnError,
 ) -> int:
     """Score a file into another; 0 if it was written, 1 if bad rows refused it.
@@ -75,50 +77,26 @@ def score_table(
     `output` appears when it is complete, or not at all. Raises ForetellError.
     """
     given, wanted = format_of(table), format_of(output)
-    served = load(task, settings, model)
-    portfolio = BulkScoring(task, served, on_error)
+    loader = ModelLoader(settings.models_dir, TASKS, settings.device)
+    model = loader.load_for_task(task.name, model_name)
     try:
         with written(output, table) as sink, opened(table) as (source, place, size):
-            progress = Progress(place, size)
-            try:
-                _score(portfolio, given, wanted, source, sink, progress)
-            finally:
-                progress.clear()
+            progress, cores = Progress(place, size), available_cores()
+            job = BulkJob(BulkScoring(task, model, on_error), given, wanted)
+            with ThreadPoolExecutor(cores) as threads, closing(progress):
+                job.run(source, sink, after_chunk=progress.add, threads=threads, ahead=2 * cores)
     except InvalidRows as error:
         for problem in error.problems:
             print(f"foretell: {problem}", file=sys.stderr)
         noun = "problem" if error.count == 1 else "problems"
         print(f"foretell: {error.count:,} {noun}; nothing was written", file=sys.stderr)
         return 1
-    print(progress.summary(served, output), file=sys.stderr)
+    print(progress.summary(model, output), file=sys.stderr)
     return 0
 
 
-def _score(
-    portfolio: BulkScoring,
-    given: Format,
-    wanted: Format,
-    source: BinaryIO,
-    sink: BinaryIO,
-    progress: Progress,
-) -> None:
-    writer = wanted.write(sink, portfolio.names)
-    tables = given.read(source, portfolio.task.features, portfolio.names)
-    cores = os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as threads:
-        for scored in score(portfolio, tables, threads, ahead=2 * cores):
-            writer.write(scored)
-            progress.add(len(scored.bad), int(scored.bad.sum()))
-    writer.close()
-
-
-def load(task: RowTask, settings: Settings, model: str | None) -> LoadedModel:
-    """The model that scores. Raises UnknownModel, also for one of another task."""
-    return ModelLoader(settings.models_dir, TASKS, settings.device).load_for_task(task.name, model)
-
-
 def format_of(file: Path) -> Format:
-    """The format that a file's name tells. Raises UnreadableTable."""
+    """Return the format that a file's name tells. Raises UnreadableTable."""
     form = BY_SUFFIX.get(_suffixes(file)[0])
     if form is None:
         known = ", ".join([*BY_SUFFIX, ".csv.gz", ".ndjson.gz"])
@@ -129,14 +107,17 @@ def format_of(file: Path) -> Format:
 
 
 def _suffixes(file: Path) -> tuple[str, bool]:
-    """The suffix that tells the format, and whether it is compressed besides."""
+    """Return the suffix that tells the format, and True for a compressed file."""
     compressed = file.suffix.lower() == ".gz"
     return Path(file.stem if compressed else file.name).suffix.lower(), compressed
 
 
 @contextmanager
 def opened(file: Path) -> Iterator[tuple[BinaryIO, BinaryIO, int]]:
-    """What is in a file; the file itself, which knows how much of it was read; its size."""
+    """Open a file; yield its content, the file itself (which tells how far it was read), its size.
+
+    Raises UnreadableTable.
+    """
     try:
         plain = file.open("rb")
     except OSError as error:
@@ -155,7 +136,10 @@ def opened(file: Path) -> Iterator[tuple[BinaryIO, BinaryIO, int]]:
 
 @contextmanager
 def written(file: Path, table: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name when it is complete; if anything fails, nothing is left of it."""
+    """Yield a file that gets its name once it is complete; after a failure nothing is left of it.
+
+    Raises UnwritableTable.
+    """
     if file.exists() and table.exists() and file.samefile(table):
         raise UnwritableTable(f"{file}: expected another file than the table itself")
     part = file.with_name(f".{file.name}.{os.getpid()}.part")

@@ -1,4 +1,4 @@
-"""The formats that portfolios come and go in: by content type over HTTP, by suffix on disk."""
+"""The formats of tables: by content type over HTTP, by suffix on disk."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Writer(Protocol):
         """Some rows more. Raises InvalidPayload if the format cannot hold their extra columns."""
 
     def close(self) -> None:
-        """What the format ends with."""
+        """Write the end of the format."""
 
 
 @dataclass(frozen=True)

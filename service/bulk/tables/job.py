@@ -1,24 +1,108 @@
-"""One bulk job, from the format that a table comes in to the one that it is answered in."""
+"""A bulk job: a table is read from a source, scored by a loaded model and written to a sink.
+
+HTTP, `foretell score` and whatever comes next run the same job; where bytes come from and go to is
+theirs to say.
+"""
 
 import asyncio
-import io
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import BinaryIO, cast
+from pathlib import Path
+from typing import BinaryIO
 
 from service.bulk.tables.chunks import Chunk
 from service.bulk.tables.formats import Format
 from service.bulk.tables.scoring import BulkScoring, score
-from service.bulk.tables.spool import Abandoned, Spool, kept
+from service.bulk.tables.spool import kept
 from service.errors import TooManyJobs
+from service.observability.metrics.families import Counter, Gauge
 from service.observability.metrics.shared_counters import Metric, SharedCounters
-from service.settings.settings import Settings
+
+BULK_ROWS = Metric(
+    "bulk_rows",
+    ("model", "version"),
+    ("scored", "refused"),
+    (
+        Counter(
+            "foretell_bulk_rows_total",
+            "Rows of bulk jobs that were answered to their end",
+            ("scored", "refused"),
+            by="result",
+        ),
+    ),
+)
+BULK_JOBS = Metric(
+    "bulk_jobs",
+    (),
+    ("in_progress",),
+    (Gauge("foretell_bulk_jobs_in_progress", "Bulk jobs in progress", ("in_progress",)),),
+)
+
+
+@dataclass(frozen=True)
+class BulkJob:
+    """A table in one format, to be answered in another, by one model.
+
+    `spool_dir` is the folder for a copy of a source that has to be read back and forth (Parquet)
+    and cannot be; None: the system's for temporary files.
+    """
+
+    scoring: BulkScoring
+    given: Format
+    wanted: Format
+    spool_dir: Path | None = None
+
+    def run(
+        self,
+        source: BinaryIO,
+        sink: BinaryIO,
+        *,
+        before_chunk: Callable[[], None] = lambda: None,
+        after_chunk: Callable[[int, int], None] = lambda rows, bad: None,
+        threads: Executor | None = None,
+        ahead: int = 1,
+    ) -> tuple[int, int]:
+        """Read, score and write everything; return the number of rows scored and of bad ones.
+
+        `before_chunk` may raise to end the job; `after_chunk` is told the rows written and how many
+        of them are bad. With `threads`, `ahead` chunks are scored at once. Raises ForetellError.
+        """
+        if self.given.seeks and not source.seekable():
+            with kept(source, self.spool_dir) as file:
+                return self._run(file, sink, before_chunk, after_chunk, threads, ahead)
+        return self._run(source, sink, before_chunk, after_chunk, threads, ahead)
+
+    def _run(
+        self,
+        source: BinaryIO,
+        sink: BinaryIO,
+        before_chunk: Callable[[], None],
+        after_chunk: Callable[[int, int], None],
+        threads: Executor | None,
+        ahead: int,
+    ) -> tuple[int, int]:
+        columns = self.scoring.columns
+        writer = self.wanted.write(sink, columns)
+
+        def chunks() -> Iterator[Chunk]:
+            for chunk in self.given.read(source, self.scoring.task.features, columns):
+                before_chunk()
+                yield chunk
+
+        rows = bad = 0
+        for scored in score(self.scoring, chunks(), threads, ahead):
+            writer.write(scored)
+            count, count_bad = len(scored.bad), int(scored.bad.sum())
+            rows, bad = rows + count, bad + count_bad
+            after_chunk(count, count_bad)
+        writer.close()
+        return rows - bad, bad
 
 
 @dataclass
 class JobSlots:
-    """The portfolios that one process scores at once, each in a thread."""
+    """The bulk jobs of one process at once, at most `limit`, each on a thread of its own."""
 
     limit: int
     counters: SharedCounters
@@ -26,73 +110,18 @@ class JobSlots:
     _threads: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
-        self._threads = ThreadPoolExecutor(self.limit, "portfolio")
-        self._change(0)  # a worker here before may have died with some under way
+        self._threads = ThreadPoolExecutor(self.limit, "bulk")
+        self._change(0)  # a worker that had this slot before may have died with jobs in progress
 
-    def start(
-        self, exchange: "BulkJob", inflow: io.RawIOBase, spool: Spool
-    ) -> "asyncio.Future[None]":
-        """Work on a portfolio. Raises TooManyJobs if there are as many already."""
+    def start(self, work: Callable[[], None]) -> "asyncio.Future[None]":
+        """Start a job on a thread. Raises TooManyJobs if `limit` of them are in progress."""
         if self._taken >= self.limit:
             raise TooManyJobs(self.limit)
         self._change(1)
-        loop = asyncio.get_running_loop()
-        working = loop.run_in_executor(self._threads, exchange.work, inflow, spool)
-        working.add_done_callback(self._done)
+        working = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        working.add_done_callback(lambda _: self._change(-1))
         return working
-
-    def _done(self, _: object) -> None:
-        self._change(-1)
 
     def _change(self, by: int) -> None:
         self._taken += by
         self.counters.series(BULK_JOBS).values[0] = self._taken
-
-
-@dataclass(frozen=True)
-class BulkJob:
-    """One portfolio, from the format that it comes in to the one that it is answered in."""
-
-    portfolio: BulkScoring
-    given: Format
-    wanted: Format
-    settings: Settings
-    counters: SharedCounters
-
-    def work(self, body: io.RawIOBase, answer: Spool) -> None:
-        """Read, score and write it all; in a thread."""
-        if self.given.seeks:
-            with kept(body, self.settings.spool_dir) as file:
-                self._answer(file, answer)
-        else:
-            self._answer(cast(BinaryIO, body), answer)
-
-    def _answer(self, source: BinaryIO, answer: Spool) -> None:
-        names = self.portfolio.names
-        # Formats write many small pieces.
-        sink = io.BufferedWriter(answer, 2**20)
-        writer = self.wanted.write(cast(BinaryIO, sink), names)
-        tables = self.given.read(source, self.portfolio.task.features, names)
-        good = bad = 0
-        for scored in score(self.portfolio, _while_wanted(tables, answer)):
-            writer.write(scored)
-            sink.flush()
-            unscored = int(scored.bad.sum())
-            good, bad = good + len(scored.bad) - unscored, bad + unscored
-        writer.close()
-        sink.flush()
-        card = self.portfolio.served.card
-        self.counters.series(BULK_ROWS, card.name, card.version).add(good, bad)
-
-
-def _while_wanted(tables: Iterator[Chunk], answer: Spool) -> Iterator[Chunk]:
-    for rows in tables:
-        if answer.abandoned:
-            raise Abandoned
-        yield rows
-
-
-BULK_ROWS = Metric("bulk_rows", ("model", "version"), ("scored", "refused"))
-
-
-BULK_JOBS = Metric("bulk_jobs", (), ("under_way",))

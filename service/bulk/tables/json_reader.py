@@ -54,7 +54,7 @@ class ObjectColumn:
         return Numbers(np.array([_float(value) for value in self.values], np.float64), missing)
 
     def raw_value(self, row: int) -> str | None:
-        """As it came."""
+        """Return the value of a row as JSON, for a message; None if the row has none."""
         got = self.objects[row]
         return echo(got[self.name]) if self.name in got else None
 
@@ -78,7 +78,7 @@ class Shape:
 
 @dataclass
 class Shapes:
-    """What there is to say of the names of objects, kept, for most have the same."""
+    """The key sets of objects already looked at: most objects of a table have the same."""
 
     features: Sequence[Feature]
     answer: AnswerColumns
@@ -141,7 +141,7 @@ def _enough(parts: Iterator[list[T]]) -> Iterator[list[T]]:
 
 
 class NotJson(str):
-    """Why a line could not be read."""
+    """The reason why a line could not be parsed."""
 
     __slots__ = ()
 

@@ -51,7 +51,7 @@ class NdjsonWriter:
             self._empty = False
 
     def close(self) -> None:
-        """What ends the format."""
+        """Write the end of the format."""
         if not self._empty:
             self._sink.write(self.END)
 
@@ -62,7 +62,7 @@ class JsonWriter(NdjsonWriter):
     START, BETWEEN, END = b"[", b",", b"]"
 
     def close(self) -> None:
-        """What ends the format."""
+        """Write the end of the format."""
         self._sink.write(b"[]" if self._empty else self.END)
 
 

@@ -1,4 +1,4 @@
-"""Rows in, the same rows with answers out, in their order."""
+"""Chunks of rows in, the same rows with answers out, in their order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,28 +23,28 @@ OnError = Literal["refuse", "report"]
 
 @dataclass(frozen=True)
 class BulkScoring:
-    """How one portfolio is scored: by which model, and what becomes of bad rows."""
+    """The way a table is scored: its task, the model, and what becomes of bad rows."""
 
     task: RowTask
-    served: LoadedModel
+    model: LoadedModel
     on_error: OnError
 
     @property
-    def names(self) -> AnswerColumns:
-        """The columns that its answers have."""
-        columns = self.task.answer_columns(self.served.card.confidence is not None)
+    def columns(self) -> AnswerColumns:
+        """The columns of the answers."""
+        columns = self.task.answer_columns(self.model.card.confidence is not None)
         return AnswerColumns(columns, errors=self.on_error == "report")
 
     @cached_property
     def columns_of(self) -> Callable[[Outputs, NDArray[np.float32]], Columns]:
-        """As RowTask.column_writer."""
-        card = self.served.card
+        """The function from outputs to columns, of RowTask.column_writer."""
+        card = self.model.card
         return self.task.column_writer(card.threshold, card.confidence)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What became of some rows."""
+    """The outcome of one chunk: its answers, or the problems that refuse the table."""
 
     count: int
     scored: ScoredChunk | None
@@ -53,18 +53,18 @@ class _Part:
 
 
 def score(
-    portfolio: BulkScoring,
-    tables: Iterable[Chunk],
+    scoring: BulkScoring,
+    chunks: Iterable[Chunk],
     threads: Executor | None = None,
     ahead: int = 1,
 ) -> Iterator[ScoredChunk]:
-    """Answers to all rows, some at a time; with threads, `ahead` parts are worked on at once.
+    """Yield the answers to all chunks in their order; with threads, `ahead` are scored at once.
 
-    Where bad rows refuse the portfolio, it is checked to its end, and InvalidRows raised then.
+    If bad rows refuse the table, it is checked to its end and InvalidRows raised then.
     """
     problems: list[RowProblem] = []
     count = 0
-    for part in _in_order(_works(portfolio, tables), threads, ahead):
+    for part in _in_order(_works(scoring, chunks), threads, ahead):
         count += part.problem_count
         problems += part.problems[: MOST_PROBLEMS - len(problems)]
         if part.scored is not None and not count:
@@ -73,21 +73,21 @@ def score(
         raise InvalidRows(problems, count)
 
 
-def _works(portfolio: BulkScoring, tables: Iterable[Chunk]) -> Iterator[Callable[[], _Part]]:
+def _works(scoring: BulkScoring, chunks: Iterable[Chunk]) -> Iterator[Callable[[], _Part]]:
     first = 1
-    for rows in tables:
-        yield _Work(portfolio, rows, first)
-        first += rows.count
+    for chunk in chunks:
+        yield _Work(scoring, chunk, first)
+        first += chunk.count
 
 
 @dataclass(frozen=True)
 class _Work:
-    portfolio: BulkScoring
-    rows: Chunk
+    scoring: BulkScoring
+    chunk: Chunk
     first: int
 
     def __call__(self) -> _Part:
-        return score_rows(self.portfolio, self.rows, self.first)
+        return score_chunk(self.scoring, self.chunk, self.first)
 
 
 def _in_order(
@@ -110,24 +110,24 @@ def _in_order(
             future.cancel()
 
 
-def score_rows(portfolio: BulkScoring, rows: Chunk, first: int) -> _Part:
-    """Check some rows, the first of which is row `first`, and score those that are good."""
-    checked = check(portfolio.task.features, rows)
+def score_chunk(scoring: BulkScoring, chunk: Chunk, first: int) -> _Part:
+    """Check a chunk, whose first row is row `first` of the table, and score its good rows."""
+    checked = check(scoring.task.features, chunk)
     if not checked.count:
-        return _Part(rows.count, _scored(portfolio, rows, checked.array), [], 0)
-    if portfolio.on_error == "refuse":
+        return _Part(chunk.count, _scored(scoring, chunk, checked.array), [], 0)
+    if scoring.on_error == "refuse":
         listed = [p for p, _ in zip(checked.problems(first), range(MOST_PROBLEMS), strict=False)]
-        return _Part(rows.count, None, listed, checked.count)
+        return _Part(chunk.count, None, listed, checked.count)
     good = ~checked.bad
-    scored = _scored(portfolio, rows, checked.array[good])
-    errors: list[str | None] = [None] * rows.count
+    scored = _scored(scoring, chunk, checked.array[good])
+    errors: list[str | None] = [None] * chunk.count
     for problem in checked.problems(first):
         text = f"{problem.field}: expected {problem.expected}, got {problem.got}"
         so_far = errors[problem.row - first]
         errors[problem.row - first] = f"{so_far}; {text}" if so_far else text
     values = tuple(_spread(array, good) for array in scored.values)
     spread = replace(scored, values=values, bad=checked.bad, errors=errors)
-    return _Part(rows.count, spread, [], 0)
+    return _Part(chunk.count, spread, [], 0)
 
 
 def _spread(values: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
@@ -137,13 +137,13 @@ def _spread(values: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
     return everywhere
 
 
-def _scored(portfolio: BulkScoring, rows: Chunk, array: NDArray[np.float32]) -> ScoredChunk:
-    outputs = portfolio.served.session.run(array) if len(array) else _nothing(portfolio.task)
-    values = portfolio.columns_of(outputs, array)
+def _scored(scoring: BulkScoring, chunk: Chunk, array: NDArray[np.float32]) -> ScoredChunk:
+    outputs = scoring.model.session.run(array) if len(array) else _nothing(scoring.task)
+    values = scoring.columns_of(outputs, array)
     if len(array):
-        portfolio.served.observe(array, outputs)
-    errors = [None] * len(array) if portfolio.names.errors else None
-    return ScoredChunk(rows.passthrough, values, np.zeros(len(array), np.bool_), errors)
+        scoring.model.observe(array, outputs)
+    errors = [None] * len(array) if scoring.columns.errors else None
+    return ScoredChunk(chunk.passthrough, values, np.zeros(len(array), np.bool_), errors)
 
 
 def _nothing(task: RowTask) -> Outputs:

@@ -1,4 +1,4 @@
-"""What is kept between the one who writes answers and the one who takes them."""
+"""A spool between the thread that writes answers and the caller that takes them."""
 
 import io
 import shutil
@@ -27,8 +27,8 @@ def _writing() -> Iterator[None]:
         raise UnwritableSpool(error.strerror or str(error)) from error
 
 
-def kept(body: io.RawIOBase, folder: Path | None) -> BinaryIO:
-    """A file in `folder` of all there is in a body. Raises UnwritableSpool."""
+def kept(body: BinaryIO, folder: Path | None) -> BinaryIO:
+    """Return a temporary file in `folder` with all of a body. Raises UnwritableSpool."""
     with _writing(), ExitStack() as stack:
         file = stack.enter_context(TemporaryFile(dir=folder))
         shutil.copyfileobj(body, file, 2**20)
@@ -69,7 +69,7 @@ class Spool(io.RawIOBase):
 
     @property
     def abandoned(self) -> bool:
-        """Whether nobody reads any more."""
+        """True once the reader has gone."""
         return self._abandoned
 
     def writable(self) -> bool:

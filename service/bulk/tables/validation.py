@@ -70,7 +70,7 @@ def check(features: Sequence[Feature], rows: Chunk) -> Checked:
 
 
 def fitting(feature: Feature, numbers: Numbers) -> NDArray[np.bool_]:
-    """Which rows have a value that the contract allows; NaN is within no bounds and is no code."""
+    """Return a mask of the rows whose value the contract allows; NaN is in no range, no code."""
     values = numbers.values
     if feature.low is None or feature.high is None:
         fits = np.zeros(len(values), np.bool_)
@@ -95,7 +95,7 @@ def recorded(feature: Feature, numbers: Numbers) -> NDArray[np.float64]:
 def column_problems(
     features: Sequence[Feature], names: Sequence[str], answer: AnswerColumns
 ) -> list[FieldProblem]:
-    """What is wrong with the columns of a table, whatever is in them."""
+    """Return the problems of a table's column names, whatever the columns hold."""
     known = {feature.name for feature in features}
     counts = Counter(names)
     twice = sorted(name for name, count in counts.items() if count > 1)
@@ -113,7 +113,7 @@ def column_problems(
 
 
 def extra_problem(name: str, absent: Sequence[str], answer: AnswerColumns) -> str | None:
-    """Why a column that is no field cannot be carried through: what was expected, or None."""
+    """Return what was expected of a column that is no field; None if it can be carried through."""
     if name in answer.all:
         return "another name, which the answer does not use itself"
     # A misspelt field would be carried through and scored as not recorded: a wrong answer.

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from service.errors import DecodersUnavailable, PictureError, UnreadableImage
 from service.images.decoders import decoder_process
 from service.images.decoders.decoder_process import LENGTH, READY, encode_frame
+from service.observability.metrics.families import Counter
 from service.observability.metrics.shared_counters import Metric, SharedCounters
 
 Image = NDArray[np.uint8] | PictureError
@@ -44,7 +45,18 @@ RESTART_PAUSE_SECONDS = 1.0
 MAX_ATTEMPTS = 2
 """Processes that one picture may end, and that may fail to begin: once may be a coincidence."""
 
-DECODER_RESTARTS = Metric("image_decoders", (), ("died",))
+DECODER_RESTARTS = Metric(
+    "decoder_restarts",
+    (),
+    ("restarts",),
+    (
+        Counter(
+            "foretell_decoder_restarts_total",
+            "Image decoder processes that died and were to be replaced",
+            ("restarts",),
+        ),
+    ),
+)
 
 log = structlog.get_logger("foretell")
 
@@ -92,11 +104,11 @@ class DecoderProcess:
 
     @property
     def pid(self) -> int | None:
-        """Of the process; None while there is none."""
+        """The process id; None while there is no process."""
         return self._process.pid if self._process else None
 
     def submit(self, frame: tuple[bytes, bytes]) -> "asyncio.Future[Image]":
-        """What the process makes of a frame, not to be cancelled. Raises DecodersUnavailable."""
+        """Return a future of the decoded frame, not to be cancelled. Raises DecodersUnavailable."""
         if self.down is not None:
             raise DecodersUnavailable(self.down)
         asked = DecodeRequest(frame, asyncio.get_running_loop().create_future())
@@ -246,14 +258,14 @@ class DecoderPool:
     """So many processes that read pictures, started with the first. For use on one event loop."""
 
     def __init__(self, count: int, counters: SharedCounters) -> None:
-        """Those that die are counted on `counters`."""
+        """Run `count` processes; restarts are counted in `counters`."""
         self._count, self._counters = count, counters
         self._readers: list[DecoderProcess] = []
         self._places = asyncio.Semaphore(count * PICTURES_IN_FLIGHT)
 
     @property
     def pids(self) -> list[int]:
-        """Of the processes that there are now."""
+        """The ids of the processes that run now."""
         return [pid for reader in self._readers if (pid := reader.pid)]
 
     def start(self) -> None:
@@ -265,7 +277,7 @@ class DecoderPool:
         self._counters.series(DECODER_RESTARTS).add(1)
 
     async def read(self, function: str, encoded: bytes, max_pixels: int) -> Image:
-        """What the function `module:name` makes of an encoded picture, when its turn comes.
+        """Return what the function `module:name` makes of an encoded picture.
 
         A caller that is cancelled leaves the line; what is read already keeps its place until it is
         read. Raises DecodersUnavailable.

@@ -30,7 +30,7 @@ class Part:
 
 @dataclass
 class _Reader:
-    """What the parser calls, with the body and where in it, for each thing it finds."""
+    """The callbacks of the parser: each gets the body and a range in it."""
 
     max_files: int
     files: int = 0

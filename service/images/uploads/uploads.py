@@ -1,4 +1,4 @@
-"""What was uploaded, as pictures: the body itself, files of a form, files of a zip file."""
+"""Uploaded pictures: the body itself, the files of a form, the entries of zip files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ UPLOADED = (FORM_TYPE, *PICTURE_TYPES, *ZIP_TYPES)
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one upload: pictures, and bytes that its zip files may have unpacked."""
+    """The limits of one upload: its pictures, and the unpacked bytes of its zip files."""
 
     pictures: int
     unpacked: int

@@ -17,7 +17,7 @@ ENCRYPTED = 0x1  # the general purpose bit; APPNOTE.TXT 4.4.4
 
 
 def is_zip(content: bytes) -> bool:
-    """Whether these are the bytes of a zip file; no picture begins as one."""
+    """Return True for the bytes of a zip file; no picture begins as one."""
     return content.startswith(MAGIC)
 
 
@@ -32,7 +32,7 @@ def opened(file: BinaryIO | Path) -> zipfile.ZipFile:
 
 
 def in_memory(content: bytes) -> zipfile.ZipFile:
-    """As `opened`, but refuses a table of contents that would take long to read."""
+    """Open a zip file in memory; refuse a table of contents that would take long to read."""
     end = content.rfind(b"PK\x05\x06")
     if end < 0 or len(content) < end + 22:
         raise UnreadableArchive("not a zip file, or one cut off before its end")
@@ -54,7 +54,7 @@ def pictures_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
 
 def meant(name: str) -> bool:
-    """Whether a file in a folder or zip file is there on purpose."""
+    """Return False for files that systems add to folders and zip files by themselves."""
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") and part != ".." for part in path.parts)
     return not (hidden or "__MACOSX" in path.parts or path.name in ("Thumbs.db", "desktop.ini"))

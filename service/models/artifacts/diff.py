@@ -60,10 +60,10 @@ def _facts(card: Card) -> dict[str, Any]:
 def _confidence(card: Card) -> dict[str, Any]:
     if (confidence := card.confidence) is None:
         return {}
-    familiar = {} if confidence.familiar is None else confidence.familiar.model_dump()
-    seen = {f"range of {s.name}": s.codes or (s.low, s.high) for s in confidence.seen}
-    sets = {f"sets {name}": value for name, value in confidence.sets.model_dump().items()}
-    return sets | {f"familiarity {name}": value for name, value in familiar.items()} | seen
+    ood = {} if confidence.ood is None else confidence.ood.model_dump()
+    seen = {f"range of {s.name}": s.codes or (s.low, s.high) for s in confidence.training_ranges}
+    sets = {f"conformal {name}": value for name, value in confidence.conformal.model_dump().items()}
+    return sets | {f"ood {name}": value for name, value in ood.items()} | seen
 
 
 def _contract(card: Card) -> dict[str, Any]:

@@ -20,12 +20,26 @@ from service.contract.signature import Outputs
 from service.errors import QueueFull, QueueTimeout
 from service.models.runtime.batching_plan import BatchingPlan
 from service.models.runtime.session import OnnxSession
+from service.observability.metrics.families import Counter, Gauge
 from service.observability.metrics.shared_counters import Metric, Series
 from service.settings.limits import QueueLimits
 
-QUEUE = Metric("queued", ("model", "version"), ("full", "timeout", "cancelled", "waiting"))
-"""Calls that the queue did not answer: it was full, they waited too long, or their callers hung up;
-and the rows that wait now."""
+QUEUE = Metric(
+    "queued",
+    ("model", "version"),
+    ("full", "timeout", "cancelled", "waiting"),
+    (
+        Counter(
+            "foretell_queue_rejected_requests_total",
+            "Requests that left the queue of a model without an answer",
+            ("full", "timeout", "cancelled"),
+            by="reason",
+        ),
+        Gauge("foretell_queue_rows", "Rows that wait for the next batch of a model", ("waiting",)),
+    ),
+)
+"""Calls that got no answer from the queue: it was full, they waited too long, the caller left; and
+the rows that wait there now."""
 FULL, TIMEOUT, CANCELLED, WAITING = range(4)
 
 

@@ -15,10 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from service.contract.signature import Contract, Tensor
 from service.errors import ArtifactError, DeviceUnavailable
 from service.models.runtime.measurement import Measurement, measure
+from service.observability.metrics.families import Counter
 from service.observability.metrics.shared_counters import Metric, Series
 
 log = structlog.get_logger("foretell")
 
+RUNTIME_VERSION: str = ort.__version__
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # TF32 rounds the inputs of matrix products to 10 bits of mantissa: too coarse for golden answers.
 CUDA_OPTIONS = {"use_tf32": "0"}
@@ -29,7 +31,26 @@ NUMPY_NAMES = {"tensor(float)": "float32", "tensor(uint8)": "uint8", "tensor(int
 Device = Literal["auto", "cpu", "cuda"]
 
 BATCHES_RUN = Metric(
-    "computed", ("model", "version"), ("runs", "rows", "seconds", "singles", "single_seconds")
+    "computed",
+    ("model", "version"),
+    ("runs", "rows", "seconds", "singles", "single_seconds"),
+    (
+        Counter(
+            "foretell_model_batches_total",
+            "Batches that the graph of a model computed",
+            ("runs", "singles"),
+        ),
+        Counter(
+            "foretell_model_rows_total",
+            "Rows that the graph of a model computed",
+            ("rows", "singles"),
+        ),
+        Counter(
+            "foretell_model_inference_seconds_total",
+            "Time in the graph of a model",
+            ("seconds", "single_seconds"),
+        ),
+    ),
 )
 """Runs of sessions for any purpose: predictions, explanations, a shadow. Runs of single rows, which
 are most, are counted apart from those of batches."""

@@ -16,12 +16,25 @@ from service.models.runtime.batcher import QUEUE, WAITING
 from service.models.runtime.batching_plan import plan_batching
 from service.models.runtime.loaded import LoadedModel
 from service.models.runtime.session import BATCHES_RUN, Device, OnnxSession
+from service.observability.metrics.families import Counter
 from service.observability.metrics.shared_counters import Metric, SharedCounters
 from service.settings.limits import QueueLimits
 
 log = structlog.get_logger("foretell")
 
-LOADS = Metric("tried", ("model", "version"), ("loaded", "invalid"))
+LOADS = Metric(
+    "loads",
+    ("model", "version"),
+    ("loaded", "invalid"),
+    (
+        Counter(
+            "foretell_model_loads_total",
+            "Attempts to load a version",
+            ("loaded", "invalid"),
+            by="result",
+        ),
+    ),
+)
 
 Fingerprint = tuple[tuple[str | int, ...], ...]
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from service.contract.answers import ModelRef
 from service.contract.signature import Outputs
 from service.models.runtime.loaded import LoadedModel
+from service.observability.metrics.families import Counter
 from service.observability.metrics.shared_counters import Metric, Series
 from service.observability.observer import Rows
 
@@ -43,7 +44,32 @@ class Comparison:
 
 
 COMPARED = Metric(
-    "compared", ("model", "version", "shadow"), tuple(f.name for f in fields(Comparison))
+    "compared",
+    ("model", "version", "shadow"),
+    tuple(f.name for f in fields(Comparison)),
+    (
+        Counter("foretell_shadow_rows_total", "Rows that a shadow scored as well", ("rows",)),
+        Counter(
+            "foretell_shadow_agreed_rows_total",
+            "Rows on which a shadow decided as the answer did",
+            ("agreed",),
+        ),
+        Counter(
+            "foretell_shadow_absolute_difference_total",
+            "Sum over compared rows of the absolute differences of probabilities",
+            ("difference",),
+        ),
+        Counter(
+            "foretell_shadow_dropped_calls_total",
+            "Calls that were not compared, because too many waited",
+            ("dropped",),
+        ),
+        Counter(
+            "foretell_shadow_failed_calls_total",
+            "Calls that a shadow could not score",
+            ("failed",),
+        ),
+    ),
 )
 
 

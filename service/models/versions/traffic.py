@@ -7,9 +7,21 @@ from dataclasses import dataclass, replace
 from service.models.artifacts.labels import Labels
 from service.models.runtime.loaded import LoadedModel
 from service.models.versions.shadow import COMPARED, ShadowObserver
+from service.observability.metrics.families import Counter
 from service.observability.metrics.shared_counters import Metric, SharedCounters
 
-CANARY_CALLS = Metric("shared", ("model", "version"), ("calls",))
+CANARY_CALLS = Metric(
+    "canary_calls",
+    ("model", "version"),
+    ("calls",),
+    (
+        Counter(
+            "foretell_canary_calls_total",
+            "Calls that named no version, while a canary had a share of them",
+            ("calls",),
+        ),
+    ),
+)
 """Calls that named no version, while a canary had a share of them."""
 
 

@@ -1,7 +1,7 @@
-"""What is counted, and how it is shown to Prometheus.
+"""Counters, and how they are shown to Prometheus.
 
-board.py     counters in memory that workers share
-requests.py  requests by route, method and status, and how long they took
-models.py    what the sessions of models compute, and what becomes of versions
-families.py  all of it in Prometheus' words; imported when it is first asked for
+shared_counters.py  numbers in memory that workers share; a `Metric` is declared where it is counted
+families.py         the families of Prometheus that a metric declares
+requests.py         HTTP requests and gRPC calls, and how long they took
+exposition.py       every declared family as prometheus_client has it; imported by the first scrape
 """

@@ -5,6 +5,7 @@ from collections.abc import Container
 
 from starlette.types import Scope
 
+from service.observability.metrics.families import Counter, Histogram
 from service.observability.metrics.shared_counters import Metric, SharedCounters
 
 BOUNDS = (
@@ -14,29 +15,46 @@ BOUNDS = (
 """Upper ends of the histograms' buckets, in seconds; the last bucket has none."""
 COLUMNS = (*map(str, BOUNDS), "+Inf", "seconds")
 SECONDS = len(COLUMNS) - 1
-HTTP = Metric("http", ("route", "method", "status"), COLUMNS)
-GRPC = Metric("grpc", ("method", "code"), COLUMNS)
+
+
+def _metric(protocol: str, labels: tuple[str, ...], calls: str) -> Metric:
+    """Declare the metric of one protocol's calls; the last label says how a call ended."""
+    return Metric(
+        protocol,
+        labels,
+        COLUMNS,
+        (
+            Counter(f"foretell_{protocol}_requests_total", f"{calls} answered", COLUMNS[:SECONDS]),
+            Histogram(
+                f"foretell_{protocol}_request_duration_seconds", f"Time to answer {calls}", BOUNDS
+            ),
+        ),
+    )
+
+
+HTTP = _metric("http", ("route", "method", "status"), "HTTP requests")
+GRPC = _metric("grpc", ("method", "code"), "gRPC calls")
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
-"""What callers make up, under one name: paths without a route, methods that none has."""
+"""The label of what callers make up: paths without a route, methods that no route has."""
 UNANSWERED = "none"
 """The status where the caller went away first."""
 
 
 class Requests:
-    """Counts requests. For the event loop alone."""
+    """Counts HTTP requests. For the event loop alone."""
 
     def __init__(self, counters: SharedCounters, known: Container[str] = ()) -> None:
-        """`known` are paths of routes whose calls may be answered ahead of routing."""
+        """Count on `counters`; `known` are paths whose calls may be answered ahead of routing."""
         self._counters, self._known = counters, known
-        self._rows: dict[tuple[str, str, int], memoryview[float]] = {}
-        """By path, of those that are routes themselves: there are only so many."""
+        self._by_call: dict[tuple[str, str, int], memoryview[float]] = {}
+        """By path, method and status, for paths that are routes themselves: those are few."""
 
     def count(self, scope: Scope, status: int, seconds: float) -> None:
-        """One more; `status` is 0 if it was not answered."""
+        """Count one request; `status` is 0 if it was not answered."""
         try:
-            values = self._rows[scope["path"], scope["method"], status]
+            values = self._by_call[scope["path"], scope["method"], status]
         except KeyError:
             values = self._find(scope, status)
         values[bisect_left(BOUNDS, seconds)] += 1
@@ -51,18 +69,18 @@ class Requests:
         code = str(status) if status else UNANSWERED
         values = self._counters.series(HTTP, template, known, code).values
         if template == path and known == method:
-            self._rows[path, method, status] = values
+            self._by_call[path, method, status] = values
         return values
 
 
 class Calls:
-    """Counts calls by gRPC. For the event loop alone."""
+    """Counts gRPC calls. For the event loop alone."""
 
     def __init__(self, counters: SharedCounters) -> None:
         self._counters = counters
 
     def count(self, method: str, code: str, seconds: float) -> None:
-        """One more, with the name of its status code."""
+        """Count one call; `code` is the name of its status."""
         values = self._counters.series(GRPC, method, code).values
         values[bisect_left(BOUNDS, seconds)] += 1
         values[SECONDS] += seconds

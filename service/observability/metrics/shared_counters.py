@@ -1,9 +1,9 @@
-"""Counters in memory that workers share: each writes in its own place, any of them adds up all.
+"""Counters in memory that workers share: each writes in its own slot, any of them adds up all.
 
-A place is one block of memory. It begins with how many of its bytes are used; records follow, each
-a key and some numbers, and none is ever removed. A worker that takes over another's place goes on
+A slot is one block of memory. It begins with how many of its bytes are used; records follow, each
+a key and some numbers, and none is ever removed. A worker that takes over another's slot goes on
 with its records, so that nothing is lost or counted twice when a worker dies. There are no locks
-between processes: a place has one writer, and a number is written at once.
+between processes: a slot has one writer, and a number is written at once.
 
 Counting is an addition to a number in memory. prometheus_client's own counters take locks and look
 labels up: a microsecond or more each, where a whole request takes a hundred.
@@ -13,32 +13,64 @@ import json
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from threading import Lock
 from typing import Any
 
 import structlog
 
+from service.observability.metrics.families import Counter, Gauge, Histogram
+
 log = structlog.get_logger("foretell")
 
 SIZE = 2**20
-"""Bytes of a place: some thousands of records."""
+"""Bytes of a slot: some thousands of records."""
 USED = struct.Struct("<Q")
-HEAD = struct.Struct("<II")  # bytes of the key, with what fills them up to eights; numbers
+HEAD = struct.Struct("<II")  # bytes of the key, padded to a multiple of eight; numbers
 
 Key = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What is counted: records of this name, one for each combination of labels."""
+    """A kind of record: its name, the labels of each record, and the numbers in it by name.
+
+    `families` say, where it is declared, how Prometheus shows it; the exposition knows it from then
+    on. One without families is counted for other readers than Prometheus. Raises ValueError for a
+    name that is declared twice, or a family of columns that there are not.
+    """
 
     name: str
     labels: tuple[str, ...]
     columns: tuple[str, ...]
+    families: tuple[Counter | Gauge | Histogram, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name in DECLARED:
+            raise ValueError(f"metric {self.name!r}: expected one declaration, got another")
+        for family in self.families:
+            columns = () if isinstance(family, Histogram) else family.columns
+            if unknown := set(columns) - set(self.columns):
+                raise ValueError(
+                    f"{family.name}: expected columns of {self.columns}, got {sorted(unknown)}"
+                )
+        DECLARED[self.name] = self
+
+
+DECLARED: dict[str, Metric] = {}
+"""Every metric of the modules that are imported, by its name."""
+
+WORKERS = Metric(
+    "workers",
+    (),
+    ("pid", "ready"),
+    (Gauge("foretell_workers_ready", "Workers that have loaded every model", ("ready",)),),
+)
+"""The worker that has a slot; zeros while there is none."""
 
 
 class Series:
-    """The numbers of one record."""
+    """The numbers of one record, where they are in memory."""
 
     __slots__ = ("lock", "values")
 
@@ -46,9 +78,9 @@ class Series:
         self.values, self.lock = values, lock
 
     @classmethod
-    def detached(cls, kind: Metric) -> "Series":
-        """One that is on no board."""
-        return cls(memoryview(bytearray(8 * len(kind.columns))).cast("d"), Lock())
+    def detached(cls, metric: Metric) -> "Series":
+        """Return numbers that are in no slot: they are shown nowhere."""
+        return cls(memoryview(bytearray(8 * len(metric.columns))).cast("d"), Lock())
 
     def add(self, *amounts: float) -> None:
         """Add to each number, from any thread."""
@@ -58,38 +90,48 @@ class Series:
 
 
 class SharedCounters:
-    """The records of all places; `mine` is where this process writes."""
+    """The records of all slots; this process writes to one of them."""
 
-    def __init__(self, places: Sequence[Any] = (), mine: int = 0) -> None:
-        """Places are blocks of `SIZE` zero bytes, shared by all workers; none: a service of one."""
-        self._places = [memoryview(place).cast("B") for place in places or [bytearray(SIZE)]]
-        self._mine, self._lock, self._full = self._places[mine], Lock(), False
+    def __init__(self, slots: Sequence[Any] = (), mine: int = 0) -> None:
+        """Open `slots`, `SIZE` bytes each, shared by all workers, zero at first; write to `mine`.
+
+        Without any, memory of this process is used.
+        """
+        self._slots = [memoryview(slot).cast("B") for slot in slots or [bytearray(SIZE)]]
+        self._mine, self._lock, self._full = self._slots[mine], Lock(), False
         self._series = {key: Series(values, self._lock) for key, values in _records(self._mine)}
 
-    def series(self, kind: Metric, *labels: str) -> Series:
-        """A record of this process, from zero if it is new."""
-        key = (kind.name, *labels)
-        return self._series.get(key) or self._new(key, len(kind.columns))
+    def series(self, metric: Metric, *labels: str) -> Series:
+        """Return a record of this process, from zero if it is new."""
+        key = (metric.name, *labels)
+        return self._series.get(key) or self._new(key, len(metric.columns))
 
-    def all_series(self, kind: Metric) -> dict[Key, Series]:
-        """The records of this process, by their labels."""
+    def all_series(self, metric: Metric) -> dict[Key, Series]:
+        """Return the records of this process, by their labels."""
         with self._lock:
-            return {key[1:]: row for key, row in self._series.items() if key[0] == kind.name}
+            return {
+                key[1:]: series for key, series in self._series.items() if key[0] == metric.name
+            }
 
-    def per_worker(self, kind: Metric) -> list[dict[Key, list[float]]]:
-        """What each worker has counted, by labels."""
+    def per_worker(self, metric: Metric) -> list[dict[Key, list[float]]]:
+        """Return what each worker has counted, by labels."""
         return [
-            {key[1:]: list(values) for key, values in _records(place) if key[0] == kind.name}
-            for place in self._places
+            {key[1:]: list(values) for key, values in _records(slot) if key[0] == metric.name}
+            for slot in self._slots
         ]
 
-    def totals(self, kind: Metric) -> dict[Key, list[float]]:
-        """What all workers have counted, by labels."""
-        return sum_workers(self.per_worker(kind))
+    def totals(self, metric: Metric) -> dict[Key, list[float]]:
+        """Return what all workers have counted, by labels."""
+        return sum_workers(self.per_worker(metric))
 
-    def total(self, kind: Metric, *labels: str) -> list[float]:
-        """Of one combination of labels; zeros if nothing was counted."""
-        return self.totals(kind).get(labels) or [0.0] * len(kind.columns)
+    def live_totals(self, metric: Metric) -> dict[Key, list[float]]:
+        """Return the same without what workers left behind that died."""
+        alive = [() in slot and slot[()][0] for slot in self.per_worker(WORKERS)]
+        return sum_workers(compress(self.per_worker(metric), alive))
+
+    def total(self, metric: Metric, *labels: str) -> list[float]:
+        """Return the totals of one combination of labels; zeros if nothing was counted."""
+        return self.totals(metric).get(labels) or [0.0] * len(metric.columns)
 
     def _new(self, key: Key, columns: int) -> Series:
         with self._lock:
@@ -114,28 +156,28 @@ class SharedCounters:
         return self._mine[first:end].cast("d")
 
 
-def sum_workers(places: Iterable[dict[Key, list[float]]]) -> dict[Key, list[float]]:
-    """What several workers have counted, by labels."""
+def sum_workers(slots: Iterable[dict[Key, list[float]]]) -> dict[Key, list[float]]:
+    """Add up what several workers have counted, by labels."""
     sums: dict[Key, list[float]] = {}
-    for place in places:
-        for labels, values in place.items():
+    for slot in slots:
+        for labels, values in slot.items():
             so_far = sums.get(labels)
             sums[labels] = values if so_far is None else _sum(so_far, values)
     return sums
 
 
-def _used(place: memoryview) -> int:
-    return int(USED.unpack_from(place)[0]) or USED.size
+def _used(slot: memoryview) -> int:
+    return int(USED.unpack_from(slot)[0]) or USED.size
 
 
-def _records(place: memoryview) -> Iterator[tuple[Key, "memoryview[float]"]]:
-    at, end = USED.size, _used(place)
+def _records(slot: memoryview) -> Iterator[tuple[Key, "memoryview[float]"]]:
+    at, end = USED.size, _used(slot)
     while at < end:
-        length, columns = HEAD.unpack_from(place, at)
+        length, columns = HEAD.unpack_from(slot, at)
         at += HEAD.size
-        key = tuple(json.loads(bytes(place[at : at + length])))
+        key = tuple(json.loads(bytes(slot[at : at + length])))
         at += length
-        yield key, place[at : at + 8 * columns].cast("d")
+        yield key, slot[at : at + 8 * columns].cast("d")
         at += 8 * columns
 
 

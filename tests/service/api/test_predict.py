@@ -172,7 +172,7 @@ def test_a_field_that_comes_twice_is_refused(
 def test_thousands_of_unknown_fields_are_counted_and_the_first_hundred_listed(
     client: TestClient,
 ) -> None:
-    """As in portfolios: the answer stays short, and nobody waits for the rest to be worded."""
+    """The answer stays short, and nobody waits for the rest to be worded."""
     row = {f"c{number}": 1 for number in range(3000)}
     problem = client.post("/v1/heart/predict", json=row).json()
     assert len(problem["errors"]) == 100

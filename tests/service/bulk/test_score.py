@@ -169,7 +169,7 @@ def test_what_cannot_be_done_is_one_line(
     message: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What was wrong, exit status 1, and nothing is left behind."""
+    """One line names the problem, the exit status is 1, and nothing is left behind."""
     write(tmp_path / "book.csv")
     (tmp_path / "book").touch()
     (tmp_path / "folder.csv").mkdir()
@@ -199,7 +199,7 @@ def test_wrong_usage_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_terminal_has_a_bar(score: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How far, how many rows, how quick; it is gone in the end."""
+    """The bar shows progress, rows and rows a second, and is removed at the end."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -186,7 +186,7 @@ def test_what_cannot_be_opened_is_a_row(tmp_path: Path, settings: Settings) -> N
 
 
 def test_wrong_inputs_and_outputs_are_explained(tmp_path: Path, settings: Settings) -> None:
-    """What was expected, and what came."""
+    """The message names what was expected and what came."""
     picture, empty, torn = tmp_path / "a.png", tmp_path / "empty", tmp_path / "torn.zip"
     picture.write_bytes(SEVEN)
     empty.mkdir()

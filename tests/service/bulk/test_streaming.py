@@ -1,4 +1,4 @@
-"""Portfolios on their way: streamed, held back, cut off, given up; with a real server."""
+"""Bulk jobs over HTTP: streamed, held back, cut off, given up; with a real server."""
 
 import asyncio
 import http.client
@@ -53,7 +53,7 @@ class Talk:
         self.socket.sendall(b"%x\r\n%b\r\n" % (len(body), body))
 
     def end(self) -> None:
-        """Of the body."""
+        """Send the end of the body."""
         self.socket.sendall(END)
 
     def take(self) -> bool:
@@ -68,7 +68,7 @@ class Talk:
             assert self.take(), self.got[-300:]
 
     def is_silent(self, seconds: float) -> bool:
-        """Whether nothing comes for so long."""
+        """Return True if nothing is received for `seconds`."""
         self.socket.settimeout(seconds)
         try:
             return not self.take()
@@ -80,7 +80,7 @@ class Talk:
 
 @pytest.fixture(scope="module")
 def service(models_dir: Path) -> Iterator[Service]:
-    """One portfolio at a time, of 32 MiB at most."""
+    """One bulk job at a time, of 32 MiB at most."""
     limits = {"FORETELL_MAX_BULK_JOBS": "1", "FORETELL_MAX_BULK_BYTES": str(2**25)}
     with serving(models_dir, **limits) as running:
         yield running
@@ -95,7 +95,7 @@ def talking(service: Service, media: str = CSV, query: str = "") -> Iterator[Tal
 
 
 def is_free(service: Service) -> bool:
-    """Whether there is a place for a portfolio."""
+    """Return True if a bulk job can start."""
     body, headers = b"age,sex\n60,1\n", {"content-type": CSV}
     return httpx.post(f"{service.url}{PATH}", content=body, headers=headers).status_code == 200
 
@@ -158,7 +158,7 @@ def test_a_caller_of_http_1_0_gets_a_length_and_no_chunks(service: Service) -> N
 def test_an_answer_that_breaks_off_cannot_be_taken_for_a_whole_one(
     service: Service, ending: str
 ) -> None:
-    """What is no table any more ends the connection without the end of the answer; the log says."""
+    """A body that stops being a table ends the connection within the answer, with a log line."""
     before = len(service.of("bulk answer cut off"))
     if ending == "a row of another length":
         body, rest, media = b"age,sex\n" + ROWS * MANY, b"60\n", CSV
@@ -189,7 +189,7 @@ def test_an_answer_that_breaks_off_cannot_be_taken_for_a_whole_one(
 
 
 def count_reached(service: Service, count: int) -> bool:
-    """Whether the log says so often that a caller went away."""
+    """Return True once the log has `count` lines of callers that went away."""
     return len(service.of(ABANDONED)) >= count
 
 
@@ -205,7 +205,7 @@ def test_a_caller_who_goes_away_stops_the_work(service: Service) -> None:
     assert not service.of("request crashed")
 
 
-def test_more_portfolios_than_places_are_refused(service: Service) -> None:
+def test_more_jobs_than_slots_are_refused(service: Service) -> None:
     """503 that names the limit, and when to come back; single rows are answered all the same."""
     with talking(service) as talk:
         talk.send(b"age,sex\n" + ROWS)
@@ -247,7 +247,7 @@ def test_no_more_is_received_than_is_read() -> None:
 
 
 def test_a_full_spool_waits_until_all_was_taken() -> None:
-    """Who writes too much waits for who reads, as long as patience lasts; nothing gets lost."""
+    """A writer that is ahead waits for the reader, within its patience; nothing is lost."""
     spool = Spool(1000, None, patience=20)
     writing = threading.Thread(target=lambda: [spool.write(bytes([n]) * 400) for n in range(50)])
     writing.start()
@@ -278,7 +278,7 @@ def test_a_caller_who_sends_nothing_more_is_not_waited_for_forever() -> None:
 
 
 def test_everything_sent_before_anything_is_taken_is_no_deadlock(service: Service) -> None:
-    """As most HTTP clients do it: they send all, and then read all, however long the answer."""
+    """Most HTTP clients send everything and then read everything, however long the answer."""
     body = b"age,sex\n" + b"1,1\n" * 50_000
     for on_error in ("report", "refuse"):
         wait_until(lambda: is_free(service))

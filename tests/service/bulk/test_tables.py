@@ -1,4 +1,4 @@
-"""Whole portfolios by HTTP: five formats in and out, good rows and bad ones."""
+"""Whole tables by HTTP: five formats in and out, good rows and bad ones."""
 
 import csv
 import io
@@ -261,7 +261,7 @@ def test_csv_takes_any_type_after_nothing_but_nulls(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("media", MEDIA)
-def test_one_bad_row_refuses_the_portfolio(client: TestClient, media: str) -> None:
+def test_one_bad_row_refuses_the_table(client: TestClient, media: str) -> None:
     """422 with row, field, expected and got; the first row of data is row 1."""
     rows = [GOOD, GOOD | {"age": 630}, GOOD, {"age": 60, "sex": 7}]
     answer = post(client, media, encoded(media, rows))
@@ -617,7 +617,7 @@ CAME: dict[str, tuple[Any, str]] = {
 def test_a_field_of_any_type_of_arrow_has_a_readable_problem(
     client: TestClient, cells: Any, got: str, on_error: str
 ) -> None:
-    """As JSON would have it; where it has no way to write it, the type."""
+    """The problem shows the value as JSON, or its type where JSON cannot write it."""
     table = pa.table({"age": cells, "sex": [1]})
     answer = post(client, ARROW, arrow(table), f"{HEART}?on_error={on_error}", accept=JSON)
     if on_error == "report":
@@ -669,9 +669,7 @@ def small(models_dir: Path) -> Any:
 
 @pytest.mark.parametrize("media", MEDIA)
 @pytest.mark.parametrize("announced", [True, False])
-def test_portfolios_have_a_limit_of_their_own(
-    small: TestClient, media: str, announced: bool
-) -> None:
+def test_tables_have_a_limit_of_their_own(small: TestClient, media: str, announced: bool) -> None:
     """Longer than other bodies may be; whether the length was announced or not."""
     limit = 20_000
     rng = np.random.default_rng(0)

@@ -66,7 +66,7 @@ good = st.fixed_dictionaries(
 
 
 def one_by_one(rows: Sequence[dict[str, Any]]) -> tuple[list[set[tuple[str, ...]]], NDArray[Any]]:
-    """What the payload says of each row: problems (field, expected, got), and the array."""
+    """Validate row by row with the payload: problems (field, expected, got), and the array."""
     adapter = TypeAdapter(TASK.payload)
     problems: list[set[tuple[str, ...]]] = []
     arrays = []
@@ -82,7 +82,7 @@ def one_by_one(rows: Sequence[dict[str, Any]]) -> tuple[list[set[tuple[str, ...]
 
 
 def all_at_once(form: Format, table: bytes) -> tuple[list[set[tuple[str, ...]]], NDArray[Any]]:
-    """What `check` says of them."""
+    """Validate all rows at once with `check`."""
     problems: list[set[tuple[str, ...]]] = []
     arrays = []
     for part in form.read(io.BytesIO(table), TASK.features, NAMES):
@@ -106,7 +106,7 @@ def assert_alike(form: Format, table: bytes, as_payloads: Sequence[dict[str, Any
 
 
 def jsonable(value: object) -> bool:
-    """Whether JSON has it: no NaN, no infinity, no integer that Python will not print."""
+    """Return True if JSON can hold a value: no NaN, no infinity, no integer too long to print."""
     return not (isinstance(value, float) and not math.isfinite(value))
 
 
@@ -149,7 +149,7 @@ def arrow_columns(draw: st.DrawFn) -> dict[str, Any]:
 
 @given(arrow_columns())
 def test_arrow_columns_fare_as_their_rows_do(columns: dict[str, Any]) -> None:
-    """Of any type: integers and floats are numbers, booleans and text never are, null is null."""
+    """Integers and floats are numbers in any Arrow type, booleans and text never, null is null."""
     table = pa.table(columns)
     stream = io.BytesIO()
     with pa.ipc.new_stream(stream, table.schema) as writer:
@@ -158,7 +158,7 @@ def test_arrow_columns_fare_as_their_rows_do(columns: dict[str, Any]) -> None:
 
 
 def as_csv_means(text: str) -> Any:
-    """What a cell of CSV is, as a value of JSON: worked out with Python's own float."""
+    """Return a CSV cell as a JSON value, worked out with Python's own float."""
     text = text.strip(" ")
     if not text:
         return None
@@ -208,7 +208,7 @@ def test_a_table_may_have_very_many_columns() -> None:
 
 @pytest.mark.parametrize("task", [t for t in TASKS.values() if isinstance(t, TabularTask)])
 def test_words_for_what_is_expected_have_one_home(task: TabularTask) -> None:
-    """What a feature expects is what its payload's field says in an error."""
+    """A feature expects the same words that its payload's field uses in an error."""
     for feature in task.features:
         with pytest.raises(ValidationError) as refused:
             TypeAdapter(task.payload).validate_python({feature.name: "x"})

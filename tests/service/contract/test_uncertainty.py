@@ -1,4 +1,4 @@
-"""How far answers say that they are to be trusted: sets, certainty, warnings."""
+"""Answers tell their uncertainty: sets, certainty, warnings."""
 
 import json
 from collections.abc import Iterator
@@ -42,23 +42,23 @@ SEEN = (
 PATIENT = {"age": 57, "sex": 1, "oldpeak": 0.2, "thal": 7}
 
 
-def sets(cutoff: float) -> ConformalSets:
+def sets(threshold: float) -> ConformalSets:
     return ConformalSets(
         coverage=0.95,
-        cutoff=cutoff,
+        threshold=threshold,
         calibrated_on="rows",
         calibrated_rows=100,
         measured=0.95,
         measured_on="other rows",
         measured_rows=100,
-        ambiguous=0.1,
+        non_singleton_share=0.1,
     )
 
 
-ROWS = Confidence(sets=sets(0.2), seen=SEEN)
+ROWS = Confidence(conformal=sets(0.2), training_ranges=SEEN)
 PICTURES = Confidence(
-    sets=sets(0.1),
-    familiar=OodThreshold(cutoff=0.5, chosen_on="pictures", learned_from="others", flagged={}),
+    conformal=sets(0.1),
+    ood=OodThreshold(threshold=0.5, chosen_on="pictures", learned_from="others", flagged={}),
 )
 
 
@@ -77,14 +77,14 @@ def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 
 def judged(probability: float, values: dict[str, Any], confidence: Confidence | None) -> Any:
-    """What is written of a row."""
+    """Return the confidence that is written of a row."""
     row = HEART.values(HEART.payload.model_validate(values))
     outputs: Outputs = {"probability": np.array([probability], np.float32)}
     return json.loads(HEART.writer(REF, 0.5, confidence)(outputs, row))
 
 
 @pytest.mark.parametrize(
-    ("cutoff", "probability", "certainty"),
+    ("threshold", "probability", "certainty"),
     [
         (0.2, 0.1, "decided"),
         (0.2, 0.2, "uncertain"),
@@ -96,14 +96,14 @@ def judged(probability: float, values: dict[str, Any], confidence: Confidence | 
     ],
 )
 def test_a_row_is_decided_where_its_set_holds_one_answer(
-    cutoff: float, probability: float, certainty: str
+    threshold: float, probability: float, certainty: str
 ) -> None:
     """Yes if the probability is in the set, no if its complement is; both or none is uncertain."""
-    confidence = Confidence(sets=sets(cutoff))
+    confidence = Confidence(conformal=sets(threshold))
     answer = judged(probability, PATIENT, confidence)
     assert answer["certainty"] == certainty
     as_float32 = np.array([np.float32(probability)], np.float64)
-    assert confidence.sets.decided(as_float32).tolist() == [certainty == "decided"]
+    assert confidence.conformal.decided(as_float32).tolist() == [certainty == "decided"]
 
 
 def test_a_field_outside_the_training_range_is_named() -> None:
@@ -119,7 +119,7 @@ def test_a_field_outside_the_training_range_is_named() -> None:
 def test_what_is_not_recorded_never_warns() -> None:
     """Null, left out, NaN, and the 0 that stands for it; the ends of a range are inside."""
     seen = (*SEEN, TrainingRange(name="chol", low=126, high=564))
-    known = Confidence(sets=sets(0.2), seen=seen)
+    known = Confidence(conformal=sets(0.2), training_ranges=seen)
     answer = judged(0.9, {"age": 29, "sex": 1, "chol": 0, "thal": None}, known)
     assert (answer["in_distribution"], answer["warnings"]) == (True, [])
     nothing = np.full((1, len(HEART.features)), np.nan, np.float32)
@@ -128,7 +128,9 @@ def test_what_is_not_recorded_never_warns() -> None:
 
 def test_a_field_that_training_never_saw_recorded_has_no_range() -> None:
     """There is nothing to be outside of, and nothing is claimed."""
-    known = Confidence(sets=sets(0.2), seen=(TrainingRange(name="age"), TrainingRange(name="chol")))
+    known = Confidence(
+        conformal=sets(0.2), training_ranges=(TrainingRange(name="age"), TrainingRange(name="chol"))
+    )
     assert judged(0.9, {"age": 90, "sex": 1, "chol": 400}, known)["warnings"] == []
 
 
@@ -166,12 +168,12 @@ def test_a_card_without_the_section_gives_nulls(client: TestClient) -> None:
 
 
 def pixels(brightness: int) -> list[list[int]]:
-    """The upper half bright: the fake model's familiarity is the mean."""
+    """The upper half bright: the fake model's score is the mean."""
     return [[brightness] * 28] * 20 + [[0] * 28] * 8
 
 
 def test_pictures_say_their_set_and_whether_they_are_familiar(trusted: TestClient) -> None:
-    """Labels, the likeliest first; a warning says the familiarity and the cutoff."""
+    """Labels, the likeliest first; a warning says the score and the threshold."""
     bright, dim = (
         trusted.post("/v1/digits/predict", json={"pixels": pixels(level)}).json()
         for level in (255, 100)
@@ -183,7 +185,7 @@ def test_pictures_say_their_set_and_whether_they_are_familiar(trusted: TestClien
     assert bright["warnings"] == []
     assert dim["in_distribution"] is False
     (warning,) = dim["warnings"]
-    assert "familiarity 0.28, expected at least 0.5" in warning
+    assert "in-distribution score 0.28, expected at least 0.5" in warning
 
 
 def test_a_set_is_never_empty() -> None:
@@ -199,20 +201,20 @@ def test_garments_are_named_in_their_sets(trusted: TestClient) -> None:
     assert all(isinstance(each, str) for each in answer["prediction_set"])
 
 
-@pytest.mark.parametrize("familiarity", [np.nan, -0.1, 1.1])
-def test_a_familiarity_that_is_none_is_not_answered(familiarity: float) -> None:
-    """As with probabilities."""
+@pytest.mark.parametrize("score", [np.nan, -0.1, 1.1])
+def test_a_score_that_is_none_is_not_answered(score: float) -> None:
+    """A score out of 0..1 is an error, as a probability is."""
     outputs: Outputs = {
         "probabilities": np.full((1, 10), 0.1, np.float32),
         "digit": np.array([0]),
-        "familiarity": np.array([familiarity], np.float32),
+        "in_distribution_score": np.array([score], np.float32),
     }
     with pytest.raises(InvalidOutput):
         DIGITS.answers(outputs, np.zeros((1, 28, 28), np.uint8), REF, 0.5, PICTURES)
 
 
 def test_explanations_repeat_what_predictions_say(trusted: TestClient) -> None:
-    """Of rows and of pictures."""
+    """An explanation has the certainty, sets and warnings of the prediction."""
     row = {"age": 90, "sex": 1}
     for path, body, names in (
         ("heart", row, ("certainty", "in_distribution", "warnings")),
@@ -225,7 +227,7 @@ def test_explanations_repeat_what_predictions_say(trusted: TestClient) -> None:
 
 
 @pytest.mark.parametrize("media", ["application/json", "application/x-ndjson", "text/csv"])
-def test_portfolios_judge_each_row_as_it_would_be_alone(trusted: TestClient, media: str) -> None:
+def test_tables_judge_each_row_as_it_would_be_alone(trusted: TestClient, media: str) -> None:
     """In two columns; a bad row has neither. Warnings are for single rows."""
     rows = [{"age": age, "sex": 1, "thal": thal} for age in (20, 50, 77, 90) for thal in (3, 6)]
     alone = [trusted.post("/v1/heart/predict", json=row).json() for row in rows]
@@ -246,11 +248,11 @@ def test_portfolios_judge_each_row_as_it_would_be_alone(trusted: TestClient, med
         got = [(each["certainty"], each["in_distribution"]) for each in found[:-1]]
         assert (found[-1]["certainty"], found[-1]["in_distribution"]) == (None, None)
     assert got == [(each["certainty"], each["in_distribution"]) for each in alone]
-    assert {familiar for _, familiar in got} == {True, False}
+    assert {known for _, known in got} == {True, False}
 
 
-def test_the_raw_protocol_gives_the_familiarity(trusted: TestClient) -> None:
-    """As a third output of pictures; what is made of it is the answer's business."""
+def test_the_raw_protocol_gives_the_score(trusted: TestClient) -> None:
+    """The score is the third output of pictures over /v2; only typed routes compare it."""
     tensor = {
         "name": "image",
         "shape": [1, 28, 28],
@@ -259,8 +261,8 @@ def test_the_raw_protocol_gives_the_familiarity(trusted: TestClient) -> None:
     }
     answer = trusted.post("/v2/models/digits/infer", json={"inputs": [tensor]}).json()
     outputs = {output["name"]: output for output in answer["outputs"]}
-    # 20 of 28 rows are white; the fake's familiarity is the mean brightness.
-    assert outputs["familiarity"]["data"] == pytest.approx([20 / 28], abs=1e-6)
+    # 20 of 28 rows are white; the fake's score is the mean brightness.
+    assert outputs["in_distribution_score"]["data"] == pytest.approx([20 / 28], abs=1e-6)
 
 
 def test_the_new_fields_are_in_the_schema(client: TestClient) -> None:
@@ -288,7 +290,10 @@ def test_the_command_shows_and_compares_it(
 ) -> None:
     """In brief: the ranges of fields only where they differ."""
     other = ROWS.model_copy(
-        update={"sets": sets(0.3), "seen": (TrainingRange(name="age", low=18, high=77),)}
+        update={
+            "conformal": sets(0.3),
+            "training_ranges": (TrainingRange(name="age", low=18, high=77),),
+        }
     )
     for version, confidence in (("1", ROWS), ("2", other)):
         folder = write_artifact(tmp_path, HEART, version=version)
@@ -296,10 +301,10 @@ def test_the_command_shows_and_compares_it(
     where = ["--models-dir", str(tmp_path)]
     assert main(["models", *where, "show", "heart", "1"]) == 0
     shown = capsys.readouterr().out
-    assert "'cutoff': 0.2" in shown
+    assert "'threshold': 0.2" in shown
     assert "oldpeak" not in shown
     assert main(["models", *where, "diff", "heart", "1", "2"]) == 0
     text = capsys.readouterr().out
-    assert "  sets cutoff: 0.2 -> 0.3\n" in text
+    assert "  conformal threshold: 0.2 -> 0.3\n" in text
     assert "  range of age: (29.0, 77.0) -> (18.0, 77.0)\n" in text
     assert "  range of sex: (0, 1) -> nothing\n" in text

@@ -99,7 +99,7 @@ def test_counterfactuals_of_committed_models_are_allowed_and_proved(name: str) -
 
 
 def test_reasons_are_ordered_and_only_for_adverse_decisions() -> None:
-    """What raised the estimate most comes first; a decision that is not adverse has none."""
+    """The reason that raised the estimate most comes first; without an adverse decision, none."""
     served = ModelLoader(MODELS, TASKS, "cpu").load_version("credit")
     task = served.task
     assert isinstance(task, TabularTask)

@@ -179,7 +179,7 @@ def test_a_heat_map_is_of_the_answer_of_predict(client: TestClient) -> None:
 
 
 def test_heat_maps_take_one_picture(client: TestClient) -> None:
-    """As a body or as a form, in any form that predict takes; several are refused, and blanks."""
+    """One picture is taken in any form that predict takes; several are refused, and blanks."""
     seven = (Path(__file__).resolve().parents[3] / "docs" / "use" / "seven.png").read_bytes()
     by_body = client.post(
         "/v1/digits/explain", content=seven, headers={"content-type": "image/png"}

@@ -43,7 +43,7 @@ def values_of(members: set[int]) -> NDArray[np.float64]:
 
 
 def mean_of_orders(orders: list[tuple[tuple[int, ...], ...]]) -> dict[tuple[int, ...], Any]:
-    """What each player adds on average when it comes after those before it in an order."""
+    """Return what each player adds on average over all orders of the players."""
     added: dict[tuple[int, ...], Any] = dict.fromkeys(orders[0], 0.0)
     for order in orders:
         present: set[int] = set()

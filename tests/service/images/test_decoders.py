@@ -42,7 +42,7 @@ def echo(encoded: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
 
 
 def slow(encoded: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
-    """As `echo`, so slowly that something can be done meanwhile."""
+    """Return what `echo` returns, slowly enough to act meanwhile."""
     time.sleep(0.05)
     return echo(encoded, max_pixels=max_pixels)
 
@@ -65,12 +65,12 @@ def with_readers(use: Callable[[DecoderPool], Awaitable[None]], count: int = 1) 
 
 
 def alive(pid: int) -> bool:
-    """Whether there is a process, or its remains."""
+    """Return True if the process exists, as a zombie too."""
     return Path(f"/proc/{pid}").exists()
 
 
 def deaths(counters: SharedCounters) -> float:
-    """How many were counted."""
+    """Return the number of counted restarts."""
     return counters.series(DECODER_RESTARTS).values[0]
 
 
@@ -114,7 +114,7 @@ def test_what_is_wrong_with_a_picture_comes_back_as_it_was_raised() -> None:
 
 
 def test_the_pictures_of_a_process_that_is_killed_are_read_by_the_next() -> None:
-    """Those that it had been given, and those that waited: nobody notices but the log."""
+    """Pictures in flight and waiting are read by the successor; only the log shows it."""
 
     async def use(readers: DecoderPool) -> None:
         await value(readers, b"0")
@@ -245,7 +245,7 @@ def test_the_log_does_not_name_the_request_that_came_first(
 
 
 def test_a_caller_that_leaves_takes_nobody_elses_place() -> None:
-    """Whether its picture waits or is read already; no place is lost, and none is given twice."""
+    """A cancelled caller's slot is freed once, if its picture waits or is already being read."""
 
     async def use(readers: DecoderPool) -> None:
         await value(readers, b"0")
@@ -343,7 +343,7 @@ def test_readers_end_with_the_service_even_when_it_is_killed() -> None:
 
 
 def running(pid: int) -> bool:
-    """Whether a process goes on; one that has ended may lie there until somebody looks."""
+    """Return True if the process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -365,7 +365,7 @@ def test_a_few_pixels_on_plain_paper_are_a_speck(size: int) -> None:
 def test_a_pen_that_is_not_measured_finely_needs_no_thickening(
     shape: str, pen: int, size: int
 ) -> None:
-    """What is called thick at a glance is left as it is by the exact measure, too."""
+    """Ink that the quick check calls thick is left alone by the exact measure as well."""
     digit = on_any_paper(drawn(SHAPES[shape], pen=pen))
     ink = np.asarray(cv2.resize(digit, None, fx=size / 240, fy=size / 240), np.float32)
     if surely_thick(ink):
@@ -533,7 +533,7 @@ def test_any_pixels_at_all_give_a_digit_or_a_picture_error(
 
 
 def test_every_picture_of_the_mnist_test_set_passes_unchanged(copies: Path) -> None:
-    """As PNG, as dark on light and at 4 times the size: 10,000 pictures, not a byte different."""
+    """All 10,000 pictures come back byte for byte: as PNG, inverted, and at 4 times the size."""
     packed = (copies / "mnist" / "t10k-images-idx3-ubyte.gz").read_bytes()
     images = np.frombuffer(gzip.decompress(packed), np.uint8, offset=16).reshape(-1, 28, 28)
     for image in images:

@@ -44,7 +44,7 @@ def test_a_zip_file_of_one_picture_is_a_list_of_one(client: TestClient) -> None:
 
 
 def test_zip_files_and_pictures_mix_in_a_form(client: TestClient) -> None:
-    """What is in a zip file is named by both."""
+    """An entry of a zip file is named by the zip file and itself."""
     files: list[tuple[str, Any]] = [
         ("file", ("one.png", SEVEN)),
         ("file", ("many.zip", zipped({"x/a.png": SEVEN, "b.png": SEVEN}))),

@@ -15,10 +15,10 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.api.app import create_app
+from service.api.http.metrics import exposition_of
 from service.api.worker_states import record_states
 from service.bulk.tables.job import BULK_JOBS
 from service.models.runtime.session import BATCHES_RUN
-from service.observability.metrics.exposition import PrometheusExposition
 from service.observability.metrics.shared_counters import SIZE, Metric, Series, SharedCounters
 from service.observability.worker_slots import WorkerSlot, release
 from service.settings.settings import Settings
@@ -52,7 +52,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 
 def requests(samples: Samples, route: str, status: int | str, method: str = "POST") -> float:
-    """How many there were."""
+    """Return the number of requests counted."""
     labels = {"route": route, "method": method, "status": str(status)}
     return value(samples, "foretell_http_requests_total", **labels)
 
@@ -134,7 +134,7 @@ def test_what_callers_make_up_becomes_no_label(client: TestClient) -> None:
 
 
 def test_models_rows_and_time_are_counted(client: TestClient) -> None:
-    """Rows of single calls, of arrays and of portfolios; not those that prove a version."""
+    """Rows of single calls, of arrays and of tables; not those that prove a version."""
     heart = {"model": "heart", "version": "1"}
     assert value(scrape(client), "foretell_model_rows_total", **heart) == 0
     client.post(ROUTE, json=ROW).raise_for_status()
@@ -217,7 +217,7 @@ def test_any_accept_header_gets_an_answer(client: TestClient, accept: str) -> No
 
 
 def test_openmetrics_is_spoken_to_who_asks_for_it(client: TestClient) -> None:
-    """As Prometheus does; its own parser takes it."""
+    """A scrape that accepts OpenMetrics gets text that Prometheus' own parser takes."""
     accept = {"accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4"}
     answer = client.get("/metrics", headers=accept)
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
@@ -344,7 +344,7 @@ def test_a_place_is_taken_over_where_its_worker_left_it() -> None:
 
 
 def test_a_place_that_is_full_counts_no_more_and_breaks_nothing() -> None:
-    """What is known goes on being counted."""
+    """Series that exist already go on being counted."""
     counters = SharedCounters([bytearray(256)])
     rows: list[Series] = [counters.series(KIND, str(number)) for number in range(20)]
     for row in rows:
@@ -359,6 +359,6 @@ def test_every_family_is_documented() -> None:
     """docs/operate/metrics.md has each by its name."""
     app = create_app(Settings())
     text = (Path(__file__).parents[3] / "docs" / "operate" / "metrics.md").read_text()
-    for family in PrometheusExposition(app.state).collect():
+    for family in exposition_of(app.state).collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         assert f"`{name}" in text, name

@@ -16,7 +16,7 @@ HEAD, BODY = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n", b"true"
 
 
 def packets(use: Callable[[CoalescingTransport], Awaitable[None]]) -> Wire:
-    """What is sent when a transport is used so."""
+    """Use a transport, and return the wire with the packets that it sent."""
     wire = Wire()
 
     async def run() -> None:

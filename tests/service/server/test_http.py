@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,12 @@ import pytest
 pytest.importorskip("uvloop", reason="uvloop is not for this platform")
 
 from uvicorn import Config
+from uvicorn.server import Server as UvicornServer
 from uvicorn.server import ServerState
 
 from service.api.app import create_app
 from service.server.http_guards import MAX_HEAD_BYTES
-from service.server.uvicorn_server import http_options
+from service.server.uvicorn_server import SWITCH_SECONDS, Server, http_options
 from service.settings.settings import Settings
 
 HEART = "/v1/heart/predict"
@@ -170,7 +173,7 @@ def test_a_direct_call_may_come_in_pieces(models_dir: Path, http: str, cut: int)
 def test_a_connection_that_is_to_end_ends_with_the_answer(
     models_dir: Path, http: str, call: bytes
 ) -> None:
-    """As HTTP/1.0 does by itself; the answer says so, once."""
+    """HTTP/1.0 does so by itself; the answer says so, once."""
 
     async def run() -> None:
         connection = Connection(models_dir, http)
@@ -189,7 +192,7 @@ def test_a_connection_that_is_to_end_ends_with_the_answer(
 def test_other_spellings_of_a_path_are_answered_alike(
     models_dir: Path, http: str, target: str
 ) -> None:
-    """What the table of paths does not know, uvicorn takes apart."""
+    """The fast path knows its paths as they are declared; uvicorn parses any other spelling."""
 
     async def run() -> None:
         connection = Connection(models_dir, http)
@@ -361,3 +364,35 @@ def test_idle_connections_are_closed_and_others_are_not(models_dir: Path, http: 
                 await asyncio.sleep(0.01)
 
     asyncio.run(run())
+
+
+def test_the_fast_protocol_can_be_left_out() -> None:
+    """FORETELL_HTTP=uvicorn serves where its module is not there."""
+    code = """
+import sys
+sys.modules["service.server.fast_http"] = None
+from service.api.app import create_app
+from service.server.uvicorn_server import Server
+from service.settings.settings import Settings
+settings = Settings(http="uvicorn")
+print(Server(create_app(settings), settings).config.http.__name__)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert run.stdout == "GuardedProtocol\n"
+
+
+def test_threads_switch_sooner_from_the_start_of_the_process(
+    models_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the event loop runs, and for as long as the process does."""
+    seen: list[float] = []
+    monkeypatch.setattr(UvicornServer, "run", lambda *_: seen.append(sys.getswitchinterval()))
+    before = sys.getswitchinterval()
+    settings = Settings(models_dir=models_dir, device="cpu")
+    try:
+        Server(create_app(settings), settings).run()
+    finally:
+        sys.setswitchinterval(before)
+    assert seen == [pytest.approx(SWITCH_SECONDS)]

@@ -183,7 +183,7 @@ def test_a_caller_who_leaves_takes_along_pictures_that_wait(models_dir: Path) ->
 
 
 def test_it_answers_with_standard_error_closed(models_dir: Path) -> None:
-    """As some supervisors start what they look after; there is no log then, and all else."""
+    """Some supervisors start a service so; it has no log then, and everything else."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     serve = f'exec "{sys.executable}" -m service.cli serve --port {port} 2>&-'
@@ -198,7 +198,7 @@ def test_it_answers_with_standard_error_closed(models_dir: Path) -> None:
 
 
 def listens(port: int) -> bool:
-    """Whether connections are taken at a port."""
+    """Return True if connections are accepted at a port."""
     with socket.socket() as line:
         return line.connect_ex(("127.0.0.1", port)) == 0
 

@@ -21,7 +21,7 @@ linux = pytest.mark.skipif(
 
 @contextmanager
 def listening(address: str = LOCAL) -> Iterator[int]:
-    """As one process of a service does: the port."""
+    """Listen as one process of a service does. Yields the port."""
     with socket.create_server((address, 0), family=family_of(address)) as other:
         yield other.getsockname()[1]
 
@@ -31,7 +31,7 @@ def family_of(address: str) -> socket.AddressFamily:
 
 
 def hang_up(listener: socket.socket) -> int:
-    """End a connection from this side, so that the port keeps it for a minute: the port."""
+    """Close a connection from this side, so that it stays in TIME_WAIT. Return the port."""
     with listener, socket.create_connection(listener.getsockname()) as caller:
         listener.accept()[0].close()
         assert not caller.recv(1)
@@ -66,7 +66,7 @@ def test_a_port_is_refused_also_before_another_services_workers_listen(workers: 
 @pytest.mark.parametrize("before", [1, 2])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_service_starts_again_at_once(before: int, workers: int) -> None:
-    """What the one before it had to hang up on is in nobody's way, whatever number it was of."""
+    """Connections in TIME_WAIT do not count, whatever number of workers left them."""
     here = (LOCAL, 0)
     port = hang_up(socket.create_server(here) if before == 1 else listener_of_a_worker())
     settings = Settings(port=port, workers=workers)
@@ -82,7 +82,7 @@ def test_a_service_starts_again_at_once(before: int, workers: int) -> None:
 
 
 def listener_of_a_worker() -> socket.socket:
-    """One of its own, at the port of its parent."""
+    """Return the socket of a worker, at the port of its parent."""
     with reserve_port(Settings(port=0, workers=2)) as taken:
         own = shared_socket(taken.family, taken.getsockname())
     own.listen()

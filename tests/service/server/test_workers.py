@@ -36,17 +36,17 @@ KEY = "a key of sixteen characters or more"
 
 
 def predicted(service: Service) -> list[object]:
-    """Of every predict call, the worker that answered it."""
+    """Return the worker that answered it, for every predict call."""
     return [e["pid"] for e in service.of("request") if e["path"] == "/v1/heart/predict"]
 
 
 def pids(service: Service) -> set[object]:
-    """Of the workers that answered predict calls."""
+    """Return the workers that answered predict calls."""
     return set(predicted(service))
 
 
 def ask(service: Service) -> int:
-    """A call on a connection of its own."""
+    """Call on a new connection. Return the status."""
     return httpx.post(f"{service.url}/v1/heart/predict", json=ROW).status_code
 
 
@@ -128,7 +128,7 @@ def test_a_successor_takes_no_call_before_it_can_answer(models_dir: Path) -> Non
 
 
 def test_sigterm_under_load_fails_no_request_of_any_worker(models_dir: Path) -> None:
-    """As with one process: not ready, drained, gone."""
+    """Every worker does as one process does: not ready, drained, gone."""
     statuses: list[int] = []
     failures: list[Exception] = []
 
@@ -231,7 +231,7 @@ def test_all_workers_follow_the_folder_and_the_operator(tmp_path: Path) -> None:
     with serving(tmp_path, **settings) as service:
 
         def answers() -> set[object]:
-            """Of 20 calls, each on a connection of its own: enough to meet both workers."""
+            """Return the versions of 20 answers on 20 connections: enough to meet both workers."""
             calls = [httpx.post(f"{service.url}/v1/heart/predict", json=ROW) for _ in range(20)]
             return {c.json()["model"]["version"] if c.is_success else c.status_code for c in calls}
 
@@ -333,7 +333,7 @@ def test_workers_that_die_before_they_are_ready_are_not_started_for_ever(
 
 
 def test_a_service_that_none_can_start_again_in_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as others answer, a successor that cannot start is no reason to; then it is."""
+    """A successor that cannot start ends it only once no other worker answers."""
     killed = [-signal.SIGKILL] * 2
     status, started = lives(monkeypatch, [*killed, STARTUP_FAILURE], ready=True)
     assert status == 1

@@ -38,7 +38,7 @@ def test_a_bad_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_that_cannot_be_written_to_is_named(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At start, not by the first portfolio that has to be kept."""
+    """At start, not by the first table that has to be kept."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("FORETELL_SPOOL_DIR", str(tmp_path))
     assert read_settings().spool_dir == tmp_path

@@ -39,7 +39,7 @@ def test_what_is_no_policy_stops_the_service_before_it_starts(text: str) -> None
 
 
 def test_the_default_is_the_newest() -> None:
-    """Of every model."""
+    """Every model has it."""
     assert read_settings().policy == VersionPolicies() == parse_version_policies("latest")
     assert str(VersionPolicy()) == "latest"
     assert str(VersionPolicy(named=("1", "3"))) == "1,3"

@@ -99,7 +99,7 @@ def test_a_light_garment_that_covers_most_of_the_border_stays_light() -> None:
 
 
 def test_transparent_is_white() -> None:
-    """What shops cut out looks as it would on their white page, cloth and all."""
+    """A garment cut out by a shop is read as it looks on a white page."""
     picture = shirt()
     cut_out = np.dstack([picture] * 3 + [np.where(picture < 255, 255, 0).astype(np.uint8)])
     cut_out[picture == 255, :3] = 0  # what lies under alpha 0 is not to be seen
@@ -165,7 +165,7 @@ def test_the_answer_names_the_garment(client: TestClient) -> None:
 
 
 def test_uploads_are_answered_in_order_and_a_blank_one_in_its_place(client: TestClient) -> None:
-    """As for digits: one picture by body or form, several with their file names."""
+    """One picture is answered by body or form, several with their file names, as digits are."""
     picture = encoded(shirt())
     by_body = client.post(
         "/v1/fashion/predict", content=picture, headers={"content-type": "image/png"}

@@ -157,7 +157,7 @@ def test_both_speak_the_open_inference_protocol(service: TestClient) -> None:
     assert [(o["name"], o["shape"]) for o in signs["outputs"]] == [
         ("probabilities", [-1, 3]),
         ("shape", [-1]),
-        ("familiarity", [-1]),
+        ("in_distribution_score", [-1]),
     ]
     tensor = {"name": "image", "datatype": "UINT8", "shape": [1, 32, 32]}
     given = {"inputs": [tensor | {"data": sign().ravel().tolist()}]}

@@ -70,9 +70,11 @@ def test_sets_hold_the_truth_as_often_as_they_say(coverage: float, classes: int)
             answers = rng.dirichlet(np.full(classes, 0.5), 800)
             labels = np.array([rng.choice(classes, p=p) for p in answers])
         one = LabelledAnswers(answers[:400], labels[:400], "")
-        cutoff = conformal_threshold(one.of_truth, coverage)
+        threshold = conformal_threshold(one.of_truth, coverage)
         # Without the likeliest class that is always in, which only adds coverage.
-        shares.append(np.mean(LabelledAnswers(answers[400:], labels[400:], "").of_truth >= cutoff))
+        shares.append(
+            np.mean(LabelledAnswers(answers[400:], labels[400:], "").of_truth >= threshold)
+        )
     assert np.mean(shares) >= coverage - 0.004
     # No more than by one row of those calibrated on.
     assert np.mean(shares) <= coverage + 1 / 401 + 0.004
@@ -89,9 +91,9 @@ def test_sets_say_what_they_were_measured_on() -> None:
     calibrating = LabelledAnswers(np.linspace(0.01, 0.99, 99), np.ones(99, np.int64), "these")
     reporting = LabelledAnswers(np.array([0.9, 0.5, 0.02]), np.array([1, 1, 1]), "those")
     sets = calibrate_sets(0.9, calibrating, reporting)
-    assert sets.cutoff == pytest.approx(0.1)
+    assert sets.threshold == pytest.approx(0.1)
     assert sets.measured == pytest.approx(2 / 3)
-    assert sets.ambiguous == pytest.approx(1 / 3)
+    assert sets.non_singleton_share == pytest.approx(1 / 3)
     assert (sets.calibrated_rows, sets.measured_rows) == (99, 3)
     assert (sets.calibrated_on, sets.measured_on) == ("these", "those")
 
@@ -139,7 +141,7 @@ def test_adding_a_score_changes_no_other_answer(name: str, tmp_path: Path) -> No
     bare = remove_score(onnx.load(read_artifact(MODELS_DIR, name).model))
     width = OnnxSession(saved(expose_features(bare), tmp_path / "tall.onnx"), "cpu").run(
         golden_of(DIGITS)
-    )["familiarity/features"]
+    )["in_distribution_score/features"]
     whole = add_score(bare, head(width.shape[1]))
     before, after = (
         OnnxSession(saved(proto, tmp_path / file), "cpu")
@@ -179,10 +181,10 @@ def test_golden_answers_prove_the_score(name: str, tmp_path: Path) -> None:
     golden, answers = artifact.golden()
     assert OOD_SCORE in answers
     proto = onnx.load(artifact.model)
-    (shift,) = (t for t in proto.graph.initializer if t.name == "familiarity/shift")
+    (shift,) = (t for t in proto.graph.initializer if t.name == "in_distribution_score/shift")
     value = onnx.numpy_helper.to_array(shift) + np.float32(0.01)
     shift.CopyFrom(onnx.numpy_helper.from_array(value, shift.name))
-    with pytest.raises(ArtifactError, match="familiarity"):
+    with pytest.raises(ArtifactError, match="in_distribution_score"):
         OnnxSession(saved(proto, tmp_path / "model.onnx"), "cpu").check_golden(
             golden, answers, 1e-5
         )
@@ -217,14 +219,14 @@ def digits(data_dir: Path | None) -> tuple[OnnxSession, float, Any]:
     artifact = read_artifact(MODELS_DIR, "digits")
     confidence = artifact.card.confidence
     assert confidence is not None
-    assert confidence.familiar is not None
+    assert confidence.ood is not None
     session = OnnxSession(artifact.model, "cpu")
-    return session, confidence.familiar.cutoff, load_mnist(data_dir)
+    return session, confidence.ood.threshold, load_mnist(data_dir)
 
 
 def flagged(digits: tuple[OnnxSession, float, Any], pictures: Any) -> float:
-    session, cutoff, _ = digits
-    return float((session.run(pictures)[OOD_SCORE] < cutoff).mean())
+    session, threshold, _ = digits
+    return float((session.run(pictures)[OOD_SCORE] < threshold).mean())
 
 
 def test_digits_are_seldom_flagged(digits: tuple[OnnxSession, float, Any]) -> None:
@@ -258,11 +260,11 @@ def test_a_committed_card_says_how_far_it_is_to_be_trusted(name: str) -> None:
     """Measured coverage is within a point of the promised, where 1,000 rows can show it."""
     confidence = read_artifact(MODELS_DIR, name).card.confidence
     assert confidence is not None
-    sets = confidence.sets
+    sets = confidence.conformal
     # With fewer rows the standard error of the measurement is above a point.
     if sets.measured_rows >= 1000:
         assert abs(sets.measured - sets.coverage) <= 0.01
-    assert bool(confidence.seen) is not bool(confidence.familiar)
+    assert bool(confidence.training_ranges) is not bool(confidence.ood)
 
 
 def test_confidence_is_recomputed_in_place(tmp_path: Path) -> None:
@@ -344,7 +346,7 @@ def test_a_card_says_whether_calibration_used_the_rows_of_the_threshold(
     assert words.endswith("but its calibration was") == calibrated
     committed = read_artifact(MODELS_DIR, training.model_name(recipe)).card.confidence
     assert committed is not None
-    assert committed.sets.calibrated_on == words
+    assert committed.conformal.calibrated_on == words
 
 
 def test_folds_are_those_of_the_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,7 +368,7 @@ def test_few_rows_are_answered_by_networks_that_were_not_fitted_to_them() -> Non
 
         outputs = HEART.contract.outputs
 
-        def predict(self, rows: Any) -> Any:
+        def run(self, rows: Any) -> Any:
             return {"probability": predict_with_keras(fitted.model, rows)}
 
     session: Any = Same()

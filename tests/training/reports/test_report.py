@@ -119,8 +119,8 @@ def test_a_report_of_rows_has_every_part(trained: Path) -> None:
     card = card_of(trained, "heart")
     facts, figures, seen, thresholds, comparison = page.tables
     assert card.confidence is not None
-    assert [line[0] for line in seen[1:]] == [field.name for field in card.confidence.seen]
-    assert f"{100 * card.confidence.sets.measured:.2f} %" in " ".join(page.text.split())
+    assert [line[0] for line in seen[1:]] == [field.name for field in card.confidence.training_ranges]
+    assert f"{100 * card.confidence.conformal.measured:.2f} %" in " ".join(page.text.split())
     parts = ", ".join(f"{count:,} {part}" for part, count in card.data.rows.items())
     assert ["rows", parts] in facts
     values = {line[0]: float(line[1]) for line in figures[1:]}

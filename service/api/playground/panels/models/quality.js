@@ -60,28 +60,28 @@ function measured({ data, metrics: { accuracy }, threshold, contract }) {
 /** Create the section on confidence, if the card has it. */
 export function confidence({ confidence: said, contract }) {
   if (!said) return null;
-  const { sets, familiar, seen } = said;
+  const { conformal: sets, ood, training_ranges: seen } = said;
   const pictures = contract.labels.length > 0;
   return section(
     "confidence",
     "How far one answer is to be trusted",
     h("p", {}, pictures
       ? `A picture's set of classes is made to hold the truth in ${percent(sets.coverage)} of cases: ` +
-        `every class with a probability of at least ${figures(sets.cutoff, 3)}, the likeliest always.`
+        `every class with a probability of at least ${figures(sets.threshold, 3)}, the likeliest always.`
       : "A row is decided if exactly one of yes and no has a probability of at least " +
-        `${figures(sets.cutoff, 3)}: chosen so that ${percent(sets.coverage)} of sets hold the truth.`),
+        `${figures(sets.threshold, 3)}: chosen so that ${percent(sets.coverage)} of sets hold the truth.`),
     facts([
       ["Coverage asked for", percent(sets.coverage)],
       ["Coverage measured", `${percent(sets.measured)} of ${sets.measured_rows.toLocaleString("en")}: ${sets.measured_on}`],
-      [pictures ? "More than one class" : "Uncertain", percent(sets.ambiguous)],
+      [pictures ? "More than one class" : "Uncertain", percent(sets.non_singleton_share)],
       ["Cutoff chosen on", `${sets.calibrated_rows.toLocaleString("en")} rows: ${sets.calibrated_on}`],
     ], "facts words"),
-    familiar && tableOf({
-      caption: `Called unlike what it learned from, with a score below ${figures(familiar.cutoff, 3)} (${familiar.chosen_on})`,
+    ood && tableOf({
+      caption: `Called unlike what it learned from, with a score below ${figures(ood.threshold, 3)} (${ood.chosen_on})`,
       columns: ["pictures", "flagged"],
-      rows: Object.entries(familiar.flagged).map(([what, share]) => [what, percent(share)]),
+      rows: Object.entries(ood.flagged).map(([what, share]) => [what, percent(share)]),
     }),
-    familiar && h("p", { class: "quiet" }, `The score was taught: ${familiar.learned_from}.`),
+    ood && h("p", { class: "quiet" }, `The score was taught: ${ood.learned_from}.`),
     seen.length > 0 && h(
       "p",
       { class: "quiet" },

@@ -60,7 +60,7 @@ export function training(card) {
 
 /** Create the section on the contract: inputs and outputs. */
 export function contract({ contract: { input, outputs, features, labels }, confidence: said, contract_hash: hash }) {
-  const seen = Object.fromEntries((said?.seen ?? []).map((field) => [field.name, field]));
+  const seen = Object.fromEntries((said?.training_ranges ?? []).map((field) => [field.name, field]));
   const some = features.some(({ name }) => name in seen);
   const shapes = [input, ...outputs].map(({ name, dtype, shape }) => [
     name,

@@ -85,14 +85,14 @@ function scaleOf({ probability, threshold }, decision) {
   );
 }
 
-function remarksOf({ certainty, in_distribution: familiar }, warnings) {
+function remarksOf({ certainty, in_distribution: known }, warnings) {
   const told = {
     decided: "Decided, at the card's coverage",
     uncertain: "Uncertain, at the card's coverage",
   };
   return [
     certainty && h("li", { class: certainty }, told[certainty]),
-    familiar === false && h("li", { class: "strange" }, "Unlike the rows it learned from"),
+    known === false && h("li", { class: "strange" }, "Unlike the rows it learned from"),
     warnings.map((warning) => h("li", { class: "strange" }, warning)),
   ];
 }

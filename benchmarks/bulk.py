@@ -1,11 +1,11 @@
-"""Whole portfolios by HTTP: rows a second in each format, beside ONNX Runtime alone.
+"""Whole tables by HTTP: rows a second in each format, beside ONNX Runtime alone.
 
-    python benchmarks/portfolio.py [--rows 1000000] [--rounds 3] [--model heart-mlp16] [--quick]
+    python benchmarks/bulk.py [--rows 1000000] [--rounds 3] [--model heart-mlp16] [--quick]
 
 One worker, made-up patients with all thirteen fields and an account number. curl sends each format
 from a file and takes the whole answer; ONNX Runtime scores the same array in one thread of this
 process. Everything takes turns, round after round; medians and their ratios are printed, the time
-of single rows while a CSV portfolio is scored beside their time without, and the service's memory.
+of single rows while a CSV table is scored beside their time without, and the service's memory.
 """
 
 import argparse
@@ -46,7 +46,7 @@ MEDIA = {
 SLICE = 65_536
 
 
-def portfolio(rows: int) -> Any:
+def made_up_table(rows: int) -> Any:
     """Made-up patients as a table, whole numbers as integers."""
     rng = np.random.default_rng(0)
     columns: dict[str, Any] = {"account": pa.array(f"{row:09d}" for row in range(rows))}
@@ -100,7 +100,7 @@ def service() -> Iterator[tuple[int, int]]:
 
 
 def ready(port: int) -> bool:
-    """Whether /readyz answers 200."""
+    """Return True if /readyz answers 200."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/readyz")
@@ -112,7 +112,7 @@ def ready(port: int) -> bool:
 
 
 def post(port: int, model: str, media: str, file: Path) -> float:
-    """Seconds from sending a portfolio to having its answer."""
+    """Seconds from sending a table to having its answer."""
     url = f"http://127.0.0.1:{port}/v1/heart/predict/batch?model={model}"
     form = "%{http_code} %{time_total}"
     command = ["curl", "-sS", "-X", "POST", "-T", str(file), "-H", f"Content-Type: {media}", url]
@@ -149,7 +149,7 @@ def single_rows(port: int, while_true: Callable[[], bool]) -> list[float]:
 
 
 def single_rows_meanwhile(port: int, model: str, media: str, file: Path) -> list[float]:
-    """The same, while a portfolio is scored."""
+    """The same, while a table is scored."""
     scoring = threading.Thread(target=post, args=(port, model, media, file))
     scoring.start()
     times = single_rows(port, scoring.is_alive)
@@ -182,7 +182,7 @@ def main() -> None:
 
     task = TASKS["heart"]
     assert isinstance(task, TabularTask)
-    table = portfolio(rows)
+    table = made_up_table(rows)
     names = [feature.name for feature in task.features]
     array = np.stack([table[name].to_numpy() for name in names], axis=1).astype(np.float32)
     model = read_artifact(Settings().models_dir, arguments.model).model
