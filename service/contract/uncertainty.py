@@ -59,9 +59,9 @@ class OodThreshold(BaseModel):
 
     threshold: float
     chosen_on: str
-    """What the threshold was chosen on, in words."""
+    """The pictures that the threshold was chosen on, in words."""
     learned_from: str
-    """What the score was taught to tell from the pictures learned from, in words."""
+    """The outliers that the score was trained on, beside the training pictures, in words."""
     flagged: dict[str, float]
     """The share below the threshold, by what the pictures are."""
 

@@ -33,7 +33,7 @@ from service.models.artifacts.artifact import BACKGROUND, Background
 from service.models.runtime.loaded import LoadedModel
 
 LEAST = 0.005
-"""Of a probability: what raises an estimate by less is no reason."""
+"""A contribution to the probability below this is not listed as a reason."""
 
 
 def explain(

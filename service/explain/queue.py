@@ -1,4 +1,4 @@
-"""Where explanations are made: a thread of their own, with a queue of bounded length."""
+"""The thread that makes explanations, with a queue of bounded length."""
 
 import asyncio
 from collections.abc import Callable

@@ -22,7 +22,7 @@ Point = tuple[float, float]
 
 
 def history_picture(history: Mapping[str, Sequence[float]]) -> bytes:
-    """Plot loss and accuracy of each epoch, of the training and, if kept apart, validation split."""
+    """Plot loss and accuracy of each epoch, of the training and, if kept apart, validation."""
     figure = Figure(figsize=(8, 3), layout="constrained")
     for place, name in enumerate(("loss", "accuracy"), start=1):
         axes = _plain(figure.add_subplot(1, 2, place), "epoch", name)

@@ -14,21 +14,21 @@ from typing import Literal
 import jinja2
 import numpy as np
 
-from service.models.artifacts.card import Card, Curves
-from service.contract.task import Task
 from service.contract.image import ImageTask
 from service.contract.tabular import TabularTask
-from training.reports import plots
+from service.contract.task import Task
+from service.models.artifacts.card import Card, Curves
 from training.evaluation.curves import compute_curves, threshold_table
-from training.evaluation.metrics import Measurement, differences
 from training.evaluation.intervals import RESAMPLES, bootstrap, losses
+from training.evaluation.metrics import Measurement, differences
 from training.recipes import TASK_TRAININGS
+from training.reports import plots
 from training.reports.results import COLUMNS, comparison, kilobytes, select_task
 
 PAGE = "index.html"
 WORST = 40
 SMALL = 1000
-"""The rows below which a test split is called small: its accuracy has a standard error above .01."""
+"""Test splits of fewer rows are called small: their accuracy has a standard error above .01."""
 METRICS = {
     "accuracy": "accuracy",
     "auc": "AUC",
@@ -156,7 +156,8 @@ def _decision_plots(task: TabularTask, model: Measurement, curves: Curves) -> It
         "precision-recall.png",
         plots.precision_recall_picture(curves.precision_recall, float(model.test.labels.mean())),
         "Precision and recall",
-        f"The share of “{task.decision}” among rows flagged, against the share of it that is flagged.",
+        f"The share of “{task.decision}” among rows flagged, against the share of it that is "
+        "flagged.",
     )
     yield Picture(
         "calibration.png",

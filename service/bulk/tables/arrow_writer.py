@@ -1,6 +1,6 @@
 """Answers as CSV, Arrow and Parquet: extra columns and answers side by side."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -179,6 +179,12 @@ class CsvWriter:
     def __init__(self, sink: BinaryIO, names: AnswerColumns) -> None:
         self._sink, self._names = sink, names
         self._schema: Any = None
+        # No extra column has the name of an answer's: their words need not be searched for commas.
+        self._plain = frozenset(
+            column.name
+            for column in names.columns
+            if column.choices and not set('",\r\n') & set("".join(map(str, column.choices)))
+        )
 
     def write(self, scored: ScoredChunk) -> None:
         """Some rows more. Raises InvalidPayload if CSV cannot hold their extra columns."""
@@ -187,7 +193,7 @@ class CsvWriter:
             self._schema = table.schema
             self._sink.write(_header_line(self._schema.names))
         self._schema = _known(self._schema, table.schema)
-        self._sink.write(_lines(_as_before(table, self._schema)))
+        self._sink.write(_lines(_as_before(table, self._schema), self._plain))
 
     def close(self) -> None:
         """The line of names, if nothing came after it."""
@@ -208,11 +214,14 @@ def _header_line(names: list[str]) -> bytes:
     return ",".join(cells).encode() + b"\n"
 
 
-def _lines(table: Any) -> Any:
+def _lines(table: Any, plain: Set[str]) -> Any:
     if not table.num_rows:
         return b""
     *cells, last = [
-        _as_text(field, column) for field, column in zip(table.schema, table.columns, strict=True)
+        column
+        if field.name in plain and pa.types.is_string(column.type)
+        else _as_text(field, column)
+        for field, column in zip(table.schema, table.columns, strict=True)
     ]
     ended = pc.binary_join_element_wise(last, "\n", "", null_handling="replace")
     lines = pc.binary_join_element_wise(*cells, ended, ",", null_handling="replace")

@@ -20,7 +20,7 @@ READY = b"+"
 """Sent once, before any answer."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Those that mean the service as a whole."""
+"""Signals that are meant for the service as a whole."""
 
 
 class ReadingFailed(Exception):

@@ -35,7 +35,7 @@ PICTURES_IN_FLIGHT = 1
 """Pictures that a process has been given at a time. With 2 the next is there when one is read: an
 eighth more are answered, and other models' slowest answers take up to twice as long."""
 MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(2**24), "MALLOC_MMAP_THRESHOLD_": str(2**21)}
-"""For glibc, bytes: what one picture leaves is kept for the next. Elsewhere it does nothing."""
+"""Settings of glibc in bytes, which keep freed memory for the next picture; else without effect."""
 DECODE_TIMEOUT_SECONDS = 60.0
 """Seconds that one picture may take; the largest allowed takes three."""
 START_TIMEOUT_SECONDS = 60.0
@@ -70,7 +70,7 @@ class DecodeRequest:
     deaths: int = 0
 
     def answer(self, image: object) -> None:
-        """To its caller, who may have gone away."""
+        """Give the caller its image; one that has gone away gets none."""
         if isinstance(image, Exception) and not isinstance(image, PictureError):
             self.image.set_exception(image)
         else:

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.cli import main
 from service.models.artifacts.artifact import read_artifact
 from service.models.artifacts.card import Card
-from service.cli import main
 from training.cli import MODELS_DIR
 from training.evaluation.metrics import measure
 from training.recipes import TASK_TRAININGS
@@ -119,7 +119,8 @@ def test_a_report_of_rows_has_every_part(trained: Path) -> None:
     card = card_of(trained, "heart")
     facts, figures, seen, thresholds, comparison = page.tables
     assert card.confidence is not None
-    assert [line[0] for line in seen[1:]] == [field.name for field in card.confidence.training_ranges]
+    ranges = card.confidence.training_ranges
+    assert [line[0] for line in seen[1:]] == [field.name for field in ranges]
     assert f"{100 * card.confidence.conformal.measured:.2f} %" in " ".join(page.text.split())
     parts = ", ".join(f"{count:,} {part}" for part, count in card.data.rows.items())
     assert ["rows", parts] in facts

@@ -32,7 +32,6 @@ export function mount(root, { task, schema, api }) {
   const pictures = galleries.get(task.name);
   pictures.onpick = pick;
   const call = snippet({ path: predict, file: "drawing.png", type: "image/png" });
-  const offered = `/${explain}` in schema.paths;
 
   function drawn() {
     call.show({ path: predict, file: "drawing.png", type: "image/png" });
@@ -62,7 +61,7 @@ export function mount(root, { task, schema, api }) {
   }
 
   function explainSoon(picture) {
-    if (!offered) return;
+    if (!task.explain) return;
     askWhy(async (signal) => {
       try {
         why.show(await api.post(explain, { form: formOf(await picture(), "picture"), signal }));
@@ -95,7 +94,7 @@ export function mount(root, { task, schema, api }) {
   root.append(
     h("h1", {}, task.title),
     h("p", { class: "lead" }, "Draw, and the network answers as you do; or hand in pictures."),
-    h("div", { class: "columns" }, drawing.element, answer.element, offered && why.element),
+    h("div", { class: "columns" }, drawing.element, answer.element, task.explain && why.element),
     about({ api, name: task.name }),
     pictures.element,
     call,
