@@ -49,7 +49,7 @@ def test_a_number_has_a_panel(visit: Visit) -> None:
 
 
 def test_pictures_of_another_size_have_a_panel(visit: Visit) -> None:
-    """What the network saw is drawn at the task's own size, 32x32."""
+    """The picture that the network saw is drawn at the task's own size, 32x32."""
     page: Page = visit("#signs")
     draw(page, SEVEN)
     page.get_by_text("32 × 32 pixels, light on dark").wait_for()
