@@ -120,7 +120,7 @@ class ServiceState:
         watcher.start()
         if self.slot and self.slot.replaces:
             await asyncio.to_thread(watcher.wait)  # the other workers answer meanwhile
-        pools = self.lifecycle.pools = Pools.create(self.settings.readers, self.counters)
+        pools = self.lifecycle.pools = Pools.create(self.settings.decoders, self.counters)
         loop = asyncio.get_running_loop()
         starting = loop.call_later(DECODER_DELAY_SECONDS, pools.decoders.start)
         yield

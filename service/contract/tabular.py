@@ -152,8 +152,8 @@ class TabularTask(RowTask):
             yes = probability >= threshold
             # As `ConformalSets.decided`, which for one number costs fifty times as much.
             decided = (probability >= least) is not (1 - probability >= least)
-            if strange := ranges.out_of_range(values):
-                warnings = [ranges.warning(place, values[place] or 0.0) for place in strange]
+            if outside := ranges.out_of_range(values):
+                warnings = [ranges.warning(place, values[place] or 0.0) for place in outside]
                 end = ending(f'"{CERTAINTIES[decided]}"', "false", to_json(warnings), yes)
                 return b'{"probability":%a%b' % (probability, end)
             return b'{"probability":%a%b' % (probability, usual[yes][decided])

@@ -152,7 +152,7 @@ class Settings(BaseSettings):
         return text
 
     @cached_property
-    def readers(self) -> int:
+    def decoders(self) -> int:
         """The number of decoder processes of each worker."""
         return self.image_decoders or min(
             MAX_DECODERS, max(1, available_cores() // self.workers - 1)

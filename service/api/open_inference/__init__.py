@@ -4,18 +4,11 @@ https://github.com/kserve/open-inference-protocol and, for the binary, repositor
 statistics extensions, https://github.com/triton-inference-server/server/tree/main/docs/protocol.
 
 tensors.py      shapes, datatypes and the two forms of data (JSON, bytes) to arrays and back
-request.py      the JSON of an inference request, taken apart
+request.py      the JSON of an inference request, parsed
 infer.py        request -> array -> outputs -> response; no HTTP
-metadata.py     what the protocol says of the server and its models
-statistics.py   what it counts
-compression.py  gzip and deflate, both ways
-replies.py      an HTTP answer, and errors as the protocol words them
-calls.py        what is asked by HTTP, one function a question
-routes.py       paths to calls, errors to replies
-operator.py     loading and unloading
-proto/          the published definitions of the messages of gRPC
-definitions.py  those messages, from what the build compiles of the definitions
-messages.py     inference by gRPC: messages to arrays and back
-rpc.py          the methods of gRPC
-listener.py     the gRPC server; it and the three before are imported only where it is wanted
+metadata.py     metadata of the server and its models
+statistics.py   statistics of each model
+admin.py        loading and unloading
+rest/           paths to calls, calls to replies, errors in the protocol's form; gzip and deflate
+grpc/           the published messages, compiled by the build, and the server; imported on demand
 """

@@ -71,10 +71,10 @@ def config(versions: ModelVersions, served: LoadedModel) -> dict[str, Any]:
     }
 
 
-def _policy(rule: VersionPolicy) -> dict[str, Any]:
-    if rule.named:
-        return {"specific": {"versions": [int(version) for version in rule.named]}}
-    return {"latest": {"num_versions": rule.latest}}
+def _policy(policy: VersionPolicy) -> dict[str, Any]:
+    if policy.named:
+        return {"specific": {"versions": [int(version) for version in policy.named]}}
+    return {"latest": {"num_versions": policy.latest}}
 
 
 def _configured(tensor: Tensor) -> dict[str, Any]:

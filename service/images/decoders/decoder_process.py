@@ -1,4 +1,4 @@
-"""A process that reads pictures for the one that answers: `readers.py` starts it.
+"""A process that reads pictures for the one that answers: `pool.py` starts it.
 
 Its standard input is a socket. What comes and what goes are frames: the length of a pickle, eight
 bytes, then the pickle. It ends when the other end is closed, and leaves SIGINT and SIGTERM to the
@@ -58,7 +58,7 @@ def main() -> None:
     """Answer on standard input."""
     for sent in SIGNALS:
         signal.signal(sent, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # blocked until here: see readers.py
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # blocked until here: see pool.py
     resolve_name("service.images.pixels")  # now, rather than with the first picture
     # A connection that breaks: nobody is there any more who wants an answer.
     with socket.socket(fileno=0) as end, suppress(ConnectionError):

@@ -260,18 +260,18 @@ class DecoderPool:
     def __init__(self, count: int, counters: SharedCounters) -> None:
         """Run `count` processes; restarts are counted in `counters`."""
         self._count, self._counters = count, counters
-        self._readers: list[DecoderProcess] = []
+        self._decoders: list[DecoderProcess] = []
         self._places = asyncio.Semaphore(count * PICTURES_IN_FLIGHT)
 
     @property
     def pids(self) -> list[int]:
         """The ids of the processes that run now."""
-        return [pid for reader in self._readers if (pid := reader.pid)]
+        return [pid for decoder in self._decoders if (pid := decoder.pid)]
 
     def start(self) -> None:
         """Start the processes, once."""
-        if not self._readers:
-            self._readers = [DecoderProcess(self._note_death) for _ in range(self._count)]
+        if not self._decoders:
+            self._decoders = [DecoderProcess(self._note_death) for _ in range(self._count)]
 
     def _note_death(self) -> None:
         self._counters.series(DECODER_RESTARTS).add(1)
@@ -285,8 +285,8 @@ class DecoderPool:
         self.start()
         await self._places.acquire()
         try:
-            able = [reader for reader in self._readers if reader.down is None]
-            chosen = min(able or self._readers, key=len)
+            able = [decoder for decoder in self._decoders if decoder.down is None]
+            chosen = min(able or self._decoders, key=len)
             image = chosen.submit(encode_frame((function, encoded, max_pixels)))
         except BaseException:
             self._places.release()
@@ -300,4 +300,4 @@ class DecoderPool:
 
     async def close(self) -> None:
         """End the processes. To be called when nothing is asked of them any more."""
-        await asyncio.gather(*(reader.close() for reader in self._readers))
+        await asyncio.gather(*(decoder.close() for decoder in self._decoders))

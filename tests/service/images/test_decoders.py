@@ -47,17 +47,17 @@ def slow(encoded: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
     return echo(encoded, max_pixels=max_pixels)
 
 
-def with_readers(use: Callable[[DecoderPool], Awaitable[None]], count: int = 1) -> SharedCounters:
-    """Use readers within a time limit, and end them; what was counted."""
+def with_decoders(use: Callable[[DecoderPool], Awaitable[None]], count: int = 1) -> SharedCounters:
+    """Use decoders within a time limit, and end them; what was counted."""
     counters = SharedCounters()
 
     async def run() -> None:
-        readers = DecoderPool(count, counters)
+        decoders = DecoderPool(count, counters)
         try:
-            await asyncio.wait_for(use(readers), 60)
+            await asyncio.wait_for(use(decoders), 60)
         finally:
-            pids = readers.pids
-            await readers.close()
+            pids = decoders.pids
+            await decoders.close()
         assert not any(alive(pid) for pid in pids)
 
     asyncio.run(run())
@@ -74,9 +74,9 @@ def deaths(counters: SharedCounters) -> float:
     return counters.series(DECODER_RESTARTS).values[0]
 
 
-async def value(readers: DecoderPool, encoded: bytes, function: str = ECHO) -> int:
+async def value(decoders: DecoderPool, encoded: bytes, function: str = ECHO) -> int:
     """The one value of the picture that comes back."""
-    image = await readers.read(function, encoded, 50)
+    image = await decoders.read(function, encoded, 50)
     assert isinstance(image, np.ndarray)
     assert image.shape == (28, 28)
     assert image.dtype == np.uint8
@@ -87,72 +87,72 @@ async def value(readers: DecoderPool, encoded: bytes, function: str = ECHO) -> i
 def test_everyone_gets_their_own_picture(count: int) -> None:
     """Hundreds at once, by one process or several."""
 
-    async def use(readers: DecoderPool) -> None:
+    async def use(decoders: DecoderPool) -> None:
         sent = [number % 256 for number in range(500)]
-        got = await asyncio.gather(*(value(readers, b"%d" % number) for number in sent))
+        got = await asyncio.gather(*(value(decoders, b"%d" % number) for number in sent))
         assert got == sent
-        assert len(readers.pids) == count
+        assert len(decoders.pids) == count
 
-    assert deaths(with_readers(use, count)) == 0
+    assert deaths(with_decoders(use, count)) == 0
 
 
 def test_what_is_wrong_with_a_picture_comes_back_as_it_was_raised() -> None:
     """With its words, in its place; a mistake of ours is an error, and the next is read."""
 
-    async def use(readers: DecoderPool) -> None:
-        blank = await readers.read(ECHO, b"blank", 50)
-        large = await readers.read(ECHO, b"large", 50)
+    async def use(decoders: DecoderPool) -> None:
+        blank = await decoders.read(ECHO, b"blank", 50)
+        large = await decoders.read(ECHO, b"large", 50)
         assert isinstance(blank, BlankImage)
         assert str(blank) == "nothing on it"
         assert isinstance(large, ImageTooLarge)
         assert str(large) == "the picture has 100 pixels, the limit is 50"
         with pytest.raises(ReadingFailed, match="ZeroDivisionError: a mistake"):
-            await readers.read(ECHO, b"mistake", 50)
-        assert await value(readers, b"7") == 7
+            await decoders.read(ECHO, b"mistake", 50)
+        assert await value(decoders, b"7") == 7
 
-    assert deaths(with_readers(use)) == 0
+    assert deaths(with_decoders(use)) == 0
 
 
 def test_the_pictures_of_a_process_that_is_killed_are_read_by_the_next() -> None:
     """Pictures in flight and waiting are read by the successor; only the log shows it."""
 
-    async def use(readers: DecoderPool) -> None:
-        await value(readers, b"0")
-        (pid,) = readers.pids
+    async def use(decoders: DecoderPool) -> None:
+        await value(decoders, b"0")
+        (pid,) = decoders.pids
         os.kill(pid, signal.SIGSTOP)
-        waiting = [asyncio.create_task(value(readers, b"%d" % number)) for number in range(20)]
+        waiting = [asyncio.create_task(value(decoders, b"%d" % number)) for number in range(20)]
         await asyncio.sleep(0.1)
         os.kill(pid, signal.SIGKILL)
         assert await asyncio.gather(*waiting) == list(range(20))
-        assert readers.pids != [pid]
+        assert decoders.pids != [pid]
 
-    assert deaths(with_readers(use)) == 1
+    assert deaths(with_decoders(use)) == 1
 
 
 def test_a_picture_that_kills_every_process_is_refused_and_no_other() -> None:
     """The second process that it ends is the last."""
 
-    async def use(readers: DecoderPool) -> None:
+    async def use(decoders: DecoderPool) -> None:
         before, bad, after = await asyncio.gather(
-            value(readers, b"1"), readers.read(ECHO, b"die", 50), value(readers, b"2")
+            value(decoders, b"1"), decoders.read(ECHO, b"die", 50), value(decoders, b"2")
         )
         assert (before, after) == (1, 2)
         assert isinstance(bad, UnreadableImage)
 
-    assert deaths(with_readers(use)) == 2
+    assert deaths(with_decoders(use)) == 2
 
 
 def test_a_picture_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once is enough; those behind it are read."""
     monkeypatch.setattr(module, "DECODE_TIMEOUT_SECONDS", 0.5)
 
-    async def use(readers: DecoderPool) -> None:
-        bad, after = await asyncio.gather(readers.read(ECHO, b"hang", 50), value(readers, b"2"))
+    async def use(decoders: DecoderPool) -> None:
+        bad, after = await asyncio.gather(decoders.read(ECHO, b"hang", 50), value(decoders, b"2"))
         assert isinstance(bad, UnreadableImage)
         assert "took too long" in str(bad)
         assert after == 2
 
-    assert deaths(with_readers(use)) == 1
+    assert deaths(with_decoders(use)) == 1
 
 
 def test_where_no_process_can_be_started_pictures_are_refused_until_one_can(
@@ -161,22 +161,22 @@ def test_where_no_process_can_be_started_pictures_are_refused_until_one_can(
     """At once, with the reason; and tried again after a moment."""
     monkeypatch.setattr(module, "RESTART_PAUSE_SECONDS", 0.2)
 
-    async def use(readers: DecoderPool) -> None:
+    async def use(decoders: DecoderPool) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "executable", "/none/python")
             with pytest.raises(DecodersUnavailable, match="/none/python"):
-                await value(readers, b"1")
+                await value(decoders, b"1")
             with pytest.raises(DecodersUnavailable):
-                await value(readers, b"1")
+                await value(decoders, b"1")
         async with asyncio.timeout(30):
             while True:
                 try:
-                    assert await value(readers, b"1") == 1
+                    assert await value(decoders, b"1") == 1
                     break
                 except DecodersUnavailable:
                     await asyncio.sleep(0.05)
 
-    with_readers(use)
+    with_decoders(use)
 
 
 def test_a_process_that_does_not_begin_once_is_nothing_to_know_of(
@@ -194,36 +194,36 @@ def test_a_process_that_does_not_begin_once_is_nothing_to_know_of(
 
     monkeypatch.setattr(module, "_started", started)
 
-    async def use(readers: DecoderPool) -> None:
-        assert await value(readers, b"1") == 1
+    async def use(decoders: DecoderPool) -> None:
+        assert await value(decoders, b"1") == 1
 
-    with_readers(use)
+    with_decoders(use)
 
 
 def test_a_process_that_is_down_is_given_nothing_while_another_is_there() -> None:
     """It has the least to do."""
 
-    async def use(readers: DecoderPool) -> None:
-        await value(readers, b"0")
-        readers._readers[0].down = "for a moment"
+    async def use(decoders: DecoderPool) -> None:
+        await value(decoders, b"0")
+        decoders._decoders[0].down = "for a moment"
         for number in range(20):
-            assert await value(readers, b"%d" % number) == number
+            assert await value(decoders, b"%d" % number) == number
 
-    with_readers(use, 2)
+    with_decoders(use, 2)
 
 
 def test_what_is_asked_in_the_moment_of_a_death_is_read_and_no_place_is_lost() -> None:
     """The connection is closed already, and nobody has been told."""
 
-    async def use(readers: DecoderPool) -> None:
-        await value(readers, b"0")
+    async def use(decoders: DecoderPool) -> None:
+        await value(decoders, b"0")
         for number in range(2 * PICTURES_IN_FLIGHT + 1):
-            writer = readers._readers[0]._writer
+            writer = decoders._decoders[0]._writer
             assert writer is not None
             writer.transport.abort()
-            assert await value(readers, b"%d" % number) == number
+            assert await value(decoders, b"%d" % number) == number
 
-    assert deaths(with_readers(use)) == 2 * PICTURES_IN_FLIGHT + 1
+    assert deaths(with_decoders(use)) == 2 * PICTURES_IN_FLIGHT + 1
 
 
 def test_the_log_does_not_name_the_request_that_came_first(
@@ -234,22 +234,22 @@ def test_the_log_does_not_name_the_request_that_came_first(
     log = SimpleNamespace(warning=lambda *_, **__: said.append(get_contextvars()))
     monkeypatch.setattr(module, "log", log)
 
-    async def use(readers: DecoderPool) -> None:
+    async def use(decoders: DecoderPool) -> None:
         with bound_contextvars(request_id="first"):
-            await value(readers, b"0")
-        os.kill(readers.pids[0], signal.SIGKILL)
-        await value(readers, b"0")
+            await value(decoders, b"0")
+        os.kill(decoders.pids[0], signal.SIGKILL)
+        await value(decoders, b"0")
 
-    with_readers(use)
+    with_decoders(use)
     assert said == [{}]
 
 
 def test_a_caller_that_leaves_takes_nobody_elses_place() -> None:
     """A cancelled caller's slot is freed once, if its picture waits or is already being read."""
 
-    async def use(readers: DecoderPool) -> None:
-        await value(readers, b"0")
-        asked = [asyncio.create_task(value(readers, b"%d" % n, SLOW)) for n in range(10)]
+    async def use(decoders: DecoderPool) -> None:
+        await value(decoders, b"0")
+        asked = [asyncio.create_task(value(decoders, b"%d" % n, SLOW)) for n in range(10)]
         await asyncio.sleep(0.02)
         for task in asked[:8:2]:
             task.cancel()
@@ -257,23 +257,23 @@ def test_a_caller_that_leaves_takes_nobody_elses_place() -> None:
         assert got[1::2] == [1, 3, 5, 7, 9]
         assert got[8] == 8
         for _ in range(3 * PICTURES_IN_FLIGHT):
-            assert await value(readers, b"9") == 9
+            assert await value(decoders, b"9") == 9
 
-    with_readers(use)
+    with_decoders(use)
 
 
 def test_signals_for_the_service_do_not_end_its_readers() -> None:
     """Ctrl-C, and systemd's SIGTERM, go to every process; pictures under way are to be read."""
 
-    async def use(readers: DecoderPool) -> None:
-        await value(readers, b"0")
-        pids = readers.pids
+    async def use(decoders: DecoderPool) -> None:
+        await value(decoders, b"0")
+        pids = decoders.pids
         for ours in (signal.SIGINT, signal.SIGTERM):
             os.kill(pids[0], ours)
-        assert await value(readers, b"1") == 1
-        assert readers.pids == pids
+        assert await value(decoders, b"1") == 1
+        assert decoders.pids == pids
 
-    assert deaths(with_readers(use)) == 0
+    assert deaths(with_decoders(use)) == 0
 
 
 @pytest.mark.parametrize("seconds", [0, 0.02, 0.05, 0.1])
@@ -282,18 +282,18 @@ def test_signals_for_the_service_do_not_end_readers_that_begin(
 ) -> None:
     """Whatever they import at the time."""
 
-    async def use(readers: DecoderPool) -> None:
-        readers.start()
-        while not readers.pids:
+    async def use(decoders: DecoderPool) -> None:
+        decoders.start()
+        while not decoders.pids:
             await asyncio.sleep(0)
         await asyncio.sleep(seconds)
-        (pid,) = readers.pids
+        (pid,) = decoders.pids
         for ours in (signal.SIGINT, signal.SIGTERM):
             os.kill(pid, ours)
-        assert await value(readers, b"1") == 1
-        assert readers.pids == [pid]
+        assert await value(decoders, b"1") == 1
+        assert decoders.pids == [pid]
 
-    assert deaths(with_readers(use)) == 0
+    assert deaths(with_decoders(use)) == 0
     assert capfd.readouterr().err == ""
 
 
@@ -323,9 +323,9 @@ def test_readers_end_with_the_service_even_when_it_is_killed() -> None:
         "from service.observability.metrics.shared_counters import SharedCounters\n"
         "from service.images.decoders.pool import DecoderPool\n"
         "async def main():\n"
-        "    readers = DecoderPool(2, SharedCounters())\n"
-        f"    await readers.read({ECHO!r}, b'1', 50)\n"
-        "    print(*readers.pids, flush=True)\n"
+        "    decoders = DecoderPool(2, SharedCounters())\n"
+        f"    await decoders.read({ECHO!r}, b'1', 50)\n"
+        "    print(*decoders.pids, flush=True)\n"
         "    await asyncio.sleep(60)\n"
         "asyncio.run(main())"
     )
