@@ -6,9 +6,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from service.errors import ForetellError
+from service.settings.arguments import add_models_dir, add_task
 from service.settings.settings import Settings
 
-MODELS_DIR: Path = Settings.model_fields["models_dir"].default
+MODELS_DIR = Path(
+    os.environ.get("FORETELL_MODELS_DIR") or Settings.model_fields["models_dir"].default
+)
 REPORTS_DIR = Path("reports")
 
 
@@ -19,7 +22,7 @@ class TrainingNotInstalled(ForetellError):
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands of training; the entry point group `foretell.commands` names this."""
     train = commands.add_parser("train", help="fit a network and export it as a new version")
-    train.add_argument("task", nargs="?", help="heart, credit, digits or fashion")
+    add_task(train, nargs="?")
     train.add_argument("--all", action="store_true", help="every recipe of every task")
     train.add_argument("--recipe", help="a network by name (default: the task's best)")
     train.add_argument("--epochs", type=int, help="number of epochs (default: the recipe's)")
@@ -56,7 +59,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="measure models, compare them with their cards and write reports; with a task, fit "
         "and measure its recipes by its evaluation protocol",
     )
-    evaluate.add_argument("task", nargs="?", help="heart, credit, digits or fashion")
+    add_task(evaluate, nargs="?")
     evaluate.add_argument("--recipe", help="a recipe by name (default: every recipe of the task)")
     evaluate.add_argument("--epochs", type=int, help="number of epochs (default: the recipe's)")
     mode = evaluate.add_mutually_exclusive_group()
@@ -72,12 +75,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="coverage of the exported model's sets, and the shares of pictures that it flags",
     )
     _add_data_dir(evaluate)
-    evaluate.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
+    add_models_dir(evaluate, default=MODELS_DIR)
     _add_reports(evaluate)
     evaluate.set_defaults(run=run_evaluate, parser=evaluate)
 
     tune = commands.add_parser("tune", help="compare parameters of a recipe by cross-validation")
-    tune.add_argument("task", help="heart, credit, digits or fashion")
+    add_task(tune)
     tune.add_argument("--recipe", help="a network by name (default: the task's best)")
     tune.add_argument(
         "--grid",
@@ -107,11 +110,11 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "names", nargs="*", metavar="name", help="names of models (default: all)"
     )
     _add_data_dir(confidence)
-    confidence.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
+    add_models_dir(confidence, default=MODELS_DIR)
     confidence.set_defaults(run=run_confidence, parser=confidence)
 
     results = commands.add_parser("results", help="tabulate the cards of all models, as Markdown")
-    results.add_argument("--models", type=Path, default=MODELS_DIR, help="folder of models")
+    add_models_dir(results, default=MODELS_DIR)
     results.add_argument("--output", type=Path, help="file to write to (default: print)")
     results.set_defaults(run=run_results, parser=results)
 
@@ -175,7 +178,7 @@ def run_results(arguments: argparse.Namespace) -> int:
     """Run `foretell results`: docs/method/results.md, from the cards alone."""
     from training.reports.results import results_page
 
-    page = results_page(arguments.models)
+    page = results_page(arguments.models_dir)
     if arguments.output:
         try:
             arguments.output.write_text(page, encoding="utf-8")

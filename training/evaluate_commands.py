@@ -20,8 +20,8 @@ from training.reports.report import write_report
 def confidence(arguments: argparse.Namespace) -> int:
     """Recompute the confidence of models' newest versions from their recipes' data; return 0."""
     splits: dict[str, DataSplits] = {}
-    for name in arguments.names or some_names(arguments.models):
-        artifact = read_artifact(arguments.models, name)
+    for name in arguments.names or some_names(arguments.models_dir):
+        artifact = read_artifact(arguments.models_dir, name)
         training = training_of(artifact.card)
         if training.task.name not in splits:
             splits[training.task.name] = training.prepare(training.load(arguments.data_dir))
@@ -90,7 +90,7 @@ def _by_protocol(arguments: argparse.Namespace) -> int:
 def _confidence(arguments: argparse.Namespace, training: TaskTraining) -> int:
     """Print the measured confidence of an exported model; of few rows, that of refits as well."""
     recipe = arguments.recipe or training.default
-    artifact = read_artifact(arguments.models, training.model_name(recipe))
+    artifact = read_artifact(arguments.models_dir, training.model_name(recipe))
     data = training.prepare(training.load(arguments.data_dir))
     for section in confidence_page(training, artifact, data, arguments.data_dir):
         print(f"{section}\n", flush=True)
@@ -103,12 +103,12 @@ def _by_cards(arguments: argparse.Namespace) -> int:
     """Measure every model's newest version on its test split; return 1 if one differs."""
     make_folder(arguments, "reports")
     differing: list[str] = []
-    models = list(measure_models(arguments.models, arguments.data_dir))
+    models = list(measure_models(arguments.models_dir, arguments.data_dir))
     cards = [model.card for model in models]
     for model in models:
         card = model.card
         values = ", ".join(f"{name} {value:.4f}" for name, value in model.metrics.items())
-        page = write_report(model, cards, arguments.models, arguments.reports)
+        page = write_report(model, cards, arguments.models_dir, arguments.reports)
         print(f"{card.name}/{card.version} ({card.training.recipe}): {values}; {page}", flush=True)
         differing += differences(card, model.metrics)
     for line in differing:

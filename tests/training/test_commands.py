@@ -24,7 +24,7 @@ def test_smoke_trains_and_exports_every_recipe(
     to = ["--output", str(models), "--reports", str(tmp_path / "reports")]
     assert main(["train", "--all", "--smoke", *to]) == 0
     printed = capsys.readouterr().out
-    assert main(["results", "--models", str(models), "--output", str(results)]) == 0
+    assert main(["results", "--models-dir", str(models), "--output", str(results)]) == 0
     page = results.read_text(encoding="utf-8")
     assert "1 epoch in" in printed
     assert "1 epochs in" not in printed
@@ -93,7 +93,7 @@ def test_a_model_of_an_unknown_task_is_one_message(
     models = tmp_path / "models"
     write_card(write_artifact(models, HEART), HEART, task="weather")
     reports = ["--reports", str(tmp_path / "reports")] if command == "evaluate" else []
-    assert main([command, "--models", str(models), *reports]) == 1
+    assert main([command, "--models-dir", str(models), *reports]) == 1
     assert "heart/1: unknown task 'weather'; there are: credit, " in capsys.readouterr().err
 
 
@@ -102,9 +102,8 @@ def test_a_folder_without_models_is_a_failure(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Commands return 1 where there are no models, rather than pass."""
-    option = "--models-dir" if command == "models" else "--models"
     reports = ["--reports", str(tmp_path / "reports")] if command == "evaluate" else []
-    assert main([command, option, str(tmp_path / "models"), *reports]) == 1
+    assert main([command, "--models-dir", str(tmp_path / "models"), *reports]) == 1
     assert "there are no models in" in capsys.readouterr().err
 
 
@@ -147,5 +146,5 @@ def test_a_model_trained_on_other_data_is_not_compared(
     models = tmp_path / "models"
     assert main(["train", "heart", "--smoke", "--output", str(models), *reports]) == 0
     data = [] if data_dir is None else ["--data-dir", str(data_dir)]
-    assert main(["evaluate", "--models", str(models), *reports, *data]) == 1
+    assert main(["evaluate", "--models-dir", str(models), *reports, *data]) == 1
     assert "was trained on other data" in capsys.readouterr().err

@@ -391,6 +391,6 @@ def test_models_of_other_data_are_left_alone(
                  *reports]) == 0  # fmt: skip
     card = (models / "credit-logistic" / "1" / "card.json").read_bytes()
     where = [] if data_dir is None else ["--data-dir", str(data_dir)]
-    assert main(["confidence", "credit-logistic", "--models", str(models), *where]) == 1
+    assert main(["confidence", "credit-logistic", "--models-dir", str(models), *where]) == 1
     assert "was trained on other data" in capsys.readouterr().err
     assert (models / "credit-logistic" / "1" / "card.json").read_bytes() == card

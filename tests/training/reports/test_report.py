@@ -229,7 +229,7 @@ def test_evaluate_writes_the_reports_of_all_models(
     for name in ("heart", "credit"):  # test_models.py measures all there are
         shutil.copytree(MODELS_DIR / name, models / name)
     data = [] if data_dir is None else ["--data-dir", str(data_dir)]
-    assert main(["evaluate", "--models", str(models), "--reports", str(reports), *data]) == 0
+    assert main(["evaluate", "--models-dir", str(models), "--reports", str(reports), *data]) == 0
     for name in ("heart", "credit"):
         card = read_artifact(models, name).card
         page = read(reports, name, card.version)
