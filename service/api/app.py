@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Scope
 
 from service.api.http import admin, health, metrics, models
-from service.api.http.fast_path import FastPath, fast_path_answers
+from service.api.http.fast_path import FastPath, fast_routes, known_query
 from service.api.http.front_door import BodyLimit, Dispatcher, Endpoint, FrontDoor
 from service.api.http.playground import playground_router
 from service.api.http.problems import add_handlers, documented, write_problem
@@ -41,7 +41,7 @@ def create_app(settings: Settings, slot: WorkerSlot | None = None) -> FrontDoor:
     """Return the service as an ASGI application: one process, or the worker of a `slot`."""
     state = ServiceState.create(settings, slot)
     routes = [routes_of(task) for task in TASKS.values()]
-    fast_path = FastPath(fast_path_answers(each.predict for each in routes))
+    fast_path = FastPath(fast_routes(each.predict for each in routes))
     open_inference = OpenInference(state)
     fast = Endpoint(fast_path.matches, fast_path, write_problem)
     v2 = Endpoint(open_inference.matches, open_inference, write_failure)
@@ -81,20 +81,25 @@ def _framework(
         lifespan=lifespan,
         middleware=[Middleware(dispatch)] if inside else [],
     )
+    checked = [Depends(known_query)]
     for each in routes:
         statuses = documented(400, 404, 413, 415, 422, 503)
         framework.include_router(each.predict, responses=statuses)
     for each in routes:
         if each.batch is not None:
             statuses = documented(404, 406, 408, 413, 415, 422, 503, 507)
-            framework.include_router(each.batch, responses=statuses)
+            framework.include_router(each.batch, responses=statuses, dependencies=checked)
     for each in routes:
         if each.explain is not None:
             statuses = documented(400, 404, 409, 413, 415, 422, 503)
             framework.include_router(each.explain, responses=statuses)
-    framework.include_router(models.router, responses=documented(404, 422, 503))
+    framework.include_router(
+        models.router, responses=documented(404, 422, 503), dependencies=checked
+    )
     if state.settings.admin_key:
-        framework.include_router(admin.router, responses=documented(403, 404, 409, 503))
+        framework.include_router(
+            admin.router, responses=documented(403, 404, 409, 422, 503), dependencies=checked
+        )
     framework.include_router(declared_router())
     framework.include_router(health.router)
     if state.settings.metrics:

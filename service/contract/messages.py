@@ -7,15 +7,15 @@ from typing import Any
 from service.errors import FieldProblem, InvalidPayload
 
 LONGEST_ECHO = 80
-
-
+"""Characters of a value that a message shows."""
 MOST_PROBLEMS = 100
+"""Problems that an answer lists."""
 
 
 def invalid_payload(
     failures: Sequence[Mapping[str, Any]], known: Sequence[str] = ()
 ) -> InvalidPayload:
-    """Pydantic's errors as ours, those that are listed; `known` names explain a misspelt one."""
+    """Return pydantic's errors as ours, those listed; `known` names explain misspelt ones."""
     return InvalidPayload(
         [
             FieldProblem(_path(f["loc"]), _expected(f, known), _got(f))
@@ -23,6 +23,12 @@ def invalid_payload(
         ],
         len(failures),
     )
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return ` (did you mean 'x'?)` with the known name that is closest; empty if none is close."""
+    near = get_close_matches(name.lower(), known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _path(loc: Sequence[str | int]) -> str:
@@ -36,8 +42,7 @@ def _expected(failure: Mapping[str, Any], known: Sequence[str]) -> str:
         case "missing":
             return "a value (required)"
         case "extra_forbidden":
-            near = get_close_matches(str(failure["loc"][-1]), known, n=1)
-            return "no field of this name" + (f" (did you mean {near[0]!r}?)" if near else "")
+            return "no field of this name" + did_you_mean(str(failure["loc"][-1]), known)
         case "json_invalid":
             return f"valid JSON ({failure['ctx']['error']})"
         case _:

@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from service.api.http.problems import refusal
-from service.api.http.requests import request_id
+from service.api.http.requests import request_id, require_known_query
 from service.errors import ForetellError
 
 Answer = Callable[[Request], Awaitable[bytes]]
@@ -34,8 +34,10 @@ class FastRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Any]:
         """Return the handler of a call that FastAPI passes on: under a root path, for example."""
+        known = query_names(self)
 
         async def handle(request: Request) -> Response:
+            require_known_query(request.scope, known)
             return Response(await type(self).answer(request), media_type=JSON.decode())
 
         return handle
@@ -46,31 +48,43 @@ def answered_by(answer: Answer) -> type[FastRoute]:
     return type("AnsweredRoute", (FastRoute,), {"answer": staticmethod(answer)})
 
 
-def fast_path_answers(routers: Iterable[APIRouter]) -> dict[str, Answer]:
-    """Return the answers of every `FastRoute` of some routers, by path."""
+def query_names(route: APIRoute) -> tuple[str, ...]:
+    """Return the names of the query parameters that a route declares."""
+    return tuple(parameter.alias for parameter in route.dependant.query_params)
+
+
+def known_query(request: Request) -> None:
+    """Raises InvalidPayload for query parameters that the route of a request does not declare."""
+    require_known_query(request.scope, query_names(request.scope["route"]))
+
+
+def fast_routes(routers: Iterable[APIRouter]) -> dict[str, FastRoute]:
+    """Return every `FastRoute` of some routers, by path."""
     routes = [route for router in routers for route in router.routes]
-    return {route.path: type(route).answer for route in routes if isinstance(route, FastRoute)}
+    return {route.path: route for route in routes if isinstance(route, FastRoute)}
 
 
 class FastPath:
     """The ASGI application of POSTs to the paths of fast routes, and of nothing else."""
 
-    def __init__(self, answers: Mapping[str, Answer]) -> None:
-        """Take the answer of each path."""
-        self.answers = dict(answers)
-        self.paths = {path.encode(): path for path in answers}
+    def __init__(self, routes: Mapping[str, FastRoute]) -> None:
+        """Take the route of each path."""
+        self._answers = {path: type(route).answer for path, route in routes.items()}
+        self._query_names = {path: query_names(route) for path, route in routes.items()}
+        self.paths = {path.encode(): path for path in routes}
 
     def matches(self, scope: Scope) -> bool:
         """Return True for a call of a fast route; under a root path, FastAPI answers."""
         return (
-            scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self.answers
+            scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._answers
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call."""
-        request = Request(scope, receive)
+        request, path = Request(scope, receive), scope["path"]
         try:
-            body = await self.answers[scope["path"]](request)
+            require_known_query(scope, self._query_names[path])
+            body = await self._answers[path](request)
         except ForetellError as error:
             await refusal(error, request_id(request))(scope, receive, send)
             return

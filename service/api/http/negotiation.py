@@ -26,17 +26,25 @@ def given_format(request: Request) -> Format:
 
 
 def wanted_format(accept: str | None, given: Format) -> Format:
-    """Return the format of the answer: the body's where Accept allows it. Raises NotAcceptable."""
+    """Return the format of the answer: that of the greatest weight, among equals the first named.
+
+    A wildcard of that weight takes the body's own format: browsers and axios send
+    `application/json, text/plain, */*` with any body. Raises NotAcceptable.
+    """
     ranges = accepted_ranges(accept or "*/*")
-    # The first of the best: max keeps the order.
-    best = max((given, *BY_MEDIA.values()), key=lambda form: _rank(form.media, ranges))
-    if not _rank(best.media, ranges)[0]:
+
+    def rank(form: Format) -> tuple[float, bool, int]:
+        weight, place, by_wildcard = _rank(form.media, ranges)
+        return weight, form is given and by_wildcard, place
+
+    best = max(BY_MEDIA.values(), key=rank)
+    if not rank(best)[0]:
         raise NotAcceptable(accept or "", list(BY_MEDIA))
     return best
 
 
-def _rank(media: str, ranges: Sequence[tuple[str, float]]) -> tuple[float, int]:
-    """Return the rank of a format: its weight, then its place, the first named being the best.
+def _rank(media: str, ranges: Sequence[tuple[str, float]]) -> tuple[float, int, bool]:
+    """Return a format's weight, its place (the first named is the greatest), and True by wildcard.
 
     Of several ranges that it is in, the most specific one counts.
     """
@@ -44,5 +52,5 @@ def _rank(media: str, ranges: Sequence[tuple[str, float]]) -> tuple[float, int]:
     for name in (media, f"{media.partition('/')[0]}/*", "*/*"):
         if name in names:
             place = names.index(name)
-            return ranges[place][1], -place
-    return 0.0, 0
+            return ranges[place][1], -place, "*" in name
+    return 0.0, 0, False

@@ -1,17 +1,19 @@
 """Parts of a request that every protocol over HTTP reads: headers, its id, its body."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from random import Random
 from typing import Any, TypeVar
 
 from fastapi import Request
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from service.api.access.keys import Caller
 from service.api.state import ServiceState
-from service.errors import UnsupportedMediaType
+from service.contract.messages import did_you_mean, echo
+from service.errors import FieldProblem, InvalidPayload, UnsupportedMediaType
 
 REQUEST_ID = b"x-request-id"
 MAX_REQUEST_ID_LENGTH = 128
@@ -65,6 +67,28 @@ def route_path(scope: Scope) -> str:
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     return path[len(root) :] if root and path.startswith(f"{root}/") else path
+
+
+def require_known_query(scope: Scope, known: Iterable[str]) -> None:
+    """Raises InvalidPayload for query parameters that a route does not have.
+
+    A misspelt `?modle=` would otherwise be answered by the default model, without a word.
+    """
+    if not scope["query_string"]:
+        return
+    names = list(known)
+    problems = [
+        FieldProblem(
+            name,
+            f"a query parameter of this route: {', '.join(names) or 'there is none'}"
+            f"{did_you_mean(name, names)}",
+            echo(value),
+        )
+        for name, value in QueryParams(scope["query_string"]).items()
+        if name not in names
+    ]
+    if problems:
+        raise InvalidPayload(problems)
 
 
 def header(scope: Scope, name: bytes) -> str | None:

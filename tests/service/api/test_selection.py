@@ -212,3 +212,34 @@ def test_the_choice_is_documented(client: TestClient) -> None:
         assert "stable" in version["description"]
         assert "canary" in label["description"]
         assert "404" in route["responses"]
+
+
+@pytest.mark.parametrize(
+    ("query", "meant"),
+    [
+        ("modle=heart-mlp16", "model"),
+        ("lable=canary", "label"),
+        ("Version=2", "version"),
+        ("model=heart&on_eror=report", "on_error"),
+        ("threshold=0.2", None),
+    ],
+)
+@pytest.mark.parametrize("path", ["predict", "explain", "predict/batch"])
+def test_a_misspelt_parameter_is_refused_and_not_passed_over(
+    client: TestClient, path: str, query: str, meant: str | None
+) -> None:
+    """The default would answer, and nobody would notice; the message names the one meant."""
+    answer = client.post(
+        f"/v1/heart/{path}?{query}", content=b"{}", headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["field"] == query.split("&")[-1].partition("=")[0]
+    if meant is not None and not (meant == "on_error" and path != "predict/batch"):
+        assert f"(did you mean {meant!r}?)" in error["expected"]
+
+
+def test_a_misspelt_parameter_of_a_models_page_is_refused(client: TestClient) -> None:
+    """The card of another version would be shown."""
+    assert client.get("/v1/models/heart?verison=1").status_code == 422
+    assert client.get("/v1/models?version=1").status_code == 422

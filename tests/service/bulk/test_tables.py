@@ -446,11 +446,13 @@ def test_formats_that_there_are_not(
         ("application/*, application/json;q=0", NDJSON),
         (f"*/*;q=0.1, {ARROW}", ARROW),
         (f"{PARQUET}, {CSV}", PARQUET),
-        ("application/json, text/plain, */*", JSON),
+        ("application/json, text/plain, */*", CSV),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", CSV),
+        ("application/json, */*;q=0.5", JSON),
     ],
 )
 def test_accept_is_read_as_http_has_it(client: TestClient, accept: str, wanted: str) -> None:
-    """Weights and ranges, the most specific one of each; else the first, or the body's own."""
+    """Weights and ranges, the most specific one of each; a wildcard takes the body's own."""
     answer = post(client, CSV, b"age,sex\n60,1\n", accept=accept)
     assert answer.headers["content-type"].partition(";")[0] == wanted
 
