@@ -20,7 +20,6 @@ from service.api.http.problems import add_handlers, documented, write_problem
 from service.api.http.task_routes import TaskRoutes, routes_of
 from service.api.open_inference.rest.documentation import declared_router
 from service.api.open_inference.rest.paths import OpenInference
-from service.api.open_inference.rest.replies import write_failure
 from service.api.state import ServiceState
 from service.observability.metrics.requests import Requests
 from service.observability.worker_slots import WorkerSlot
@@ -44,7 +43,7 @@ def create_app(settings: Settings, slot: WorkerSlot | None = None) -> FrontDoor:
     fast_path = FastPath(fast_routes(each.predict for each in routes))
     open_inference = OpenInference(state)
     fast = Endpoint(fast_path.matches, fast_path, write_problem)
-    v2 = Endpoint(open_inference.matches, open_inference, write_failure)
+    v2 = Endpoint(open_inference.matches, open_inference, open_inference.write_error)
     traced = any(name.startswith(("OTEL_", "FASTAPI_OTEL_")) for name in os.environ)
     framework = _framework(state, routes, [v2] if traced else [])
     # OpenTelemetry traces what FastAPI answers: where it is set up, FastAPI is given every request.

@@ -66,8 +66,8 @@ class ModelStatistics:
         size = timing.executed
         self._counts.add(timing.rows, bool(size), 1, ns, 0, 0, 1, waited, *work)
         self._look_at_the_clock()
-        if size and (size in self._batches or len(self._batches) < MOST_BATCH_SIZES):
-            self._of_size(size).add(*work)
+        if size and (series := self._of_size(size)):
+            series.add(*work)
 
     def failed(self, ns: int) -> None:
         """One more refusal or failure."""
@@ -77,8 +77,14 @@ class ModelStatistics:
     def _look_at_the_clock(self) -> None:
         self._last.values[0] = time.time_ns() // 1_000_000
 
-    def _of_size(self, rows: int) -> Series:
+    def _of_size(self, rows: int) -> Series | None:
+        """Return the series of a batch size; None for one more than `MOST_BATCH_SIZES`."""
         if rows not in self._batches:
+            # REST and gRPC count the same sizes, each with statistics of its own.
+            known = self._counters.all_series(BATCHES)
+            sizes = [labels for labels in known if labels[:2] == self._labels]
+            if len(sizes) >= MOST_BATCH_SIZES and (*self._labels, str(rows)) not in known:
+                return None
             self._batches[rows] = self._counters.series(BATCHES, *self._labels, str(rows))
         return self._batches[rows]
 

@@ -126,14 +126,22 @@ def test_one_row_is_computed_as_a_batch_of_one(models_dir: Path) -> None:
         assert session.run_row(row)["probability"].tolist() == wanted.tolist()
 
 
-def test_with_opentelemetry_set_up_calls_take_the_long_way(
+def test_with_opentelemetry_set_up_fastapi_is_given_every_call(
     models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where FastAPI traces them; the answers are the same."""
+    """FastAPI traces what passes through it; answers and errors are the same."""
     monkeypatch.setenv("OTEL_SERVICE_NAME", "foretell")
     app = create_app(Settings(models_dir=models_dir, device="cpu"))
     with TestClient(app) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         assert client.post("/v1/heart/predict", json=HEART).json()["model"]["name"] == "heart"
+        assert client.get("/v2/models/heart").json()["name"] == "heart"
+        assert client.get("/v2/models/nobody").json().keys() == {"error"}
         app.framework.router.routes.clear()
         assert client.post("/v1/heart/predict", json=HEART).status_code == 404
+
+        async def crash(*_: object) -> None:
+            raise RuntimeError("inside FastAPI")
+
+        monkeypatch.setattr(app.framework, "middleware_stack", crash)
+        assert client.get("/v2").status_code == 500

@@ -32,6 +32,7 @@ from service.settings.settings import Settings
 from service.tasks import TASKS
 from tests.artifacts import write_artifact
 from tests.service.api.test_app import overflowing_graph
+from tests.service.observability.test_metrics import requests, samples_of
 from tests.waiting import wait_until
 
 INFER = "/v2/models/heart/infer"
@@ -85,8 +86,8 @@ def test_messages_say_field_expected_and_got(client: TestClient) -> None:
 
 def test_what_is_not_offered_is_501(client: TestClient) -> None:
     """Loading by callers, shared memory, classification, sequences, other codings."""
-    for control in ("load", "unload"):
-        is_v2_error(client.post(f"/v2/repository/models/heart/{control}"), 501)
+    for action in ("load", "unload"):
+        is_v2_error(client.post(f"/v2/repository/models/heart/{action}"), 501)
     for parameters in ({"shared_memory_region": "x"}, {"sequence_id": 7}):
         is_v2_error(client.post(INFER, json=request_of(PATIENT, parameters=parameters)), 501)
     outputs = [{"name": "probability", "parameters": {"classification": 2}}]
@@ -96,7 +97,7 @@ def test_what_is_not_offered_is_501(client: TestClient) -> None:
 
 
 def test_bodies_over_the_limit_are_413(models_dir: Path) -> None:
-    """By announcement, while they arrive, and by what a compressed one holds."""
+    """By announcement, while they arrive, and decompressed; each is counted by its route."""
     settings = Settings(models_dir=models_dir, device="cpu", max_body_bytes=2048)
     with TestClient(create_app(settings)) as client:
         wait_until(lambda: client.get("/v2/health/ready").status_code == 200)
@@ -108,6 +109,8 @@ def test_bodies_over_the_limit_are_413(models_dir: Path) -> None:
             client.post(INFER, content=bomb, headers={"content-encoding": "deflate"}),
         ):
             assert "2,048 bytes" in is_v2_error(answer, 413)
+        counted = samples_of(client.get("/metrics").text)
+    assert requests(counted, "/v2/models/{name}/infer", 413) == 3
 
 
 def test_a_broken_model_is_unavailable_and_the_others_answer(tmp_path: Path) -> None:
@@ -341,15 +344,19 @@ def test_decompression_stops_at_the_limit() -> None:
 
 
 def test_statistics_of_batch_sizes_do_not_grow_without_end() -> None:
-    """A caller chooses the size; beyond so many, only the sums count it."""
+    """A caller chooses the size; beyond 64, by REST and gRPC together, only the sums count it."""
     counted = shared_counters.SharedCounters()
     counts = ModelStatistics(counted, "heart", "1")
     for rows in range(1, MOST_BATCH_SIZES + 100):
         counts.succeeded(Timing(rows, 1, 1, 1, rows), 5)
+    over_grpc = ModelStatistics(counted, "heart", "1")
+    over_grpc.succeeded(Timing(1, 0, 0, 0, 1), 0)
+    over_grpc.succeeded(Timing(10**6, 0, 0, 0, 10**6), 0)
     assert len(counted.totals(BATCHES)) == MOST_BATCH_SIZES
+    assert counted.total(BATCHES, "heart", "1", "1")[0] == 2
     total = dict(zip(INFERRED.columns, counted.total(INFERRED, "heart", "1"), strict=True))
-    assert total["executions"] == total["success_count"] == MOST_BATCH_SIZES + 99
-    assert total["queue_ns"] == 2 * total["success_count"]
+    assert total["executions"] == total["success_count"] == MOST_BATCH_SIZES + 101
+    assert total["queue_ns"] == 2 * (MOST_BATCH_SIZES + 99)
 
 
 def test_statistics_are_those_of_all_workers(client: TestClient) -> None:

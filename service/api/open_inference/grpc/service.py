@@ -4,7 +4,6 @@ Imported only where `grpc_port` is set: needs the extra `foretell[grpc]`.
 """
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -100,10 +99,10 @@ class Inference:
 
     async def ModelInfer(self, request: Any, _: Any) -> Any:  # noqa: N802
         """Inference, with raw contents or typed ones; answers are raw."""
-        # A call without an id may be a canary's as any other.
-        served = self._registry.for_model(
-            request.model_name, request.model_version or None, request.id or random.random().hex()
-        )
+        # The id decides whether a canary answers: the message's own, or else the call's.
+        routed_by = request.id or current_request_id.get()
+        version = request.model_version or None
+        served = self._registry.for_model(request.model_name, version, routed_by)
         counts, start = self._statistics.of(served), time.perf_counter_ns()
         read = partial(decode, request, served.session.input)
         try:

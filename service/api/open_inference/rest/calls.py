@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 from starlette.types import Receive, Scope
 
-from service.api.http.requests import caller_of, cancel_on_disconnect, header
+from service.api.http.requests import (
+    IDENTITY,
+    caller_of,
+    cancel_on_disconnect,
+    content_coding,
+    header,
+    receive_body,
+)
 from service.api.open_inference import metadata
 from service.api.open_inference.admin import ACTIONS, authorise, check_parameters
 from service.api.open_inference.infer import decode, encode, infer
@@ -23,7 +30,6 @@ from service.api.open_inference.rest.replies import (
     Reply,
     failure,
     json_reply,
-    read_body,
     size_header,
 )
 from service.api.open_inference.statistics import Statistics
@@ -57,11 +63,6 @@ class Call:
         """The models of the service."""
         return self.state.registry
 
-    @property
-    def limit(self) -> int:
-        """Most bytes of a body, also of what a compressed one holds."""
-        return self.state.settings.max_body_bytes
-
     def served(self) -> LoadedModel:
         """Return the model of the path. Raises UnknownModel or ModelNotReady."""
         request_id: str = self.scope["state"]["request_id"]
@@ -72,13 +73,9 @@ class Call:
         """All versions of the model of the path. Raises UnknownModel."""
         return self.registry.versions_of(self.name)
 
-    async def body(self) -> bytes:
-        """Return the body as sent. Raises PayloadTooLarge or ClientDisconnect."""
-        return await read_body(self.scope, self.receive, self.limit)
-
     async def small_body(self) -> dict[str, Any]:
         """Return a short body: an object, empty if there is none. Raises InvalidPayload."""
-        body = await self.body()
+        body = await receive_body(self.receive)
         if len(body) > LONGEST_QUESTION:
             raise refuse("body", f"at most {LONGEST_QUESTION:,} bytes", f"{len(body):,}")
         try:
@@ -168,22 +165,21 @@ async def model_infer(call: Call) -> Reply:
     """Inference, with JSON or binary tensors."""
     served = call.served()
     counts = call.statistics.of(served)
-    body = await call.body()
+    body = await receive_body(call.receive)
     start = time.perf_counter_ns()
     coding = accepted(header(call.scope, b"accept-encoding"))
     try:
-        packed = header(call.scope, b"content-encoding")
+        packing, limit = content_coding(call.scope), call.state.settings.max_body_bytes
         json_size = size_header(call.scope, JSON_SIZE)
 
         def read() -> tuple[InferRequest, NDArray[Any]]:
-            plain = body if packed is None else decompress(body, packed, call.limit)
-            return decode(served.session, plain, json_size)
+            return decode(served.session, decompress(body, packing, limit), json_size)
 
         def word(*answer: Any) -> Reply:
             return _reply(*encode(served, *answer), coding)
 
-        # How much a packed body holds is not known beforehand.
-        work = infer(served, len(body) if packed is None else inf, read, word)
+        # The rows of a compressed body are not known before it is read.
+        work = infer(served, len(body) if packing == IDENTITY else inf, read, word)
         reply, timing = await (
             cancel_on_disconnect(call.receive, work) if served.may_block else work
         )

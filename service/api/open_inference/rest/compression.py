@@ -5,50 +5,48 @@
 
 import zlib
 
+from service.api.http.requests import IDENTITY, MAX_SHOWN_HEADER, accepted_ranges
 from service.api.open_inference.tensors import refuse
 from service.errors import PayloadTooLarge, Unsupported
 
 WINDOWS = {"gzip": 31, "deflate": 15}
-"""zlib's `wbits` for each coding; the better known first."""
+"""zlib's `wbits` for each coding, the preferred one first."""
 SHORTEST = 1024
-"""Shorter answers are sent as they are, whatever the caller can read."""
+"""Bytes of the shortest answer that is compressed."""
 LEVEL = 1
-"""Floats hardly shrink; a higher level costs more time than it saves."""
+"""zlib's level. Floats hardly shrink: a higher one costs more time than it saves."""
 
 
 def decompress(body: bytes, coding: str, limit: int) -> bytes:
-    """Decompress a body. Raises PayloadTooLarge over `limit` bytes, however short it was sent."""
-    name = coding.strip().lower()
-    if name in ("", "identity"):
+    """Return a body of some Content-Encoding as it was before, at most `limit` bytes.
+
+    Raises PayloadTooLarge, Unsupported for a coding that is not offered, or InvalidPayload.
+    """
+    if coding == IDENTITY:
         return body
-    if name not in WINDOWS:
-        raise Unsupported(f"expected Content-Encoding {' or '.join(WINDOWS)}, got {coding[:80]!r}")
-    stream = zlib.decompressobj(WINDOWS[name])
+    if coding not in WINDOWS:
+        offered, got = " or ".join(WINDOWS), coding[:MAX_SHOWN_HEADER]
+        raise Unsupported(f"expected Content-Encoding {offered}, got {got!r}")
+    stream = zlib.decompressobj(WINDOWS[coding])
     try:
         plain = stream.decompress(body, limit + 1)
     except zlib.error as error:
-        raise refuse("body", f"{name} data", f"something else ({error})") from error
+        raise refuse("body", f"{coding} data", f"something else ({error})") from error
     if len(plain) > limit:
         raise PayloadTooLarge(limit)
     if not stream.eof or stream.unused_data:
         got = "more behind its end" if stream.eof else "a part of it"
-        raise refuse("body", f"{name} data", got)
+        raise refuse("body", f"{coding} data", got)
     return plain
 
 
 def accepted(header: str | None) -> str | None:
-    """The coding to answer in, by the caller's Accept-Encoding; None for none."""
-    offered = {}
-    for part in (header or "").lower().split(","):
-        name, _, parameter = part.partition(";")
-        offered[name.strip()] = parameter.replace(" ", "")
-    for name in WINDOWS:
-        if name in offered and offered[name] not in ("q=0", "q=0.0", "q=0.00", "q=0.000"):
-            return name
-    return None
+    """Return the coding to answer in, by the caller's Accept-Encoding; None for none."""
+    weights = dict(accepted_ranges(header or ""))
+    return next((name for name in WINDOWS if weights.get(name)), None)
 
 
 def compress(parts: list[bytes | memoryview], coding: str) -> bytes:
-    """An answer's parts as one compressed body."""
+    """Return an answer's parts as one compressed body."""
     stream = zlib.compressobj(LEVEL, wbits=WINDOWS[coding])
     return b"".join([*(stream.compress(part) for part in parts), stream.flush()])

@@ -6,6 +6,7 @@ copied by a framework.
 
 import re
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from starlette.types import Receive, Scope, Send
 
@@ -61,6 +62,30 @@ def admin_path(action: str) -> str:
     return f"/v2/repository/models/{{name}}/{action}"
 
 
+class Route(NamedTuple):
+    """The call at a path, with the model and the version that the path names."""
+
+    method: str
+    handler: Handler
+    template: str
+    name: str = ""
+    version: str | None = None
+
+
+def find_route(path: str) -> Route | None:
+    """Return the route of a path under /v2; None if there is nothing."""
+    if path == f"{PREFIX}/":  # as the protocol's OpenAPI file has it
+        path = PREFIX
+    if path in PATHS:
+        return Route(*PATHS[path], path)
+    if (found := OF_MODEL.fullmatch(path)) and found[3] in MODEL_PATHS:
+        template = model_path(found[3], versioned=found[2] is not None)
+        return Route(*MODEL_PATHS[found[3]], template, found[1], found[2])
+    if (found := OF_ADMIN.fullmatch(path)) and found[2] in ADMIN_PATHS:
+        return Route(*ADMIN_PATHS[found[2]], admin_path(found[2]), found[1])
+    return None
+
+
 class OpenInference:
     """The ASGI application of everything under /v2."""
 
@@ -81,26 +106,24 @@ class OpenInference:
             reply = refusal(error)
         await reply(send)
 
+    async def write_error(
+        self, scope: Scope, receive: Receive, send: Send, status: int, detail: str
+    ) -> None:
+        """Answer a request with an error in the protocol's form, where none of its calls does."""
+        if route := find_route(route_path(scope)):
+            scope["template"] = route.template
+        await failure(status, detail)(send)
+
     async def _answer(self, path: str, scope: Scope, receive: Receive) -> Reply:
-        name, version = "", None
-        if path == PREFIX + "/":  # as the protocol's OpenAPI file has it
-            path = PREFIX
-        if path in PATHS:
-            (method, handler), template = PATHS[path], path
-        elif (found := OF_MODEL.fullmatch(path)) and found[3] in MODEL_PATHS:
-            name, version = found[1], found[2]
-            method, handler = MODEL_PATHS[found[3]]
-            template = model_path(found[3], versioned=version is not None)
-        elif (found := OF_ADMIN.fullmatch(path)) and found[2] in ADMIN_PATHS:
-            name = found[1]
-            (method, handler), template = ADMIN_PATHS[found[2]], admin_path(found[2])
-        elif NOT_OFFERED.fullmatch(path):
+        route = find_route(path)
+        if route is None and NOT_OFFERED.fullmatch(path):
             return failure(501, f"{echo(path)} is of an extension that is not offered here")
-        else:
+        if route is None:
             return failure(404, f"there is nothing at {echo(path)}")
-        scope["template"] = template  # by which it is counted
-        allowed = ("GET", "HEAD") if method == "GET" else (method,)
+        scope["template"] = route.template  # by which it is counted
+        allowed = ("GET", "HEAD") if route.method == "GET" else (route.method,)
         if scope["method"] not in allowed:
             message = f"{echo(path)} does not answer {scope['method']}"
             return failure(405, message, (b"allow", ", ".join(allowed).encode()))
-        return await handler(Call(scope, receive, self._state, self._statistics, name, version))
+        call = Call(scope, receive, self._state, self._statistics, route.name, route.version)
+        return await route.handler(call)

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic_core import to_json
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope, Send
 
 from service.api.http.problems import retry_after
-from service.api.http.requests import header
+from service.api.http.requests import MAX_SHOWN_HEADER, header
 from service.api.open_inference.tensors import refuse
 from service.api.status import status_of
-from service.errors import ForetellError, InvalidPayload, PayloadTooLarge
+from service.errors import ForetellError
 
 BAD_ARGUMENT = (415, 422)
 """Statuses of the typed routes for which the protocol has 400."""
@@ -55,40 +54,14 @@ def refusal(error: ForetellError) -> Reply:
     return failure(status, str(error), retry=retry_after(error))
 
 
-async def write_failure(
-    scope: Scope, receive: Receive, send: Send, status: int, message: str
-) -> None:
-    """Answer a request with an error in the protocol's form."""
-    await failure(status, message)(send)
-
-
 def size_header(scope: Scope, name: bytes) -> int | None:
     """Return a header that is a number of bytes; None without it. Raises InvalidPayload."""
     text = header(scope, name)
     if text is None:
         return None
-    # As many digits as any length that can be meant; Python would parse thousands, slowly.
+    # 20 digits hold every length; Python would parse thousands of them, slowly.
     if not (text.isascii() and text.isdigit() and len(text) <= 20):
-        raise refuse(name.decode().title(), "a whole number of bytes", repr(text[:80]))
+        raise refuse(
+            name.decode().title(), "a whole number of bytes", repr(text[:MAX_SHOWN_HEADER])
+        )
     return int(text)
-
-
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """Return the request's body, joined once. Raises PayloadTooLarge or ClientDisconnect."""
-    try:
-        announced = size_header(scope, b"content-length") or 0
-    except InvalidPayload:
-        announced = 0
-    chunks: list[bytes] = []
-    taken = 0
-    more = announced <= limit
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunks.append(message.get("body", b""))
-        taken += len(chunks[-1])
-        more = message.get("more_body", False) and taken <= limit
-    if max(announced, taken) > limit:
-        raise PayloadTooLarge(limit)
-    return b"".join(chunks)
