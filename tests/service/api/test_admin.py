@@ -1,4 +1,4 @@
-"""Calls of an operator: load, unload, roll back; and that every process follows."""
+"""Admin calls: load, unload, roll back; and that every process follows."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from tests.service.models.test_versions import HEART, publish
 from tests.waiting import wait_until
 
 KEY = "a key of sixteen characters or more"
-OPERATOR = {"authorization": f"Bearer {KEY}"}
+ADMIN = {"authorization": f"Bearer {KEY}"}
 ROW = {"age": 60, "sex": 1}
 
 
@@ -36,7 +36,7 @@ def models(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(models: Path) -> Iterator[TestClient]:
-    """A ready service with an operator's key, which looks at the folder only when told."""
+    """A ready service with an admin key, which looks at the folder only when told."""
     settings = Settings(models_dir=models, device="cpu", poll_seconds=0, admin_key=KEY)
     with TestClient(create_app(settings), raise_server_exceptions=False) as started:
         wait_until(lambda: started.get("/readyz").status_code == 200)
@@ -55,7 +55,7 @@ def test_without_a_key_there_are_no_such_calls(models: Path) -> None:
     with TestClient(create_app(Settings(models_dir=models, device="cpu"))) as client:
         for action in ("load", "unload", "rollback"):
             path = f"/v1/models/heart/{action}"
-            assert client.post(path, headers=OPERATOR).status_code == 404
+            assert client.post(path, headers=ADMIN).status_code == 404
             assert (
                 path.replace("heart", "{name}") not in client.get("/openapi.json").json()["paths"]
             )
@@ -89,7 +89,7 @@ def test_without_the_key_in_the_request_they_are_403(
 @pytest.mark.parametrize("name", ["nobody", "..%2f..%2fetc", "%00"])
 def test_a_model_there_is_not_is_404(client: TestClient, action: str, name: str) -> None:
     """Only what the service knows by name is ever touched on disk."""
-    answer = client.post(f"/v1/models/{name}/{action}", headers=OPERATOR)
+    answer = client.post(f"/v1/models/{name}/{action}", headers=ADMIN)
     assert answer.status_code == 404
 
 
@@ -97,7 +97,7 @@ def test_an_unloaded_model_answers_nobody_until_it_is_loaded(
     client: TestClient, models: Path
 ) -> None:
     """Not after changes of the folder either, nor after a start; readiness waits not for it."""
-    shown = client.post("/v1/models/heart/unload", headers=OPERATOR).json()
+    shown = client.post("/v1/models/heart/unload", headers=ADMIN).json()
     assert (shown["ready"], shown["version"]) == (False, None)
     assert {found["state"] for found in shown["states"]} <= {"not_served", "invalid", "draining"}
     answer = client.post("/v1/heart/predict", json=ROW)
@@ -112,7 +112,7 @@ def test_an_unloaded_model_answers_nobody_until_it_is_loaded(
     another.refresh()
     assert another.versions_of("heart").unloaded
     assert another.not_ready() == {}
-    assert client.post("/v1/models/heart/load", headers=OPERATOR).json()["version"] == "4"
+    assert client.post("/v1/models/heart/load", headers=ADMIN).json()["version"] == "4"
     assert version(client) == "4"
     another.refresh()
     assert another.default_of("heart").card.version == "4"
@@ -122,13 +122,13 @@ def test_rollback_goes_to_the_last_good_version_and_stays_there(
     client: TestClient, models: Path
 ) -> None:
     """Past a damaged one; a newer version changes nothing; then there is nothing before it."""
-    shown = client.post("/v1/models/heart/rollback", headers=OPERATOR).json()
+    shown = client.post("/v1/models/heart/rollback", headers=ADMIN).json()
     assert (shown["version"], shown["labels"]) == ("1", {"stable": "1"})
     assert version(client) == "1"
     publish(models, "4")
-    client.post("/v1/models/heart/load", headers=OPERATOR)
+    client.post("/v1/models/heart/load", headers=ADMIN)
     assert version(client) == "1"
-    again = client.post("/v1/models/heart/rollback", headers=OPERATOR)
+    again = client.post("/v1/models/heart/rollback", headers=ADMIN)
     assert again.status_code == 409
     assert "no valid version before heart/1" in again.json()["detail"]
     assert version(client) == "1"
@@ -142,21 +142,21 @@ def test_rollback_goes_to_the_version_that_answered_before_a_promotion(
     publish(models, "5")
     labels = {"stable": "1", "previous": "4", "canary": "5"}
     (models / "heart" / LABELS).write_text(json.dumps(labels))
-    client.post("/v1/models/heart/load", headers=OPERATOR)
+    client.post("/v1/models/heart/load", headers=ADMIN)
     assert version(client) == "1"
-    shown = client.post("/v1/models/heart/rollback", headers=OPERATOR).json()
+    shown = client.post("/v1/models/heart/rollback", headers=ADMIN).json()
     assert shown["labels"] == {"stable": "4", "canary": "5"}
     assert version(client) == "4"
 
 
 def test_loading_what_cannot_be_loaded_says_why(client: TestClient, models: Path) -> None:
     """503 with the reason, not a 200 that hides it; an unloaded model has nothing to go back to."""
-    client.post("/v1/models/heart/unload", headers=OPERATOR)
-    refused = client.post("/v1/models/heart/rollback", headers=OPERATOR)
+    client.post("/v1/models/heart/unload", headers=ADMIN)
+    refused = client.post("/v1/models/heart/rollback", headers=ADMIN)
     assert (refused.status_code, refused.json()["title"]) == (503, "Service Unavailable")
     for good in ("1", "3"):
         shutil.rmtree(models / "heart" / good)
-    answer = client.post("/v1/models/heart/load", headers=OPERATOR)
+    answer = client.post("/v1/models/heart/load", headers=ADMIN)
     assert answer.status_code == 503
     assert "sha256" in answer.json()["detail"]
 
@@ -172,7 +172,7 @@ def test_a_folder_that_cannot_be_written_is_409(
     monkeypatch.setattr(Path, "touch", read_only)
     monkeypatch.setattr("service.models.artifacts.labels.NamedTemporaryFile", read_only)
     for action in ("unload", "rollback"):
-        answer = client.post(f"/v1/models/heart/{action}", headers=OPERATOR)
+        answer = client.post(f"/v1/models/heart/{action}", headers=ADMIN)
         assert answer.status_code == 409
         assert "cannot be written: Read-only file system" in answer.json()["detail"]
     assert version(client) == "3"
@@ -181,7 +181,7 @@ def test_a_folder_that_cannot_be_written_is_409(
 def test_labels_that_cannot_be_read_allow_no_rollback(client: TestClient, models: Path) -> None:
     """409, and they stay as they are: whoever wrote them meant something."""
     (models / "heart" / LABELS).write_text("{")
-    answer = client.post("/v1/models/heart/rollback", headers=OPERATOR)
+    answer = client.post("/v1/models/heart/rollback", headers=ADMIN)
     assert answer.status_code == 409
     assert "labels.json" in answer.json()["detail"]
     assert (models / "heart" / LABELS).read_text() == "{"
@@ -199,8 +199,8 @@ def test_a_closed_folder_is_the_reason_why_a_model_is_not_ready(
         client.app.state.registry.refresh()  # type: ignore[attr-defined]
         assert client.get("/readyz").json()["reasons"] == {"heart": reason}
         assert client.get("/v1/models/heart").json()["reason"] == reason
-        assert client.post("/v1/models/credit/load", headers=OPERATOR).status_code == 200
-        refused = client.post("/v1/models/heart/load", headers=OPERATOR)
+        assert client.post("/v1/models/credit/load", headers=ADMIN).status_code == 200
+        refused = client.post("/v1/models/heart/load", headers=ADMIN)
         assert (refused.status_code, "/heart" in refused.json()["detail"]) == (409, True)
 
 
@@ -222,18 +222,18 @@ def test_the_open_inference_protocol_loads_and_unloads_too(client: TestClient) -
         assert refused.status_code == 403, refused.text
         assert "FORETELL_ADMIN_KEY" in refused.json()["error"]
     moved = {"parameters": {"config": "{}", "file:1/model.onnx": "AAAA"}}
-    assert client.post(load, headers=OPERATOR, json=moved).status_code == 501
+    assert client.post(load, headers=ADMIN, json=moved).status_code == 501
     assert version(client) == "3"
     kept = {"parameters": {"unload_dependents": False}}
-    assert client.post(unload, headers=OPERATOR, json=kept).json() == {}
+    assert client.post(unload, headers=ADMIN, json=kept).json() == {}
     assert client.get("/v2/models/heart/ready").status_code == 503
     states = {
         e["state"] for e in client.post("/v2/repository/index").json() if e["name"] == "heart"
     }
     assert "READY" not in states
-    assert client.post(load, headers=OPERATOR).json() == {}
+    assert client.post(load, headers=ADMIN).json() == {}
     assert version(client) == "3"
-    assert client.post(load.replace("heart", "wine"), headers=OPERATOR).status_code == 404
+    assert client.post(load.replace("heart", "wine"), headers=ADMIN).status_code == 404
 
 
 def test_the_open_inference_protocol_takes_labels_for_versions(models: Path) -> None:

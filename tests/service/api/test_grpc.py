@@ -64,7 +64,7 @@ def test_messages_over_the_limit_are_refused(models_dir: Path) -> None:
 
 
 def test_what_is_not_offered_is_unimplemented(models_dir: Path) -> None:
-    """Loading where there is no operator's key, classification, shared memory, traces."""
+    """Loading where there is no admin key, classification, shared memory, traces."""
     with (
         serving(models_dir, FORETELL_GRPC_PORT="0") as service,
         grpc_client.InferenceServerClient(address_of(service)) as client,
@@ -83,21 +83,21 @@ def test_what_is_not_offered_is_unimplemented(models_dir: Path) -> None:
             assert failed.value.status() == "StatusCode.UNIMPLEMENTED"
 
 
-def test_an_operator_loads_and_unloads(tmp_path: Path) -> None:
+def test_an_admin_loads_and_unloads(tmp_path: Path) -> None:
     """With the key as metadata, as by HTTP; without it, or with another, it is denied."""
     for task in TASKS.values():
         write_artifact(tmp_path, task)
     settings = {"FORETELL_GRPC_PORT": "0", "FORETELL_ADMIN_KEY": KEY}
-    operator = {"authorization": f"Bearer {KEY}"}
+    admin = {"authorization": f"Bearer {KEY}"}
     with (
         serving(tmp_path, **settings) as service,
         grpc_client.InferenceServerClient(address_of(service)) as client,
     ):
-        client.unload_model("heart", headers=operator)
+        client.unload_model("heart", headers=admin)
         assert not client.is_model_ready("heart")
         states = {m.name: m.state for m in client.get_model_repository_index().models}
         assert (states["heart"], states["credit"]) == ("UNAVAILABLE", "READY")
-        client.load_model("heart", headers=operator)
+        client.load_model("heart", headers=admin)
         assert client.is_model_ready("heart")
         wrong: list[tuple[str, dict[str, str], dict[str, str], str]] = [
             ("heart", {}, {}, "PERMISSION_DENIED"),
@@ -108,9 +108,9 @@ def test_an_operator_loads_and_unloads(tmp_path: Path) -> None:
                 "PERMISSION_DENIED",
             ),
             ("heart", {"authorization": KEY}, {}, "PERMISSION_DENIED"),
-            ("nobody", operator, {}, "NOT_FOUND"),
-            ("../heart", operator, {}, "NOT_FOUND"),
-            ("heart", operator, {"config": "{}"}, "UNIMPLEMENTED"),
+            ("nobody", admin, {}, "NOT_FOUND"),
+            ("../heart", admin, {}, "NOT_FOUND"),
+            ("heart", admin, {"config": "{}"}, "UNIMPLEMENTED"),
         ]
         for name, headers, given, code in wrong:
             with pytest.raises(InferenceServerException) as failed:

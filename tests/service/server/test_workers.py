@@ -222,11 +222,11 @@ def test_a_port_that_is_taken_starts_no_worker(models_dir: Path) -> None:
     assert ended.stderr == f"foretell: FORETELL_PORT: 127.0.0.1:{port}: Address already in use\n"
 
 
-def test_all_workers_follow_the_folder_and_the_operator(tmp_path: Path) -> None:
+def test_all_workers_follow_the_folder_and_the_admin(tmp_path: Path) -> None:
     """A new version, an unload and a load reach each of them, whichever was asked."""
     for task in TASKS.values():
         write_artifact(tmp_path, task)
-    operator = {"authorization": f"Bearer {KEY}"}
+    admin = {"authorization": f"Bearer {KEY}"}
     settings = {"FORETELL_POLL_SECONDS": "0.1", "FORETELL_ADMIN_KEY": KEY, **TWO}
     with serving(tmp_path, **settings) as service:
 
@@ -239,12 +239,12 @@ def test_all_workers_follow_the_folder_and_the_operator(tmp_path: Path) -> None:
         publish(tmp_path, "2")
         wait_until(lambda: answers() == {"2"})
         assert len(pids(service)) == 2
-        control = f"{service.url}/v1/models/heart"
-        assert httpx.post(f"{control}/unload", headers=operator).status_code == 200
+        heart = f"{service.url}/v1/models/heart"
+        assert httpx.post(f"{heart}/unload", headers=admin).status_code == 200
         wait_until(lambda: answers() == {503})
-        assert httpx.post(f"{control}/load", headers=operator).status_code == 200
+        assert httpx.post(f"{heart}/load", headers=admin).status_code == 200
         wait_until(lambda: answers() == {"2"})
-        assert httpx.post(f"{control}/rollback", headers=operator).status_code == 200
+        assert httpx.post(f"{heart}/rollback", headers=admin).status_code == 200
         wait_until(lambda: answers() == {"1"})
 
 
