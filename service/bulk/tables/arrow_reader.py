@@ -101,7 +101,7 @@ def read_csv(
 
     with _readable("CSV", lambda error: _of_csv_row(bad_rows, error)):
         reader = pa_csv.open_csv(
-            Chained(first, source),
+            CsvBlocks(first, source),
             # Its threads gain nothing where a reader is one of several, and reorder row numbers.
             read_options=pa_csv.ReadOptions(block_size=BLOCK, use_threads=False),
             parse_options=pa_csv.ParseOptions(
@@ -269,21 +269,28 @@ def _combined(batches: list[Any], schema: Any) -> list[Any]:
     return list(pa.Table.from_batches(batches, schema).combine_chunks().to_batches())
 
 
-class Chained(io.RawIOBase):
-    """The bytes already read from a file, followed by the rest of the file."""
+class CsvBlocks(io.RawIOBase):
+    """The bytes already read from a file, then the rest, in blocks that never end with a CR.
+
+    Arrow takes a CR at the end of a block for a whole end of line and drops the LF that begins the
+    next one, also inside a quoted cell (apache/arrow #51368).
+    """
 
     def __init__(self, first: bytes, rest: BinaryIO) -> None:
         self._first, self._rest = first, rest
 
     def readable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Read up to `size` bytes."""
-        if not self._first:
-            return self._rest.read(size)
-        first, self._first = self._first, b""
-        if 0 <= size < len(first):
-            first, self._first = first[:size], first[size:]
-        return first
+        """Read up to `size` bytes; empty at the end only."""
+        block, self._first = self._first, b""
+        if size < 0:
+            return block + self._rest.read()
+        if len(block) < size:
+            block += self._rest.read(size - len(block))
+        block, self._first = block[:size], block[size:]
+        if len(block) > 1 and block.endswith(b"\r"):
+            block, self._first = block[:-1], b"\r" + self._first
+        return block
