@@ -124,7 +124,7 @@ def test_bad_rows_can_be_reported(
 
 
 def test_a_table_of_bad_rows_alone_is_a_failure(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    score: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing was scored: the exit status and the summary say so; the file has the reasons."""
     table = write(tmp_path / "book.csv", [{"age": 630, "sex": 1}, {"age": 640, "sex": 1}])
