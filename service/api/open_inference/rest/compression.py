@@ -37,7 +37,7 @@ def decompress(body: bytes, coding: str, limit: int) -> bytes:
 
 
 def accepted(header: str | None) -> str | None:
-    """The coding to answer in, by the caller's Accept-Encoding; None for none."""
+    """Return the coding to answer in, by the caller's Accept-Encoding; None for none."""
     offered = {}
     for part in (header or "").lower().split(","):
         name, _, parameter = part.partition(";")
@@ -49,6 +49,6 @@ def accepted(header: str | None) -> str | None:
 
 
 def compress(parts: list[bytes | memoryview], coding: str) -> bytes:
-    """An answer's parts as one compressed body."""
+    """Compress the parts of an answer into one body."""
     stream = zlib.compressobj(LEVEL, wbits=WINDOWS[coding])
     return b"".join([*(stream.compress(part) for part in parts), stream.flush()])
