@@ -103,4 +103,4 @@ def _score_pictures(task: ImageTask, arguments: argparse.Namespace, settings: Se
     total = scored.answered + scored.refused
     why = "; see the column error" if scored.refused else ""
     print(f"{arguments.output}: {scored.answered:,} of {total:,} answered{why}", file=sys.stderr)
-    return 0
+    return 1 if total and not scored.answered else 0

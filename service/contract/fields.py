@@ -128,7 +128,7 @@ class Feature(BaseModel):
 
     @classmethod
     def of(cls, name: str, field: FieldInfo) -> "Feature":
-        """The feature that a payload's field declares. Raises TypeError if it declares none."""
+        """Return the feature that a payload's field declares. Raises TypeError without one."""
         required = field.is_required()
         match _declaration(field):
             case Number() as number:

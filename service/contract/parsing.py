@@ -13,7 +13,7 @@ there would be hundreds of thousands of unknown fields to be told about, on the 
 
 
 def check_size(body: bytes) -> bytes:
-    """The body. Raises PayloadTooLarge."""
+    """Return the body unless it is too long. Raises PayloadTooLarge."""
     if len(body) > MAX_BYTES:
         raise PayloadTooLarge(MAX_BYTES, "a call in JSON")
     return body

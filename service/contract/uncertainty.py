@@ -47,7 +47,7 @@ class ConformalSets(BaseModel):
         return np.asarray((probability >= self.threshold) != (1 - probability >= self.threshold))
 
     def classes(self, probabilities: Sequence[float]) -> list[int]:
-        """The classes in the set of a picture, the likeliest first; never none."""
+        """Return the classes in the set of a picture, the likeliest first; never none."""
         order = sorted(range(len(probabilities)), key=lambda k: -probabilities[k])
         return order[:1] + [k for k in order[1:] if probabilities[k] >= self.threshold]
 
@@ -95,7 +95,7 @@ class RangeCheck:
     training_ranges: tuple[TrainingRange, ...]
 
     def out_of_range(self, values: Sequence[float | None]) -> list[int]:
-        """The places of such fields in a row of declared order; None is not recorded."""
+        """Return the indices of fields out of range in a row; None is not recorded."""
         places = [
             place
             for place, low, high in self._numbers
@@ -116,7 +116,7 @@ class RangeCheck:
         return found
 
     def warning(self, place: int, value: float) -> str:
-        """In words: the field, its value, and what training saw."""
+        """Return a warning in words: the field, its value, and the training range."""
         feature, seen = self.features[place], self._by_name[self.features[place].name]
         if feature.kind == "code":
             code = int(value)
@@ -173,7 +173,7 @@ class RangeCheck:
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
-    """All numbers that float32, which the network sees, cannot tell from those of the range."""
+    """Return the range of numbers that float32, the network's type, cannot tell from low..high."""
     below, above = np.float32(low), np.float32(high)
     return (
         _halfway(below, np.nextafter(below, np.float32(-np.inf))),

@@ -47,7 +47,7 @@ class Wording:
 def single_field_groups(
     features: Sequence[Feature], titles: Mapping[str, str], wording: Wording
 ) -> dict[str, FeatureGroup]:
-    """Every field, by name, as a factor of its own."""
+    """Return every field, by name, as a group of its own."""
     return {
         feature.name: _single(feature, titles[feature.name], wording.phrases.get(feature.name))
         for feature in features
@@ -57,7 +57,7 @@ def single_field_groups(
 def feature_groups_of(
     parts: Mapping[str, FeatureGroup], wording: Wording
 ) -> tuple[FeatureGroup, ...]:
-    """The declared factors, and one for every other field, in the order of the fields."""
+    """Return the declared groups, and one for every other field, in the order of the fields."""
     united = {name: factor for factor in wording.feature_groups for name in factor.fields}
     # A dict keeps the first of equals in its place.
     return tuple(
@@ -83,12 +83,12 @@ def _single(feature: Feature, title: str, template: Phrase | None) -> FeatureGro
 
 
 def format_value(value: float, feature: Feature) -> str:
-    """A recorded value: a code's meaning, or a number to seven digits."""
+    """Return a recorded value in words: a code's meaning, or a number to seven digits."""
     return feature.codes[int(value)] if feature.codes else f"{round(value, 4):,.7g}"
 
 
 def reason(phrase: str, contribution: float) -> str:
-    """A contribution to a probability as a sentence, in points of a hundredth."""
+    """Return a contribution to a probability as a sentence, in points of a hundredth."""
     points = round(100 * contribution)
     sentence = phrase[0].upper() + phrase[1:]
     if points == 0:

@@ -24,7 +24,7 @@ def counterfactuals(
     features: Sequence[Feature],
     changes: Sequence[ActionableField],
 ) -> list[NDArray[np.float32]]:
-    """Up to `MOST` rows with a probability below the threshold, the smallest change first.
+    """Return up to `MOST` rows with a probability below the threshold, the smallest change first.
 
     Fewest fields come first, then the least way: of each field the share of the way to its limit,
     summed. Fields that are not recorded stay so. Each set of fields is searched on a grid, in one
@@ -67,7 +67,7 @@ class _Way:
         self.span = way if way * sign > 0 else 0.0
 
     def values(self, most: int, end: float | None = None) -> NDArray[np.float32]:
-        """Up to `most` values after the start, to `end` or the limit, which is among them."""
+        """Return up to `most` values after the start, to `end` or the limit, inclusive."""
         end = self.start + self.span if end is None else end
         low, high = sorted((self.start, end))
         if len(self.codes):
@@ -91,7 +91,7 @@ def _smallest(
     ways: Sequence[_Way],
     values: NDArray[np.float32],
 ) -> NDArray[np.float32] | None:
-    """The row with those of some values that cross and are the least way, if there are any."""
+    """Return the row of the smallest change that crosses the threshold, if there is one."""
     if not len(values):
         return None
     rows = np.tile(row, (len(values), 1))

@@ -24,7 +24,7 @@ class ExplanationQueue:
         self._thread = ThreadPoolExecutor(1, "explanations")
 
     async def submit(self, work: Callable[[], Result]) -> Result:
-        """The result of some work, when its turn comes. Raises ExplanationQueueFull if full."""
+        """Return the result of some work when its turn comes. Raises ExplanationQueueFull."""
         if self._taken >= self._limit:
             raise ExplanationQueueFull(self._limit)
         loop = asyncio.get_running_loop()

@@ -66,13 +66,13 @@ def owen_values(
 
 
 def to_log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log-odds, finite."""
+    """Return finite log-odds."""
     sure = np.clip(probability, NEARLY_SURE, 1 - NEARLY_SURE)
     return np.log(sure / (1 - sure))
 
 
 def answers_to(predict: Predict, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities of N rows, in runs of `AT_ONCE`. Raises InvalidOutput."""
+    """Return the probabilities of N rows, in runs of AT_ONCE. Raises InvalidOutput."""
     runs = [predict(rows[start : start + AT_ONCE]) for start in range(0, len(rows), AT_ONCE)]
     return check_probability_array(np.concatenate(runs))
 
@@ -84,7 +84,7 @@ def _shares(
     whole: Groups,
     players: Groups,
 ) -> Attributions:
-    """The parts of `players`, which are united if there are groups that stay `whole`."""
+    """Return the attributions of `players`, united if some groups stay `whole`."""
     differs = (row != background.rows) & ~(np.isnan(row) & np.isnan(background.rows))
     games = []
     for reference, columns in zip(background.rows, differs, strict=True):
@@ -108,7 +108,7 @@ def _shares(
 def _mixed(
     row: NDArray[np.float32], reference: NDArray[np.float32], players: Groups
 ) -> NDArray[np.float32]:
-    """A row for each coalition, in the order of `_members`; the last one is as the row."""
+    """Return a row for each coalition, in the order of `_members`; the last one equals the row."""
     rows = reference[None]
     for columns in map(list, players):
         joined = rows.copy()

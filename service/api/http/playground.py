@@ -35,7 +35,7 @@ class File:
         self.media = MEDIA[path.suffix]
 
     def answer(self, request: Request) -> Response:
-        """The file, or 304 to who has it already."""
+        """Return the file, or 304 to a caller that has it already."""
         headers = HEADERS | {"ETag": self.etag}
         # Weak tags too (RFC 9110, 13.1.2): a proxy that packs answers makes them so.
         known = request.headers.get("if-none-match", "").replace("W/", "").split(",")
@@ -45,7 +45,7 @@ class File:
 
 
 def playground_router() -> APIRouter:
-    """Answers `/` and what lies under `/playground/`; a name that is no file's is 404."""
+    """Return the router of `/` and of the files under `/playground/`; an unknown name is 404."""
     # Read at start: nothing that a caller sends ever becomes a path on disk.
     files = {
         path.relative_to(FOLDER).as_posix(): File(path)

@@ -118,7 +118,7 @@ def _raw(tensor: Tensor, body: bytes) -> NDArray[Any]:
 
 
 def batch_of(inputs: Sequence[InputTensor], tensor: Tensor, data: memoryview) -> NDArray[Any]:
-    """The model's only input, from a request's; `data` are binary ones. Raises InvalidPayload."""
+    """Return the model's only input; `data` holds binary ones. Raises InvalidPayload."""
     names = [given.name for given in inputs]
     if names != [tensor.name]:
         got = ", ".join(echo(name) for name in names[:8]) or "none"
@@ -187,7 +187,7 @@ def encode(
     wanted: Sequence[RequestedOutput],
     outputs: dict[str, NDArray[Any]],
 ) -> tuple[bytes, Sequence[memoryview]]:
-    """The JSON of an answer, and the data behind it: views of the outputs, not copies."""
+    """Return the JSON of an answer, and the data behind it: views of the outputs, not copies."""
     data: list[memoryview] = []
     described: list[dict[str, Any]] = []
     for output in wanted:

@@ -54,7 +54,7 @@ class InferRequest:
 
 
 def read_request(json: bytes) -> InferRequest:
-    """The request in some JSON. Raises InvalidPayload or Unsupported."""
+    """Parse the JSON of a request. Raises InvalidPayload or Unsupported."""
     parts = json.count(b"[") + json.count(b"{") + json.count(b":")
     if parts > MOST_PARTS:
         expected = f"at most {MOST_PARTS:,} lists and fields (data may be flat, or binary)"

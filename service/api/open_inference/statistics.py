@@ -60,7 +60,7 @@ class ModelStatistics:
         self._batches: dict[int, Series] = {}
 
     def succeeded(self, timing: Timing, ns: int) -> None:
-        """One more answer, after so many nanoseconds; what was not work was waiting."""
+        """Count an answer after `ns` nanoseconds; the time that was not work was waiting."""
         work = (1, timing.input, 1, timing.infer, 1, timing.output)
         waited = max(0, ns - timing.input - timing.infer - timing.output)
         size = timing.executed
@@ -70,7 +70,7 @@ class ModelStatistics:
             series.add(*work)
 
     def failed(self, ns: int) -> None:
-        """One more refusal or failure."""
+        """Count a refusal or failure."""
         self._counts.add(0, 0, 0, 0, 1, ns)
         self._look_at_the_clock()
 
@@ -104,7 +104,7 @@ class Statistics:
         return self._models[key]
 
     def shown(self, served: LoadedModel) -> dict[str, Any]:
-        """One version's `$model_stat`. No answer here comes from a cache."""
+        """Return the `$model_stat` of one version. No answer comes from a cache."""
         key = served.card.name, served.card.version
         rows, executions, *counted = self._counters.total(INFERRED, *key)
         shown = _durations(DURATIONS, counted)

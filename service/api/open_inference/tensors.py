@@ -35,22 +35,22 @@ DIMENSIONS_SHOWN = 8
 
 
 def refuse(field: str, expected: str, got: str) -> InvalidPayload:
-    """The error of one bad field."""
+    """Return the error of one bad field."""
     return InvalidPayload([FieldProblem(field, expected, got)])
 
 
 def shape_of(tensor: Tensor) -> list[int]:
-    """A tensor's shape as the protocol writes it: -1 where any size will do."""
+    """Return a tensor's shape as the protocol writes it: -1 for any size."""
     return [-1 if size is None else size for size in tensor.shape]
 
 
 def row_bytes(tensor: Tensor) -> int:
-    """Bytes of one row (1 in every free dimension) in the graph's own type."""
+    """Return the bytes of one row (1 in every free dimension) in the graph's own type."""
     return math.prod(size or 1 for size in tensor.shape) * np.dtype(tensor.dtype).itemsize
 
 
 def check_shape(tensor: Tensor, shape: Sequence[object], field: str) -> tuple[int, ...]:
-    """The shape, if the graph takes it. Raises InvalidPayload.
+    """Return the shape if the graph takes it. Raises InvalidPayload.
 
     A free dimension is of any size from 1: graphs differ in what they make of no rows at all.
     """
@@ -66,7 +66,7 @@ def _size_fits(size: int, wanted: int | None) -> bool:
 
 
 def shown(shape: Sequence[object]) -> str:
-    """A shape as a message shows it."""
+    """Return a shape as a message shows it."""
     if len(shape) > DIMENSIONS_SHOWN:
         return f"{len(shape)} dimensions"
     return "[" + ", ".join(echo_number(size) for size in shape) + "]"
@@ -79,7 +79,7 @@ def echo_number(value: object) -> str:
 
 
 def from_bytes(data: memoryview, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """A view of the bytes, which are exactly as many as the shape takes; nothing is copied.
+    """Return the bytes as an array without a copy; they are exactly as many as the shape takes.
 
     But for bytes that lie at an odd address, where compiled kernels may not read them.
     """
@@ -89,7 +89,7 @@ def from_bytes(data: memoryview, shape: tuple[int, ...], dtype: np.dtype[Any]) -
 def from_json(
     data: object, shape: tuple[int, ...], dtype: np.dtype[Any], field: str
 ) -> NDArray[Any]:
-    """Numbers of a JSON list; null is NaN where the type has one. Raises InvalidPayload.
+    """Return the numbers of a JSON list; null is NaN if the type has one. Raises InvalidPayload.
 
     NaN is taken as well, which is no JSON but what `tritonclient` writes; infinity is not, because
     a number too large reads the same.
@@ -131,7 +131,7 @@ def _flat(data: object, shape: tuple[int, ...], field: str) -> list[Any]:
 
 
 def cast(array: NDArray[Any], tensor: Tensor, field: str) -> NDArray[Any]:
-    """The array in the graph's type, every value unchanged. Raises InvalidPayload.
+    """Return the array in the graph's type, every value unchanged. Raises InvalidPayload.
 
     FP64 that FP32 cannot hold exactly is refused as well: rounding is the caller's to decide.
     """

@@ -48,7 +48,7 @@ Reading = Callable[[Sequence[Source]], list[Row]]
 
 
 def bar(done: int, total: int) -> None:
-    """A progress bar on standard error, where that is a terminal."""
+    """Yield a progress bar on standard error if that is a terminal."""
     if sys.stderr.isatty():
         filled = round(30 * done / total)
         end = "\n" if done == total else ""
@@ -117,7 +117,7 @@ def problem_of(row: Row) -> FieldProblem:
 
 
 def spread(reading: Reading, sources: list[Source], processes: int) -> Iterator[list[Row]]:
-    """The rows of all pictures in their order, a few at a time, made by several processes.
+    """Yield the rows of all pictures in their order, a few at a time, made by several processes.
 
     Threads would share one interpreter, and more than two of them wait for it.
     """
@@ -157,7 +157,7 @@ def answered(task: str, model: str, settings: Settings, sources: Sequence[Source
 
 @lru_cache(maxsize=1)
 def served_by(task: str, model: str, settings: Settings) -> LoadedModel:
-    """The model, on one core. Raises ArtifactError, or UnknownModel, also for another task's."""
+    """Load the model on one core. Raises ArtifactError or UnknownModel, also for another task's."""
     return ModelLoader(settings.models_dir, TASKS, "cpu").load_for_task(task, model)
 
 

@@ -23,7 +23,7 @@ class Source:
 
 
 def found(input: Path, output: Path) -> list[Source]:  # noqa: A002
-    """The pictures there are to read, without what systems put beside them (see archives.py).
+    """Return the pictures to read, without files that systems add (images/uploads/zip_files.py).
 
     Every other file counts: one that is no picture is told from one that was answered. Raises
     InvalidPayload where there is none, or nothing at `input`.
@@ -57,12 +57,12 @@ def starts_as_zip(path: Path) -> bool:
 
 
 def printable(name: str) -> str:
-    """A file's name as text that can be encoded: on Linux names are any bytes."""
+    """Return a file's name as text that can be encoded: on Linux names are any bytes."""
     return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def content(source: Source) -> bytes:
-    """Its bytes. Raises OSError or UnreadableImage."""
+    """Return the bytes of a picture. Raises OSError or UnreadableImage."""
     if source.entry is not None:
         archive, entries = _archive(source.path, source.path.stat().st_mtime_ns)
         return content_of(archive, entries[source.entry])

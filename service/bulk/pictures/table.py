@@ -36,7 +36,7 @@ def columns(task: ImageTask) -> list[str]:
 
 
 def values(row: Row, task: ImageTask) -> list[Value]:
-    """A row in the order of the columns; nothing is None."""
+    """Return a row in the order of the columns."""
     probabilities = row.probabilities or (None,) * len(task.labels)
     return [row.file, row.answer, row.probability, *probabilities, row.in_distribution, row.error]
 

@@ -13,7 +13,7 @@ NOT_PYTHONS = (pa.ArrowException, ValueError, OverflowError)
 
 
 def shown(cell: Any) -> str:
-    """One cell for a message, cut to a length; of what JSON has no way to write, its type."""
+    """Return one cell for a message, cut to a length; its type if JSON cannot write it."""
     try:
         return echo(to_jsonable_python(cell.as_py()))
     except NOT_PYTHONS:
@@ -21,7 +21,7 @@ def shown(cell: Any) -> str:
 
 
 def as_objects(batch: Any) -> list[dict[str, Any]]:
-    """Rows as dicts. Raises InvalidPayload for a column with values that Python cannot hold."""
+    """Return rows as dicts. Raises InvalidPayload for a column that Python cannot hold."""
     names = batch.schema.names
     try:
         columns = [_in_microseconds(cells) for cells in batch.columns]

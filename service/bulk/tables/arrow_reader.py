@@ -67,7 +67,7 @@ class TextColumn:
         return Numbers(floats, missing.to_numpy(zero_copy_only=False))
 
     def raw_value(self, row: int) -> str:
-        """A number without quotes, all other text in them."""
+        """Return a number without quotes, any other text in them."""
         text = self.cells[row].as_py()
         number = pc.match_substring_regex(pa.scalar(text.strip()), NUMBER).as_py()
         return text.strip()[:LONGEST_ECHO] if number else echo(text)
@@ -87,7 +87,7 @@ def _floats(text: Any) -> Any:
 def read_csv(
     source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
 ) -> Iterator[Chunk]:
-    """Rows of CSV in UTF-8 with a line of names. Extra columns stay text, as it came."""
+    """Yield the rows of CSV in UTF-8 with a line of names. Pass-through columns stay text."""
     first = source.read(BLOCK)
     if len(first) < BLOCK and not first.endswith(b"\n"):
         first += b"\n"  # without it, Arrow does not see that there is a line at all
@@ -101,7 +101,7 @@ def read_csv(
 
     with _readable("CSV", lambda error: _of_csv_row(bad_rows, error)):
         reader = pa_csv.open_csv(
-            Chained(first, source),
+            CsvBlocks(first, source),
             # Its threads gain nothing where a reader is one of several, and reorder row numbers.
             read_options=pa_csv.ReadOptions(block_size=BLOCK, use_threads=False),
             parse_options=pa_csv.ParseOptions(
@@ -136,7 +136,7 @@ def _of_csv_row(bad_rows: list[Any], error: Exception) -> str:
 def read_arrow(
     source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
 ) -> Iterator[Chunk]:
-    """Rows of an Arrow IPC stream."""
+    """Yield the rows of an Arrow IPC stream."""
     with _readable("an Arrow IPC stream"):
         reader = pa.ipc.open_stream(source)
         _check_columns(features, reader.schema.names, answer)
@@ -146,7 +146,7 @@ def read_arrow(
 def read_arrow_file(
     source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
 ) -> Iterator[Chunk]:
-    """Rows of an Arrow IPC file (Feather), or stream, which many call by the same suffix."""
+    """Yield the rows of an Arrow IPC file (Feather), or of a stream with the same suffix."""
     magic = source.read(len(ARROW_MAGIC))
     source.seek(0)
     if magic != ARROW_MAGIC:
@@ -162,7 +162,7 @@ def read_arrow_file(
 def read_parquet(
     source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
 ) -> Iterator[Chunk]:
-    """Rows of a Parquet file; `source` can seek."""
+    """Yield the rows of a Parquet file; `source` can seek."""
     with _readable("Parquet"):
         file = pq.ParquetFile(source, pre_buffer=False)
         _check_columns(features, file.schema_arrow.names, answer)
@@ -198,7 +198,7 @@ def _readable(form: str, detail: Callable[[Exception], str] = str) -> Iterator[N
 def _rows(
     batches: Iterable[Any], schema: Any, features: Sequence[Feature], column: type[Any]
 ) -> Iterator[Chunk]:
-    """At least one, so that the columns of an empty table are known too."""
+    """Yield at least one chunk, so that the columns of an empty table are known too."""
     columns = [pa.nulls(0, kind) for kind in schema.types]
     nothing = _plain(pa.RecordBatch.from_arrays(columns, schema=schema))
     empty = True
@@ -210,7 +210,7 @@ def _rows(
 
 
 def _plain(batch: Any) -> Any:
-    """Without dictionaries, which differ from batch to batch, and runs: each value for itself."""
+    """Return a batch without dictionaries and runs: every value is written out."""
     if not any(map(_is_packed, batch.schema.types)):
         return batch
     columns = map(_unpacked, batch.columns)
@@ -245,7 +245,7 @@ def _taken_apart(batch: Any, features: Sequence[Feature], column: type[Any]) -> 
 
 
 def _of_size(batches: Iterable[Any], schema: Any) -> Iterator[Any]:
-    """The same rows in batches of about CHUNK: many small ones are joined, large ones are cut."""
+    """Yield the same rows in batches of about CHUNK_ROWS: small ones joined, large ones cut."""
     waiting: list[Any] = []
     count = size = 0
     for batch in batches:
@@ -269,21 +269,28 @@ def _combined(batches: list[Any], schema: Any) -> list[Any]:
     return list(pa.Table.from_batches(batches, schema).combine_chunks().to_batches())
 
 
-class Chained(io.RawIOBase):
-    """The bytes already read from a file, followed by the rest of the file."""
+class CsvBlocks(io.RawIOBase):
+    """The bytes already read from a file, then the rest, in blocks that never end with a CR.
+
+    Arrow takes a CR at the end of a block for a whole end of line and drops the LF that begins the
+    next one, also inside a quoted cell (apache/arrow #51368).
+    """
 
     def __init__(self, first: bytes, rest: BinaryIO) -> None:
         self._first, self._rest = first, rest
 
     def readable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Read up to `size` bytes."""
-        if not self._first:
-            return self._rest.read(size)
-        first, self._first = self._first, b""
-        if 0 <= size < len(first):
-            first, self._first = first[:size], first[size:]
-        return first
+        """Read up to `size` bytes; empty at the end only."""
+        block, self._first = self._first, b""
+        if size < 0:
+            return block + self._rest.read()
+        if len(block) < size:
+            block += self._rest.read(size - len(block))
+        block, self._first = block[:size], block[size:]
+        if len(block) > 1 and block.endswith(b"\r"):
+            block, self._first = block[:-1], b"\r" + self._first
+        return block

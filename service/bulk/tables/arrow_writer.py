@@ -98,7 +98,7 @@ class ArrowWriter:
         self._writer: Any = None
 
     def write(self, scored: ScoredChunk) -> None:
-        """Some rows more. Raises InvalidPayload if their extra columns are not those before."""
+        """Write a chunk. Raises InvalidPayload if its pass-through columns are not those before."""
         table = answer_table(scored, self._names)
         try:
             if self._writer is None:
@@ -109,7 +109,7 @@ class ArrowWriter:
             raise InvalidPayload([FieldProblem("body", expected, str(error)[:80])]) from error
 
     def close(self) -> None:
-        """The end of the format, without which a reader knows that it is not whole."""
+        """Write the end of the format; a reader takes a file without it for damaged."""
         if self._writer is None:
             self._writer = self._open(pa.schema(answer_fields(self._names)))
         self._writer.close()
@@ -187,7 +187,7 @@ class CsvWriter:
         )
 
     def write(self, scored: ScoredChunk) -> None:
-        """Some rows more. Raises InvalidPayload if CSV cannot hold their extra columns."""
+        """Write a chunk. Raises InvalidPayload if CSV cannot hold its pass-through columns."""
         table = answer_table(scored, self._names)
         if self._schema is None:
             self._schema = table.schema
@@ -196,13 +196,13 @@ class CsvWriter:
         self._sink.write(_lines(_as_before(table, self._schema), self._plain))
 
     def close(self) -> None:
-        """The line of names, if nothing came after it."""
+        """Write the line of names if no row was written."""
         if self._schema is None:
             self._sink.write(_header_line(list(self._names.all)))
 
 
 def _known(schema: Any, newer: Any) -> Any:
-    """With types for columns that had nothing but nulls so far; CSV has not written any down."""
+    """Return the batch with types for columns that held nulls alone so far."""
     for place, field in enumerate(schema):
         if pa.types.is_null(field.type) and field.name in newer.names:
             schema = schema.set(place, newer.field(field.name))

@@ -82,7 +82,7 @@ class AnswerColumns:
 
 
 def row_problem(row: int, field: str, expected: str, got: str | None) -> RowProblem:
-    """A problem in words; a field that did not come at all was required."""
+    """Return the problem of a row; a field without any value was required."""
     if got is None:
         return RowProblem(field, "a value (required)", "nothing", row)
     return RowProblem(field, expected, got, row)

@@ -59,8 +59,9 @@ class Progress:
         """Return the outcome in one line."""
         seconds = time.perf_counter() - self._start
         name = f"{model.card.name}/{model.card.version}"
-        bad = f", {self.bad:,} of them bad: see the column error" if self.bad else ""
-        return f"{output}: {self.rows:,} rows by {name} in {seconds:.1f} s{bad}"
+        scored = f"{self.rows - self.bad:,} of {self.rows:,}" if self.bad else f"{self.rows:,}"
+        bad = "; the others say why in the column error" if self.bad else ""
+        return f"{output}: {scored} rows scored by {name} in {seconds:.1f} s{bad}"
 
 
 def score_table(
@@ -72,7 +73,7 @@ def score_table(
     model_name: str | None,
     on_error: OnError,
 ) -> int:
-    """Score a file into another; 0 if it was written, 1 if bad rows refused it.
+    """Score a file into another; 0 if rows were scored, 1 if bad rows refused it or all are bad.
 
     `output` appears when it is complete, or not at all. Raises ForetellError.
     """
@@ -92,7 +93,7 @@ def score_table(
         print(f"foretell: {error.count:,} {noun}; nothing was written", file=sys.stderr)
         return 1
     print(progress.summary(model, output), file=sys.stderr)
-    return 0
+    return 1 if progress.bad and progress.bad == progress.rows else 0
 
 
 def format_of(file: Path) -> Format:

@@ -15,7 +15,7 @@ class Writer(Protocol):
     """Turns scored rows into bytes, in their order."""
 
     def write(self, scored: ScoredChunk) -> None:
-        """Some rows more. Raises InvalidPayload if the format cannot hold their extra columns."""
+        """Write a chunk. Raises InvalidPayload for columns that the format cannot hold."""
 
     def close(self) -> None:
         """Write the end of the format."""
@@ -36,14 +36,14 @@ class Format:
     def read(
         self, source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
     ) -> Iterator[Chunk]:
-        """The rows of a table, at least one `Chunk` of them, maybe empty.
+        """Yield the rows of a table as at least one `Chunk`, which may be empty.
 
         Raises UnreadableTable, or InvalidPayload for what is wrong with its columns.
         """
         return cast(Read, _imported(self.reader))(source, features, answer)
 
     def write(self, sink: BinaryIO, answer: AnswerColumns) -> Writer:
-        """A writer of answers into `sink`."""
+        """Return a writer of answers into `sink`."""
         return cast(Writer, _imported(self.writer)(sink, answer))
 
 

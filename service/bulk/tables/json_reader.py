@@ -85,7 +85,7 @@ class Shapes:
     _known: dict[tuple[str, ...], Shape] = field(default_factory=dict)
 
     def of(self, row: Object) -> Shape:
-        """The shape of an object."""
+        """Return the key set of an object."""
         names = tuple(row)
         shape = self._known.get(names)
         if shape is None:
@@ -109,14 +109,14 @@ class Shapes:
 def read_ndjson(
     source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
 ) -> Iterator[Chunk]:
-    """Rows of JSON objects, one a line; empty lines are no rows."""
+    """Yield rows of JSON objects, one a line; empty lines are skipped."""
     shapes = Shapes(features, answer)
     for lines in _enough(_lines(source)):
         yield _rows([_parsed(line) for line in lines], shapes)
 
 
 def _lines(source: BinaryIO) -> Iterator[list[bytes]]:
-    """All lines that are not empty, without their ends, some at a time."""
+    """Yield the lines that are not empty, without their ends, some at a time."""
     rest = b""
     while block := source.read(BLOCK):
         *whole, rest = (rest + block).split(b"\n")
@@ -128,7 +128,7 @@ def _lines(source: BinaryIO) -> Iterator[list[bytes]]:
 
 
 def _enough(parts: Iterator[list[T]]) -> Iterator[list[T]]:
-    """The same, in parts of ENOUGH and more, or of what MOST_BLOCKS hold; at least one part."""
+    """Yield the same in parts of ENOUGH and more, or of MOST_BLOCKS blocks; at least one part."""
     waiting: list[T] = []
     blocks = 0
     for part in parts:
@@ -156,14 +156,14 @@ def _parsed(line: bytes) -> object:
 def read_json(
     source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
 ) -> Iterator[Chunk]:
-    """Rows of one JSON array of objects."""
+    """Yield the rows of one JSON array of objects."""
     shapes = Shapes(features, answer)
     for parsed in _enough(_elements(source)):
         yield _rows(parsed, shapes)
 
 
 def _elements(source: BinaryIO) -> Iterator[list[object]]:
-    """The elements of an array, some at a time, without ever having all of its text."""
+    """Yield the elements of an array, some at a time, without holding all of its text."""
     rest = source.read(BLOCK).lstrip(SPACE)
     if rest[:1] != b"[":
         raise UnreadableTable(f"expected a JSON array of objects, got {_beginning(rest)}")
@@ -188,7 +188,7 @@ def _elements(source: BinaryIO) -> Iterator[list[object]]:
 
 
 def _ends_of_objects(text: bytes) -> Iterator[re.Match[bytes]]:
-    """The last few places that look like the end of an element that is not the last one."""
+    """Yield the last few offsets that look like the end of an element that is not the last one."""
     end = len(text)
     for _ in range(MOST_TRIES):
         end = text.rfind(b"}", 0, end)

@@ -37,7 +37,7 @@ class NdjsonWriter:
         self._empty = True
 
     def write(self, scored: ScoredChunk) -> None:
-        """Some rows more. Raises InvalidPayload if JSON cannot hold their extra columns."""
+        """Write a chunk. Raises InvalidPayload if JSON cannot hold its pass-through columns."""
         passthrough = as_objects(scored.passthrough)
         try:
             rows = self.BETWEEN.join(_answers(scored, passthrough, self._names))

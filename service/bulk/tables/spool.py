@@ -73,11 +73,11 @@ class Spool(io.RawIOBase):
         return self._abandoned
 
     def writable(self) -> bool:
-        """Yes."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Bytes written so far."""
+        """Return the bytes written so far."""
         return self._total
 
     def write(self, data: object) -> int:
@@ -108,7 +108,7 @@ class Spool(io.RawIOBase):
             raise PayloadStalled("the answers were not all taken", self._patience)
 
     def take(self, most: int) -> bytes:
-        """The next bytes, none if there are none yet."""
+        """Return the next bytes, empty if there are none yet."""
         with self._changed:
             if self._abandoned:
                 return b""

@@ -32,7 +32,7 @@ class Checked:
     _wrong: list[tuple[Feature, NDArray[np.bool_]]]
 
     def problems(self, first: int) -> Iterator[RowProblem]:
-        """Every problem, row after row; `first` is the number of the first row here."""
+        """Yield every problem, row after row; `first` is the number of the first row here."""
         for place in np.flatnonzero(self.bad).tolist():
             for problem in self._rows.row_errors.get(place, ()):
                 yield row_problem(first + place, *problem)
@@ -44,7 +44,7 @@ class Checked:
 
 
 def check(features: Sequence[Feature], rows: Chunk) -> Checked:
-    """Every field of every row against the contract."""
+    """Check every field of every row against the contract."""
     array = np.empty((rows.count, len(features)), np.float32)
     bad = np.zeros(rows.count, np.bool_)
     wrong: list[tuple[Feature, NDArray[np.bool_]]] = []
@@ -86,7 +86,7 @@ def fitting(feature: Feature, numbers: Numbers) -> NDArray[np.bool_]:
 
 
 def recorded(feature: Feature, numbers: Numbers) -> NDArray[np.float64]:
-    """The values, NaN where the records write 0 for nothing."""
+    """Return the values, NaN where the records write 0 for nothing."""
     if not feature.zero_is_missing:
         return numbers.values
     return np.where(numbers.values == 0, np.nan, numbers.values)

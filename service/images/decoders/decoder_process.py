@@ -28,7 +28,7 @@ class ReadingFailed(Exception):
 
 
 def encode_frame(content: object) -> tuple[bytes, bytes]:
-    """Anything as a frame."""
+    """Encode an object as a frame: its length, then its bytes."""
     pickled = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(pickled)), pickled
 

@@ -158,7 +158,7 @@ class DecoderProcess:
             self._watch()
 
     async def _pass_on(self, answers: asyncio.StreamReader) -> None:
-        """Until the process ends. Raises OSError or EOFError."""
+        """Pass answers on until the process ends. Raises OSError or EOFError."""
         while True:
             (length,) = LENGTH.unpack(await answers.readexactly(LENGTH.size))
             image = pickle.loads(await answers.readexactly(length))
@@ -209,7 +209,7 @@ class DecoderProcess:
             self._asked.popleft().answer(DecodersUnavailable(reason))
 
     async def _end(self) -> int | None:
-        """The exit status of the process; None if there is none."""
+        """End the process; return its exit status, None without a process."""
         self._ready = False
         if self._limit is not None:
             self._limit.cancel()
@@ -223,7 +223,7 @@ class DecoderProcess:
 
 
 def _started() -> tuple["subprocess.Popen[bytes]", socket.socket]:
-    """A process, and our end of its standard input. Raises OSError."""
+    """Start a process; return it and our end of its standard input. Raises OSError."""
     # -P: what lies in the working directory is none of its modules. Warnings are not for a log.
     code = f"from {decoder_process.__name__} import main; main()"
     command = [sys.executable, "-P", "-W", "ignore", "-c", code]
@@ -245,7 +245,7 @@ def _started() -> tuple["subprocess.Popen[bytes]", socket.socket]:
 
 
 async def _ended(process: "subprocess.Popen[bytes]") -> int:
-    """The exit status of a process whose connection is closed."""
+    """Return the exit status of a process whose connection is closed."""
     with suppress(TimeoutError):  # it hangs
         async with asyncio.timeout(1):
             while process.poll() is None:

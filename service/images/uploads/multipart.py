@@ -89,7 +89,7 @@ class _Reader:
 
 
 def parts_of(body: bytes, content_type: str, max_files: int) -> list[Part]:
-    """The fields of a form in their order.
+    """Return the fields of a form in their order.
 
     Raises UnreadableForm: no boundary, not such a form, cut off, or more files than `max_files`.
     """

@@ -42,7 +42,7 @@ class Upload:
 
 
 def unpacked(body: bytes, content_type: str, limits: Limits) -> Upload:
-    """The pictures in a body of one of the types UPLOADED.
+    """Return the pictures in a body of one of the types UPLOADED.
 
     Raises UnreadableForm, UnreadableArchive, ArchiveTooLarge, or InvalidPayload for a form or zip
     file without pictures.

@@ -46,7 +46,7 @@ def in_memory(content: bytes) -> zipfile.ZipFile:
 
 
 def pictures_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The entries that somebody put in on purpose, in their order, in whatever folders.
+    """Return the entries in their order, in any folder, without those that systems add.
 
     Left out are folders, and what macOS and Windows add: `__MACOSX/`, hidden files, Thumbs.db.
     """
@@ -61,7 +61,7 @@ def meant(name: str) -> bool:
 
 
 def content_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """One entry's bytes, no more than its header says. Raises UnreadableImage."""
+    """Return the bytes of an entry, at most those of its header. Raises UnreadableImage."""
     if entry.flag_bits & ENCRYPTED:
         raise UnreadableImage("the entry is encrypted")
     if entry.compress_type not in METHODS:

@@ -87,7 +87,7 @@ def test_parts_that_were_scored_side_by_side_are_in_their_order(
     pq.write_table(table, tmp_path / "book.parquet")
     assert score(tmp_path / "book.parquet", tmp_path / "scored.parquet") == 0
     assert pq.read_table(tmp_path / "scored.parquet")["id"].to_pylist() == list(range(count))
-    assert f"{count:,} rows by heart/1" in capsys.readouterr().err
+    assert f"{count:,} rows scored by heart/1" in capsys.readouterr().err
 
 
 def test_bad_rows_leave_nothing_behind(
@@ -119,8 +119,18 @@ def test_bad_rows_can_be_reported(
         None,
         "age: expected a number from 18 to 120 (years), got 630",
     )
-    assert "6 rows by heart/1" in (said := capsys.readouterr().err)
-    assert "1 of them bad" in said
+    assert "5 of 6 rows scored by heart/1" in (said := capsys.readouterr().err)
+    assert "the others say why in the column error" in said
+
+
+def test_a_table_of_bad_rows_alone_is_a_failure(
+    score: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing was scored: the exit status and the summary say so; the file has the reasons."""
+    table = write(tmp_path / "book.csv", [{"age": 630, "sex": 1}, {"age": 640, "sex": 1}])
+    assert score(table, tmp_path / "scored.json", "--on-error", "report") == 1
+    assert "0 of 2 rows scored by heart/1" in capsys.readouterr().err
+    assert len(json.loads((tmp_path / "scored.json").read_text())) == 2
 
 
 def test_another_model_of_the_task_scores(
@@ -211,7 +221,7 @@ def test_a_terminal_has_a_bar(score: Any, tmp_path: Path, monkeypatch: pytest.Mo
     drawn, _, rest = terminal.getvalue().partition("\r\x1b[K")
     assert "[" in drawn
     assert "5 rows" in drawn
-    assert "5 rows by heart/1" in rest
+    assert "5 rows scored by heart/1" in rest
 
 
 def test_no_server_is_needed() -> None:

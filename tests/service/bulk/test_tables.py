@@ -738,3 +738,17 @@ def test_a_full_disk_is_a_507_that_names_the_setting(
     monkeypatch.undo()
     content, headers = encoded(media, [GOOD]), {"content-type": media}
     assert client.post(HEART, content=content, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2, 3])
+def test_line_ends_in_cells_come_back_as_they_came_wherever_a_block_ends(
+    client: TestClient, missing: int
+) -> None:
+    """CR LF in a quoted cell stays CR LF, also where a block of 1 MiB ends between them."""
+    head = 'id,age,sex,note\r\n0,57,1,"'
+    filler = "z" * (2**20 - len(head) - 2 + missing - 1)
+    body = f'{head}{filler}A\r\nB"\r\n1,57,1,plain\r\n'.encode()
+    answer = post(client, CSV, body, accept=NDJSON)
+    first, second = map(json.loads, answer.text.splitlines())
+    assert first["note"] == f"{filler}A\r\nB"
+    assert second["note"] == "plain"

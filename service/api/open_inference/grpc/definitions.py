@@ -27,7 +27,7 @@ POOL = _read()
 
 
 def message(name: str) -> Any:
-    """The class of a message, by its whole name."""
+    """Return the class of a message by its full name."""
     return GetMessageClass(POOL.FindMessageTypeByName(name))
 
 

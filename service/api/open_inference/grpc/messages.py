@@ -38,7 +38,7 @@ Response = message("inference.ModelInferResponse")
 
 
 def parse(kind: Any, data: bytes) -> Any:
-    """A message of some kind. Raises InvalidPayload if the bytes are none, or too many fields."""
+    """Parse a message. Raises InvalidPayload if the bytes are none, or have too many fields."""
     if _fields(data) > MOST_FIELDS:
         raise refuse("message", f"at most {MOST_FIELDS:,} fields", "more")
     try:
@@ -119,7 +119,7 @@ def encode(
     wanted: list[RequestedOutput],
     outputs: dict[str, NDArray[Any]],
 ) -> Any:
-    """A ModelInferResponse with raw contents: one copy, because messages own their bytes."""
+    """Return a ModelInferResponse with raw contents: one copy, because messages own their bytes."""
     answer = Response(
         model_name=served.card.name, model_version=served.card.version, id=request.id or ""
     )

@@ -66,11 +66,11 @@ class Inference:
         return {"ready": True}
 
     async def ServerMetadata(self, *_: Any) -> Any:  # noqa: N802
-        """Name, version and extensions, as by HTTP."""
+        """Return name, version and extensions, as over REST."""
         return metadata.server()
 
     async def ModelMetadata(self, request: Any, _: Any) -> Any:  # noqa: N802
-        """A model's tensors."""
+        """Return the tensors of a model."""
         return metadata.model(self._registry.versions_of(request.name), self._find(request))
 
     async def ModelConfig(self, request: Any, _: Any) -> Any:  # noqa: N802
@@ -86,7 +86,7 @@ class Inference:
         return {"model_stats": [self._statistics.shown(one) for one in served]}
 
     async def RepositoryIndex(self, request: Any, _: Any) -> Any:  # noqa: N802
-        """Every version on disk, and which of them answers."""
+        """Return every version on disk, with its state."""
         return {"models": metadata.index(self._registry, request.ready)}
 
     async def RepositoryModelLoad(self, request: Any, caller: Caller) -> Any:  # noqa: N802

@@ -47,6 +47,6 @@ def accepted(header: str | None) -> str | None:
 
 
 def compress(parts: list[bytes | memoryview], coding: str) -> bytes:
-    """Return an answer's parts as one compressed body."""
+    """Compress the parts of an answer into one body."""
     stream = zlib.compressobj(LEVEL, wbits=WINDOWS[coding])
     return b"".join([*(stream.compress(part) for part in parts), stream.flush()])
