@@ -75,9 +75,7 @@ class FastPath:
 
     def matches(self, scope: Scope) -> bool:
         """Return True for a call of a fast route; under a root path, FastAPI answers."""
-        return (
-            scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in self._answers
-        )
+        return scope["path"] in self._answers and scope["method"] == "POST"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call."""

@@ -136,8 +136,8 @@ def _weight(text: str) -> float:
 
 def require_identity(scope: Scope) -> None:
     """Raises UnsupportedMediaType if the body is compressed."""
-    if content_coding(scope) != IDENTITY:
-        sent = header(scope, b"content-encoding") or ""
+    sent = header(scope, b"content-encoding")
+    if sent and content_coding(scope) != IDENTITY:
         raise UnsupportedMediaType(sent[:MAX_SHOWN_HEADER], [IDENTITY], "Content-Encoding")
 
 
