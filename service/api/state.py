@@ -53,20 +53,26 @@ class Pools:
 
     decoders: DecoderPool
     explanations: ExplanationQueue
+    job_slots: JobSlots
     uploads: ThreadPoolExecutor
     """One thread for work on uploads that would hold up the event loop: large forms, zip files,
     the answers to several pictures."""
 
     @classmethod
-    def create(cls, decoders: int, counters: SharedCounters) -> "Pools":
-        """Return pools with so many decoder processes, which `decoders.start` starts."""
-        uploads = ThreadPoolExecutor(1, thread_name_prefix="uploads")
-        return cls(DecoderPool(decoders, counters), ExplanationQueue(), uploads)
+    def create(cls, settings: Settings, counters: SharedCounters) -> "Pools":
+        """Return the pools that settings ask for; `decoders.start` starts the processes."""
+        return cls(
+            decoders=DecoderPool(settings.decoders, counters),
+            explanations=ExplanationQueue(),
+            job_slots=JobSlots(settings.max_bulk_jobs, counters),
+            uploads=ThreadPoolExecutor(1, thread_name_prefix="uploads"),
+        )
 
     async def close(self) -> None:
         """End every process and thread; drop the work that waits."""
         await self.decoders.close()
         await asyncio.to_thread(self.explanations.close)
+        await asyncio.to_thread(self.job_slots.close)
         await asyncio.to_thread(self.uploads.shutdown, wait=True, cancel_futures=True)
 
 
@@ -91,7 +97,6 @@ class ServiceState:
     counters: SharedCounters
     slot: WorkerSlot | None
     """The place among several workers; None for a service of one process."""
-    job_slots: JobSlots
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
     @classmethod
@@ -107,7 +112,6 @@ class ServiceState:
             registry=registry,
             counters=counters,
             slot=slot,
-            job_slots=JobSlots(settings.max_bulk_jobs, counters),
         )
 
     @asynccontextmanager
@@ -120,7 +124,7 @@ class ServiceState:
         watcher.start()
         if self.slot and self.slot.replaces:
             await asyncio.to_thread(watcher.wait)  # the other workers answer meanwhile
-        pools = self.lifecycle.pools = Pools.create(self.settings.decoders, self.counters)
+        pools = self.lifecycle.pools = Pools.create(self.settings, self.counters)
         loop = asyncio.get_running_loop()
         starting = loop.call_later(DECODER_DELAY_SECONDS, pools.decoders.start)
         yield

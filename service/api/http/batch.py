@@ -60,7 +60,7 @@ def batch_router(task: RowTask) -> APIRouter:
             raise PayloadTooLarge(limit, SETTING)
         scoring = BulkScoring(task, select_model(request, task.name), cast(OnError, on_error))
         job = BulkJob(scoring, given, wanted, settings.spool_dir)
-        return BulkResponse(job, state.job_slots, state.counters, limit)
+        return BulkResponse(job, state.pools.job_slots, state.counters, limit)
 
     router = APIRouter(tags=[task.name])
     router.add_api_route(

@@ -122,6 +122,10 @@ class JobSlots:
         working.add_done_callback(lambda _: self._change(-1))
         return working
 
+    def close(self) -> None:
+        """End the threads once their jobs have ended."""
+        self._threads.shutdown(wait=True)
+
     def _change(self, by: int) -> None:
         self._taken += by
         self.counters.series(BULK_JOBS).values[0] = self._taken
