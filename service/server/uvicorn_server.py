@@ -26,7 +26,7 @@ from service.settings.settings import Settings
 log = structlog.get_logger("foretell")
 
 SWITCH_SECONDS = 0.0005
-"""How long a thread that computes in Python may keep others waiting; Python's own is 5 ms.
+"""Seconds for which a thread that computes in Python may keep others waiting; Python's own is 5 ms.
 
 A thread that reads JSON would hold up the event loop for that long, again and again.
 """

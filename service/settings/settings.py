@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     """Rows of a batch, such as 1,2,4,8,16: taken as they are. None: those measured to be quick."""
 
     max_batch_delay_ms: float = Field(0.0, ge=0, le=50)
-    """How long the first call of a batch waits for others; 0: a batch takes what is waiting."""
+    """Milliseconds that the first call of a batch waits for others; 0: it takes those waiting."""
 
     max_queue_rows: int = Field(1024, ge=1)
     """Most rows that wait for one version, in each process; more are refused with 503."""

@@ -14,7 +14,7 @@ from service.contract.rows import AnswerColumn
 from service.errors import FieldProblem, InvalidPayload
 
 NOT_JSON = (b"NaN", b"Infinity")
-"""How numbers are written that JSON does not have."""
+"""Spellings of numbers that JSON does not have."""
 
 
 def as_objects(passthrough: PassthroughColumns) -> list[dict[str, Any]]:

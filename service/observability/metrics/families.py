@@ -36,7 +36,7 @@ class Counter(Family):
     """A total since the service began; what workers counted that have died stays in it."""
 
     divisor: float = 1
-    """What is counted is shown divided by this: 1e9 makes seconds of nanoseconds."""
+    """The divisor of the count for Prometheus: 1e9 makes seconds of nanoseconds."""
     per_worker: bool = False
     """Each worker slot has a sample, with its number in the label `worker`."""
 
