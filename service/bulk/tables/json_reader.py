@@ -69,7 +69,7 @@ def _float(value: object) -> float:
 
 
 @dataclass(frozen=True)
-class Shape:
+class KeySet:
     """The names of an object: which are extras, and what is wrong with those."""
 
     passthrough: tuple[str, ...]
@@ -77,14 +77,14 @@ class Shape:
 
 
 @dataclass
-class Shapes:
+class KeySets:
     """The key sets of objects already looked at: most objects of a table have the same."""
 
     features: Sequence[Feature]
     answer: AnswerColumns
-    _known: dict[tuple[str, ...], Shape] = field(default_factory=dict)
+    _known: dict[tuple[str, ...], KeySet] = field(default_factory=dict)
 
-    def of(self, row: Object) -> Shape:
+    def of(self, row: Object) -> KeySet:
         """Return the key set of an object."""
         names = tuple(row)
         shape = self._known.get(names)
@@ -94,12 +94,12 @@ class Shapes:
             shape = self._known[names] = self._look_at(names)
         return shape
 
-    def _look_at(self, names: tuple[str, ...]) -> Shape:
+    def _look_at(self, names: tuple[str, ...]) -> KeySet:
         fields = [feature.name for feature in self.features]
         others = [name for name in names if name not in fields]
         absent = [name for name in fields if name not in names]
         found = ((name, extra_problem(name, absent, self.answer)) for name in others)
-        return Shape(
+        return KeySet(
             # The answer has each name once, its own.
             tuple(name for name in others if name not in self.answer.all),
             tuple((name, expected) for name, expected in found if expected),
@@ -110,7 +110,7 @@ def read_ndjson(
     source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
 ) -> Iterator[Chunk]:
     """Yield rows of JSON objects, one a line; empty lines are skipped."""
-    shapes = Shapes(features, answer)
+    shapes = KeySets(features, answer)
     for lines in _enough(_lines(source)):
         yield _rows([_parsed(line) for line in lines], shapes)
 
@@ -157,7 +157,7 @@ def read_json(
     source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
 ) -> Iterator[Chunk]:
     """Yield the rows of one JSON array of objects."""
-    shapes = Shapes(features, answer)
+    shapes = KeySets(features, answer)
     for parsed in _enough(_elements(source)):
         yield _rows(parsed, shapes)
 
@@ -211,7 +211,7 @@ def _beginning(text: bytes) -> str:
     return "an object" if text[:1] == b"{" else echo(text[:20].decode(errors="replace"))
 
 
-def _rows(parsed: list[object], shapes: Shapes) -> Chunk:
+def _rows(parsed: list[object], shapes: KeySets) -> Chunk:
     objects: list[Object] = []
     row_errors: dict[int, list[RowError]] = {}
     unread: set[int] = set()

@@ -15,7 +15,7 @@ from service.settings.settings import Settings
 from service.tasks import TASKS
 from tests.artifacts import write_artifact
 from tests.service.models.test_versions import label, publish
-from tests.service.observability.test_metrics import samples_of, scrape, value
+from tests.service.observability.test_metrics import follow_labels, samples_of, scrape, value
 from tests.service.server.test_serving import ROW
 from tests.waiting import wait_until
 
@@ -63,10 +63,10 @@ def scripted_run(client: TestClient, models: Path) -> None:
     replaced = {"model": "heart", "version": "1", "state": "ready"}
     wait_until(lambda: value(scrape(client), gauge, **replaced) == 0)
     label(models, stable="1", canary={"version": "2", "weight": 1e-9})
-    wait_until(lambda: "canary" in client.get("/v1/models/heart").json()["canaries"])
+    follow_labels(client)
     client.post(ROUTE, json=ROW).raise_for_status()
     label(models, stable="1", next={"version": "2", "shadow": 1})
-    wait_until(lambda: client.get("/v1/models/heart").json()["shadow"] is not None)
+    follow_labels(client)
     client.post(ROUTE, json=ROW).raise_for_status()
     wait_until(lambda: client.get("/v1/models/heart").json()["shadow"]["rows"] == 1)
 
