@@ -3,7 +3,9 @@
 ForetellError
 ├── RequestError                the caller's request cannot be answered
 │   ├── InvalidPayload          fields are missing, unknown, of the wrong type or out of range
+│   │   └── UnfitColumns        columns of a table are missing, unknown or not to be told apart
 │   ├── InvalidRows             rows of a batch are wrong
+│   ├── UnfitCoding             a table is written in another coding than the contract's
 │   ├── UnreadableTable         a table is damaged, or not of the announced format
 │   ├── NotAcceptable           the caller accepts none of the formats on offer
 │   ├── UnreadableForm          a body is not multipart/form-data, or has too many parts
@@ -70,6 +72,23 @@ class InvalidPayload(RequestError):
         super().__init__("; ".join(str(problem) for problem in self.problems))
 
 
+class UnfitColumns(InvalidPayload):
+    """The columns of a table do not fit; `suggestions` are options that would settle it.
+
+    `sentences` say it all to a person, `problems` column by column to a program.
+    """
+
+    def __init__(
+        self,
+        problems: Sequence[FieldProblem],
+        sentences: Sequence[str],
+        suggestions: Sequence[str] = (),
+    ) -> None:
+        super().__init__(problems)
+        self.suggestions = tuple(suggestions)
+        self.args = (" ".join(sentences),)
+
+
 @dataclass(frozen=True)
 class RowProblem(FieldProblem):
     """A bad field of a row; the first row of data is row 1."""
@@ -80,14 +99,45 @@ class RowProblem(FieldProblem):
         return f"row {self.row}: {super().__str__()}"
 
 
-class InvalidRows(RequestError):
-    """The rows of a batch have `count` bad fields, of which `problems` are the first."""
+@dataclass(frozen=True)
+class RowMistake:
+    """One mistake that `count` rows have in a field; `examples` are the first rows, with values."""
 
-    def __init__(self, problems: Sequence[RowProblem], count: int) -> None:
-        self.problems, self.count = tuple(problems), count
-        listed = "; ".join(str(problem) for problem in self.problems)
-        more = f"{count} problems, the first {len(self.problems)}: "
-        super().__init__(more + listed if count > len(self.problems) else listed)
+    field: str
+    expected: str
+    count: int
+    examples: tuple[tuple[int, str], ...]
+
+    def __str__(self) -> str:
+        if self.count == 1:
+            ((row, got),) = self.examples
+            return f"row {row}: {self.field}: expected {self.expected}, got {got}"
+        shown = ", ".join(f"{got} in row {row:,}" for row, got in self.examples)
+        more = self.count - len(self.examples)
+        return f"{self.field} in {self.count:,} rows: expected {self.expected}, got {shown}" + (
+            f" and {more:,} more" if more else ""
+        )
+
+
+class InvalidRows(RequestError):
+    """The rows of a batch have `count` bad fields, of which `problems` are the first.
+
+    `mistakes` are the same put together, field by field.
+    """
+
+    def __init__(
+        self, problems: Sequence[RowProblem], count: int, mistakes: Sequence[RowMistake]
+    ) -> None:
+        self.problems, self.count, self.mistakes = tuple(problems), count, tuple(mistakes)
+        super().__init__("; ".join(map(str, mistakes)))
+
+
+class UnfitCoding(RequestError):
+    """A table's codes are not the contract's; `suggestions` are options that would read them."""
+
+    def __init__(self, reason: str, suggestions: Sequence[str]) -> None:
+        self.suggestions = tuple(suggestions)
+        super().__init__(reason)
 
 
 class UnreadableTable(RequestError):

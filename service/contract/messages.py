@@ -25,6 +25,13 @@ def invalid_payload(
     )
 
 
+def listed(names: Sequence[str], most: int) -> str:
+    """Return names in a sentence: `a, b and c`, or the first ones `and 20 more`."""
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most:,} more"
+    return " and ".join([*filter(None, [", ".join(names[:-1])]), *names[-1:]])
+
+
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """Return ` (did you mean 'x'?)` with the known name that is closest; empty if none is close."""
     near = get_close_matches(name.lower(), known, n=1)

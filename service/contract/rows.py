@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
 from typing import Any
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from service.contract.answers import ModelRef
 from service.contract.fields import Feature, Payload
 from service.contract.signature import Contract, Outputs, Tensor
+from service.contract.tables import FieldNames, TableConventions
 from service.contract.task import Task
 from service.contract.uncertainty import Confidence, RangeCheck
 
@@ -40,10 +41,11 @@ class RowTask(Task):
     """Rows of declared fields in; a subclass says what comes out.
 
     It has to give `outputs`, the columns of an answer and what is in them; `prediction` has a field
-    for each column, and `model`.
+    for each column, and `model`. `tables` says how the files that exist write such rows.
     """
 
     payload: type[Payload]
+    tables: TableConventions = field(default_factory=TableConventions, kw_only=True)
 
     @property
     @abstractmethod
@@ -67,6 +69,12 @@ class RowTask(Task):
     def features(self) -> tuple[Feature, ...]:
         """The columns of the network's input, in the order in which the payload declares them."""
         return tuple(Feature.of(name, f) for name, f in self.payload.model_fields.items())
+
+    @cached_property
+    def field_names(self) -> FieldNames:
+        """The names under which columns are known as fields."""
+        descriptions = {n: f.description or "" for n, f in self.payload.model_fields.items()}
+        return FieldNames(self.features, descriptions, self.tables)
 
     @cached_property
     def contract(self) -> Contract:

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from service.contract.answers import TabularPrediction
 from service.contract.fields import Code, Number, Payload
+from service.contract.tables import TableConventions, Truth
 from service.contract.tabular import TabularTask
 from service.contract.wording import ActionableField, FeatureGroup, Values, Wording
 
@@ -196,6 +197,56 @@ WORDING = Wording(
     ),
 )
 
+# Names as UCI's file, its X1 to X23, the ucimlrepo package and Kaggle's copies spell them.
+SPOKEN = {
+    "limit_bal": (
+        "limit",
+        "credit limit",
+        "limit balance",
+        "amount of given credit",
+        "given credit",
+    ),
+    "sex": ("gender",),
+    "education": ("education level",),
+    "marriage": ("marital status",),
+    "age": ("age in years",),
+    "pay_0": ("pay_1",),
+    **{name: (f"bill amount {number}",) for number, name in enumerate(BILLS, 1)},
+    **{
+        name: (f"pay amount {number}", f"payment {number}")
+        for number, name in enumerate(PAYMENTS, 1)
+    },
+}
+
+TABLES = TableConventions(
+    aliases={
+        name: (f"x{place}", *SPOKEN.get(name, ()))
+        for place, name in enumerate(Client.model_fields, 1)
+    },
+    words={
+        "sex": {"m": 1, "man": 1, "f": 2, "woman": 2, "w": 2},
+        "education": {"graduate": 1, "high-school": 3, "others": 4},
+        "marriage": {"others": 3},
+    },
+    coding="uci",
+    truth=Truth(
+        names=(
+            "default payment next month",
+            "default next month",
+            "def pay",
+            "defaulted",
+            "default payment",
+            "default",
+            "y",
+            "target",
+            "label",
+        ),
+        yes=("yes", "true", "y", "t", "default"),
+        no=("no", "false", "n", "f", "no default", "paid"),
+    ),
+    orders=(tuple(Client.model_fields), ("ID", *Client.model_fields)),
+)
+
 TASK = TabularTask(
     name="credit",
     title="Credit card default",
@@ -203,4 +254,5 @@ TASK = TabularTask(
     prediction=CreditPrediction,
     decision="default",
     wording=WORDING,
+    tables=TABLES,
 )

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from service.contract.answers import TabularPrediction
 from service.contract.fields import Code, Number, Payload
+from service.contract.tables import Coding, TableConventions, Truth
 from service.contract.tabular import TabularTask
 from service.contract.wording import ActionableField, Wording
 
@@ -150,6 +151,217 @@ WORDING = Wording(
     changes=(ActionableField("trestbps", "down", 110), ActionableField("chol", "down", 150)),
 )
 
+# Names as the files spell them that people have: UCI's own pages (with "cholestoral"), Kaggle's
+# heart.csv, heart_disease_uci.csv, "Heart Failure Prediction", "Heart Attack Analysis", Statlog as
+# Heart_Disease_Prediction.csv, IEEE DataPort's union of five data sets, and Heart.csv of "An
+# Introduction to Statistical Learning".
+ALIASES = {
+    "age": ("age in years", "patient age", "age at visit"),
+    "sex": ("gender", "patient sex", "patient gender"),
+    "cp": (
+        "chest pain",
+        "chest pain type",
+        "cp type",
+        "pain type",
+        "angina type",
+        "type of chest pain experienced",
+    ),
+    "trestbps": (
+        "resting bp",
+        "resting bp s",
+        "resting bps",
+        "rest bp",
+        "rest bps",
+        "rbp",
+        "bp",
+        "trestbp",
+        "trtbps",
+        "trtbp",
+        "blood pressure",
+        "rest blood pressure",
+        "resting blood pressure",
+        "resting systolic blood pressure",
+        "resting systolic bp",
+        "resting blood pressure in mm hg on admission to the hospital",
+    ),
+    "chol": (
+        "cholesterol",
+        "cholestrol",
+        "cholestoral",
+        "serum cholesterol",
+        "serum cholestrol",
+        "serum cholestoral",
+        "serum cholestoral in mg/dl",
+        "serum cholesterol in mg/dl",
+        "serum chol",
+    ),
+    "fbs": (
+        "fasting bs",
+        "fasting blood sugar",
+        "fasting blood sugar > 120 mg/dl",
+        "fasting blood sugar greater than 120 mg/dl",
+        "fbs over 120",
+        "fbs > 120",
+        "fasting bs over 120",
+    ),
+    "restecg": (
+        "resting ecg",
+        "rest ecg",
+        "resting ekg",
+        "ekg results",
+        "ecg results",
+        "recg",
+        "resting ecg results",
+        "rest ecg results",
+        "resting electrocardiographic results",
+        "resting electrocardiogram results",
+    ),
+    "thalach": (
+        "max hr",
+        "max heart rate",
+        "maximum heart rate",
+        "maximum heart rate achieved",
+        "max heart rate achieved",
+        "thalachh",
+        "thalch",
+        "max heart rate reached",
+    ),
+    "exang": (
+        "exercise angina",
+        "exercise induced angina",
+        "ex angina",
+        "exng",
+        "exang angina",
+    ),
+    "oldpeak": (
+        "old peak",
+        "st depression",
+        "st depression induced by exercise",
+        "exercise st depression",
+    ),
+    "slope": (
+        "st slope",
+        "slope of st",
+        "slp",
+        "st segment slope",
+        "peak exercise st slope",
+        "slope of the peak exercise st segment",
+        "the slope of the peak exercise st segment",
+    ),
+    "ca": (
+        "caa",
+        "major vessels",
+        "number of major vessels",
+        "num major vessels",
+        "number of vessels fluro",
+        "number of vessels fluoro",
+        "num vessels",
+        "major vessels colored by fluoroscopy",
+        "number of major vessels colored by flourosopy",
+        "number of major vessels colored by fluoroscopy",
+        "number of major vessels (0-3) colored by flourosopy",
+    ),
+    "thal": (
+        "thall",
+        "thallium",
+        "thalium",
+        "thalassemia",
+        "thallium stress test",
+        "thallium test",
+    ),
+}
+
+# Words as those files write codes, beside the meanings that the fields declare.
+WORDS = {
+    "sex": {"f": 0, "woman": 0, "w": 0, "m": 1, "man": 1},
+    "cp": {
+        "ta": 1,
+        "typical": 1,
+        "ata": 2,
+        "atypical": 2,
+        "nontypical": 2,
+        "nap": 3,
+        "nonanginal": 3,
+        "non-angina": 3,
+        "asy": 4,
+        "asymptotic": 4,
+        "no pain": 4,
+    },
+    "fbs": {"n": 0, "false": 0, "f": 0, "y": 1, "true": 1, "t": 1},
+    "restecg": {
+        "st": 1,
+        "st-t abnormality": 1,
+        "st-t": 1,
+        "having st-t wave abnormality": 1,
+        "lvh": 2,
+        "lv hypertrophy": 2,
+        "hypertrophy": 2,
+    },
+    "exang": {"n": 0, "false": 0, "f": 0, "y": 1, "true": 1, "t": 1},
+    "slope": {"up": 1, "upslope": 1, "down": 3, "downslope": 3},
+    "thal": {
+        "fixed": 6,
+        "fixed defect": 6,
+        "reversible": 7,
+        "reversable": 7,
+        "reversable defect": 7,
+        "reversed": 7,
+    },
+}
+
+KAGGLE_SLOPE = {0: 3, 1: 2, 2: 1}
+# Its five 4s in ca were "?" in the source, its two 0s in thal likewise.
+KAGGLE = Coding(
+    name="kaggle",
+    title="Kaggle's heart.csv, whose target is 1 for healthy",
+    codes={
+        "cp": {0: 4, 1: 2, 2: 3, 3: 1},
+        "restecg": {0: 2, 1: 0, 2: 1},
+        "slope": KAGGLE_SLOPE,
+        "ca": {0: 0, 1: 1, 2: 2, 3: 3, 4: None},
+        "thal": {0: None, 1: 6, 2: 3, 3: 7},
+    },
+    truth={0: True, 1: False},
+)
+KAGGLE_CLEVELAND = Coding(
+    name="kaggle-cleveland",
+    title="Kaggle's heart_cleveland_upload.csv, with a column condition",
+    codes={
+        "cp": {0: 1, 1: 2, 2: 3, 3: 4},
+        "slope": {0: 1, 1: 2, 2: 3},
+        "thal": {0: 3, 1: 6, 2: 7},
+    },
+)
+
+TABLES = TableConventions(
+    aliases=ALIASES,
+    words=WORDS,
+    coding="uci",
+    codings=(KAGGLE, KAGGLE_CLEVELAND),
+    truth=Truth(
+        names=(
+            "num",
+            "target",
+            "condition",
+            "output",
+            "heart disease",
+            "ahd",
+            "diagnosis",
+            "diagnosis of heart disease",
+            "has heart disease",
+            "label",
+            "class",
+        ),
+        grades=(0, 1, 2, 3, 4),
+        pair=(1, 2),
+        yes=("yes", "true", "y", "t", "presence", "present", "disease"),
+        no=("no", "false", "n", "f", "absence", "absent", "no disease", "healthy"),
+    ),
+    # processed.cleveland.data and its kin, and Statlog's heart.dat.
+    orders=(tuple(Patient.model_fields),),
+    missing=(-9,),
+)
+
 TASK = TabularTask(
     name="heart",
     title="Heart disease",
@@ -157,4 +369,5 @@ TASK = TabularTask(
     prediction=HeartPrediction,
     decision="disease",
     wording=WORDING,
+    tables=TABLES,
 )

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, cast, get_args
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.api.http.negotiation import given_format, wanted_format
 from service.api.http.requests import header, state_of
@@ -13,8 +13,10 @@ from service.api.http.selection import (
     select_model,
 )
 from service.api.http.streaming import BulkResponse
+from service.api.http.table_options import table_options
 from service.bulk.tables.formats import BY_MEDIA, JSON
 from service.bulk.tables.job import BulkJob
+from service.bulk.tables.options import TableOptions
 from service.bulk.tables.scoring import BulkScoring, OnError
 from service.bulk.tables.spool import SETTING
 from service.contract.messages import echo
@@ -36,6 +38,7 @@ def batch_router(task: RowTask) -> APIRouter:
 
     async def batch(
         request: Request,
+        options: Annotated[TableOptions, Depends(table_options(task))],
         model: ModelChoice = None,
         version: VersionChoice = None,
         label: LabelChoice = None,
@@ -58,7 +61,8 @@ def batch_router(task: RowTask) -> APIRouter:
         limit = settings.max_bulk_bytes
         if int(request.headers.get("content-length") or 0) > limit:
             raise PayloadTooLarge(limit, SETTING)
-        scoring = BulkScoring(task, select_model(request, task.name), cast(OnError, on_error))
+        chosen = select_model(request, task.name)
+        scoring = BulkScoring(task, chosen, cast(OnError, on_error), options)
         job = BulkJob(scoring, given, wanted, settings.spool_dir)
         return BulkResponse(job, state.pools.job_slots, state.counters, limit)
 

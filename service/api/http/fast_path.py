@@ -49,8 +49,11 @@ def answered_by(answer: Answer) -> type[FastRoute]:
 
 
 def query_names(route: APIRoute) -> tuple[str, ...]:
-    """Return the names of the query parameters that a route declares."""
-    return tuple(parameter.alias for parameter in route.dependant.query_params)
+    """Return the names of the query parameters that a route and its dependencies declare."""
+    parts = [route.dependant]
+    for part in parts:
+        parts += part.dependencies
+    return tuple(parameter.alias for part in parts for parameter in part.query_params)
 
 
 def known_query(request: Request) -> None:

@@ -1,10 +1,11 @@
 """CSV, Arrow and Parquet: tables whose columns have one name and one type from end to end."""
 
-import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,35 +15,60 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from service.bulk.tables.arrow_cells import shown
-from service.bulk.tables.chunks import CHUNK_ROWS, AnswerColumns, Chunk, Column, Numbers
-from service.bulk.tables.validation import column_problems
-from service.contract.fields import Feature
+from service.bulk.tables.chunks import CHUNK_ROWS, Chunk, Column, Numbers
+from service.bulk.tables.columns import TableReading
+from service.bulk.tables.dialect import Dialect, dialect_of
+from service.bulk.tables.header import is_nothing
+from service.bulk.tables.options import DELIMITERS
 from service.contract.messages import LONGEST_ECHO, echo
-from service.errors import InvalidPayload, UnreadableTable
+from service.contract.tables import plain_word
+from service.errors import UnreadableTable
 
 BLOCK = 2**20
 MOST_BYTES = 4 * 2**20
 """Joined before rows are scored, however few: an answer is several times in memory on its way."""
 ARROW_MAGIC = b"ARROW1"
+SPACES = re.compile(rb"[ \t]+")
+AROUND_LINES = re.compile(rb"^ | (?=\r?$)", re.MULTILINE)
 VIEWED = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 # What is a number in text, for all formats of text alike; RE2's syntax.
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+NUMBER_WITH_COMMA = NUMBER.replace(r"\.", ",")
+MARKED = r"^0[0-9]"
+"""Zeros in front, which numbers of accounts have and measurements do not."""
+MOST_WORDS = 30
+"""Different words of a column that are looked up as codes."""
+ANYONES = frozenset(
+    ("yes", "no", "true", "false", "y", "n", "t", "f", "m", "w", "normal", "unknown")
+)
+"""Words for codes that columns of many meanings have."""
+UNNAMED = "\0"
+"""Begins the name of a column that has none in its table."""
 
 
 @dataclass(frozen=True)
 class TypedColumn:
-    """A column of Arrow's types: numbers are numbers, and nothing else is (true is not 1)."""
+    """A column of Arrow's types: numbers are numbers, and nothing else is but words for codes."""
 
     cells: Any
 
-    def numbers(self) -> Numbers:
-        """Integers, floats and decimals as float64."""
+    def numbers(self, words: Mapping[str, int]) -> Numbers:
+        """Integers, floats and decimals as float64; text and true only as a code's word."""
         cells, kind = self.cells, self.cells.type
         missing = cells.is_null().to_numpy(zero_copy_only=False) if cells.null_count else None
         if is_number(kind):
             floats = cells.cast(pa.float64(), safe=False)
             return Numbers(floats.to_numpy(zero_copy_only=False), missing)
-        return Numbers(np.full(len(cells), np.nan), missing)
+        nothing = np.full(len(cells), np.nan)
+        if words and pa.types.is_boolean(kind):
+            cells = pc.if_else(cells, "true", "false")
+        elif not (words and is_text(kind)):
+            return Numbers(nothing, missing)
+        return _worded(cells, words, nothing, missing)
+
+    def is_worded(self) -> bool:
+        """Return True if the cells are no numbers."""
+        return not is_number(self.cells.type)
 
     def raw_value(self, row: int) -> str:
         """Return a cell as JSON writes it, for a message."""
@@ -54,23 +80,63 @@ class TextColumn:
     """A column of text: what reads as a number is one; in an empty cell nothing was recorded."""
 
     cells: Any
+    decimal: str = "."
 
-    def numbers(self) -> Numbers:
-        """Return the cells that read as numbers, spaces around them aside."""
-        try:
-            return Numbers(_floats(self.cells), None)
-        except pa.ArrowInvalid:
-            text = pc.utf8_trim_whitespace(self.cells)
-        missing = pc.equal(text, "")
-        reads = pc.match_substring_regex(text, NUMBER)
+    def numbers(self, words: Mapping[str, int]) -> Numbers:
+        """Return the cells that read as numbers, spaces around them aside, or are codes' words."""
+        if self.decimal == ".":
+            with suppress(pa.ArrowInvalid):
+                floats = _floats(self.cells)
+                missing = np.isnan(floats)  # of text, "nan" alone is one
+                return Numbers(floats, missing if missing.any() else None)
+        text, reads = self._read
         floats = _floats(pc.if_else(reads, text, pa.scalar(None, pa.string())))
-        return Numbers(floats, missing.to_numpy(zero_copy_only=False))
+        others = pc.unique(text.filter(pc.invert(reads))).to_pylist()
+        nothing = pa.array([each for each in others if is_nothing(each)], pa.string())
+        missing = pc.is_in(text, nothing).to_numpy(zero_copy_only=False)
+        if not words or len(others) == len(nothing):
+            return Numbers(floats, missing)
+        return _worded(text, words, floats, missing)
+
+    @cached_property
+    def _read(self) -> tuple[Any, Any]:
+        """The cells without spaces around them and with a decimal point; which read as numbers."""
+        text = pc.utf8_trim_whitespace(self.cells)
+        if self.decimal == ".":
+            return text, pc.match_substring_regex(text, NUMBER)
+        reads = pc.match_substring_regex(text, NUMBER_WITH_COMMA)
+        return pc.if_else(reads, pc.replace_substring(text, ",", "."), text), reads
+
+    def is_worded(self) -> bool:
+        """Return True if no cell reads as a number."""
+        return not pc.any(self._read[1]).as_py()
 
     def raw_value(self, row: int) -> str:
         """Return a number without quotes, any other text in them."""
         text = self.cells[row].as_py()
         number = pc.match_substring_regex(pa.scalar(text.strip()), NUMBER).as_py()
         return text.strip()[:LONGEST_ECHO] if number else echo(text)
+
+
+def _worded(cells: Any, words: Mapping[str, int], values: Any, missing: Any) -> Numbers:
+    """Return numbers with the codes of those cells that are words for them."""
+    told = {
+        text: words[plain_word(text)]
+        for text in pc.unique(cells).to_pylist()
+        if text is not None and plain_word(text) in words
+    }
+    places = pc.index_in(cells, pa.array(list(told), cells.type))
+    worded = places.is_valid().to_numpy(zero_copy_only=False)
+    codes = np.array([*told.values(), 0], np.float64)
+    chosen = codes[places.fill_null(len(told)).to_numpy(zero_copy_only=False)]
+    return Numbers(np.where(worded, chosen, values), missing, worded)
+
+
+def is_text(kind: Any) -> bool:
+    """Return True if cells of this Arrow type are text."""
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
 
 
 def is_number(kind: Any) -> bool:
@@ -84,90 +150,107 @@ def _floats(text: Any) -> Any:
     return text.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
 
-def read_csv(
-    source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
-) -> Iterator[Chunk]:
-    """Yield the rows of CSV in UTF-8 with a line of names. Pass-through columns stay text."""
+def read_csv(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
+    """Yield the rows of CSV in UTF-8, in the form that its first lines have.
+
+    Pass-through columns stay text.
+    """
     first = source.read(BLOCK)
     if len(first) < BLOCK and not first.endswith(b"\n"):
         first += b"\n"  # without it, Arrow does not see that there is a line at all
-    names = _header(first)
-    _check_columns(features, names, answer)
+    dialect = dialect_of(reading.task, first, len(first) < BLOCK, reading.options)
+    _say(dialect, reading)
+    names = _unique(dialect.head.names)
+    rows: BinaryIO = CsvBlocks(first[dialect.start :], source)  # type: ignore[assignment]
+    if dialect.delimiter == " ":
+        rows = SingleSpaces(rows)  # type: ignore[assignment]
     bad_rows: list[Any] = []
 
     def on_bad_row(row: Any) -> str:
         bad_rows.append(row)
         return "error"
 
-    with _readable("CSV", lambda error: _of_csv_row(bad_rows, error)):
+    def column(cells: Any) -> TextColumn:
+        return TextColumn(cells, dialect.decimal)
+
+    with _readable("CSV", lambda error: _of_csv_row(bad_rows, error, dialect)):
+        schema = pa.schema([(name, pa.string()) for name in names])
+        if len(first) < BLOCK and not first[dialect.start :].strip():
+            yield from _rows((), schema, reading, column)
+            return
         reader = pa_csv.open_csv(
-            CsvBlocks(first, source),
+            rows,
             # Its threads gain nothing where a reader is one of several, and reorder row numbers.
-            read_options=pa_csv.ReadOptions(block_size=BLOCK, use_threads=False),
+            read_options=pa_csv.ReadOptions(
+                block_size=BLOCK, use_threads=False, column_names=names
+            ),
             parse_options=pa_csv.ParseOptions(
-                newlines_in_values=True, invalid_row_handler=on_bad_row
+                delimiter=dialect.delimiter,
+                newlines_in_values=True,
+                invalid_row_handler=on_bad_row,
             ),
             convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
-        yield from _rows(reader, reader.schema, features, TextColumn)
+        yield from _rows(reader, schema, reading, column)
 
 
-def _header(block: bytes) -> list[str]:
-    # Arrow has no type for "all columns": it has to be told their names.
-    text = io.StringIO(block.decode("utf-8-sig", errors="replace"), newline="")
-    names = next((row for row in csv.reader(text) if row), None)
-    if names is None:
-        raise UnreadableTable("not CSV: expected a line with the names of columns, got nothing")
-    if len(block) == BLOCK and not text.read(1):  # the rest of the line is not here
-        raise UnreadableTable(f"not CSV: the line of names is longer than {BLOCK:,} bytes")
-    return names
+def _say(dialect: Dialect, reading: TableReading) -> None:
+    """Report what was guessed of a table's form, where it is not the usual one."""
+    said, head = reading.report.read_as, dialect.head
+    if dialect.delimiter != ",":
+        said["delimiter"] = next(n for n, sign in DELIMITERS.items() if sign == dialect.delimiter)
+    if dialect.decimal == ",":
+        said["decimal"] = "comma"
+    if head.place is None:
+        said["header"] = f"none, {len(head.names)} columns in the known order"
+    elif head.skipped:
+        said["header"] = f"line {head.place + 1}"
 
 
-def _of_csv_row(bad_rows: list[Any], error: Exception) -> str:
+def _unique(names: Sequence[str]) -> list[str]:
+    """Return names in which those that are empty differ: Excel writes columns without any."""
+    empty = [place for place, name in enumerate(names) if not name]
+    return [f"{UNNAMED}{place}" if place in empty else name for place, name in enumerate(names)]
+
+
+def _of_csv_row(bad_rows: list[Any], error: Exception, dialect: Dialect) -> str:
     if not bad_rows:
-        return "expected text in UTF-8, got other bytes" if "UTF8" in str(error) else str(error)
+        if "UTF8" in str(error):
+            return "expected text in UTF-8, got other bytes; encoding= says another, such as cp1252"
+        return str(error)
     row = bad_rows[-1]
     return (
-        f"row {row.number - 1}: expected {row.expected_columns} cells as in the line of names, "
+        f"row {row.number}: expected {row.expected_columns} cells as in the line of names, "
         f"got {row.actual_columns}"
     )
 
 
-def read_arrow(
-    source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
-) -> Iterator[Chunk]:
+def read_arrow(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     """Yield the rows of an Arrow IPC stream."""
     with _readable("an Arrow IPC stream"):
         reader = pa.ipc.open_stream(source)
-        _check_columns(features, reader.schema.names, answer)
-        yield from _rows(_alone(reader, source), reader.schema, features, TypedColumn)
+        yield from _rows(_alone(reader, source), reader.schema, reading, TypedColumn)
 
 
-def read_arrow_file(
-    source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
-) -> Iterator[Chunk]:
+def read_arrow_file(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     """Yield the rows of an Arrow IPC file (Feather), or of a stream with the same suffix."""
     magic = source.read(len(ARROW_MAGIC))
     source.seek(0)
     if magic != ARROW_MAGIC:
-        yield from read_arrow(source, features, answer)
+        yield from read_arrow(source, reading)
         return
     with _readable("an Arrow IPC file"):
         reader = pa.ipc.open_file(source)
-        _check_columns(features, reader.schema.names, answer)
         batches = (reader.get_batch(place) for place in range(reader.num_record_batches))
-        yield from _rows(_sound(batches), reader.schema, features, TypedColumn)
+        yield from _rows(_sound(batches), reader.schema, reading, TypedColumn)
 
 
-def read_parquet(
-    source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
-) -> Iterator[Chunk]:
+def read_parquet(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     """Yield the rows of a Parquet file; `source` can seek."""
     with _readable("Parquet"):
         file = pq.ParquetFile(source, pre_buffer=False)
-        _check_columns(features, file.schema_arrow.names, answer)
         batches = file.iter_batches(batch_size=CHUNK_ROWS, use_threads=False)
-        yield from _rows(batches, file.schema_arrow, features, TypedColumn)
+        yield from _rows(batches, file.schema_arrow, reading, TypedColumn)
 
 
 def _sound(batches: Iterable[Any]) -> Iterator[Any]:
@@ -182,11 +265,6 @@ def _alone(reader: Any, source: BinaryIO) -> Iterator[Any]:
         raise UnreadableTable("not one Arrow IPC stream: expected nothing behind its end, got more")
 
 
-def _check_columns(features: Sequence[Feature], names: list[str], answer: AnswerColumns) -> None:
-    if problems := column_problems(features, names, answer):
-        raise InvalidPayload(problems)
-
-
 @contextmanager
 def _readable(form: str, detail: Callable[[Exception], str] = str) -> Iterator[None]:
     try:
@@ -196,17 +274,130 @@ def _readable(form: str, detail: Callable[[Exception], str] = str) -> Iterator[N
 
 
 def _rows(
-    batches: Iterable[Any], schema: Any, features: Sequence[Feature], column: type[Any]
+    batches: Iterable[Any], schema: Any, reading: TableReading, column: Callable[[Any], Column]
 ) -> Iterator[Chunk]:
     """Yield at least one chunk, so that the columns of an empty table are known too."""
+    names = schema.names
+    if len(set(names)) < len(names):
+        reading.columns_of(names)  # which refuses them, before Arrow looks columns up by name
     columns = [pa.nulls(0, kind) for kind in schema.types]
     nothing = _plain(pa.RecordBatch.from_arrays(columns, schema=schema))
-    empty = True
-    for batch in _of_size(map(_plain, batches), nothing.schema):
-        empty = False
-        yield _taken_apart(batch, features, column)
-    if empty:
-        yield _taken_apart(nothing, features, column)
+    sized = _of_size(map(_plain, batches), nothing.schema)
+    first = next(sized, nothing)
+    apart = Separation.of(first, reading, column)
+    yield apart.chunk(first)
+    for batch in sized:
+        yield apart.chunk(batch)
+
+
+@dataclass(frozen=True)
+class Separation:
+    """The separation of a table's batches: columns that are fields, and those carried through.
+
+    `fields` are columns by field, `carried` columns by their names in the answer, `empty` those
+    without a name or a cell. `every` column of a row without any value is of text.
+    """
+
+    fields: Mapping[str, str]
+    carried: Mapping[str, str]
+    empty: tuple[str, ...]
+    required: str | None
+    truth: str | None
+    column: Callable[[Any], Column]
+
+    @classmethod
+    def of(cls, first: Any, reading: TableReading, column: Callable[[Any], Column]) -> "Separation":
+        """Return the separation that a table's first rows ask for. Raises UnfitColumns."""
+        unnamed = [name for name in first.schema.names if name.startswith(UNNAMED)]
+        empty = tuple(name for name in unnamed if not _has_cells(first.column(name)))
+        shown = {n: "" if n in unnamed else n for n in first.schema.names if n not in empty}
+        mapping = reading.columns_of(list(shown.values()))
+        if empty:
+            count = len(empty)
+            reading.report.notes[
+                f"{count} column{'s' * (count > 1)} without a name or a value left out"
+            ] = None
+        absent = [f.name for f in reading.task.features if f.name not in mapping.fields]
+        held = {
+            name: what
+            for name in mapping.doubtful
+            if (what := _measured(column(first.column(name)), absent, reading))
+        }
+        if held:
+            raise reading.refuse_unread(held, absent)
+        names = {name: internal for internal, name in shown.items()}
+        kept = names if reading.options.keep == "all" else mapping.unread
+        required = [f.name for f in reading.task.features if f.required]
+        return cls(
+            {name: names[each] for name, each in mapping.fields.items()},
+            {name: names[name] for name in kept if name in names},
+            empty,
+            names[mapping.fields[required[0]]] if required else None,
+            names.get(reading.options.truth or UNNAMED),
+            column,
+        )
+
+    def chunk(self, batch: Any) -> Chunk:
+        """Return a batch taken apart. Raises UnreadableTable."""
+        batch = self._without_empty_rows(batch)
+        for name in self.empty:
+            if _has_cells(batch.column(name)):
+                place = int(name.removeprefix(UNNAMED)) + 1
+                raise UnreadableTable(
+                    f"column {place} has no name and no value at first, and values further down: "
+                    "give it a name"
+                )
+        columns = {name: self.column(batch.column(each)) for name, each in self.fields.items()}
+        carried = [batch.column(each) for each in self.carried.values()]
+        kinds = [batch.schema.field(each) for each in self.carried.values()]
+        schema = pa.schema(
+            [kind.with_name(name) for kind, name in zip(kinds, self.carried, strict=True)]
+        )
+        others = pa.RecordBatch.from_arrays(carried, schema=schema) if carried else batch.select([])
+        others = others.replace_schema_metadata(None)
+        truth = None if self.truth is None else self.column(batch.column(self.truth))
+        return Chunk(batch.num_rows, columns, others, truth=truth)
+
+    def _without_empty_rows(self, batch: Any) -> Any:
+        """Return a batch of text without its rows of empty cells, which Excel leaves behind."""
+        if self.required is None or not pa.types.is_string(batch.schema.field(self.required).type):
+            return batch
+        blank = pc.equal(batch.column(self.required), "")
+        if not pc.any(blank).as_py():
+            return batch
+        for cells in batch.columns:
+            if pa.types.is_string(cells.type):
+                blank = pc.and_(blank, pc.fill_null(pc.equal(cells, ""), True))
+            else:
+                blank = pc.and_(blank, cells.is_null())
+        return batch.filter(pc.invert(blank))
+
+
+def _has_cells(cells: Any) -> bool:
+    if pa.types.is_string(cells.type):
+        return bool(pc.any(pc.not_equal(pc.utf8_trim_whitespace(cells), "")).as_py())
+    return bool(cells.null_count < len(cells))
+
+
+def _measured(column: Column, absent: Sequence[str], reading: TableReading) -> str | None:
+    """Return what a column holds that may be a measurement: numbers, or words for codes."""
+    cells = column.cells  # type: ignore[attr-defined]  # both columns of this module have them
+    if isinstance(column, TypedColumn) and not is_text(cells.type):
+        return "numbers" if is_number(cells.type) and cells.null_count < len(cells) else None
+    filled = cells.filter(pc.invert(pc.is_in(cells, pa.array([""], cells.type)))).drop_null()
+    if not len(filled):
+        return None
+    if isinstance(column, TextColumn):
+        values = column.numbers({})
+        recorded = ~values.missing if values.missing is not None else np.True_
+        marked = pc.any(pc.match_substring_regex(filled, MARKED)).as_py()
+        if not marked and np.any(recorded) and not np.isnan(values.values[recorded]).any():
+            return "numbers"
+    words = pc.unique(filled.slice(0, CHUNK_ROWS)).to_pylist()
+    said = {plain_word(text) for text in words[: MOST_WORDS + 1] if not is_nothing(text)}
+    codes = {w for rules in reading.rules if rules.feature.name in absent for w in rules.words}
+    known = len(words) <= MOST_WORDS and said and said <= codes and not said <= ANYONES
+    return "words for codes" if known else None
 
 
 def _plain(batch: Any) -> Any:
@@ -230,18 +421,6 @@ def _unpacked(cells: Any) -> Any:
         values = cells.dictionary.cast(plain)
         cells = pa.DictionaryArray.from_arrays(cells.indices, values)
     return cells.dictionary_decode()
-
-
-def _taken_apart(batch: Any, features: Sequence[Feature], column: type[Any]) -> Chunk:
-    names = {feature.name for feature in features}
-    columns: dict[str, Column] = {}
-    passthrough = []
-    for name, cells in zip(batch.schema.names, batch.columns, strict=True):
-        if name not in names:
-            passthrough.append(name)
-            continue
-        columns[name] = column(cells)
-    return Chunk(batch.num_rows, columns, batch.select(passthrough).replace_schema_metadata(None))
 
 
 def _of_size(batches: Iterable[Any], schema: Any) -> Iterator[Any]:
@@ -294,3 +473,26 @@ class CsvBlocks(io.RawIOBase):
         if len(block) > 1 and block.endswith(b"\r"):
             block, self._first = block[:-1], b"\r" + self._first
         return block
+
+
+class SingleSpaces(io.RawIOBase):
+    """Text whose cells have spaces between them, with one space at each place."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._rest = b""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Read about `size` bytes; empty at the end only."""
+        while True:
+            block = self._source.read(size)
+            text = self._rest + block
+            end = len(text) if not block else text.rfind(b"\n") + 1
+            self._rest = text[end:]
+            lines = AROUND_LINES.sub(b"", SPACES.sub(b" ", text[:end]))
+            if lines or not block:
+                return lines

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from service.bulk.tables.arrow_reader import is_number
 from service.bulk.tables.chunks import AnswerColumns, PassthroughColumns, ScoredChunk
+from service.bulk.tables.columns import TableReading
 from service.contract.rows import AnswerColumn
 from service.errors import FieldProblem, InvalidPayload
 
@@ -93,8 +94,8 @@ def _stay(values: Iterable[Any], kind: Any) -> bool:
 class ArrowWriter:
     """Answers as an Arrow IPC stream."""
 
-    def __init__(self, sink: BinaryIO, names: AnswerColumns) -> None:
-        self._sink, self._names = sink, names
+    def __init__(self, sink: BinaryIO, reading: TableReading) -> None:
+        self._sink, self._reading, self._names = sink, reading, reading.answer
         self._writer: Any = None
 
     def write(self, scored: ScoredChunk) -> None:
@@ -176,13 +177,13 @@ def _holds(kind: Any, other: Any) -> bool:
 class CsvWriter:
     """Answers as CSV; a cell has quotes around it only where it could not be read without."""
 
-    def __init__(self, sink: BinaryIO, names: AnswerColumns) -> None:
-        self._sink, self._names = sink, names
+    def __init__(self, sink: BinaryIO, reading: TableReading) -> None:
+        self._sink, self._reading, self._names = sink, reading, reading.answer
         self._schema: Any = None
         # No extra column has the name of an answer's: their words need not be searched for commas.
         self._plain = frozenset(
             column.name
-            for column in names.columns
+            for column in self._names.columns
             if column.choices and not set('",\r\n') & set("".join(map(str, column.choices)))
         )
 

@@ -21,18 +21,28 @@ PassthroughColumns = Any
 class Numbers:
     """A column as it can be compared: float64[N], NaN where no number came.
 
-    `missing` marks the rows of which nothing was recorded; None if there is no such row.
+    `missing` marks the rows of which nothing was recorded; None if there is no such row. `worded`
+    marks the rows whose number was given in words.
     """
 
     values: NDArray[np.float64]
     missing: NDArray[np.bool_] | None
+    worded: NDArray[np.bool_] | None = None
+
+    def without(self, rows: NDArray[np.bool_]) -> "Numbers":
+        """Return the same with nothing recorded of some rows, bool[N]."""
+        missing = rows if self.missing is None else self.missing | rows
+        return Numbers(np.where(rows, np.nan, self.values), missing, self.worded)
 
 
 class Column(Protocol):
     """One field of some rows, as a format gives it."""
 
-    def numbers(self) -> Numbers:
-        """Return the values that can be compared."""
+    def numbers(self, words: Mapping[str, int]) -> Numbers:
+        """Return the values that can be compared; `words` are numbers by their plain words."""
+
+    def is_worded(self) -> bool:
+        """Return True if the cells hold words, or nothing, and no number."""
 
     def raw_value(self, row: int) -> str | None:
         """Return the value of a row for a message; None if the row has none, not even null."""
@@ -43,7 +53,8 @@ class Chunk:
     """Some rows of a table, one after the other.
 
     `row_errors` are problems that a format found in single rows, by their index: field, expected,
-    got. Rows that are `unread` have no fields to look at.
+    got. Rows that are `unread` have no fields to look at. `truth` is the column that says what
+    became true, if its sender named one.
     """
 
     count: int
@@ -51,6 +62,7 @@ class Chunk:
     passthrough: PassthroughColumns
     row_errors: Mapping[int, Sequence[tuple[str, str, str]]] = field(default_factory=dict)
     unread: frozenset[int] = frozenset()
+    truth: Column | None = None
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
 """The formats of tables: by content type over HTTP, by suffix on disk."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, BinaryIO, Protocol, cast
 
-from service.bulk.tables.chunks import AnswerColumns, Chunk, ScoredChunk
-from service.contract.fields import Feature
+from service.bulk.tables.chunks import Chunk, ScoredChunk
+from service.bulk.tables.columns import TableReading
+from service.bulk.tables.source import in_utf8, unpacked
 
-Read = Callable[[BinaryIO, Sequence[Feature], AnswerColumns], Iterator[Chunk]]
+Read = Callable[[BinaryIO, TableReading], Iterator[Chunk]]
 
 
 class Writer(Protocol):
@@ -31,20 +32,23 @@ class Format:
     reader: str
     writer: str
     seeks: bool = False
-    """Whether its reader goes back and forth, so that a stream has to be put into a file first."""
+    """True if its reader goes back and forth, so that a stream has to be put into a file first."""
+    text: bool = False
 
-    def read(
-        self, source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
-    ) -> Iterator[Chunk]:
+    def read(self, source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
         """Yield the rows of a table as at least one `Chunk`, which may be empty.
 
-        Raises UnreadableTable, or InvalidPayload for what is wrong with its columns.
+        Text may be compressed, and in another encoding than UTF-8. Raises UnreadableTable, or
+        UnfitColumns for what is wrong with its columns.
         """
-        return cast(Read, _imported(self.reader))(source, features, answer)
+        if self.text:
+            source = unpacked(source, reading.report)
+            source = in_utf8(source, reading.options, reading.report)
+        return cast(Read, _imported(self.reader))(source, reading)
 
-    def write(self, sink: BinaryIO, answer: AnswerColumns) -> Writer:
-        """Return a writer of answers into `sink`."""
-        return cast(Writer, _imported(self.writer)(sink, answer))
+    def write(self, sink: BinaryIO, reading: TableReading) -> Writer:
+        """Return a writer of answers into `sink`, for a table that is read in some way."""
+        return cast(Writer, _imported(self.writer)(sink, reading))
 
 
 def _imported(path: str) -> Callable[..., Any]:
@@ -54,7 +58,12 @@ def _imported(path: str) -> Callable[..., Any]:
 
 
 JSON = Format(
-    "JSON", "application/json", (".json",), "json_reader.read_json", "json_writer.JsonWriter"
+    "JSON",
+    "application/json",
+    (".json",),
+    "json_reader.read_json",
+    "json_writer.JsonWriter",
+    text=True,
 )
 NDJSON = Format(
     "NDJSON",
@@ -62,8 +71,11 @@ NDJSON = Format(
     (".ndjson", ".jsonl"),
     "json_reader.read_ndjson",
     "json_writer.NdjsonWriter",
+    text=True,
 )
-CSV = Format("CSV", "text/csv", (".csv",), "arrow_reader.read_csv", "arrow_writer.CsvWriter")
+CSV = Format(
+    "CSV", "text/csv", (".csv",), "arrow_reader.read_csv", "arrow_writer.CsvWriter", text=True
+)
 ARROW = Format(
     "Arrow stream",
     "application/vnd.apache.arrow.stream",

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from service.bulk.tables.chunks import Chunk
+from service.bulk.tables.columns import TableReading
 from service.bulk.tables.formats import Format
+from service.bulk.tables.report import TableReport
 from service.bulk.tables.scoring import BulkScoring, score
 from service.bulk.tables.spool import kept
 from service.errors import TooManyJobs
@@ -52,6 +54,11 @@ class BulkJob:
     given: Format
     wanted: Format
     spool_dir: Path | None = None
+    report: TableReport = field(init=False)
+    """The facts about the table, as far as it was read."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "report", self.scoring.new_report())
 
     def run(
         self,
@@ -82,22 +89,20 @@ class BulkJob:
         threads: Executor | None,
         ahead: int,
     ) -> tuple[int, int]:
-        columns = self.scoring.columns
-        writer = self.wanted.write(sink, columns)
+        scoring, report = self.scoring, self.report
+        reading = TableReading(scoring.task, scoring.columns, scoring.options, report)
+        writer = self.wanted.write(sink, reading)
 
         def chunks() -> Iterator[Chunk]:
-            for chunk in self.given.read(source, self.scoring.task.features, columns):
+            for chunk in self.given.read(source, reading):
                 before_chunk()
                 yield chunk
 
-        rows = bad = 0
-        for scored in score(self.scoring, chunks(), threads, ahead):
+        for scored in score(scoring, chunks(), report, threads, ahead):
             writer.write(scored)
-            count, count_bad = len(scored.bad), int(scored.bad.sum())
-            rows, bad = rows + count, bad + count_bad
-            after_chunk(count, count_bad)
+            after_chunk(len(scored.bad), int(scored.bad.sum()))
         writer.close()
-        return rows - bad, bad
+        return report.rows - report.bad, report.bad
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """JSON and NDJSON: rows as objects, each with names of its own."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, BinaryIO, TypeVar
@@ -9,10 +9,10 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 from pydantic_core import from_json
 
-from service.bulk.tables.chunks import AnswerColumns, Chunk, Column, Numbers
-from service.bulk.tables.validation import extra_problem
-from service.contract.fields import Feature
+from service.bulk.tables.chunks import Chunk, Column, Numbers
+from service.bulk.tables.columns import ColumnMapping, TableReading
 from service.contract.messages import echo
+from service.contract.tables import plain_word
 from service.errors import UnreadableTable
 
 BLOCK = 2**17
@@ -34,14 +34,17 @@ RowError = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class ObjectColumn:
-    """One field of some objects: numbers are numbers, and nothing else is (true is not 1)."""
+    """One field of some objects: numbers are numbers, and nothing else is but words for codes.
 
-    name: str
+    `names` are the names under which the objects have it, one for each.
+    """
+
     values: Sequence[Any]
     objects: Sequence[Object]
+    names: Sequence[str | None]
 
-    def numbers(self) -> Numbers:
-        """Integers and floats as float64."""
+    def numbers(self, words: Mapping[str, int]) -> Numbers:
+        """Integers and floats as float64, words for codes as these."""
         kinds = set(map(type, self.values))
         missing = None
         if type(None) in kinds:
@@ -51,12 +54,32 @@ class ObjectColumn:
                 return Numbers(np.array(self.values, np.float64), missing)
             except OverflowError:  # an integer beyond the largest float
                 pass
-        return Numbers(np.array([_float(value) for value in self.values], np.float64), missing)
+        if not words or not kinds & {str, bool}:
+            values = [_float(value) for value in self.values]
+            return Numbers(np.array(values, np.float64), missing)
+        codes = [_code(value, words) for value in self.values]
+        values = [
+            _float(value) if code is None else code
+            for value, code in zip(self.values, codes, strict=True)
+        ]
+        worded = np.array([code is not None for code in codes])
+        return Numbers(np.array(values, np.float64), missing, worded)
+
+    def is_worded(self) -> bool:
+        """Return True if no value is a number."""
+        return not {int, float} & set(map(type, self.values))
 
     def raw_value(self, row: int) -> str | None:
         """Return the value of a row as JSON, for a message; None if the row has none."""
-        got = self.objects[row]
-        return echo(got[self.name]) if self.name in got else None
+        name = self.names[row]
+        return None if name is None else echo(self.objects[row][name])
+
+
+def _code(value: object, words: Mapping[str, int]) -> int | None:
+    """Return the code that a value says in words; true and false are words too."""
+    if type(value) is bool:
+        return words.get(str(value).lower())
+    return words.get(plain_word(value)) if type(value) is str else None
 
 
 def _float(value: object) -> float:
@@ -68,49 +91,28 @@ def _float(value: object) -> float:
         return np.nan
 
 
-@dataclass(frozen=True)
-class KeySet:
-    """The names of an object: which are extras, and what is wrong with those."""
-
-    passthrough: tuple[str, ...]
-    problems: tuple[tuple[str, str], ...]
-
-
 @dataclass
 class KeySets:
     """The key sets of objects already looked at: most objects of a table have the same."""
 
-    features: Sequence[Feature]
-    answer: AnswerColumns
-    _known: dict[tuple[str, ...], KeySet] = field(default_factory=dict)
+    reading: TableReading
+    _known: dict[tuple[str, ...], ColumnMapping] = field(default_factory=dict)
 
-    def of(self, row: Object) -> KeySet:
-        """Return the key set of an object."""
+    def of(self, row: Object) -> ColumnMapping:
+        """Return the mapping of an object's names."""
         names = tuple(row)
-        shape = self._known.get(names)
-        if shape is None:
+        mapping = self._known.get(names)
+        if mapping is None:
             if len(self._known) >= MOST_SHAPES:
                 self._known.clear()
-            shape = self._known[names] = self._look_at(names)
-        return shape
-
-    def _look_at(self, names: tuple[str, ...]) -> KeySet:
-        fields = [feature.name for feature in self.features]
-        others = [name for name in names if name not in fields]
-        absent = [name for name in fields if name not in names]
-        found = ((name, extra_problem(name, absent, self.answer)) for name in others)
-        return KeySet(
-            # The answer has each name once, its own.
-            tuple(name for name in others if name not in self.answer.all),
-            tuple((name, expected) for name, expected in found if expected),
-        )
+            mapping = self._known[names] = self.reading.mapping(names, whole=False)
+            self.reading.report.add_columns(mapping.mapped, mapping.unread)
+        return mapping
 
 
-def read_ndjson(
-    source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
-) -> Iterator[Chunk]:
+def read_ndjson(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     """Yield rows of JSON objects, one a line; empty lines are skipped."""
-    shapes = KeySets(features, answer)
+    shapes = KeySets(reading)
     for lines in _enough(_lines(source)):
         yield _rows([_parsed(line) for line in lines], shapes)
 
@@ -153,11 +155,9 @@ def _parsed(line: bytes) -> object:
         return NotJson(str(error))
 
 
-def read_json(
-    source: BinaryIO, features: Sequence[Feature], answer: AnswerColumns
-) -> Iterator[Chunk]:
+def read_json(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     """Yield the rows of one JSON array of objects."""
-    shapes = KeySets(features, answer)
+    shapes = KeySets(reading)
     for parsed in _enough(_elements(source)):
         yield _rows(parsed, shapes)
 
@@ -213,34 +213,72 @@ def _beginning(text: bytes) -> str:
 
 def _rows(parsed: list[object], shapes: KeySets) -> Chunk:
     objects: list[Object] = []
+    mappings: list[ColumnMapping] = []
     row_errors: dict[int, list[RowError]] = {}
     unread: set[int] = set()
     passthrough: list[Object] = []
+    keeps_all = shapes.reading.options.keep == "all"
     for place, row in enumerate(parsed):
         if not isinstance(row, dict):
             got = f"not JSON: {row}" if isinstance(row, NotJson) else echo(row)
             row_errors[place] = [("row", "a JSON object", got)]
             unread.add(place)
             row = {}
-        shape = shapes.of(row)
+        mapping = shapes.of(row)
         objects.append(row)
-        passthrough.append({name: row[name] for name in shape.passthrough})
-        if shape.problems:
-            row_errors[place] = [
-                (name, expected, echo(row[name])) for name, expected in shape.problems
-            ]
-    columns = _columns([feature.name for feature in shapes.features], objects)
-    return Chunk(len(objects), columns, passthrough, row_errors, frozenset(unread))
+        mappings.append(mapping)
+        names = row if keeps_all else mapping.unread
+        passthrough.append({n: row[n] for n in names if n not in shapes.reading.answer.all})
+        if mapping.problems or mapping.doubtful:
+            errors = [(p.field, p.expected, echo(row[p.field])) for p in mapping.problems]
+            errors += _doubts(row, mapping, shapes.reading)
+            if errors:
+                row_errors[place] = errors
+    columns = _columns(objects, mappings, shapes.reading)
+    truth = _truth(objects, shapes.reading.options.truth)
+    return Chunk(len(objects), columns, passthrough, row_errors, frozenset(unread), truth)
 
 
-def _columns(names: list[str], objects: list[Object]) -> dict[str, Column]:
+def _truth(objects: list[Object], name: str | None) -> ObjectColumn | None:
+    """Return the column that says what became true, of rows that may lack it."""
+    if name is None:
+        return None
+    names = [name if name in row else None for row in objects]
+    return ObjectColumn([row.get(name) for row in objects], objects, names)
+
+
+def _doubts(row: Object, mapping: ColumnMapping, reading: TableReading) -> list[RowError]:
+    """Return the problems of measurements that a row has and that no field is."""
+    numbers = {name: "numbers" for name in mapping.doubtful if type(row[name]) in (int, float)}
+    if not numbers:
+        return []
+    absent = [f.name for f in reading.task.features if f.name not in mapping.fields]
+    found = reading.unread_problems(numbers, absent).problems
+    return [(p.field, p.expected, echo(row[p.field])) for p in found]
+
+
+def _columns(
+    objects: list[Object], mappings: list[ColumnMapping], reading: TableReading
+) -> dict[str, Column]:
     if not objects:
         return {}
-    try:
-        # One name more, because of a single one itemgetter makes no tuple.
-        cells = list(zip(*map(itemgetter(*names, names[0]), objects), strict=True))[:-1]
-    except KeyError:  # some object lacks some field, which costs twice the time
-        cells = [tuple([row.get(name) for row in objects]) for name in names]
-    return {
-        name: ObjectColumn(name, values, objects) for name, values in zip(names, cells, strict=True)
-    }
+    fields = [feature.name for feature in reading.task.features]
+    first = mappings[0]
+    if all(mapping is first for mapping in mappings):
+        names = [first.fields.get(name) for name in fields]
+        if None not in names:
+            # One name more, because of a single one itemgetter makes no tuple.
+            cells = list(zip(*map(itemgetter(*names, names[0]), objects), strict=True))[:-1]
+            return {
+                name: ObjectColumn(values, objects, [column] * len(objects))
+                for name, column, values in zip(fields, names, cells, strict=True)
+            }
+    return {name: _column(name, objects, mappings) for name in fields}
+
+
+def _column(name: str, objects: list[Object], mappings: list[ColumnMapping]) -> ObjectColumn:
+    names = [mapping.fields.get(name) for mapping in mappings]
+    values = [
+        None if column is None else row[column] for row, column in zip(objects, names, strict=True)
+    ]
+    return ObjectColumn(values, objects, names)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from service.bulk.tables.chunks import AnswerColumns, PassthroughColumns, ScoredChunk
+from service.bulk.tables.columns import TableReading
 from service.contract.messages import echo
 from service.contract.rows import AnswerColumn
 from service.errors import FieldProblem, InvalidPayload
@@ -32,8 +33,8 @@ class NdjsonWriter:
 
     START, BETWEEN, END = b"", b"\n", b"\n"
 
-    def __init__(self, sink: BinaryIO, names: AnswerColumns) -> None:
-        self._sink, self._names = sink, names
+    def __init__(self, sink: BinaryIO, reading: TableReading) -> None:
+        self._sink, self._reading, self._names = sink, reading, reading.answer
         self._empty = True
 
     def write(self, scored: ScoredChunk) -> None:
@@ -51,9 +52,11 @@ class NdjsonWriter:
             self._empty = False
 
     def close(self) -> None:
-        """Write the end of the format."""
+        """Write the end of the format, and the record of the end where it was asked for."""
         if not self._empty:
             self._sink.write(self.END)
+        if self._reading.options.end == "count":
+            self._sink.write(to_json({"end": self._reading.report.facts()}) + b"\n")
 
 
 class JsonWriter(NdjsonWriter):

@@ -1,21 +1,27 @@
-"""Chunks of rows in, the same rows with answers out, in their order."""
+"""Whole tables scored in chunks, on one thread or several, with the answers in their order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.bulk.tables.chunks import AnswerColumns, Chunk, ScoredChunk
-from service.bulk.tables.validation import check
-from service.contract.messages import MOST_PROBLEMS
+from service.bulk.tables.codings import CodingEvidence, evidence_of, unfit_coding
+from service.bulk.tables.evaluation import Outcomes, truth_numbers
+from service.bulk.tables.mistakes import Mistakes
+from service.bulk.tables.options import TableOptions
+from service.bulk.tables.report import TableReport
+from service.bulk.tables.validation import Checked, FieldRules, check, rules_of, undecided
+from service.contract.messages import MOST_PROBLEMS, listed
 from service.contract.rows import Columns, RowTask
 from service.contract.signature import Outputs
-from service.errors import InvalidRows, RowProblem
+from service.errors import InvalidRows, RowMistake, RowProblem
 from service.models.runtime.loaded import LoadedModel
 
 OnError = Literal["refuse", "report"]
@@ -23,11 +29,12 @@ OnError = Literal["refuse", "report"]
 
 @dataclass(frozen=True)
 class BulkScoring:
-    """The way a table is scored: its task, the model, and what becomes of bad rows."""
+    """The way a table is scored: its task, the model, its sender's options, and bad rows' fate."""
 
     task: RowTask
     model: LoadedModel
     on_error: OnError
+    options: TableOptions = field(default_factory=TableOptions)
 
     @property
     def columns(self) -> AnswerColumns:
@@ -41,36 +48,68 @@ class BulkScoring:
         card = self.model.card
         return self.task.column_writer(card.threshold, card.confidence)
 
+    @cached_property
+    def rules(self) -> tuple[FieldRules, ...]:
+        """The rules of the task's fields, in the coding of the table."""
+        return rules_of(self.task, self.options.coding)
+
+    def new_report(self) -> TableReport:
+        """Return the report of a table that is about to be read."""
+        names = tuple(feature.name for feature in self.task.features)
+        coding = self.options.coding or self.task.tables.coding
+        return TableReport(names, coding=coding, truth=self.options.truth)
+
 
 @dataclass(frozen=True)
 class _Part:
     """The outcome of one chunk: its answers, or the problems that refuse the table."""
 
     count: int
+    recorded: NDArray[np.bool_]
     scored: ScoredChunk | None
-    problems: list[RowProblem]
-    problem_count: int
+    problems: tuple[RowProblem, ...] = ()
+    mistakes: tuple[RowMistake, ...] = ()
+    problem_count: int = 0
+    coding: CodingEvidence | None = None
+    notes: tuple[str, ...] = ()
+    truth: NDArray[np.float64] | None = None
 
 
 def score(
     scoring: BulkScoring,
     chunks: Iterable[Chunk],
+    report: TableReport,
     threads: Executor | None = None,
     ahead: int = 1,
 ) -> Iterator[ScoredChunk]:
     """Yield the answers to all chunks in their order; with threads, `ahead` are scored at once.
 
-    If bad rows refuse the table, it is checked to its end and InvalidRows raised then.
+    If bad rows refuse the table, it is checked to its end and InvalidRows raised then. A code of
+    another coding raises UnfitCoding at once, whatever becomes of bad rows. What was found goes to
+    the report.
     """
     problems: list[RowProblem] = []
+    mistakes = Mistakes()
+    outcomes = Outcomes(scoring.task, scoring.options) if scoring.options.truth else None
     count = 0
     for part in _in_order(_works(scoring, chunks), threads, ahead):
+        if part.coding is not None:
+            raise unfit_coding(scoring.task, part.coding)
+        report.rows += part.count
+        report.recorded |= part.recorded
+        report.notes |= dict.fromkeys(part.notes)
         count += part.problem_count
         problems += part.problems[: MOST_PROBLEMS - len(problems)]
+        mistakes.add(part.mistakes)
         if part.scored is not None and not count:
+            report.bad += int(part.scored.bad.sum())
+            if outcomes is not None and part.truth is not None:
+                outcomes.add(part.scored, part.truth)
             yield part.scored
     if count:
-        raise InvalidRows(problems, count)
+        raise InvalidRows(problems, count, mistakes.all)
+    if outcomes is not None:
+        report.evaluation = outcomes.evaluation(scoring.model.card.threshold)
 
 
 def _works(scoring: BulkScoring, chunks: Iterable[Chunk]) -> Iterator[Callable[[], _Part]]:
@@ -112,12 +151,26 @@ def _in_order(
 
 def score_chunk(scoring: BulkScoring, chunk: Chunk, first: int) -> _Part:
     """Check a chunk, whose first row is row `first` of the table, and score its good rows."""
-    checked = check(scoring.task.features, chunk)
+    checked = check(scoring.rules, chunk)
+    recorded = np.logical_not(np.isnan(checked.array[~checked.bad]).all(axis=0))
+    if evidence := evidence_of(scoring.task, checked, first):
+        return _Part(chunk.count, recorded, None, coding=evidence)
+    part = _Part(
+        chunk.count,
+        recorded,
+        None,
+        notes=(*_stand_ins(scoring, checked.stand_ins), *_doubts(scoring, chunk, checked, first)),
+        truth=None if chunk.truth is None else truth_numbers(scoring.task, chunk.truth),
+    )
     if not checked.count:
-        return _Part(chunk.count, _scored(scoring, chunk, checked.array), [], 0)
+        return replace(part, scored=_scored(scoring, chunk, checked.array))
     if scoring.on_error == "refuse":
-        listed = [p for p, _ in zip(checked.problems(first), range(MOST_PROBLEMS), strict=False)]
-        return _Part(chunk.count, None, listed, checked.count)
+        return replace(
+            part,
+            problems=tuple(islice(checked.problems(first), MOST_PROBLEMS)),
+            mistakes=tuple(checked.mistakes(first)),
+            problem_count=checked.count,
+        )
     good = ~checked.bad
     scored = _scored(scoring, chunk, checked.array[good])
     errors: list[str | None] = [None] * chunk.count
@@ -126,8 +179,22 @@ def score_chunk(scoring: BulkScoring, chunk: Chunk, first: int) -> _Part:
         so_far = errors[problem.row - first]
         errors[problem.row - first] = f"{so_far}; {text}" if so_far else text
     values = tuple(_spread(array, good) for array in scored.values)
-    spread = replace(scored, values=values, bad=checked.bad, errors=errors)
-    return _Part(chunk.count, spread, [], 0)
+    return replace(part, scored=replace(scored, values=values, bad=checked.bad, errors=errors))
+
+
+def _stand_ins(scoring: BulkScoring, fields: tuple[str, ...]) -> tuple[str, ...]:
+    numbers = " or ".join(f"{number:g}" for number in scoring.task.tables.missing)
+    return tuple(f"{numbers} in {name} was taken for not recorded" for name in fields)
+
+
+def _doubts(scoring: BulkScoring, chunk: Chunk, checked: Checked, first: int) -> tuple[str, ...]:
+    """Return a note where the first rows could be written in another coding as well."""
+    if first > 1 or scoring.options.coding is not None:
+        return ()
+    if not (others := undecided(scoring.task, chunk, checked)):
+        return ()
+    own = scoring.task.tables.coding
+    return (f"the codes were taken for {own}; they could be {listed(others, 5)} just as well",)
 
 
 def _spread(values: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:

@@ -1,22 +1,93 @@
 """The contract of a task, applied to columns: what one row's payload says, for many at once.
 
-`tests/service/bulk/test_validation.py` proves that the two never disagree.
+`tests/service/bulk/test_validation.py` proves that the two never disagree, but for what only tables
+have: words and other numbers for codes, and numbers that stand for nothing.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bulk.tables.chunks import AnswerColumns, Chunk, Numbers, row_problem
-from service.contract.fields import Feature
-from service.errors import FieldProblem, RowProblem
+from service.bulk.tables.chunks import Chunk, Numbers, row_problem
+from service.contract.fields import Code, Feature
+from service.contract.rows import RowTask
+from service.contract.tables import plain_word
+from service.errors import RowMistake, RowProblem
 
-NEAR = 0.8
-"""From which ratio (difflib's) a column's name is an absent field's, misspelt."""
+MOST_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class FieldRules:
+    """The rules by which cells of one field become numbers of the contract.
+
+    `words` are codes by their plain words, `codes` the numbers of another coding with ours (None:
+    not recorded), `missing` the numbers by which nothing was recorded. `telltales` are codes that
+    only other codings have, with the names of these.
+    """
+
+    feature: Feature
+    words: Mapping[str, int] = field(default_factory=dict)
+    codes: Mapping[int, int | None] | None = None
+    missing: tuple[float, ...] = ()
+    telltales: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    expected: str = ""
+
+
+def rules_of(task: RowTask, coding: str | None = None) -> tuple[FieldRules, ...]:
+    """Return the rules of a task's fields, in order, for a table in a coding (None: the task's)."""
+    return tuple(_rules(task, feature, coding) for feature in task.features)
+
+
+def _rules(task: RowTask, feature: Feature, coding: str | None) -> FieldRules:
+    tables = task.tables
+    other = None if coding is None else tables.coding_named(coding)
+    codes = None if other is None else other.codes.get(feature.name)
+    telltales: dict[int, tuple[str, ...]] = {}
+    if coding is None:
+        for each in tables.codings:
+            for code in each.codes.get(feature.name, {}):
+                if code not in feature.codes:
+                    telltales[code] = (*telltales.get(code, ()), each.name)
+    return FieldRules(
+        feature,
+        words=_words(feature, tables.words.get(feature.name, {})),
+        codes=codes,
+        missing=() if feature.required else tables.missing,
+        telltales=telltales,
+        expected=feature.expected if codes is None else _in_coding(feature, codes, coding or ""),
+    )
+
+
+def _words(feature: Feature, declared: Mapping[str, int]) -> dict[str, int]:
+    """Return the words for a field's codes; a meaning that several codes have is none."""
+    meanings = [plain_word(text) for text in feature.codes.values()]
+    words = {
+        word: code
+        for code, word in zip(feature.codes, meanings, strict=True)
+        if meanings.count(word) == 1
+    }
+    return words | {plain_word(word): code for word, code in declared.items()}
+
+
+def _in_coding(feature: Feature, codes: Mapping[int, int | None], coding: str) -> str:
+    meanings = {
+        theirs: "not recorded" if ours is None else feature.codes[ours]
+        for theirs, ours in codes.items()
+    }
+    return f"{Code(meanings).expected} in the coding {coding}"
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A code that the contract does not have and other codings do: where it first came."""
+
+    field: str
+    code: int
+    row: int
+    codings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -28,45 +99,99 @@ class Checked:
     """bool[N]: rows that cannot be scored. Their numbers in `array` mean nothing."""
     count: int
     """Problems in all."""
+    stand_ins: tuple[str, ...]
+    """The fields in which a number stood for nothing recorded."""
     _rows: Chunk
-    _wrong: list[tuple[Feature, NDArray[np.bool_]]]
+    _wrong: list[tuple[FieldRules, NDArray[np.bool_], Numbers]]
 
     def problems(self, first: int) -> Iterator[RowProblem]:
         """Yield every problem, row after row; `first` is the number of the first row here."""
         for place in np.flatnonzero(self.bad).tolist():
             for problem in self._rows.row_errors.get(place, ()):
                 yield row_problem(first + place, *problem)
-            for feature, wrong in self._wrong:
+            for rules, wrong, _ in self._wrong:
                 if wrong[place]:
-                    column = self._rows.columns[feature.name]
-                    got = column.raw_value(place)
-                    yield row_problem(first + place, feature.name, feature.expected, got)
+                    yield self._problem(rules, place, first)
+
+    def mistakes(self, first: int) -> Iterator[RowMistake]:
+        """Yield the problems put together by field and by what was expected of it."""
+        found: dict[tuple[str, str], list[RowProblem]] = {}
+        for place, problems in self._rows.row_errors.items():
+            for problem in problems:
+                told = row_problem(first + place, *problem)
+                found.setdefault((told.field, told.expected), []).append(told)
+        for (name, expected), alike in found.items():
+            examples = tuple((problem.row, problem.got) for problem in alike[:MOST_EXAMPLES])
+            yield RowMistake(name, expected, len(alike), examples)
+        for rules, wrong, _ in self._wrong:
+            places = np.flatnonzero(wrong)
+            shown = [
+                self._problem(rules, place, first) for place in places[:MOST_EXAMPLES].tolist()
+            ]
+            examples = tuple((problem.row, problem.got) for problem in shown)
+            yield RowMistake(rules.feature.name, rules.expected, len(places), examples)
+
+    def _problem(self, rules: FieldRules, place: int, first: int) -> RowProblem:
+        got = self._rows.columns[rules.feature.name].raw_value(place)
+        return row_problem(first + place, rules.feature.name, rules.expected, got)
+
+    def foreign(self, first: int) -> Iterator[Foreign]:
+        """Yield the codes of other codings, each where it came first."""
+        for rules, wrong, numbers in self._wrong:
+            for code, codings in rules.telltales.items():
+                places = np.flatnonzero(wrong & (numbers.values == code))
+                if len(places):
+                    yield Foreign(rules.feature.name, code, first + int(places[0]), codings)
 
 
-def check(features: Sequence[Feature], rows: Chunk) -> Checked:
+def check(rules: Sequence[FieldRules], rows: Chunk) -> Checked:
     """Check every field of every row against the contract."""
-    array = np.empty((rows.count, len(features)), np.float32)
+    array = np.empty((rows.count, len(rules)), np.float32)
     bad = np.zeros(rows.count, np.bool_)
-    wrong: list[tuple[Feature, NDArray[np.bool_]]] = []
-    for place, feature in enumerate(features):
-        column = rows.columns.get(feature.name)
+    wrong: list[tuple[FieldRules, NDArray[np.bool_], Numbers]] = []
+    stand_ins: list[str] = []
+    for place, each in enumerate(rules):
+        column = rows.columns.get(each.feature.name)
         if column is None:
             array[:, place] = np.nan
             continue
-        numbers = column.numbers()
-        fits = fitting(feature, numbers)
+        numbers = column.numbers(each.words)
+        for number in each.missing:
+            if (stands := numbers.values == number).any():
+                numbers = numbers.without(stands)
+                stand_ins.append(each.feature.name)
+        if each.codes is not None:
+            numbers = _recoded(each.codes, numbers)
+        fits = fitting(each.feature, numbers)
         with np.errstate(over="ignore"):  # what float32 cannot hold is far out of bounds
-            array[:, place] = recorded(feature, numbers)
+            array[:, place] = recorded(each.feature, numbers)
         if not fits.all():
             unfit = ~fits
             unfit[list(rows.unread)] = False
-            wrong.append((feature, unfit))
+            wrong.append((each, unfit, numbers))
             bad |= unfit
-    count = sum(int(unfit.sum()) for _, unfit in wrong)
+    count = sum(int(unfit.sum()) for _, unfit, _ in wrong)
     for place, problems in rows.row_errors.items():
         bad[place] = True
         count += len(problems)
-    return Checked(array, bad, count, rows, wrong)
+    return Checked(array, bad, count, tuple(stand_ins), rows, wrong)
+
+
+def _recoded(codes: Mapping[int, int | None], numbers: Numbers) -> Numbers:
+    """Return the numbers in our coding; words are in it already, other numbers in none."""
+    values = np.full(len(numbers.values), np.nan)
+    absent = np.zeros(len(values), np.bool_)
+    for theirs, ours in codes.items():
+        here = numbers.values == theirs
+        if ours is None:
+            absent |= here
+        else:
+            values[here] = ours
+    if numbers.worded is not None:
+        values = np.where(numbers.worded, numbers.values, values)
+        absent &= ~numbers.worded
+    recoded = Numbers(values, numbers.missing, numbers.worded)
+    return recoded.without(absent) if absent.any() else recoded
 
 
 def fitting(feature: Feature, numbers: Numbers) -> NDArray[np.bool_]:
@@ -92,31 +217,21 @@ def recorded(feature: Feature, numbers: Numbers) -> NDArray[np.float64]:
     return np.where(numbers.values == 0, np.nan, numbers.values)
 
 
-def column_problems(
-    features: Sequence[Feature], names: Sequence[str], answer: AnswerColumns
-) -> list[FieldProblem]:
-    """Return the problems of a table's column names, whatever the columns hold."""
-    known = {feature.name for feature in features}
-    counts = Counter(names)
-    twice = sorted(name for name, count in counts.items() if count > 1)
-    problems = [FieldProblem(n, "one column of this name", f"{counts[n]}") for n in twice]
-    problems += [
-        FieldProblem(feature.name, "a column of this name (required)", "nothing")
-        for feature in features
-        if feature.required and feature.name not in counts
-    ]
-    absent = [feature.name for feature in features if feature.name not in counts]
-    for name in counts:
-        if name not in known and (expected := extra_problem(name, absent, answer)):
-            problems.append(FieldProblem(name, expected, "a column"))
-    return problems
+def undecided(task: RowTask, rows: Chunk, checked: Checked) -> tuple[str, ...]:
+    """Return the other codings in which the good rows could just as well be written.
 
-
-def extra_problem(name: str, absent: Sequence[str], answer: AnswerColumns) -> str | None:
-    """Return what was expected of a column that is no field; None if it can be carried through."""
-    if name in answer.all:
-        return "another name, which the answer does not use itself"
-    # A misspelt field would be carried through and scored as not recorded: a wrong answer.
-    likely = {other.lower(): other for other in absent}
-    near = get_close_matches(name.strip().lower(), list(likely), n=1, cutoff=NEAR)
-    return f"no name so like a field's (did you mean {likely[near[0]]!r}?)" if near else None
+    A number that a coding does not have rules it out; so does a table without numbers for codes.
+    """
+    places = {feature.name: place for place, feature in enumerate(task.features)}
+    found = []
+    for coding in task.tables.codings:
+        numbered = [
+            n for n in coding.codes if n in rows.columns and not rows.columns[n].is_worded()
+        ]
+        values = [checked.array[~checked.bad, places[name]] for name in numbered]
+        codes = [set(each[~np.isnan(each)].tolist()) for each in values]
+        if any(codes) and all(
+            each <= set(coding.codes[name]) for name, each in zip(numbered, codes, strict=True)
+        ):
+            found.append(coding.name)
+    return tuple(found)

@@ -1,0 +1,81 @@
+"""The coding of a table: codes that the contract does not have and files of another coding do."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.bulk.tables.validation import Checked, Foreign
+from service.contract.messages import listed
+from service.contract.rows import RowTask
+from service.errors import UnfitCoding
+
+MOST_NAMED = 6
+
+
+@dataclass(frozen=True)
+class CodingEvidence:
+    """Codes of other codings in a table, the codings that have every code of it, and our own codes.
+
+    `ours` are codes, such as `cp 4`, that none of the codings has.
+    """
+
+    foreign: tuple[Foreign, ...]
+    fitting: tuple[str, ...]
+    ours: tuple[str, ...]
+
+
+def evidence_of(task: RowTask, checked: Checked, first: int) -> CodingEvidence | None:
+    """Return the evidence in some rows that they are in another coding; None if there is none."""
+    foreign = tuple(checked.foreign(first))
+    if not foreign:
+        return None
+    named = {name for each in foreign for name in each.codings}
+    codings = [coding for coding in task.tables.codings if coding.name in named]
+    codes = {
+        feature.name: {
+            int(code) for code in np.unique(column[~np.isnan(column)]) if code == int(code)
+        }
+        for feature, column in zip(task.features, checked.array.T, strict=True)
+        if feature.codes
+    }
+    fitting = tuple(
+        coding.name
+        for coding in codings
+        if all(codes[name] <= set(known) for name, known in coding.codes.items())
+    )
+    ours = tuple(
+        f"{feature.name} {code}"
+        for feature in task.features
+        for code in sorted(codes.get(feature.name, set()) & set(feature.codes))
+        if all(code not in c.codes.get(feature.name, feature.codes) for c in codings)
+    )
+    return CodingEvidence(foreign, fitting, ours)
+
+
+def unfit_coding(task: RowTask, evidence: CodingEvidence) -> UnfitCoding:
+    """Return the refusal of a table in another coding, with the mapping that would read it."""
+    own = task.tables.coding
+    found = listed(
+        [f"{each.field} {each.code} in row {each.row:,}" for each in evidence.foreign], MOST_NAMED
+    )
+    known = {coding.name: coding for coding in task.tables.codings}
+    told = [known[name] for name in evidence.fitting]
+    if told:
+        ways = "; or ".join(
+            f"coding={coding.name} reads it as {coding.title} ({coding.said()})" for coding in told
+        )
+        reason = (
+            f"The table's codes are not {own}'s: {found}. No row is scored, because the other "
+            f"codes would be read with another meaning. {ways}. If these are slips in a table of "
+            f"{own}'s codes, coding={own} takes them for bad rows."
+        )
+    else:
+        mixed = f", with {listed(evidence.ours, MOST_NAMED)}" if evidence.ours else ""
+        names = list(dict.fromkeys(name for each in evidence.foreign for name in each.codings))
+        reason = (
+            f"The table mixes codings: {found}, which {listed(names, 5)} has and {own} has not"
+            f"{mixed}, which only {own} has. No row is scored, because rows that fit both would be "
+            f"read with another meaning. Separate the two kinds of rows; coding={own} takes the "
+            "foreign codes for bad rows."
+        )
+    return UnfitCoding(reason, [f"coding={name}" for name in (*evidence.fitting, own)])
