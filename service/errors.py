@@ -44,6 +44,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
+MOST_MISTAKES = 10
+"""Mistakes that the refusal of a table tells in words."""
+
+
 @dataclass(frozen=True)
 class FieldProblem:
     """A bad field: its path (such as `patient.age`), the expected value, and the one received."""
@@ -129,7 +133,9 @@ class InvalidRows(RequestError):
         self, problems: Sequence[RowProblem], count: int, mistakes: Sequence[RowMistake]
     ) -> None:
         self.problems, self.count, self.mistakes = tuple(problems), count, tuple(mistakes)
-        super().__init__("; ".join(map(str, mistakes)))
+        more = len(mistakes) - MOST_MISTAKES
+        told = "; ".join(map(str, mistakes[:MOST_MISTAKES]))
+        super().__init__(told + (f"; and {more} other mistakes" if more > 0 else ""))
 
 
 class UnfitCoding(RequestError):

@@ -14,7 +14,15 @@ from starlette.types import Receive, Scope, Send
 from service.api.http.requests import request_id
 from service.api.status import status_of
 from service.contract.messages import MOST_PROBLEMS
-from service.errors import FieldProblem, ForetellError, InvalidPayload, InvalidRows, QueueError
+from service.errors import (
+    FieldProblem,
+    ForetellError,
+    InvalidPayload,
+    InvalidRows,
+    QueueError,
+    UnfitCoding,
+    UnfitColumns,
+)
 
 MEDIA_TYPE = "application/problem+json"
 # RFC 9110's names, which Python has from 3.13 on.
@@ -70,6 +78,15 @@ class RowsProblem(Problem):
     count: int = Field(description="How many bad fields there are", examples=[1])
 
 
+class TableProblem(Problem):
+    """A table whose columns or codes do not fit."""
+
+    suggestions: list[str] = Field(
+        description="Query parameters, by which the table could be read",
+        examples=[["map=resting bp=trestbps", "ignore=ward"]],
+    )
+
+
 def problem(
     status: int, detail: str, request_id: str, fields: Sequence[FieldProblem] = ()
 ) -> Problem:
@@ -88,6 +105,10 @@ def problem_of(error: ForetellError, request_id: str) -> Problem:
     status, detail = status_of(error).http, str(error)
     if isinstance(error, InvalidRows):
         return rows_problem(error, request_id)
+    if isinstance(error, UnfitColumns | UnfitCoding):
+        fields = error.problems[:MOST_PROBLEMS] if isinstance(error, UnfitColumns) else ()
+        facts = problem(status, detail, request_id, fields)
+        return TableProblem(**facts.model_dump(), suggestions=error.suggestions[:MOST_PROBLEMS])
     if not isinstance(error, InvalidPayload):
         return problem(status, detail, request_id)
     if error.count > MOST_PROBLEMS:
@@ -98,10 +119,6 @@ def problem_of(error: ForetellError, request_id: str) -> Problem:
 def rows_problem(error: InvalidRows, request_id: str) -> RowsProblem:
     """Return the first problems of a table's rows, and how many there are."""
     detail, listed = str(error), error.problems[:MOST_PROBLEMS]
-    if error.count > len(listed):
-        detail = f"{error.count} problems; errors lists the first {len(listed)}"
-    elif len(listed) > 1:
-        detail = f"{len(listed)} problems; errors lists them"
     facts = problem(status_of(error).http, detail, request_id).model_dump(exclude={"errors"})
     rows = [RowError(row=p.row, field=p.field, expected=p.expected, got=p.got) for p in listed]
     return RowsProblem(**facts, errors=rows, count=error.count)

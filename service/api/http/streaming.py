@@ -4,6 +4,7 @@ import asyncio
 import io
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ import structlog
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
+from service.api.http.report_headers import report_headers
 from service.bulk.tables.job import BULK_ROWS, BulkJob, JobSlots
 from service.bulk.tables.spool import SETTING, Abandoned, Spool
 from service.errors import ForetellError, PayloadStalled, PayloadTooLarge, TooManyJobs
@@ -26,6 +28,8 @@ PIECE_BYTES = 2**18
 """Most bytes of one piece of an answer."""
 BUFFER_BYTES = 2**20
 """Bytes collected before they are spooled: formats write many small pieces."""
+NEARLY_DONE_SECONDS = 0.02
+"""Seconds for which an answer that streams waits for its table's end before its headers."""
 STALL_SECONDS = 60.0
 """Seconds for which a caller may neither send nor take anything."""
 
@@ -150,19 +154,26 @@ class BulkResponse(Response):
             raise
         working.add_done_callback(lambda _: written.set())
         filling = asyncio.create_task(body.fill(receive))
-        stream = ResponseStream(send, self._facts())
+        stream = ResponseStream(send, self._facts)
         try:
             if holds_back:
                 await working
-                stream.headers.append((b"content-length", b"%d" % spool.waiting))
+                stream.length = spool.waiting
+            else:
+                await written.wait()
+                # The headers of a table that has been read by then are of all its rows.
+                await asyncio.wait([working], timeout=NEARLY_DONE_SECONDS)
             await _send_all(spool, working, written, stream)
         except Abandoned:
             log.info("bulk job abandoned by its caller")
         except ForetellError as error:
             if not stream.started:
                 raise
-            # Without the end of the body, uvicorn closes the connection.
             log.warning("bulk answer cut off", reason=str(error))
+            # Some proxies end an answer in good order that was cut off: its last line says so.
+            if last := self.job.wanted.cut_off(str(error)):
+                await stream.give(last, more=True)
+            # Without the end of the body, uvicorn closes the connection.
         finally:
             body.stop()
             spool.abandon()
@@ -195,7 +206,7 @@ class BulkResponse(Response):
         ]
         if scoring.task.has_threshold:
             headers.append((b"x-threshold", repr(card.threshold).encode()))
-        return headers
+        return headers + report_headers(self.job.report)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
@@ -208,15 +219,18 @@ class ResponseStream:
     """The answer of a bulk job on its way out; its status is sent with the first piece."""
 
     send: Send
-    headers: list[tuple[bytes, bytes]]
+    headers: Callable[[], list[tuple[bytes, bytes]]]
+    length: int | None = None
     started: bool = False
 
     async def start(self) -> None:
-        """Send the status and the headers, once."""
+        """Send the status and the headers, once; they are asked for then."""
         if not self.started:
             self.started = True
-            start = {"type": "http.response.start", "status": 200, "headers": self.headers}
-            await self.send(start)
+            headers = self.headers()
+            if self.length is not None:
+                headers.append((b"content-length", b"%d" % self.length))
+            await self.send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def give(self, piece: bytes, *, more: bool) -> None:
         """Send one piece of the body."""

@@ -202,7 +202,7 @@ def _say(dialect: Dialect, reading: TableReading) -> None:
     if dialect.decimal == ",":
         said["decimal"] = "comma"
     if head.place is None:
-        said["header"] = f"none, {len(head.names)} columns in the known order"
+        said["header"] = "none"
     elif head.skipped:
         said["header"] = f"line {head.place + 1}"
 

@@ -197,9 +197,13 @@ class CsvWriter:
         self._sink.write(_lines(_as_before(table, self._schema), self._plain))
 
     def close(self) -> None:
-        """Write the line of names if no row was written."""
+        """Write the line of names if no row was written, and the count where it was asked for."""
         if self._schema is None:
             self._sink.write(_header_line(list(self._names.all)))
+        if self._reading.options.end == "count":
+            report = self._reading.report
+            count = f"# rows={report.rows} scored={report.rows - report.bad} bad={report.bad}\n"
+            self._sink.write(count.encode())
 
 
 def _known(schema: Any, newer: Any) -> Any:

@@ -87,9 +87,9 @@ def score_table(
             with ThreadPoolExecutor(cores) as threads, closing(progress):
                 job.run(source, sink, after_chunk=progress.add, threads=threads, ahead=2 * cores)
     except InvalidRows as error:
-        for problem in error.problems:
-            print(f"foretell: {problem}", file=sys.stderr)
-        noun = "problem" if error.count == 1 else "problems"
+        for mistake in error.mistakes:
+            print(f"foretell: {mistake}", file=sys.stderr)
+        noun = "bad field" if error.count == 1 else "bad fields"
         print(f"foretell: {error.count:,} {noun}; nothing was written", file=sys.stderr)
         return 1
     print(progress.summary(model, output), file=sys.stderr)

@@ -34,6 +34,17 @@ class Format:
     seeks: bool = False
     """True if its reader goes back and forth, so that a stream has to be put into a file first."""
     text: bool = False
+    """True if its bytes are text, which may be compressed and in any encoding."""
+    cut_line: str | None = None
+    """Begins the line behind an answer that was cut off, by which its readers fail; None where the
+    format has an end of its own."""
+
+    def cut_off(self, reason: str) -> bytes:
+        """Return the last line of an answer that was cut off for a reason."""
+        if self.cut_line is None:
+            return b""
+        why = " ".join(reason.split())
+        return f"{self.cut_line}cut off, the rest was not scored: {why}\n".encode()
 
     def read(self, source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
         """Yield the rows of a table as at least one `Chunk`, which may be empty.
@@ -64,6 +75,7 @@ JSON = Format(
     "json_reader.read_json",
     "json_writer.JsonWriter",
     text=True,
+    cut_line="\n",
 )
 NDJSON = Format(
     "NDJSON",
@@ -72,9 +84,25 @@ NDJSON = Format(
     "json_reader.read_ndjson",
     "json_writer.NdjsonWriter",
     text=True,
+    cut_line="\n",
 )
 CSV = Format(
-    "CSV", "text/csv", (".csv",), "arrow_reader.read_csv", "arrow_writer.CsvWriter", text=True
+    "CSV",
+    "text/csv",
+    (".csv", ".txt", ".dat", ".data"),
+    "arrow_reader.read_csv",
+    "arrow_writer.CsvWriter",
+    text=True,
+    cut_line='"',
+)
+TSV = Format(
+    "TSV",
+    "text/tab-separated-values",
+    (".tsv", ".tab"),
+    "arrow_reader.read_csv",
+    "arrow_writer.TsvWriter",
+    text=True,
+    cut_line='"',
 )
 ARROW = Format(
     "Arrow stream",
@@ -99,6 +127,24 @@ ARROW_FILE = Format(
     "arrow_writer.ArrowFileWriter",
     seeks=True,
 )
+EXCEL = Format(
+    "Excel",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    (".xlsx",),
+    "excel_reader.read_excel",
+    "excel_writer.ExcelWriter",
+    seeks=True,
+)
 
-BY_MEDIA = {form.media: form for form in (JSON, NDJSON, CSV, ARROW, PARQUET)}
+BY_MEDIA = {form.media: form for form in (JSON, NDJSON, CSV, TSV, ARROW, PARQUET, EXCEL)}
+"""The formats of HTTP, both ways."""
+OTHER_MEDIA = {
+    "application/vnd.ms-excel": EXCEL,
+    "application/vnd.ms-excel.sheet.macroenabled.12": EXCEL,
+    "application/vnd.oasis.opendocument.spreadsheet": EXCEL,
+}
+"""Types of bodies that are read as one of these."""
 BY_SUFFIX = {suffix: form for form in (*BY_MEDIA.values(), ARROW_FILE) for suffix in form.suffixes}
+"""The formats of files, both ways."""
+OTHER_SUFFIXES = {".xls": EXCEL, ".xlsm": EXCEL, ".xlsb": EXCEL, ".ods": EXCEL}
+"""Suffixes of files that are read as one of these."""

@@ -56,7 +56,8 @@ class BulkScoring:
     def new_report(self) -> TableReport:
         """Return the report of a table that is about to be read."""
         names = tuple(feature.name for feature in self.task.features)
-        coding = self.options.coding or self.task.tables.coding
+        tables = self.task.tables
+        coding = (self.options.coding or tables.coding) if tables.codings else ""
         return TableReport(names, coding=coding, truth=self.options.truth)
 
 
