@@ -43,7 +43,6 @@ ForetellError
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
 MOST_MISTAKES = 10
 """Mistakes that the refusal of a table tells in words."""
 
