@@ -156,7 +156,7 @@ def read_csv(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     Pass-through columns stay text.
     """
     first = source.read(BLOCK)
-    if len(first) < BLOCK and not first.endswith(b"\n"):
+    if first and len(first) < BLOCK and not first.endswith(b"\n"):
         first += b"\n"  # without it, Arrow does not see that there is a line at all
     dialect = dialect_of(reading.task, first, len(first) < BLOCK, reading.options)
     _say(dialect, reading)
