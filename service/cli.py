@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points, version
+from typing import Any
 
 from service.bulk.commands import add_commands as add_predict_and_score
 from service.models.commands import add_commands as add_models
@@ -52,6 +53,12 @@ def _lost_output() -> OSError | None:
     return None
 
 
+def _main_reasons(*arguments: Any) -> Any:
+    from service.explain.reasons import main_reasons
+
+    return main_reasons(*arguments)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="foretell", description="Train, export and serve neural networks."
@@ -61,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
 
     for add_commands in (add_serve, add_predict_and_score, add_models):
         add_commands(commands)
+    # Tables and explanations are rooms of their own: only here both are known.
+    commands.choices["score"].set_defaults(main_reasons=_main_reasons)
     for entry in entry_points(group="foretell.commands"):
         entry.load()(commands)
     return parser

@@ -37,6 +37,8 @@ ForetellError
 ├── DecodersUnavailable         no decoder process for pictures can be started
 ├── UnwritableSpool             a batch cannot be kept on disk, which may be full
 ├── UnwritableTable             the file of answers cannot be written
+├── RemoteError                 a service that was asked refuses, or cannot be reached
+│   └── CutOff                  its answer ended before its end
 └── SettingsError               a setting is unknown or has a bad value
 """
 
@@ -366,6 +368,17 @@ class UnwritableSpool(ForetellError):
 
 class UnwritableTable(ForetellError):
     """The file of answers cannot be written."""
+
+
+class RemoteError(ForetellError):
+    """A service that was asked refuses, or cannot be reached."""
+
+
+class CutOff(RemoteError):
+    """The answer of a service ended before its end; `reason` is what its last line says."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the answer was cut off and nothing was written: {reason}")
 
 
 class SettingsError(ForetellError):

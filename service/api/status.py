@@ -43,6 +43,8 @@ STATUS: dict[type[ForetellError], Status] = {
     errors.DecodersUnavailable: Status(503, "UNAVAILABLE"),
     errors.UnwritableSpool: Status(507, "RESOURCE_EXHAUSTED"),
     errors.UnwritableTable: Status(500, "INTERNAL"),
+    errors.RemoteError: Status(502, "UNAVAILABLE"),
+    errors.CutOff: Status(502, "UNAVAILABLE"),
     errors.NotExplainable: Status(409, "FAILED_PRECONDITION"),
     errors.ExplanationQueueFull: Status(503, "UNAVAILABLE"),
     errors.QueueFull: Status(503, "UNAVAILABLE"),

@@ -24,8 +24,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     score.add_argument(
         "input",
         type=Path,
-        help="a table (.csv, .csv.gz, .ndjson, .json, .parquet, .arrow, .arrows); for a task of "
-        "pictures a folder or zip file of pictures, or one picture",
+        help="a table (.csv, .tsv, .xlsx, .xls, .ods, .ndjson, .json, .parquet, .arrow, "
+        ".arrows; of text also .gz and .zst); for a task of pictures a folder or zip file of "
+        "pictures, or one picture",
     )
     score.add_argument("-o", "--output", type=Path, required=True, help="the file to write")
     score.add_argument("--model", metavar="NAME", help="another of the task's models")
@@ -36,7 +37,51 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "(default for pictures)",
     )
     add_models_dir(score)
-    score.set_defaults(run=run_score)
+    _add_table_options(score)
+    score.set_defaults(run=run_score, parser=score)
+
+
+def _add_table_options(score: argparse.ArgumentParser) -> None:
+    """Add the options of a table; `service/bulk/tables/options.py` says what each may be."""
+    tables = score.add_argument_group("tables")
+    add = tables.add_argument
+    add("--url", help="have the service at this URL score it, and check that its answer is whole")
+    add(
+        "--map",
+        action="append",
+        metavar="COLUMN=FIELD",
+        help="read a column as a field, such as cholesterol=chol; several times for several",
+    )
+    add(
+        "--ignore",
+        action="append",
+        metavar="COLUMN",
+        help="leave a column unread that could be a measurement; * for every one",
+    )
+    add("--coding", metavar="NAME", help="the coding of the codes, such as kaggle for heart")
+    add(
+        "--label",
+        dest="truth",
+        metavar="COLUMN",
+        help="the column that says what became true: prints AUC, log-loss, calibration and a "
+        "confusion table",
+    )
+    add(
+        "--keep",
+        choices=("all", "others"),
+        help="columns that come back: all (default), or those that are no fields",
+    )
+    add("--reasons", type=int, metavar="N", help="add the N main reasons of adverse decisions")
+    add(
+        "--formulas",
+        choices=("escape", "keep"),
+        help="cells of CSV that a spreadsheet would run: put a ' in front (default), or leave them",
+    )
+    add("--delimiter", metavar="NAME", help="comma, semicolon, tab, pipe or space (default: found)")
+    add("--decimal", metavar="NAME", help="point or comma (default: found)")
+    add("--encoding", metavar="NAME", help="such as cp1252 or utf-16 (default: found)")
+    add("--header", choices=("names", "none"), help="none: there is no line of names")
+    add("--sheet", metavar="NAME", help="of a workbook: its name or number")
 
 
 def run_predict(arguments: argparse.Namespace) -> int:

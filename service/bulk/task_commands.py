@@ -12,6 +12,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from service.bulk.pictures.score import score_pictures
+from service.bulk.tables.options import NAMES, TableOptions, parse_options
+from service.bulk.tables.scoring import OnError
 from service.contract.fields import Payload
 from service.contract.image import ImageTask
 from service.contract.messages import invalid_payload
@@ -78,20 +80,40 @@ def score_with(task: Task, arguments: argparse.Namespace, settings: Settings) ->
 
 @score_with.register
 def _score_table(task: RowTask, arguments: argparse.Namespace, settings: Settings) -> int:
-    from service.bulk.tables.files import score_table  # loads PyArrow
+    from service.bulk.tables.files import TableFiles, score_by_service, score_table  # PyArrow
 
+    given = [(name, text) for name in NAMES for text in _texts(arguments, name)]
+    files = TableFiles.named(arguments.input, arguments.output)
+    chosen: list[tuple[str, str]]
+    on_error: OnError = arguments.on_error or "refuse"
+    # A file's owner wants the file back, with the answers in it, and may open it in a spreadsheet.
+    options = parse_options(task, given, TableOptions(keep="all", formulas="escape"))
+    if arguments.url:
+        chosen = [("on_error", on_error), ("keep", options.keep), ("formulas", options.formulas)]
+        chosen += [("model", arguments.model)] if arguments.model else []
+        chosen += [each for each in given if each[0] not in dict(chosen)]
+        return score_by_service(arguments.url, task.name, files, chosen)
     return score_table(
         task,
-        arguments.input,
-        arguments.output,
+        files,
         settings=settings,
         model_name=arguments.model,
-        on_error=arguments.on_error or "refuse",
+        on_error=on_error,
+        options=options,
+        main_reasons=arguments.main_reasons,
     )
+
+
+def _texts(arguments: argparse.Namespace, name: str) -> list[str]:
+    """Return the values of an option of tables, as text; some may be given several times."""
+    given = getattr(arguments, name, None)
+    return given if isinstance(given, list) else [] if given is None else [str(given)]
 
 
 @score_with.register
 def _score_pictures(task: ImageTask, arguments: argparse.Namespace, settings: Settings) -> int:
+    if any(getattr(arguments, name, None) is not None for name in ("url", *NAMES)):
+        arguments.parser.error(f"{task.name} takes pictures: options of tables are for rows")
     scored = score_pictures(
         task,
         arguments.input,

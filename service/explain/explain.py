@@ -58,7 +58,7 @@ def explain(
     (answered,) = task.answers(outputs, row[None], served.ref, card.threshold, card.confidence)
     probability = answered.probability
     adverse = bool(getattr(answered, task.decision))
-    contributions = _contributions(task, row, task.feature_groups, shares)
+    contributions = contributions_of(task, row, task.feature_groups, shares)
     turned = _turned(task, predict, row, card.threshold) if adverse else []
     answer = Explanation(
         probability=probability,
@@ -85,7 +85,7 @@ def explain(
     factor = task.feature_groups[place]
     fields = [task.parts[name] for name in factor.fields]
     owen = owen_values(predict, row, background, groups, place)
-    parts = _contributions(task, row, fields, owen)
+    parts = contributions_of(task, row, fields, owen)
     return answer.model_copy(
         update={"split": GroupBreakdown(factor=factor.name, contributions=parts)}
     )
@@ -139,12 +139,13 @@ def columns_of(task: TabularTask) -> list[list[int]]:
     return [[places[name] for name in factor.fields] for factor in task.feature_groups]
 
 
-def _contributions(
+def contributions_of(
     task: TabularTask,
     row: NDArray[np.float32],
     feature_groups: Sequence[FeatureGroup],
     shares: Attributions,
 ) -> list[Contribution]:
+    """Return what each group of a row, float32[F], contributed, the largest first."""
     values = _values(task, row)
     found = [
         Contribution(

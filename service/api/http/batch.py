@@ -1,5 +1,6 @@
 """POST /v1/{task}/predict/batch: a table in, the same rows with answers out."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, cast, get_args
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -17,7 +18,7 @@ from service.api.http.table_options import table_options
 from service.bulk.tables.formats import BY_MEDIA, JSON
 from service.bulk.tables.job import BulkJob
 from service.bulk.tables.options import TableOptions
-from service.bulk.tables.scoring import BulkScoring, OnError
+from service.bulk.tables.scoring import BulkScoring, OnError, Reasons
 from service.bulk.tables.spool import SETTING
 from service.contract.messages import echo
 from service.contract.rows import RowTask
@@ -26,6 +27,7 @@ from service.errors import (
     InvalidPayload,
     PayloadTooLarge,
 )
+from service.models.runtime.loaded import LoadedModel
 
 
 def batch_path(task: RowTask) -> str:
@@ -33,8 +35,13 @@ def batch_path(task: RowTask) -> str:
     return f"/v1/{task.name}/predict/batch"
 
 
-def batch_router(task: RowTask) -> APIRouter:
-    """Return the router of `POST /v1/<task>/predict/batch`."""
+def batch_router(
+    task: RowTask, main_reasons: Callable[[LoadedModel, int], Reasons] | None = None
+) -> APIRouter:
+    """Return the router of `POST /v1/<task>/predict/batch`.
+
+    `main_reasons` makes the function to the reasons of decisions, where the task's kind has any.
+    """
 
     async def batch(
         request: Request,
@@ -62,7 +69,13 @@ def batch_router(task: RowTask) -> APIRouter:
         if int(request.headers.get("content-length") or 0) > limit:
             raise PayloadTooLarge(limit, SETTING)
         chosen = select_model(request, task.name)
-        scoring = BulkScoring(task, chosen, cast(OnError, on_error), options)
+        reasons = None
+        if options.reasons:
+            if main_reasons is None:
+                problem = FieldProblem("reasons", "0 (this task has none)", str(options.reasons))
+                raise InvalidPayload([problem])
+            reasons = main_reasons(chosen, options.reasons)
+        scoring = BulkScoring(task, chosen, cast(OnError, on_error), options, reasons)
         job = BulkJob(scoring, given, wanted, settings.spool_dir)
         return BulkResponse(job, state.pools.job_slots, state.counters, limit)
 

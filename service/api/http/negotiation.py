@@ -11,14 +11,15 @@ from service.api.http.requests import (
     header,
     media_type,
 )
-from service.bulk.tables.formats import BY_MEDIA, Format
+from service.bulk.tables.formats import BY_MEDIA, OTHER_MEDIA, Format
 from service.errors import NotAcceptable, UnsupportedMediaType
 
 
 def given_format(request: Request) -> Format:
     """Return the format of the body. Raises UnsupportedMediaType."""
     declared, coding = header(request.scope, b"content-type"), content_coding(request.scope)
-    form = BY_MEDIA.get(media_type(request.scope))
+    media = media_type(request.scope)
+    form = BY_MEDIA.get(media) or OTHER_MEDIA.get(media)
     if form is None or coding != IDENTITY:
         got = declared if coding == IDENTITY else f"{declared}, Content-Encoding {coding}"
         raise UnsupportedMediaType(got, list(BY_MEDIA))

@@ -1,7 +1,7 @@
 """The routes of a task, by its kind: the only place of this room that tells kinds apart."""
 
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import partial, singledispatch
 
 from fastapi import APIRouter
 
@@ -13,6 +13,7 @@ from service.contract.image import ImageTask
 from service.contract.rows import RowTask
 from service.contract.tabular import TabularTask
 from service.contract.task import Task
+from service.explain.reasons import main_reasons
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,10 @@ def _row_routes(task: RowTask) -> TaskRoutes:
 @routes_of.register
 def _tabular_routes(task: TabularTask) -> TaskRoutes:
     return TaskRoutes(
-        row_router(task), batch_router(task), batch_path(task), explain_row_router(task)
+        row_router(task),
+        batch_router(task, partial(main_reasons, task)),
+        batch_path(task),
+        explain_row_router(task),
     )
 
 

@@ -160,7 +160,7 @@ def read_csv(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
         first += b"\n"  # without it, Arrow does not see that there is a line at all
     dialect = dialect_of(reading.task, first, len(first) < BLOCK, reading.options)
     _say(dialect, reading)
-    names = _unique(dialect.head.names)
+    names = unique_names(dialect.head.names)
     rows: BinaryIO = CsvBlocks(first[dialect.start :], source)  # type: ignore[assignment]
     if dialect.delimiter == " ":
         rows = SingleSpaces(rows)  # type: ignore[assignment]
@@ -176,7 +176,7 @@ def read_csv(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     with _readable("CSV", lambda error: _of_csv_row(bad_rows, error, dialect)):
         schema = pa.schema([(name, pa.string()) for name in names])
         if len(first) < BLOCK and not first[dialect.start :].strip():
-            yield from _rows((), schema, reading, column)
+            yield from separated((), schema, reading, column)
             return
         reader = pa_csv.open_csv(
             rows,
@@ -191,7 +191,7 @@ def read_csv(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
             ),
             convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
-        yield from _rows(reader, schema, reading, column)
+        yield from separated(reader, schema, reading, column)
 
 
 def _say(dialect: Dialect, reading: TableReading) -> None:
@@ -207,7 +207,7 @@ def _say(dialect: Dialect, reading: TableReading) -> None:
         said["header"] = f"line {head.place + 1}"
 
 
-def _unique(names: Sequence[str]) -> list[str]:
+def unique_names(names: Sequence[str]) -> list[str]:
     """Return names in which those that are empty differ: Excel writes columns without any."""
     empty = [place for place, name in enumerate(names) if not name]
     return [f"{UNNAMED}{place}" if place in empty else name for place, name in enumerate(names)]
@@ -229,7 +229,7 @@ def read_arrow(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     """Yield the rows of an Arrow IPC stream."""
     with _readable("an Arrow IPC stream"):
         reader = pa.ipc.open_stream(source)
-        yield from _rows(_alone(reader, source), reader.schema, reading, TypedColumn)
+        yield from separated(_alone(reader, source), reader.schema, reading, TypedColumn)
 
 
 def read_arrow_file(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
@@ -242,7 +242,7 @@ def read_arrow_file(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     with _readable("an Arrow IPC file"):
         reader = pa.ipc.open_file(source)
         batches = (reader.get_batch(place) for place in range(reader.num_record_batches))
-        yield from _rows(_sound(batches), reader.schema, reading, TypedColumn)
+        yield from separated(_sound(batches), reader.schema, reading, TypedColumn)
 
 
 def read_parquet(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
@@ -250,7 +250,7 @@ def read_parquet(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     with _readable("Parquet"):
         file = pq.ParquetFile(source, pre_buffer=False)
         batches = file.iter_batches(batch_size=CHUNK_ROWS, use_threads=False)
-        yield from _rows(batches, file.schema_arrow, reading, TypedColumn)
+        yield from separated(batches, file.schema_arrow, reading, TypedColumn)
 
 
 def _sound(batches: Iterable[Any]) -> Iterator[Any]:
@@ -273,7 +273,7 @@ def _readable(form: str, detail: Callable[[Exception], str] = str) -> Iterator[N
         raise UnreadableTable(f"not {form}: {detail(error)[:300]}") from error
 
 
-def _rows(
+def separated(
     batches: Iterable[Any], schema: Any, reading: TableReading, column: Callable[[Any], Column]
 ) -> Iterator[Chunk]:
     """Yield at least one chunk, so that the columns of an empty table are known too."""
@@ -282,7 +282,7 @@ def _rows(
         reading.columns_of(names)  # which refuses them, before Arrow looks columns up by name
     columns = [pa.nulls(0, kind) for kind in schema.types]
     nothing = _plain(pa.RecordBatch.from_arrays(columns, schema=schema))
-    sized = _of_size(map(_plain, batches), nothing.schema)
+    sized = _of_size(map(_plain, batches), nothing.schema, reading.chunk_rows)
     first = next(sized, nothing)
     apart = Separation.of(first, reading, column)
     yield apart.chunk(first)
@@ -423,25 +423,25 @@ def _unpacked(cells: Any) -> Any:
     return cells.dictionary_decode()
 
 
-def _of_size(batches: Iterable[Any], schema: Any) -> Iterator[Any]:
-    """Yield the same rows in batches of about CHUNK_ROWS: small ones joined, large ones cut."""
+def _of_size(batches: Iterable[Any], schema: Any, rows: int) -> Iterator[Any]:
+    """Yield the same rows in batches of about so many: small ones joined, large ones cut."""
     waiting: list[Any] = []
     count = size = 0
     for batch in batches:
         waiting.append(batch)
         count += batch.num_rows
         size += batch.nbytes
-        if count >= CHUNK_ROWS or size >= MOST_BYTES:
-            yield from _joined(waiting, schema)
+        if count >= rows or size >= MOST_BYTES:
+            yield from _joined(waiting, schema, rows)
             waiting, count, size = [], 0, 0
     if count:
-        yield from _joined(waiting, schema)
+        yield from _joined(waiting, schema, rows)
 
 
-def _joined(batches: list[Any], schema: Any) -> Iterator[Any]:
+def _joined(batches: list[Any], schema: Any, rows: int) -> Iterator[Any]:
     (batch,) = batches if len(batches) == 1 else _combined(batches, schema)
-    for start in range(0, batch.num_rows, CHUNK_ROWS):
-        yield batch.slice(start, CHUNK_ROWS)
+    for start in range(0, batch.num_rows, rows):
+        yield batch.slice(start, rows)
 
 
 def _combined(batches: list[Any], schema: Any) -> list[Any]:

@@ -1,6 +1,6 @@
 """Answers as CSV, Arrow and Parquet: extra columns and answers side by side."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -10,12 +10,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from service.bulk.tables.arrow_reader import is_number
-from service.bulk.tables.chunks import AnswerColumns, PassthroughColumns, ScoredChunk
+from service.bulk.tables.arrow_reader import NUMBER, is_number
+from service.bulk.tables.chunks import AnswerColumns, PassthroughColumns, ScoredChunk, texts_of
 from service.bulk.tables.columns import TableReading
 from service.contract.rows import AnswerColumn
 from service.errors import FieldProblem, InvalidPayload
 
+FORMULA = r"^[=+\-@\t\r]"
+"""Beginnings of cells that spreadsheets run, or that hide one (OWASP, CSV injection)."""
 INFINITE = (float("inf"), float("-inf"))
 
 
@@ -29,8 +31,7 @@ def answer_table(scored: ScoredChunk, names: AnswerColumns) -> Any:
             for column, values in zip(names.columns, scored.values, strict=True)
         ),
     ]
-    if names.errors:
-        columns.append(pa.array(scored.errors, pa.string()))
+    columns += [pa.array(texts, pa.string()) for texts in texts_of(scored)]
     fields = [*passthrough.schema, *answer_fields(names)]
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
@@ -52,7 +53,7 @@ def _kind(column: AnswerColumn) -> Any:
 def answer_fields(names: AnswerColumns) -> list[Any]:
     """Return the columns that an answer has besides the extras."""
     fields = [pa.field(column.name, _kind(column)) for column in names.columns]
-    return [*fields, pa.field("error", pa.string())] if names.errors else fields
+    return [*fields, *(pa.field(name, pa.string()) for name in names.texts)]
 
 
 def as_batch(passthrough: PassthroughColumns) -> Any:
@@ -177,14 +178,18 @@ def _holds(kind: Any, other: Any) -> bool:
 class CsvWriter:
     """Answers as CSV; a cell has quotes around it only where it could not be read without."""
 
+    DELIMITER = ","
+
     def __init__(self, sink: BinaryIO, reading: TableReading) -> None:
         self._sink, self._reading, self._names = sink, reading, reading.answer
+        self._escapes = reading.options.formulas == "escape"
         self._schema: Any = None
         # No extra column has the name of an answer's: their words need not be searched for commas.
         self._plain = frozenset(
             column.name
             for column in self._names.columns
-            if column.choices and not set('",\r\n') & set("".join(map(str, column.choices)))
+            if column.choices
+            and not set(f'"{self.DELIMITER}\r\n') & set("".join(map(str, column.choices)))
         )
 
     def write(self, scored: ScoredChunk) -> None:
@@ -192,18 +197,72 @@ class CsvWriter:
         table = answer_table(scored, self._names)
         if self._schema is None:
             self._schema = table.schema
-            self._sink.write(_header_line(self._schema.names))
+            self._sink.write(self._header_line(self._schema.names))
         self._schema = _known(self._schema, table.schema)
-        self._sink.write(_lines(_as_before(table, self._schema), self._plain))
+        self._sink.write(self._lines(_as_before(table, self._schema)))
 
     def close(self) -> None:
         """Write the line of names if no row was written, and the count where it was asked for."""
         if self._schema is None:
-            self._sink.write(_header_line(list(self._names.all)))
+            self._sink.write(self._header_line(list(self._names.all)))
         if self._reading.options.end == "count":
             report = self._reading.report
             count = f"# rows={report.rows} scored={report.rows - report.bad} bad={report.bad}\n"
             self._sink.write(count.encode())
+
+    def _header_line(self, names: list[str]) -> bytes:
+        cells = self._text_cells(pa.array(names, pa.string())).to_pylist()
+        return self.DELIMITER.join(cells).encode() + b"\n"
+
+    def _lines(self, table: Any) -> Any:
+        if not table.num_rows:
+            return b""
+        *cells, last = [
+            column
+            if field.name in self._plain and pa.types.is_string(column.type)
+            else self._as_text(field, column)
+            for field, column in zip(table.schema, table.columns, strict=True)
+        ]
+        ended = pc.binary_join_element_wise(last, "\n", "", null_handling="replace")
+        lines = pc.binary_join_element_wise(*cells, ended, self.DELIMITER, null_handling="replace")
+        # The cells of a column of text lie one behind the other: they are the file as it should be.
+        return _content(lines)
+
+    def _as_text(self, field: Any, column: Any) -> Any:
+        if pa.types.is_boolean(column.type) or is_number(column.type):
+            return column.cast(pa.string())
+        with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            text = column.cast(pa.string())
+            # Of a time that no calendar has, Arrow writes "<value out of range: 123>".
+            if not (pa.types.is_temporal(field.type) and pc.any(pc.starts_with(text, "<")).as_py()):
+                return self._text_cells(text)
+        problem = FieldProblem(field.name, "a column that fits into CSV", str(field.type))
+        raise InvalidPayload([problem])
+
+    def _text_cells(self, text: Any) -> Any:
+        if self._escapes:
+            text = self._escaped(text)
+        needed = pc.match_substring_regex(text, f'["{self.DELIMITER}\r\n]')
+        if not pc.any(needed).as_py():
+            return text
+        doubled = pc.replace_substring(text, '"', '""')
+        return pc.if_else(needed, pc.binary_join_element_wise('"', doubled, '"', ""), text)
+
+    def _escaped(self, text: Any) -> Any:
+        """Return text of which no cell is a formula to a spreadsheet; numbers stay as they are."""
+        begins = pc.match_substring_regex(text, FORMULA)
+        formula = pc.and_(begins, pc.invert(pc.match_substring_regex(text, NUMBER)))
+        count = pc.sum(formula).as_py()
+        if not count:
+            return text
+        self._reading.report.escaped += count
+        return pc.if_else(formula, pc.binary_join_element_wise("'", text, ""), text)
+
+
+class TsvWriter(CsvWriter):
+    """Answers as CSV with tabs in place of commas."""
+
+    DELIMITER = "\t"
 
 
 def _known(schema: Any, newer: Any) -> Any:
@@ -214,48 +273,8 @@ def _known(schema: Any, newer: Any) -> Any:
     return schema
 
 
-def _header_line(names: list[str]) -> bytes:
-    cells = _quoted(pa.array(names, pa.string())).to_pylist()
-    return ",".join(cells).encode() + b"\n"
-
-
-def _lines(table: Any, plain: Set[str]) -> Any:
-    if not table.num_rows:
-        return b""
-    *cells, last = [
-        column
-        if field.name in plain and pa.types.is_string(column.type)
-        else _as_text(field, column)
-        for field, column in zip(table.schema, table.columns, strict=True)
-    ]
-    ended = pc.binary_join_element_wise(last, "\n", "", null_handling="replace")
-    lines = pc.binary_join_element_wise(*cells, ended, ",", null_handling="replace")
-    # The cells of a column of text lie one behind the other: they are the file as it should be.
-    return _content(lines)
-
-
 def _content(lines: Any) -> Any:
     _, offsets, content = lines.buffers()
     places = np.frombuffer(offsets, np.int32)
     start, end = int(places[lines.offset]), int(places[lines.offset + len(lines)])
     return content.slice(start, end - start)
-
-
-def _as_text(field: Any, column: Any) -> Any:
-    if pa.types.is_boolean(column.type) or is_number(column.type):
-        return column.cast(pa.string())
-    with suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        text = column.cast(pa.string())
-        # Of a time that no calendar has, Arrow writes "<value out of range: 123>".
-        if not (pa.types.is_temporal(field.type) and pc.any(pc.starts_with(text, "<")).as_py()):
-            return _quoted(text)
-    problem = FieldProblem(field.name, "a column that fits into CSV", str(field.type))
-    raise InvalidPayload([problem])
-
-
-def _quoted(text: Any) -> Any:
-    needed = pc.match_substring_regex(text, '[",\r\n]')
-    if not pc.any(needed).as_py():
-        return text
-    doubled = pc.replace_substring(text, '"', '""')
-    return pc.if_else(needed, pc.binary_join_element_wise('"', doubled, '"', ""), text)

@@ -70,13 +70,19 @@ class ScoredChunk:
     """The answers to some rows, by the columns of their task.
 
     Where a row is `bad`, bool[N], its values mean nothing and `errors` says why; `errors` is None
-    where bad rows refuse the whole table.
+    where bad rows refuse the whole table. `reasons` are the columns of reasons, if asked for.
     """
 
     passthrough: PassthroughColumns
     values: Columns
     bad: NDArray[np.bool_]
     errors: Sequence[str | None] | None
+    reasons: Sequence[Sequence[str | None]] = ()
+
+
+def texts_of(scored: ScoredChunk) -> list[Sequence[str | None]]:
+    """Return the columns of text of some answers, in the order of AnswerColumns.texts."""
+    return [*scored.reasons, *([] if scored.errors is None else [scored.errors])]
 
 
 @dataclass(frozen=True)
@@ -85,12 +91,18 @@ class AnswerColumns:
 
     columns: tuple[AnswerColumn, ...]
     errors: bool
+    reasons: int = 0
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The names of the columns of text behind the others: reasons, and the error."""
+        reasons = tuple(f"reason_{number}" for number in range(1, self.reasons + 1))
+        return (*reasons, "error") if self.errors else reasons
 
     @property
     def all(self) -> tuple[str, ...]:
         """Their names, in order."""
-        names = tuple(column.name for column in self.columns)
-        return (*names, "error") if self.errors else names
+        return (*(column.name for column in self.columns), *self.texts)
 
 
 def row_problem(row: int, field: str, expected: str, got: str | None) -> RowProblem:

@@ -72,8 +72,9 @@ def unfit_coding(task: RowTask, evidence: CodingEvidence) -> UnfitCoding:
     else:
         mixed = f", with {listed(evidence.ours, MOST_NAMED)}" if evidence.ours else ""
         names = list(dict.fromkeys(name for each in evidence.foreign for name in each.codings))
+        have = "has" if len(names) == 1 else "have"
         reason = (
-            f"The table mixes codings: {found}, which {listed(names, 5)} has and {own} has not"
+            f"The table mixes codings: {found}, which {listed(names, 5)} {have} and {own} has not"
             f"{mixed}, which only {own} has. No row is scored, because rows that fit both would be "
             f"read with another meaning. Separate the two kinds of rows; coding={own} takes the "
             "foreign codes for bad rows."

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher, get_close_matches
 from functools import cached_property
+from pathlib import Path
 
-from service.bulk.tables.chunks import AnswerColumns
+from service.bulk.tables.chunks import CHUNK_ROWS, AnswerColumns
 from service.bulk.tables.options import EVERY_COLUMN, TableOptions
 from service.bulk.tables.report import TableReport
 from service.bulk.tables.validation import FieldRules, rules_of
@@ -15,6 +16,7 @@ from service.contract.rows import RowTask
 from service.contract.tables import is_identifier, plain, words_of
 from service.errors import FieldProblem, InvalidPayload, UnfitColumns
 
+REASONED_ROWS = 64
 NEAR = 0.8
 """From which ratio (difflib's) a column's name is an absent field's, misspelt."""
 MOST_COLUMNS = 10_000
@@ -67,13 +69,19 @@ class Refusal:
 class TableReading:
     """The way one table is read: for which task, with which options; `report` is told the rest.
 
-    `answer` are the columns that the answer has itself.
+    `answer` are the columns that the answer has itself; `spool_dir` is for a format's own files.
     """
 
     task: RowTask
     answer: AnswerColumns
     options: TableOptions
     report: TableReport
+    spool_dir: Path | None = None
+
+    @property
+    def chunk_rows(self) -> int:
+        """The rows that are scored at once: with reasons few, for each takes its time."""
+        return REASONED_ROWS if self.options.reasons else CHUNK_ROWS
 
     @cached_property
     def rules(self) -> tuple[FieldRules, ...]:

@@ -90,7 +90,9 @@ class BulkJob:
         ahead: int,
     ) -> tuple[int, int]:
         scoring, report = self.scoring, self.report
-        reading = TableReading(scoring.task, scoring.columns, scoring.options, report)
+        reading = TableReading(
+            scoring.task, scoring.columns, scoring.options, report, self.spool_dir
+        )
         writer = self.wanted.write(sink, reading)
 
         def chunks() -> Iterator[Chunk]:

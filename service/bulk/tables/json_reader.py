@@ -113,7 +113,7 @@ class KeySets:
 def read_ndjson(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     """Yield rows of JSON objects, one a line; empty lines are skipped."""
     shapes = KeySets(reading)
-    for lines in _enough(_lines(source)):
+    for lines in _enough(_lines(source), reading.chunk_rows):
         yield _rows([_parsed(line) for line in lines], shapes)
 
 
@@ -129,14 +129,20 @@ def _lines(source: BinaryIO) -> Iterator[list[bytes]]:
         yield [rest]
 
 
-def _enough(parts: Iterator[list[T]]) -> Iterator[list[T]]:
-    """Yield the same in parts of ENOUGH and more, or of MOST_BLOCKS blocks; at least one part."""
+def _enough(parts: Iterator[list[T]], most: int) -> Iterator[list[T]]:
+    """Yield the same in parts of ENOUGH and more, or of MOST_BLOCKS blocks; at least one part.
+
+    Parts have no more than `most` objects each.
+    """
     waiting: list[T] = []
     blocks = 0
     for part in parts:
         waiting += part
         blocks += 1
-        if len(waiting) >= ENOUGH or blocks >= MOST_BLOCKS:
+        if len(waiting) >= min(ENOUGH, most) or blocks >= MOST_BLOCKS:
+            while len(waiting) > most:
+                yield waiting[:most]
+                waiting = waiting[most:]
             yield waiting
             waiting, blocks = [], 0
     yield waiting
@@ -158,7 +164,7 @@ def _parsed(line: bytes) -> object:
 def read_json(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     """Yield the rows of one JSON array of objects."""
     shapes = KeySets(reading)
-    for parsed in _enough(_elements(source)):
+    for parsed in _enough(_elements(source), reading.chunk_rows):
         yield _rows(parsed, shapes)
 
 

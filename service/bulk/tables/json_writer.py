@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
-from service.bulk.tables.chunks import AnswerColumns, PassthroughColumns, ScoredChunk
+from service.bulk.tables.chunks import AnswerColumns, PassthroughColumns, ScoredChunk, texts_of
 from service.bulk.tables.columns import TableReading
 from service.contract.messages import echo
 from service.contract.rows import AnswerColumn
@@ -99,12 +99,17 @@ def _texts(scored: ScoredChunk, names: AnswerColumns) -> Iterator[bytes]:
         side_by_side = list(group)
         parts += [_choices(side_by_side)] if chosen else [_numbers(*each) for each in side_by_side]
     nothing = ",".join(f'"{column.name}":null' for column in names.columns)
-    errors = scored.errors or [None] * len(scored.bad)
-    for text, bad, error in zip(
-        map(",".join, zip(*parts, strict=True)), scored.bad.tolist(), errors, strict=True
-    ):
-        row = (nothing if bad else text).encode()
-        yield row + b',"error":' + to_json(error) if names.errors else row
+    answers = zip(map(",".join, zip(*parts, strict=True)), scored.bad.tolist(), strict=True)
+    rows = ((nothing if bad else text).encode() for text, bad in answers)
+    if not names.texts:
+        yield from rows
+        return
+    for row, *texts in zip(rows, *texts_of(scored), strict=True):
+        told = (
+            b',"%b":%b' % (name.encode(), to_json(text))
+            for name, text in zip(names.texts, texts, strict=True)
+        )
+        yield row + b"".join(told)
 
 
 def _numbers(column: AnswerColumn, values: NDArray[Any]) -> list[str]:

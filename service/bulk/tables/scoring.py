@@ -1,7 +1,7 @@
 """Whole tables scored in chunks, on one thread or several, with the answers in their order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,6 +25,9 @@ from service.errors import InvalidRows, RowMistake, RowProblem
 from service.models.runtime.loaded import LoadedModel
 
 OnError = Literal["refuse", "report"]
+Reasons = Callable[[NDArray[np.float32], NDArray[np.bool_]], Sequence[Sequence[str | None]]]
+"""Rows float32[N, F] and their decisions bool[N] to the main reasons of each, None for want of one.
+"""
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,14 @@ class BulkScoring:
     model: LoadedModel
     on_error: OnError
     options: TableOptions = field(default_factory=TableOptions)
+    reasons: Reasons | None = None
 
     @property
     def columns(self) -> AnswerColumns:
         """The columns of the answers."""
         columns = self.task.answer_columns(self.model.card.confidence is not None)
-        return AnswerColumns(columns, errors=self.on_error == "report")
+        count = self.options.reasons if self.reasons else 0
+        return AnswerColumns(columns, errors=self.on_error == "report", reasons=count)
 
     @cached_property
     def columns_of(self) -> Callable[[Outputs, NDArray[np.float32]], Columns]:
@@ -180,7 +185,9 @@ def score_chunk(scoring: BulkScoring, chunk: Chunk, first: int) -> _Part:
         so_far = errors[problem.row - first]
         errors[problem.row - first] = f"{so_far}; {text}" if so_far else text
     values = tuple(_spread(array, good) for array in scored.values)
-    return replace(part, scored=replace(scored, values=values, bad=checked.bad, errors=errors))
+    reasons = [_spread_texts(texts, good) for texts in scored.reasons]
+    spread = replace(scored, values=values, bad=checked.bad, errors=errors, reasons=reasons)
+    return replace(part, scored=spread)
 
 
 def _stand_ins(scoring: BulkScoring, fields: tuple[str, ...]) -> tuple[str, ...]:
@@ -205,13 +212,24 @@ def _spread(values: NDArray[Any], good: NDArray[np.bool_]) -> NDArray[Any]:
     return everywhere
 
 
+def _spread_texts(texts: Sequence[str | None], good: NDArray[np.bool_]) -> list[str | None]:
+    left = iter(texts)
+    return [next(left) if each else None for each in good.tolist()]
+
+
 def _scored(scoring: BulkScoring, chunk: Chunk, array: NDArray[np.float32]) -> ScoredChunk:
     outputs = scoring.model.session.run(array) if len(array) else _nothing(scoring.task)
     values = scoring.columns_of(outputs, array)
     if len(array):
         scoring.model.observe(array, outputs)
     errors = [None] * len(array) if scoring.columns.errors else None
-    return ScoredChunk(chunk.passthrough, values, np.zeros(len(array), np.bool_), errors)
+    reasons: list[Sequence[str | None]] = []
+    if scoring.reasons and (count := scoring.options.reasons):
+        adverse = scoring.task.decide(outputs, scoring.model.card.threshold)
+        found = scoring.reasons(array, adverse)
+        reasons = [[each[place] for each in found] for place in range(count)]
+    good = np.zeros(len(array), np.bool_)
+    return ScoredChunk(chunk.passthrough, values, good, errors, reasons)
 
 
 def _nothing(task: RowTask) -> Outputs:

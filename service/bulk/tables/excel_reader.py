@@ -1,0 +1,190 @@
+"""Excel's workbooks, and OpenDocument's: one sheet as a table, its cells with their types."""
+
+import datetime as dt
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import python_calamine as calamine
+
+from service.bulk.tables.arrow_reader import TextColumn, TypedColumn, separated, unique_names
+from service.bulk.tables.chunks import CHUNK_ROWS, Chunk, Column
+from service.bulk.tables.columns import TableReading
+from service.bulk.tables.header import MOST_LINES, Head, find_head
+from service.bulk.tables.source import OTHER_FILES
+from service.contract.messages import listed
+from service.errors import FieldProblem, InvalidPayload, UnreadableTable
+
+MOST_UNPACKED = 128 * 2**20
+"""Bytes of a workbook, unpacked: its sheet lies in memory while it is read."""
+MOST_NAMED = 10
+LARGEST_EXACT = 2.0**53
+"""From here on, a float is no certain integer."""
+ZIP = b"PK"
+BINARY = b"\xd0\xcf\x11\xe0"
+
+
+def read_excel(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
+    """Yield the rows of a workbook's sheet; `source` can seek. Raises UnreadableTable."""
+    _check_size(source)
+    try:
+        with calamine.load_workbook(source) as workbook:
+            sheet = _chosen(workbook, reading)
+            yield from separated(
+                _batches(sheet), sheet.schema, reading, lambda cells: _column(cells)
+            )
+    except calamine.PasswordError as error:
+        raise UnreadableTable("the workbook has a password: save it without one") from error
+    except calamine.CalamineError as error:
+        raise UnreadableTable(f"not an Excel workbook, or a damaged one: {error}"[:300]) from error
+
+
+def _check_size(source: BinaryIO) -> None:
+    """Raises UnreadableTable for what is no workbook, or one that would fill the memory."""
+    magic = source.read(4)
+    source.seek(0, 2)
+    size = source.tell()
+    source.seek(0)
+    if magic.startswith(ZIP):
+        try:
+            with zipfile.ZipFile(source) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise UnreadableTable(f"not an Excel workbook, or a damaged one: {error}") from error
+        source.seek(0)
+    elif magic != BINARY:
+        told = next((name for start, name in OTHER_FILES.items() if magic == start[:4]), None)
+        got = told or "other bytes; if it is text, send it as text/csv or name it .csv"
+        raise UnreadableTable(f"expected an Excel workbook, got {got}")
+    if size > MOST_UNPACKED:
+        raise UnreadableTable(
+            f"the workbook has {size:,} bytes unpacked, more than {MOST_UNPACKED:,}: save its "
+            "sheet as CSV, which may have any length"
+        )
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A sheet of a workbook: its name, its head, and the Arrow type of each of its columns."""
+
+    name: str
+    head: Head
+    cells: Any
+    schema: Any
+
+    def rows(self) -> Iterator[list[Any]]:
+        """Yield the rows below the head that are not empty, as wide as the head."""
+        width = len(self.head.names)
+        for row in islice(self.cells.iter_rows(), self.head.rows_begin, None):
+            if any(cell != "" for cell in row[:width]):
+                yield row[:width] + [""] * (width - len(row))
+
+
+def _chosen(workbook: Any, reading: TableReading) -> Sheet:
+    """Return the sheet that the options name, or else the first with names of fields.
+
+    Raises UnreadableTable, or InvalidPayload for a sheet that is not there.
+    """
+    names = list(workbook.sheet_names)
+    wanted = reading.options.sheet
+    if wanted is not None:
+        name = _named(names, wanted)
+        found = _sheet(workbook, name, reading)
+        if found is None:
+            raise UnreadableTable(f"sheet {name!r} has no line of names and no row")
+        reading.report.read_as["sheet"] = name
+        return found
+    filled = [sheet for name in names if (sheet := _sheet(workbook, name, reading))]
+    if not filled:
+        raise UnreadableTable("the workbook has no sheet with a line of names")
+    fields = reading.task.field_names
+    known = [s for s in filled if any(fields.field_of(name) for name in s.head.names)]
+    found = (known or filled)[0]
+    if len(filled) > 1:
+        reading.report.read_as["sheet"] = found.name
+        others = [repr(sheet.name) for sheet in filled if sheet is not found]
+        reading.report.notes[
+            f"sheet {found.name!r} was read, and not {listed(others, MOST_NAMED)}"
+        ] = None
+    if found.head.skipped:
+        reading.report.read_as["header"] = f"line {(found.head.place or 0) + 1}"
+    return found
+
+
+def _named(names: Sequence[str], wanted: str) -> str:
+    if wanted in names:
+        return wanted
+    if wanted.isascii() and wanted.isdigit() and 1 <= int(wanted[:6]) <= len(names):
+        return names[int(wanted) - 1]
+    problem = FieldProblem("sheet", f"one of {listed(names, MOST_NAMED)}", repr(wanted))
+    raise InvalidPayload([problem])
+
+
+def _sheet(workbook: Any, name: str, reading: TableReading) -> Sheet | None:
+    """Return a sheet, or None if it has no head."""
+    try:
+        cells = workbook.get_sheet_by_name(name)
+    except calamine.CalamineError:  # a sheet of charts or macros
+        return None
+    first = [[_text(cell) for cell in row] for row in islice(cells.iter_rows(), MOST_LINES)]
+    head = find_head(reading.task, first, reading.options.header)
+    if head is None:
+        return None
+    sheet = Sheet(name, head, cells, None)
+    kinds: list[set[type]] = [set() for _ in head.names]
+    whole = [True] * len(head.names)
+    for row in sheet.rows():
+        for place, cell in enumerate(row):
+            if cell != "":
+                kinds[place].add(type(cell))
+                if type(cell) is float and not (cell.is_integer() and abs(cell) < LARGEST_EXACT):
+                    whole[place] = False
+    types = [_kind(*each) for each in zip(kinds, whole, strict=True)]
+    names = unique_names(head.names)
+    schema = pa.schema(list(zip(names, types, strict=True)))
+    return Sheet(name, head, cells, schema)
+
+
+def _kind(kinds: set[type], whole: bool) -> Any:
+    """Return the Arrow type of a column; of cells of several kinds it is text."""
+    if kinds <= {int, float}:
+        return pa.int64() if kinds and whole else pa.float64()
+    if kinds == {bool}:
+        return pa.bool_()
+    if kinds == {dt.date}:
+        return pa.date32()
+    if kinds <= {dt.date, dt.datetime}:
+        return pa.timestamp("us")
+    return pa.string()
+
+
+def _batches(sheet: Sheet) -> Iterator[Any]:
+    rows = sheet.rows()
+    while some := list(islice(rows, CHUNK_ROWS)):
+        columns = [
+            pa.array(list(map(_text, cells)), kind)
+            if pa.types.is_string(kind)
+            else pa.array([None if cell == "" else cell for cell in cells], kind, safe=False)
+            for cells, kind in zip(zip(*some, strict=True), sheet.schema.types, strict=True)
+        ]
+        yield pa.RecordBatch.from_arrays(columns, schema=sheet.schema)
+
+
+def _column(cells: Any) -> Column:
+    return TextColumn(cells) if pa.types.is_string(cells.type) else TypedColumn(cells)
+
+
+def _text(cell: Any) -> str:
+    """Return a cell as CSV would have it."""
+    match cell:
+        case bool():
+            return "TRUE" if cell else "FALSE"
+        case float() if cell.is_integer() and abs(cell) < LARGEST_EXACT:
+            return str(int(cell))
+        case dt.date() | dt.time():
+            return cell.isoformat()
+        case _:
+            return str(cell)
