@@ -3,7 +3,7 @@
 import { h } from "../../dom.js";
 import { snippet } from "../../snippet.js";
 import { parametersOf } from "./choices.js";
-import { answerOf, formatOf, opensInSpreadsheet, scoredName } from "./formats.js";
+import { answerOf, formatOf, isDelimited, scoredName } from "./formats.js";
 
 const NDJSON = "application/x-ndjson";
 
@@ -36,7 +36,7 @@ export function cardsOf(order, name) {
   const other = model === task.name ? "" : ` --model ${model}`;
   const command =
     `foretell score ${task.name} ${quoted(name)} -o ${quoted(output)} --on-error report${other}` +
-    options([...parametersOf(order.choices), ...fileParameters(order, name)]);
+    options(order, name);
   return [
     snippet({
       path: filePath(order, name),
@@ -63,7 +63,7 @@ function filePath(order, name) {
 }
 
 function fileParameters(order, name) {
-  const escapes = order.harmless && opensInSpreadsheet(answerOf(name));
+  const escapes = order.harmless && isDelimited(answerOf(name));
   return [...keeping(order), ...(escapes ? [["formulas", "escape"]] : [])];
 }
 
@@ -82,9 +82,12 @@ function pathOf({ task, model, choices }, onError, others = []) {
   return `v1/${task.name}/predict/batch?${query.join("&")}`;
 }
 
-/** Return parameters as options of the command. */
-function options(pairs) {
-  return pairs.map(([name, value]) => ` --${name} ${quoted(value)}`).join("");
+/** Return the options of the command, which keeps every column and escapes formulas by default. */
+function options({ choices, keep, harmless }, name) {
+  const pairs = parametersOf(choices).map(([option, value]) => [option === "truth" ? "label" : option, value]);
+  if (!keep) pairs.push(["keep", "others"]);
+  if (!harmless && isDelimited(answerOf(name))) pairs.push(["formulas", "keep"]);
+  return pairs.map(([option, value]) => ` --${option} ${quoted(value)}`).join("");
 }
 
 /** Quote a text for a POSIX shell; plain names stay unchanged. */

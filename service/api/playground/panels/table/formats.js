@@ -14,6 +14,7 @@ const PARQUET = { name: "Parquet", media: "application/vnd.apache.parquet", suff
 const ARROW = { name: "Arrow", media: "application/vnd.apache.arrow.stream", suffix: ".arrows" };
 const EXCEL = { name: "Excel", media: EXCEL_MEDIA, suffix: ".xlsx" };
 const OLD_EXCEL = { ...EXCEL, media: "application/vnd.ms-excel", answer: EXCEL };
+const OPEN_DOCUMENT = { ...OLD_EXCEL, media: "application/vnd.oasis.opendocument.spreadsheet" };
 
 const BY_SUFFIX = {
   ".csv": CSV,
@@ -24,6 +25,7 @@ const BY_SUFFIX = {
   ".tab": TSV,
   ".xlsx": EXCEL,
   ".xls": OLD_EXCEL,
+  ".ods": OPEN_DOCUMENT,
   ".ndjson": NDJSON,
   ".jsonl": NDJSON,
   ".json": JSON_ARRAY,
@@ -34,6 +36,8 @@ const BY_SUFFIX = {
 };
 /** Suffixes of compression, which the service recognises by the first bytes. */
 const COMPRESSED = [".gz", ".zst"];
+/** Suffixes of files that come back as another kind. */
+const LOSES_SUFFIX = [".txt", ".dat", ".data", ".xls", ".ods"];
 
 const KNOWN = Object.keys(BY_SUFFIX);
 
@@ -60,9 +64,9 @@ export function answerOf(name) {
   return given.answer ?? given;
 }
 
-/** Return true for a format whose cells a spreadsheet may run as formulas. */
-export function opensInSpreadsheet(format) {
-  return [CSV, TSV, EXCEL].includes(format);
+/** Return true for a format whose cells of text a spreadsheet may run as formulas. */
+export function isDelimited(format) {
+  return format === CSV || format === TSV;
 }
 
 /** Throw UnknownFormat for an Arrow IPC file, which has the suffixes of a stream. */
@@ -77,14 +81,12 @@ export async function refuseArrowFile(file) {
 
 /**
  * Return the name of the scored file: book.csv becomes book-scored.csv. Its suffix stays where the
- * answer is of the same kind; book.dat.gz becomes book-scored.csv.
+ * answer is the same format: book.dat.gz becomes book-scored.csv, because it has commas.
  */
 export function scoredName(name) {
   const plain = unpackedName(name);
   const suffix = suffixOf(plain);
-  const answer = answerOf(name);
-  const same = suffix === answer.suffix || !opensInSpreadsheet(answer);
-  const end = same ? plain.slice(-suffix.length) : answer.suffix;
+  const end = LOSES_SUFFIX.includes(suffix) ? answerOf(name).suffix : plain.slice(-suffix.length);
   return `${plain.slice(0, -suffix.length)}-scored${end}`;
 }
 
