@@ -106,8 +106,8 @@ export function mount(root, { tasks, schema, api, argument }) {
       words: !format.written && h(
         "p",
         { class: "quiet" },
-        `A browser cannot write ${format.name}: for the file in ${format.name} the table is sent and ` +
-          "scored a second time.",
+        `A browser cannot read ${format.name}, so what you see came as NDJSON. For the file in ` +
+          `${format.name} the table is sent and scored a second time.`,
       ),
     });
   }

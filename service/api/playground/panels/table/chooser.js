@@ -41,7 +41,7 @@ export function chooser({ tables, first, api, onFiles, onChange, onKeep, signal 
     h(
       "div",
       { class: "ways" },
-      labelled(keep, "Keep every column", "The scored file has all columns of yours; else only those that are no fields."),
+      labelled(keep, "Keep every column", "The scored file has all your columns; otherwise only those that are no fields."),
       labelled(
         harmless,
         "Make formulas harmless",
