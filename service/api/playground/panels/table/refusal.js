@@ -5,6 +5,10 @@ import { failure } from "../../notices.js";
 import { suggested } from "./choices.js";
 import { chosen } from "./findings.js";
 
+/** Values of a select that are no field: no field has such a name. */
+const UNREAD = "";
+const TRUTH = "=truth";
+
 /**
  * Create the elements. `fields` are those of the task, as example.js has them; `again` takes
  * choices and sends the file again.
@@ -36,7 +40,7 @@ function codingButtons(codings, onCoding) {
   );
 }
 
-/** Create a form with a line for each column; `onRead` takes pairs of a column and its field or "". */
+/** Create a form with a line for each column; `onRead` takes pairs of a column and what was chosen. */
 function columnForm(columns, fields, onRead) {
   const taken = new Set();
   const lines = [...columns].map(([column, field]) => {
@@ -45,7 +49,8 @@ function columnForm(columns, fields, onRead) {
     const select = h(
       "select",
       { id: unique("column"), onchange: () => forgive(lines) },
-      h("option", { value: "" }, "leave it unread"),
+      h("option", { value: UNREAD }, "leave it unread"),
+      h("option", { value: TRUTH }, "the truth: what became of it"),
       fields.map((each) => h(
         "option",
         { value: each.name, selected: each.name === guess },
@@ -70,12 +75,12 @@ function columnForm(columns, fields, onRead) {
   );
 }
 
-/** Return true if no two columns are the same field, and say so where they are. */
+/** Return true if no two columns are the same, and say so where they are. */
 function unlike(lines) {
   const seen = new Set();
   for (const { select } of lines) {
-    if (select.value && seen.has(select.value)) {
-      select.setCustomValidity(`${select.value} is chosen twice`);
+    if (select.value !== UNREAD && seen.has(select.value)) {
+      select.setCustomValidity("This is chosen for another column already");
       return select.reportValidity();
     }
     seen.add(select.value);
@@ -87,15 +92,15 @@ function forgive(lines) {
   for (const { select } of lines) select.setCustomValidity("");
 }
 
-/** Return choices with columns that are read as a field, or left unread where that is "". */
-function merged({ fields, ignored, ...others }, read) {
+/** Return choices with what was chosen for some columns. */
+function merged({ fields, ignored, truth, coding }, read) {
   const columns = read.map(([column]) => column);
+  const chosenAs = (value) => read.filter(([, other]) => other === value).map(([column]) => column);
+  const mapped = read.filter(([, value]) => value !== UNREAD && value !== TRUTH);
   return {
-    ...others,
-    fields: { ...fields, ...Object.fromEntries(read.filter(([, field]) => field)) },
-    ignored: [
-      ...ignored.filter((column) => !columns.includes(column)),
-      ...read.filter(([, field]) => !field).map(([column]) => column),
-    ],
+    coding,
+    fields: { ...fields, ...Object.fromEntries(mapped) },
+    ignored: [...ignored.filter((column) => !columns.includes(column)), ...chosenAs(UNREAD)],
+    truth: chosenAs(TRUTH)[0] ?? truth,
   };
 }
