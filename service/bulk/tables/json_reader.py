@@ -223,7 +223,7 @@ def _rows(parsed: list[object], shapes: KeySets) -> Chunk:
     row_errors: dict[int, list[RowError]] = {}
     unread: set[int] = set()
     passthrough: list[Object] = []
-    keeps_all = shapes.reading.options.keep == "all"
+    taken = frozenset(shapes.reading.answer.all) if shapes.reading.options.keep == "all" else None
     for place, row in enumerate(parsed):
         if not isinstance(row, dict):
             got = f"not JSON: {row}" if isinstance(row, NotJson) else echo(row)
@@ -233,8 +233,10 @@ def _rows(parsed: list[object], shapes: KeySets) -> Chunk:
         mapping = shapes.of(row)
         objects.append(row)
         mappings.append(mapping)
-        names = row if keeps_all else mapping.unread
-        passthrough.append({n: row[n] for n in names if n not in shapes.reading.answer.all})
+        if taken is None:
+            passthrough.append({name: row[name] for name in mapping.unread})
+        else:
+            passthrough.append({name: row[name] for name in row if name not in taken})
         if mapping.problems or mapping.doubtful:
             errors = [(p.field, p.expected, echo(row[p.field])) for p in mapping.problems]
             errors += _doubts(row, mapping, shapes.reading)

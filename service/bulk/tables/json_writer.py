@@ -104,11 +104,9 @@ def _texts(scored: ScoredChunk, names: AnswerColumns) -> Iterator[bytes]:
     if not names.texts:
         yield from rows
         return
+    keys = [b',"%b":' % name.encode() for name in names.texts]
     for row, *texts in zip(rows, *texts_of(scored), strict=True):
-        told = (
-            b',"%b":%b' % (name.encode(), to_json(text))
-            for name, text in zip(names.texts, texts, strict=True)
-        )
+        told = (key + to_json(text) for key, text in zip(keys, texts, strict=True))
         yield row + b"".join(told)
 
 

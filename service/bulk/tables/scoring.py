@@ -24,6 +24,7 @@ from service.contract.signature import Outputs
 from service.errors import InvalidRows, RowMistake, RowProblem
 from service.models.runtime.loaded import LoadedModel
 
+FIRST_ROWS = 64
 OnError = Literal["refuse", "report"]
 Reasons = Callable[[NDArray[np.float32], NDArray[np.bool_]], Sequence[Sequence[str | None]]]
 """Rows float32[N, F] and their decisions bool[N] to the main reasons of each, None for want of one.
@@ -158,7 +159,7 @@ def _in_order(
 def score_chunk(scoring: BulkScoring, chunk: Chunk, first: int) -> _Part:
     """Check a chunk, whose first row is row `first` of the table, and score its good rows."""
     checked = check(scoring.rules, chunk)
-    recorded = np.logical_not(np.isnan(checked.array[~checked.bad]).all(axis=0))
+    recorded = _recorded(checked)
     if evidence := evidence_of(scoring.task, checked, first):
         return _Part(chunk.count, recorded, None, coding=evidence)
     part = _Part(
@@ -188,6 +189,17 @@ def score_chunk(scoring: BulkScoring, chunk: Chunk, first: int) -> _Part:
     reasons = [_spread_texts(texts, good) for texts in scored.reasons]
     spread = replace(scored, values=values, bad=checked.bad, errors=errors, reasons=reasons)
     return replace(part, scored=spread)
+
+
+def _recorded(checked: Checked) -> NDArray[np.bool_]:
+    """Return the fields that some good row has, bool[F]: most are by the first rows."""
+    rows = checked.array
+    some = np.zeros(rows.shape[1], np.bool_)
+    if not checked.count:
+        some[:] = np.logical_not(np.isnan(rows[:FIRST_ROWS]).all(axis=0))
+    for place in np.flatnonzero(~some):
+        some[place] = (~np.isnan(rows[:, place]) & ~checked.bad).any()
+    return some
 
 
 def _stand_ins(scoring: BulkScoring, fields: tuple[str, ...]) -> tuple[str, ...]:

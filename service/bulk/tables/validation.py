@@ -6,6 +6,7 @@ have: words and other numbers for codes, and numbers that stand for nothing.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,11 @@ class FieldRules:
     missing: tuple[float, ...] = ()
     telltales: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     expected: str = ""
+
+    @cached_property
+    def holds(self) -> Mapping[float, bool]:
+        """The `missing` numbers, each with True if the contract has a meaning for it."""
+        return {number: self.feature.holds(number) for number in self.missing}
 
 
 def rules_of(task: RowTask, coding: str | None = None) -> tuple[FieldRules, ...]:
@@ -156,16 +162,20 @@ def check(rules: Sequence[FieldRules], rows: Chunk) -> Checked:
             array[:, place] = np.nan
             continue
         numbers = column.numbers(each.words)
-        for number in each.missing:
-            if (stands := numbers.values == number).any():
-                numbers = numbers.without(stands)
-                stand_ins.append(each.feature.name)
+        given = numbers.values
         if each.codes is not None:
             numbers = _recoded(each.codes, numbers)
         fits = fitting(each.feature, numbers)
+        all_fit = bool(fits.all())
+        for number in each.missing:
+            # Few fields have such a number among their values: where all fit, none of it came.
+            if (each.holds[number] or not all_fit) and (stands := given == number).any():
+                numbers, fits = numbers.without(stands), fits | stands
+                stand_ins.append(each.feature.name)
+                all_fit = bool(fits.all())
         with np.errstate(over="ignore"):  # what float32 cannot hold is far out of bounds
             array[:, place] = recorded(each.feature, numbers)
-        if not fits.all():
+        if not all_fit:
             unfit = ~fits
             unfit[list(rows.unread)] = False
             wrong.append((each, unfit, numbers))
@@ -218,20 +228,24 @@ def recorded(feature: Feature, numbers: Numbers) -> NDArray[np.float64]:
 
 
 def undecided(task: RowTask, rows: Chunk, checked: Checked) -> tuple[str, ...]:
-    """Return the other codings in which the good rows could just as well be written.
+    """Return the other codings in which the rows could just as well be written.
 
     A number that a coding does not have rules it out; so does a table without numbers for codes.
     """
-    places = {feature.name: place for place, feature in enumerate(task.features)}
+    names = [feature.name for feature in task.features]
+    columns = dict(zip(names, checked.array.T, strict=True))
     found = []
     for coding in task.tables.codings:
         numbered = [
             n for n in coding.codes if n in rows.columns and not rows.columns[n].is_worded()
         ]
-        values = [checked.array[~checked.bad, places[name]] for name in numbered]
-        codes = [set(each[~np.isnan(each)].tolist()) for each in values]
-        if any(codes) and all(
-            each <= set(coding.codes[name]) for name, each in zip(numbered, codes, strict=True)
-        ):
+        ruled_out = any(
+            (columns[feature.name] == code).any()
+            for feature in task.features
+            if feature.name in numbered
+            for code in feature.codes
+            if code not in coding.codes[feature.name]
+        )
+        if not ruled_out and any(not np.isnan(columns[name]).all() for name in numbered):
             found.append(coding.name)
     return tuple(found)
