@@ -360,8 +360,10 @@ class Separation:
 
     def _without_empty_rows(self, batch: Any) -> Any:
         """Return a batch of text without its rows of empty cells, which Excel leaves behind."""
-        if self.required is None or not pa.types.is_string(batch.schema.field(self.required).type):
+        if self.required is None:
             return batch
+        if not isinstance(self.column(batch.column(self.required)), TextColumn):
+            return batch  # in Arrow's own types, a row is there because somebody wrote it
         blank = pc.equal(batch.column(self.required), "")
         if not pc.any(blank).as_py():
             return batch

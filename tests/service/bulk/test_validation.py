@@ -1,4 +1,8 @@
-"""One contract, two ways to apply it: to a row by its payload, to columns by `check`."""
+"""One contract, two ways to apply it: to a row by its payload, to columns by `check`.
+
+The two differ in what only tables have, which has tests of its own here and in test_conventions:
+words for codes, and cells of text that say that nothing was recorded.
+"""
 
 import io
 import json
@@ -18,8 +22,11 @@ from pydantic_core import from_json
 
 from service.bulk.tables import json_reader
 from service.bulk.tables.chunks import AnswerColumns
+from service.bulk.tables.columns import TableReading
 from service.bulk.tables.formats import ARROW, CSV, JSON, NDJSON, Format
-from service.bulk.tables.validation import check, column_problems
+from service.bulk.tables.options import TableOptions
+from service.bulk.tables.report import TableReport
+from service.bulk.tables.validation import check
 from service.contract.answers import TabularPrediction
 from service.contract.fields import Code, Number, Payload
 from service.contract.messages import invalid_payload
@@ -35,7 +42,7 @@ class Row(Payload):
     sex: Annotated[int, Code({0: "female", 1: "male"})] = Field(description="Sex")
     weight: Annotated[float, Number("kg", 2, 400, zero_is_missing=True)] | None = None
     change: Annotated[float, Number("kg", -0.1, 0.3, zero_is_missing=True)] | None = None
-    grade: Annotated[int, Code({-2: "a", 3: "b", 9: "c"})] | None = None
+    grade: Annotated[int, Code({-2: "low", 3: "mid", 9: "top"})] | None = None
 
 
 class Answer(TabularPrediction):
@@ -65,6 +72,11 @@ good = st.fixed_dictionaries(
 )
 
 
+def reading() -> TableReading:
+    """Return the way in which a table of the task is read without any options."""
+    return TableReading(TASK, NAMES, TableOptions(), TableReport(tuple(FIELDS)))
+
+
 def one_by_one(rows: Sequence[dict[str, Any]]) -> tuple[list[set[tuple[str, ...]]], NDArray[Any]]:
     """Validate row by row with the payload: problems (field, expected, got), and the array."""
     adapter = TypeAdapter(TASK.payload)
@@ -85,8 +97,9 @@ def all_at_once(form: Format, table: bytes) -> tuple[list[set[tuple[str, ...]]],
     """Validate all rows at once with `check`."""
     problems: list[set[tuple[str, ...]]] = []
     arrays = []
-    for part in form.read(io.BytesIO(table), TASK.features, NAMES):
-        checked = check(TASK.features, part)
+    table_reading = reading()
+    for part in form.read(io.BytesIO(table), table_reading):
+        checked = check(table_reading.rules, part)
         first = len(problems) + 1
         problems += [set() for _ in range(part.count)]
         listed = list(checked.problems(first))
@@ -157,10 +170,13 @@ def test_arrow_columns_fare_as_their_rows_do(columns: dict[str, Any]) -> None:
     assert_alike(ARROW, stream.getvalue(), table.to_pylist())
 
 
+NOTHINGS = ("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", "--", ".")
+
+
 def as_csv_means(text: str) -> Any:
     """Return a CSV cell as a JSON value, worked out with Python's own float."""
     text = text.strip(" ")
-    if not text:
+    if text.lower() in NOTHINGS:
         return None
     plain = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, re.ASCII)
     return float(text) if plain else text
@@ -170,7 +186,7 @@ cells = (
     st.text("0123456789+-.eE xnaif", max_size=6)
     | numbers.map(str)
     | st.sampled_from(
-        ["", " ", "nan", "NaN", "inf", "1e5", ".5", "5.", "1_0", "0x1", "007", "true"]
+        ["", " ", "nan", "NaN", "inf", "1e5", ".5", "5.", "1_0", "0x1", "007", "true", *NOTHINGS]
     )
 )
 
@@ -178,10 +194,14 @@ cells = (
 @given(st.lists(st.tuples(*[cells] * len(FIELDS)), max_size=8))
 @example([("1e5", "+1", " 70 ", "", "3.0"), ("100", "1", "", "", "")])
 def test_csv_cells_fare_as_the_numbers_they_read_as(table: list[tuple[str, ...]]) -> None:
-    """Text that reads as a number is that number, an empty cell is null, all else is bad."""
+    """Text that reads as a number is that number, an empty cell is null, all else is bad.
+
+    So are cells such as NA, NaN and ?, which files have for not recorded. Empty rows are none.
+    """
     lines = [",".join(FIELDS), *(",".join(row) for row in table)]
     got, array = all_at_once(CSV, "\n".join([*lines, ""]).encode())
-    read = [dict(zip(FIELDS, map(as_csv_means, row), strict=True)) for row in table]
+    filled = [row for row in table if any(row)]
+    read = [dict(zip(FIELDS, map(as_csv_means, row), strict=True)) for row in filled]
     wanted, wanted_array = one_by_one(read)
     bare = [{(field, expected) for field, expected, _ in problems} for problems in got]
     assert bare == [{(field, expected) for field, expected, _ in problems} for problems in wanted]
@@ -202,7 +222,7 @@ class Walked(list[str]):
 def test_a_table_may_have_very_many_columns() -> None:
     """Its names are counted once, all together."""
     names = Walked([*FIELDS, "x", "x", "Tall", "tall"])
-    problems = column_problems(TASK.features, names, NAMES)
+    problems = reading().mapping(names, whole=True).problems
     assert [(p.field, p.got) for p in problems] == [("x", "2"), ("tall", "a column")]
 
 
