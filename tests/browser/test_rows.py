@@ -176,6 +176,17 @@ def test_parquet_comes_back_as_parquet(visit: Visit, playground: str) -> None:
     page.get_by_text("Made:").wait_for()
 
 
+def test_parquet_may_have_numbers_that_json_has_not(visit: Visit) -> None:
+    """NaN in a field is that row's affair: the page asks for no column that JSON cannot hold."""
+    page = visit("#rows/heart")
+    chol = pa.array([float("nan"), 240.0])
+    choose(page, "book.parquet", parquet(pa.table({"age": [57, 61], "sex": [1, 0], "chol": chol})))
+    finished(page, "book.parquet", 2)
+    assert [row[:2] for row in cells(page, "Rows that could not be scored")] == [["1", "chol"]]
+    saved = pq.read_table(io.BytesIO(downloaded(page, "book-scored.parquet")))
+    assert saved.column_names[:4] == ["age", "sex", "chol", "probability"]
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

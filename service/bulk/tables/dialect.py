@@ -42,7 +42,7 @@ def dialect_of(task: RowTask, block: bytes, whole: bool, options: TableOptions) 
             break
     if not lines:
         raise UnreadableTable("not CSV: expected a line with the names of columns, got nothing")
-    if not whole and len(lines) == 1:
+    if not whole and len(lines) == 1 and ends[0] >= len(text):
         raise UnreadableTable(f"not CSV: the line of names is longer than {len(block):,} bytes")
     head = find_head(task, lines, options.header)
     if head is None:

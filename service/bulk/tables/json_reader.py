@@ -13,7 +13,7 @@ from service.bulk.tables.chunks import Chunk, Column, Numbers
 from service.bulk.tables.columns import ColumnMapping, TableReading
 from service.contract.messages import echo
 from service.contract.tables import plain_word
-from service.errors import UnreadableTable
+from service.errors import FieldProblem, UnreadableTable
 
 BLOCK = 2**17
 """Read at once. It is parsed without a break, and nothing else that is Python runs meanwhile."""
@@ -97,6 +97,7 @@ class KeySets:
 
     reading: TableReading
     _known: dict[tuple[str, ...], ColumnMapping] = field(default_factory=dict)
+    _doubts: dict[tuple[tuple[str, ...], ...], Sequence[FieldProblem]] = field(default_factory=dict)
 
     def of(self, row: Object) -> ColumnMapping:
         """Return the mapping of an object's names."""
@@ -108,6 +109,21 @@ class KeySets:
             mapping = self._known[names] = self.reading.mapping(names, whole=False)
             self.reading.report.add_columns(mapping.mapped, mapping.unread)
         return mapping
+
+    def doubts(self, row: Object, mapping: ColumnMapping) -> list[RowError]:
+        """Return the problems of measurements that a row has and that no field is."""
+        numbers = tuple(name for name in mapping.doubtful if type(row[name]) in (int, float))
+        if not numbers:
+            return []
+        absent = tuple(f.name for f in self.reading.task.features if f.name not in mapping.fields)
+        found = self._doubts.get((numbers, absent))
+        if found is None:  # names are compared with names, which takes milliseconds
+            if len(self._doubts) >= MOST_SHAPES:
+                self._doubts.clear()
+            columns = dict.fromkeys(numbers, "numbers")
+            found = self.reading.unread_problems(columns, absent).problems
+            self._doubts[numbers, absent] = found
+        return [(p.field, p.expected, echo(row[p.field])) for p in found]
 
 
 def read_ndjson(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
@@ -239,7 +255,7 @@ def _rows(parsed: list[object], shapes: KeySets) -> Chunk:
             passthrough.append({name: row[name] for name in row if name not in taken})
         if mapping.problems or mapping.doubtful:
             errors = [(p.field, p.expected, echo(row[p.field])) for p in mapping.problems]
-            errors += _doubts(row, mapping, shapes.reading)
+            errors += shapes.doubts(row, mapping)
             if errors:
                 row_errors[place] = errors
     columns = _columns(objects, mappings, shapes.reading)
@@ -253,16 +269,6 @@ def _truth(objects: list[Object], name: str | None) -> ObjectColumn | None:
         return None
     names = [name if name in row else None for row in objects]
     return ObjectColumn([row.get(name) for row in objects], objects, names)
-
-
-def _doubts(row: Object, mapping: ColumnMapping, reading: TableReading) -> list[RowError]:
-    """Return the problems of measurements that a row has and that no field is."""
-    numbers = {name: "numbers" for name in mapping.doubtful if type(row[name]) in (int, float)}
-    if not numbers:
-        return []
-    absent = [f.name for f in reading.task.features if f.name not in mapping.fields]
-    found = reading.unread_problems(numbers, absent).problems
-    return [(p.field, p.expected, echo(row[p.field])) for p in found]
 
 
 def _columns(

@@ -28,7 +28,7 @@ MOST_REASONS = 5
 
 @dataclass(frozen=True)
 class TableOptions:
-    """How a table is read and answered; None where the reader finds out for itself.
+    """The way a table is read and answered; None where the reader finds out for itself.
 
     `fields` maps columns to fields; `ignored` columns are no fields, `*` means all that are not
     read. `truth` is the column that says what became true. `reasons` is how many are added.

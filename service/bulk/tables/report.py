@@ -1,4 +1,4 @@
-"""What was made of a table: columns, coding and form, and what was found in its rows."""
+"""The report on a table: its columns, coding and form, and what was found in its rows."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -14,7 +14,9 @@ const NDJSON = "application/x-ndjson";
 
 /** Return the call for job.js that scores a file, answered as this page can read it. */
 export function callFor(order) {
-  const path = pathOf(order, "report", [...keeping(order), ["end", "count"]]);
+  // Columns come back only to be written here: JSON could not hold each of Parquet's, such as NaN.
+  const kept = answerOf(order.file.name).written ? keeping(order) : [];
+  const path = pathOf(order, "report", [...kept, ["end", "count"]]);
   return { path, file: order.file, media: formatOf(order.file.name).media, accept: NDJSON, read: true };
 }
 
