@@ -154,5 +154,7 @@ TRAINING = TaskTraining(
     intended_use="Teaching and research on the probability of coronary heart disease among "
     "patients referred for angiography. Not a medical device.",
     limits="303 patients of one clinic, 1981-1984, two thirds of them men; no claim for people "
-    "without symptoms, or for other clinics.",
+    "without symptoms, or for other clinics. Codes are those of the UCI data: a row in those of "
+    "Kaggle's heart.csv (cp 0 to 3, thal 0 to 3) may be valid and mean another patient, and a "
+    "single row cannot be told apart.",
 )

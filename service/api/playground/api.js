@@ -2,12 +2,14 @@
 
 /** The error of a call: the service's problem details (RFC 9457), or that there was no answer. */
 export class Problem extends Error {
-  constructor({ status = 0, detail, errors = [], request_id: requestId }) {
+  constructor({ status = 0, detail, errors = [], suggestions = [], request_id: requestId }) {
     super(detail);
     this.status = status;
     this.detail = detail;
     /** The bad fields, each as {field, expected, got}. */
     this.errors = errors;
+    /** Query parameters that would settle it, each as `name=value`. */
+    this.suggestions = suggestions;
     this.requestId = requestId;
   }
 }

@@ -79,16 +79,17 @@ def _delimiter(task: RowTask, text: str) -> str:
     """Return the delimiter by which the most names of fields are found; of none, the steadiest."""
     names = task.field_names
 
+    def known(cells: Sequence[str]) -> int:
+        return sum(names.field_of(cell) is not None for cell in cells)
+
     def rank(sign: str) -> tuple[int, int]:
         lines, _ = _lines(text, sign, MOST_LINES)
-        known = max(
-            (sum(names.field_of(cell) is not None for cell in cells) for cells in lines), default=0
-        )
         widths = {len(cells) for cells in lines[:-1] or lines}
-        return known, widths.pop() if len(widths) == 1 else 1
+        return max(map(known, lines), default=0), widths.pop() if len(widths) == 1 else 1
 
     required = sum(feature.required for feature in task.features)
-    if rank(",")[0] >= max(required, 2):
+    first, _ = _lines(text, ",", 1)
+    if any(known(cells) >= max(required, 2) for cells in first):
         return ","
     return max(DELIMITERS.values(), key=rank)  # of equals the first, which is the comma
 

@@ -42,13 +42,13 @@ def find_head(task: RowTask, lines: Sequence[Sequence[str]], header: str | None)
     if header == "none" or (header is None and _is_row(lines[first])):
         names = order_of(task, lines[first])
         return None if names is None else Head(names, first, None)
-    known = {place: _known(task, lines[place]) for place in filled[:MOST_LINES]}
-    best = first
-    for place in filled[:MOST_LINES]:
-        if known[place] >= max(known[best], 1) and not _has_numbers(lines[place]):
-            best = place
-        elif _is_row(lines[place]) and known[best]:
-            break
+    best, most = first, _known(task, lines[first])
+    for place in filled[1:MOST_LINES]:
+        if _has_numbers(lines[place]):
+            if most and _is_row(lines[place]):
+                break
+        elif (known := _known(task, lines[place])) >= max(most, 1):
+            best, most = place, known
     names = tuple(cell.strip() for cell in lines[best])
     return Head(names, best + 1, best, filled.index(best))
 

@@ -1,4 +1,4 @@
-/** The choice of a task, one of its models, and a file. */
+/** The choice of a task, one of its models, a file, and what comes back. */
 
 import { h, replace, unique } from "../../dom.js";
 import { count } from "../../format.js";
@@ -7,16 +7,18 @@ import { ROWS, exampleTable } from "./example.js";
 import { SUFFIXES } from "./formats.js";
 
 /**
- * Create an element; `onFiles` takes chosen or dropped files, `onChange` is called when task or
- * model change, and `signal` ends it.
+ * Create an element; `onFiles` takes chosen or dropped files, `onChange` is called when anything
+ * else changes, `onKeep` also when other columns are to come back, and `signal` ends it.
  */
-export function chooser({ tables, first, api, onFiles, onChange, signal }) {
+export function chooser({ tables, first, api, onFiles, onChange, onKeep, signal }) {
   const task = h(
     "select",
     { id: unique("task"), onchange: changed },
     tables.map(({ name, title }) => h("option", { value: name, selected: name === first }, title)),
   );
   const model = h("select", { id: unique("model"), onchange: onChange });
+  const keep = h("input", { type: "checkbox", id: unique("keep"), checked: true, onchange: onKeep });
+  const harmless = h("input", { type: "checkbox", id: unique("harmless"), checked: true, onchange: onChange });
   const example = h("div", { class: "row" });
   const zone = dropZone(onFiles);
   dropped(zone, onFiles, signal);
@@ -33,8 +35,18 @@ export function chooser({ tables, first, api, onFiles, onChange, signal }) {
     h(
       "p",
       { class: "quiet" },
-      "The first line of CSV names the columns, in any order; others, such as an account number, come " +
-        "back with the answers. Rows that cannot be scored are listed with the reason.",
+      "Columns may come in any order and under the names that such files have; what was made of them is " +
+        "said above the answers. Rows that cannot be scored are listed with the reason.",
+    ),
+    h(
+      "div",
+      { class: "ways" },
+      labelled(keep, "Keep every column", "The scored file has all your columns; otherwise only those that are no fields."),
+      labelled(
+        harmless,
+        "Make formulas harmless",
+        "In CSV, text that begins with = + - or @ gets a ' in front, so that no spreadsheet runs it.",
+      ),
     ),
     example,
   );
@@ -65,7 +77,27 @@ export function chooser({ tables, first, api, onFiles, onChange, signal }) {
     replace(model, [own.name, ...others].map((name) => h("option", { value: name }, name)));
   }
 
-  return { element, task: chosen, model: () => model.value, start: changed };
+  /** Return what comes back, see calls.js. */
+  function ways() {
+    return { keep: keep.checked, harmless: harmless.checked };
+  }
+
+  /** Return an order without a file, see calls.js. */
+  function order() {
+    return { task: chosen(), model: model.value, ...ways() };
+  }
+
+  return { element, order, ways, start: changed };
+}
+
+function labelled(input, title, words) {
+  return h(
+    "p",
+    { class: "way" },
+    input,
+    h("label", { for: input.id }, title),
+    h("span", { class: "quiet" }, words),
+  );
 }
 
 /** Create the file chooser, a file input with a large label, for pointer and keyboard. */
@@ -86,7 +118,7 @@ function dropZone(onFiles) {
     { class: "drop" },
     input,
     h("label", { for: input.id }, h("strong", {}, "Choose a file"), " or drop it here"),
-    h("p", { class: "quiet" }, "CSV, Parquet, NDJSON, JSON or an Arrow stream"),
+    h("p", { class: "quiet" }, "CSV and other text, Excel, Parquet, NDJSON, JSON or an Arrow stream; text also compressed"),
   );
 }
 

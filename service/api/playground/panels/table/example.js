@@ -3,7 +3,7 @@
 export const ROWS = 200;
 const BAD_EVERY = 40;
 
-/** Return the fields of a row's schema: `[{ name, low, high, codes, required }]`. */
+/** Return the fields of a row's schema: `[{ name, description, low, high, codes, required }]`. */
 export function fieldsOf(payload) {
   const required = new Set(payload.required ?? []);
   return Object.entries(payload.properties).map(([name, property]) => {
@@ -14,6 +14,7 @@ export function fieldsOf(payload) {
     const bounds = kinds.find((kind) => kind.maximum !== undefined);
     return {
       name,
+      description: property.description,
       low: bounds?.minimum,
       high: bounds?.maximum,
       codes: kinds.find((kind) => kind.enum)?.enum,

@@ -3,15 +3,23 @@
 import { h } from "../../dom.js";
 import { count, percent } from "../../format.js";
 import { tableOf } from "../../plot.js";
+import { findings } from "./findings.js";
 import { histogram } from "./histogram.js";
+import { truthCard } from "./truth.js";
 
-/** Create the cards. `summary` is a Summary's content, `model` such as "heart/1". */
-export function results({ summary, model, threshold, seconds, name, download }) {
+/**
+ * Create the cards. `summary` is a Summary's content, `end` the service's record of the table,
+ * `model` such as "heart/1"; `again` takes choices and sends the file again.
+ */
+export function results({ summary, end, model, threshold, seconds, order, again, download }) {
+  const { file, choices } = order;
   return [
     h(
       "section",
       { class: "card", "aria-labelledby": "scored" },
-      h("h2", { id: "scored", tabindex: -1 }, `${name}: ${count(summary.rows, "row")}`),
+      h("h2", { id: "scored", tabindex: -1 }, `${file.name}: ${count(summary.rows, "row")}`),
+      summary.rows > 0 && !summary.scored && h("p", { class: "warning" }, "No row could be scored."),
+      findings({ end, choices, again }),
       h(
         "div",
         { class: "columns" },
@@ -19,8 +27,9 @@ export function results({ summary, model, threshold, seconds, name, download }) 
         h("div", { class: "panel" }, figures({ summary, model, threshold, seconds }), download),
       ),
     ),
+    summary.scored > 0 && truthCard({ end, decision: summary.decision, choices, again }),
     summary.bad.length > 0 && badRows(summary),
-    summary.rows > 0 && firstRows(summary),
+    summary.rows > 0 && firstRows(summary, end.unread_columns, order.keep),
   ];
 }
 
@@ -71,8 +80,8 @@ function badRows({ bad, rows, scored }) {
   );
 }
 
-function firstRows({ first, rows }) {
-  const names = [...new Set(first.flatMap(Object.keys))];
+function firstRows({ first, rows }, unread, keep) {
+  const names = [...new Set([...unread, ...first.flatMap(answersOf)])];
   return h(
     "section",
     { class: "card", "aria-labelledby": "first-rows" },
@@ -80,8 +89,8 @@ function firstRows({ first, rows }) {
     h(
       "p",
       { class: "quiet" },
-      "As they are in the scored file: columns that are no fields came back as they were; the fields " +
-        "do not come back.",
+      "The answers beside the columns that were not read. " +
+        (keep ? "The scored file has the others too." : "The scored file has no others."),
     ),
     tableOf({
       caption: `${count(first.length, "row")} of ${rows.toLocaleString("en")}, scored`,
@@ -90,6 +99,12 @@ function firstRows({ first, rows }) {
       numbers: false,
     }),
   );
+}
+
+/** Return the names of a row's answers, which are its last. */
+function answersOf(row) {
+  const names = Object.keys(row);
+  return names.slice(names.indexOf("probability"));
 }
 
 function written(name, value) {

@@ -21,21 +21,21 @@ export class Summary {
   /** The name of the decision: the column after `probability`. */
   decision = null;
 
-  /** Add a row, an object of text (CSV) or of values (NDJSON). */
+  /** Add a row, an object by name. */
   add(row) {
     this.rows += 1;
     this.decision ??= after("probability", row)[0];
     if (this.first.length < FIRST_ROWS) this.first.push(row);
     const { probability } = row;
-    if (probability === null || probability === "") {
+    if (probability === null) {
       if (this.bad.length < MOST_BAD_ROWS) {
         this.bad.push({ row: this.rows, problems: problemsOf(row.error) });
       }
       return;
     }
     this.scored += 1;
-    if (String(row[this.decision]) === "true") this.flagged += 1;
-    this.bins[Math.min(Math.floor(Number(probability) * BINS + 1e-9), BINS - 1)] += 1;
+    if (row[this.decision] === true) this.flagged += 1;
+    this.bins[Math.min(Math.floor(probability * BINS + 1e-9), BINS - 1)] += 1;
     this.#count(row);
   }
 
