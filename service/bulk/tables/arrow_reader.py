@@ -364,15 +364,25 @@ class Separation:
             return batch
         if not isinstance(self.column(batch.column(self.required)), TextColumn):
             return batch  # in Arrow's own types, a row is there because somebody wrote it
-        blank = pc.equal(batch.column(self.required), "")
-        if not pc.any(blank).as_py():
+        cells = batch.column(self.required)
+        if not _some_empty(cells):
             return batch
+        blank = pc.equal(cells, "")
         for cells in batch.columns:
             if pa.types.is_string(cells.type):
                 blank = pc.and_(blank, pc.fill_null(pc.equal(cells, ""), True))
             else:
                 blank = pc.and_(blank, cells.is_null())
         return batch.filter(pc.invert(blank))
+
+
+def _some_empty(cells: Any) -> bool:
+    """Return True if some cell of a column of text is empty, by where each begins and ends."""
+    if not len(cells):
+        return False
+    _, offsets, _ = cells.buffers()
+    places = np.frombuffer(offsets, np.int32)[cells.offset : cells.offset + len(cells) + 1]
+    return bool((places[1:] == places[:-1]).any())
 
 
 def _has_cells(cells: Any) -> bool:

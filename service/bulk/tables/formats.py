@@ -53,8 +53,8 @@ class Format:
         UnfitColumns for what is wrong with its columns.
         """
         if self.text:
-            source = unpacked(source, reading.report)
-            source = in_utf8(source, reading.options, reading.report)
+            content = unpacked(source, reading.report)
+            source = in_utf8(content, reading.options, reading.report)
         return cast(Read, _imported(self.reader))(source, reading)
 
     def write(self, sink: BinaryIO, reading: TableReading) -> Writer:

@@ -10,8 +10,10 @@ from service.errors import FieldProblem, InvalidPayload, UnreadableTable
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 COMPRESSIONS = {"gzip": GZIP, "zstd": ZSTD}
-LOOKED_AT = 2**16
-"""Bytes by which an encoding is told."""
+PEEKED = 2**20
+"""Bytes that are read ahead, by which an encoding is told: a block of CSV, not copied again."""
+TRANSCODED = 2**16
+"""Bytes that are decoded at once."""
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -32,11 +34,12 @@ OTHER_FILES = {
 
 
 class Peeked(io.RawIOBase):
-    """A stream of which some bytes were read already: these first, then the rest."""
+    """A stream whose first bytes, `first`, were looked at: these once more, then the rest."""
 
-    def __init__(self, first: bytes, rest: BinaryIO) -> None:
+    def __init__(self, source: BinaryIO) -> None:
         super().__init__()
-        self._first, self._rest = first, rest
+        self._rest = source
+        self.first = self._first = source.read(PEEKED)
 
     def readable(self) -> bool:
         """Return True."""
@@ -44,6 +47,8 @@ class Peeked(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Read `size` bytes, or fewer at the end only."""
+        if not self._first:
+            return self._rest.read(size)
         first, self._first = self._first, b""
         if size < 0:
             return first + self._rest.read()
@@ -71,7 +76,7 @@ class Transcoded(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         """Read `size` bytes, or fewer at the end only. Raises UnreadableTable."""
         while not self._ended and (size < 0 or len(self._ready) < size):
-            block = self._source.read(max(size, LOOKED_AT))
+            block = self._source.read(max(size, TRANSCODED))
             self._ended = not block
             try:
                 self._ready += self._decoder.decode(block, self._ended).encode()
@@ -85,16 +90,16 @@ class Transcoded(io.RawIOBase):
         return taken
 
 
-def unpacked(source: BinaryIO, report: TableReport) -> BinaryIO:
+def unpacked(source: BinaryIO, report: TableReport) -> Peeked:
     """Return what a stream compressed by gzip or zstd holds, any other stream as it is."""
-    first = source.read(len(ZSTD))
-    whole = cast(BinaryIO, Peeked(first, source))
+    whole = Peeked(source)
     for name, magic in COMPRESSIONS.items():
-        if first.startswith(magic):
+        if whole.first.startswith(magic):
             import pyarrow  # only a table of text that is compressed needs it for that
 
             report.read_as["compression"] = name
-            return cast(BinaryIO, _Sound(pyarrow.CompressedInputStream(whole, name), name))
+            content = cast(BinaryIO, _Sound(pyarrow.CompressedInputStream(whole, name), name))
+            return Peeked(content)
     return whole
 
 
@@ -117,13 +122,13 @@ class _Sound(io.RawIOBase):
             raise UnreadableTable(f"damaged or incomplete {self._name}: {error}"[:300]) from error
 
 
-def in_utf8(source: BinaryIO, options: TableOptions, report: TableReport) -> BinaryIO:
+def in_utf8(source: Peeked, options: TableOptions, report: TableReport) -> BinaryIO:
     """Return text as UTF-8 without a byte order mark; the encoding is told by its first bytes.
 
     What is not UTF-8 there is taken for Windows-1252, of which Latin-1 is a part, and said so.
     Raises UnreadableTable for the beginning of another kind of file.
     """
-    first = source.read(LOOKED_AT)
+    first = source.first
     for magic, name in OTHER_FILES.items():
         if first.startswith(magic):
             raise UnreadableTable(f"expected text, got {name}: send it under that type or name")
@@ -134,11 +139,12 @@ def in_utf8(source: BinaryIO, options: TableOptions, report: TableReport) -> Bin
         problem = FieldProblem("encoding", f"{told}, as the byte order mark says", encoding)
         raise InvalidPayload([problem])
     if _family(encoding) == "utf-8":
-        return cast(BinaryIO, Peeked(first.removeprefix(codecs.BOM_UTF8), source))
+        source.read(len(codecs.BOM_UTF8) if mark else 0)
+        return cast(BinaryIO, source)
     report.read_as["encoding"] = encoding
     # With a mark, the decoder that knows both orders takes it off.
     codec = told if mark else encoding
-    return cast(BinaryIO, Transcoded(cast(BinaryIO, Peeked(first, source)), codec))
+    return cast(BinaryIO, Transcoded(cast(BinaryIO, source), codec))
 
 
 def _family(encoding: str) -> str:
@@ -154,7 +160,7 @@ def _guessed(first: bytes) -> str:
         if even.count(0) > 0.7 * len(even) and not odd.count(0):
             return "utf-16-be"
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(first, len(first) < LOOKED_AT)
+        codecs.getincrementaldecoder("utf-8")().decode(first, len(first) < PEEKED)
     except UnicodeError:
         return "cp1252"
     return "utf-8"
