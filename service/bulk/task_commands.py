@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from service.bulk.pictures.score import score_pictures
+from service.bulk.tables.formats import NDJSON
 from service.bulk.tables.options import NAMES, TableOptions, parse_options
 from service.bulk.tables.scoring import OnError
 from service.contract.fields import Payload
@@ -89,6 +90,8 @@ def _score_table(task: RowTask, arguments: argparse.Namespace, settings: Setting
     # A file's owner wants the file back, with the answers in it, and may open it in a spreadsheet.
     options = parse_options(task, given, TableOptions(keep="all", formulas="escape"))
     if arguments.url:
+        if options.truth and files.wanted is not NDJSON:
+            arguments.parser.error("with --url, --label takes its figures from .ndjson: write that")
         chosen = [("on_error", on_error), ("keep", options.keep), ("formulas", options.formulas)]
         chosen += [("model", arguments.model)] if arguments.model else []
         chosen += [each for each in given if each[0] not in dict(chosen)]

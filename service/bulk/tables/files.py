@@ -142,7 +142,14 @@ def score_by_service(
         closing(progress := Progress(source, size)),
     ):
         answer = score_remotely(url, task, source, sink, files.given, files.wanted, options)
-    progress.rows, progress.bad = answer.facts.get("rows", 0), answer.facts.get("bad", 0)
+    if "rows" not in answer.facts:  # formats with an end of their own carry no count
+        lines = [
+            *facts_in_words(answer.facts),
+            f"{files.output}: the whole answer of {answer.model}",
+        ]
+        print("\n".join(lines), file=sys.stderr)
+        return 0
+    progress.rows, progress.bad = answer.facts["rows"], answer.facts["bad"]
     return _told(progress, answer.model, files.output, answer.facts)
 
 
