@@ -177,7 +177,7 @@ def test_files_without_names_are_read_in_the_known_order(
     rows = [[*map(float, row), 0] for row in PATIENTS]
     rows[0][12] = "?"
     answer = ask(client, text(rows[0], rows[1:]))
-    assert probabilities(answer) == [ask_one(client, row[:13]) for row in rows]
+    assert probabilities(answer) == close([ask_one(client, row[:13]) for row in rows])
     assert answer.headers["x-read-as"] == "header=none"
     statlog = "".join(
         " ".join(f"{cell:.1f}" for cell in row) + f" {1 + place % 2}\n"
@@ -188,6 +188,11 @@ def test_files_without_names_are_read_in_the_known_order(
     assert [row["probability"] for row in rows_back] == plain
     assert answer.headers["x-read-as"] == "delimiter=space, header=none"
     assert end["end"]["evaluation"]["meaning"].startswith("2 is disease")
+
+
+def close(answers: list[float]) -> Any:
+    """Return answers to compare with those of another batch, whose sums may round otherwise."""
+    return pytest.approx(answers, abs=1e-6)
 
 
 def ask_one(client: TestClient, row: Sequence[Any]) -> float:
@@ -283,7 +288,7 @@ def test_cells_that_say_nothing_are_not_recorded(client: TestClient, cell: str) 
     answer = ask(client, text(FIELDS, rows))
     assert answer.headers["x-not-recorded"] == "chol"
     without = [[*row[:4], "?", *row[5:]] for row in PATIENTS]
-    assert probabilities(answer) == [ask_one(client, row) for row in without]
+    assert probabilities(answer) == close([ask_one(client, row) for row in without])
     if cell.startswith("-9"):
         assert answer.headers["x-notes"] == "-9 in chol was taken for not recorded"
     required = ask(client, text(FIELDS, [[cell, *row[1:]] for row in PATIENTS]))
@@ -539,7 +544,7 @@ def test_every_column_comes_back_where_it_is_asked_for(
     assert [row["probability"] for row in rows] == plain
     for row, given in zip(rows, PATIENTS, strict=True):
         assert [row[name] for name in FIELDS] == list(map(str, given))
-        assert list(row) == [*FIELDS, "name", "probability", "disease"]
+        assert list(row)[: len(FIELDS) + 3] == [*FIELDS, "name", "probability", "disease"]
     objects = [dict(zip(FIELDS, row, strict=True)) for row in PATIENTS]
     back = lines_of(ask(client, encoded(JSON, objects), "?keep=all", media=JSON))
     assert [{name: row[name] for name in FIELDS} for row in back] == objects
@@ -649,7 +654,7 @@ def test_the_body_may_be_longer_than_what_is_looked_at(
     rows = PATIENTS * 8_000
     body = text(FIELDS, rows, ";").replace(".", ",").encode("utf-16")
     answer = ask(client, gzip.compress(body))
-    assert probabilities(answer) == plain * 8_000
+    assert probabilities(answer) == close(plain * 8_000)
 
 
 def test_a_damaged_compression_is_told(client: TestClient) -> None:
