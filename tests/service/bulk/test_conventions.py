@@ -173,7 +173,7 @@ def test_a_file_of_credit_clients_is_read_as_downloaded(
 def test_files_without_names_are_read_in_the_known_order(
     client: TestClient, plain: list[float]
 ) -> None:
-    """As processed.cleveland.data with num behind, and Statlog's heart.dat with spaces and 1, 2."""
+    """UCI's processed.cleveland.data with num behind, and Statlog's heart.dat with spaces and 1, 2."""
     rows = [[*map(float, row), 0] for row in PATIENTS]
     rows[0][12] = "?"
     answer = ask(client, text(rows[0], rows[1:]))
@@ -283,7 +283,7 @@ def test_a_table_with_tabs_has_a_type_of_its_own(client: TestClient, plain: list
 
 @pytest.mark.parametrize("cell", ["", "NA", "N/A", "NaN", "nan", "?", "null", "None", "-9", "-9.0"])
 def test_cells_that_say_nothing_are_not_recorded(client: TestClient, cell: str) -> None:
-    """As R, pandas and UCI write them; the header names the field that no row has."""
+    """R, pandas and UCI write them so; the header names the field that no row has."""
     rows = [[*row[:4], cell, *row[5:]] for row in PATIENTS]
     answer = ask(client, text(FIELDS, rows))
     assert answer.headers["x-not-recorded"] == "chol"
