@@ -173,10 +173,10 @@ def test_a_file_of_credit_clients_is_read_as_downloaded(
 def test_files_without_names_are_read_in_the_known_order(
     client: TestClient, plain: list[float]
 ) -> None:
-    """UCI's processed.cleveland.data with num behind, and Statlog's heart.dat with spaces and 1, 2."""
-    rows = [[*map(float, row), 0] for row in PATIENTS]
+    """UCI's processed.cleveland.data with num behind, and Statlog's heart.dat with spaces."""
+    rows: list[list[Any]] = [[*map(float, row), 0] for row in PATIENTS]
     rows[0][12] = "?"
-    answer = ask(client, text(rows[0], rows[1:]))
+    answer = ask(client, text(list(map(str, rows[0])), rows[1:]))
     assert probabilities(answer) == close([ask_one(client, row[:13]) for row in rows])
     assert answer.headers["x-read-as"] == "header=none"
     statlog = "".join(

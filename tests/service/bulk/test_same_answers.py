@@ -73,9 +73,9 @@ def tables(draw: st.DrawFn, task: TabularTask) -> list[Row]:
 def spelled(draw: st.DrawFn, task: TabularTask, name: str) -> str:
     """Draw a name of a field: its own or an alias, in any case and spacing."""
     alias = draw(st.sampled_from([name, *task.tables.aliases.get(name, ())]))
-    case = draw(st.sampled_from([str.lower, str.upper, str.title, str]))
+    case = draw(st.sampled_from([str.lower, str.upper, str.title, str.swapcase]))
     between = draw(st.sampled_from([" ", "_", "-", "."]))
-    return str(case(alias)).replace(" ", between)
+    return case(alias).replace(" ", between)
 
 
 def in_coding(draw: st.DrawFn, task: TabularTask, rows: list[Row]) -> tuple[list[Row], str]:
