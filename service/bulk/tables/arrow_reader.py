@@ -92,7 +92,9 @@ class TextColumn:
         text, reads = self._read
         floats = _floats(pc.if_else(reads, text, pa.scalar(None, pa.string())))
         others = pc.unique(text.filter(pc.invert(reads))).to_pylist()
-        nothing = pa.array([each for each in others if is_nothing(each)], pa.string())
+        # A declared meaning, as `none` of vessels, is a code wherever it stands.
+        empty = [each for each in others if is_nothing(each) and plain_word(each) not in words]
+        nothing = pa.array(empty, pa.string())
         missing = pc.is_in(text, nothing).to_numpy(zero_copy_only=False)
         if not words or len(others) == len(nothing):
             return Numbers(floats, missing)

@@ -1,6 +1,8 @@
 """Answers as a workbook of Excel: one sheet, its cells with their types, no formula among them."""
 
 import datetime as dt
+import weakref
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -35,6 +37,8 @@ class ExcelWriter:
         folder = {"tmpdir": str(reading.spool_dir)} if reading.spool_dir else {}
         self._workbook = xlsxwriter.Workbook(sink, OPTIONS | folder)
         self._sheet = self._workbook.add_worksheet("scored")
+        # An answer that fails is never closed, and its rows would stay on disk.
+        weakref.finalize(self, _remove_rows, self._sheet)
         self._dates = self._workbook.add_format({"num_format": "yyyy-mm-dd"})
         self._columns: list[str] | None = None
         self._row = 0
@@ -85,6 +89,12 @@ class ExcelWriter:
         if self._columns is None:
             self._start([field.name for field in answer_fields(self._names)])
         self._workbook.close()
+
+
+def _remove_rows(sheet: Any) -> None:
+    """Remove the file in which a sheet keeps its rows until the workbook is closed."""
+    sheet.row_data_fh.close()
+    Path(sheet.row_data_filename).unlink(missing_ok=True)
 
 
 def _cells(column: Any) -> list[Any]:
