@@ -52,7 +52,7 @@ class TypedColumn:
 
     cells: Any
 
-    def numbers(self, words: Mapping[str, int]) -> Numbers:
+    def numbers(self, words: Mapping[str, float]) -> Numbers:
         """Integers, floats and decimals as float64; text and true only as a code's word."""
         cells, kind = self.cells, self.cells.type
         missing = cells.is_null().to_numpy(zero_copy_only=False) if cells.null_count else None
@@ -82,7 +82,7 @@ class TextColumn:
     cells: Any
     decimal: str = "."
 
-    def numbers(self, words: Mapping[str, int]) -> Numbers:
+    def numbers(self, words: Mapping[str, float]) -> Numbers:
         """Return the cells that read as numbers, spaces around them aside, or are codes' words."""
         if self.decimal == ".":
             with suppress(pa.ArrowInvalid):
@@ -92,7 +92,7 @@ class TextColumn:
         text, reads = self._read
         floats = _floats(pc.if_else(reads, text, pa.scalar(None, pa.string())))
         others = pc.unique(text.filter(pc.invert(reads))).to_pylist()
-        # A declared meaning, as `none` of vessels, is a code wherever it stands.
+        # A declared meaning, as `none` of vessels, is not taken for nothing.
         empty = [each for each in others if is_nothing(each) and plain_word(each) not in words]
         nothing = pa.array(empty, pa.string())
         missing = pc.is_in(text, nothing).to_numpy(zero_copy_only=False)
@@ -120,7 +120,7 @@ class TextColumn:
         return text.strip()[:LONGEST_ECHO] if number else echo(text)
 
 
-def _worded(cells: Any, words: Mapping[str, int], values: Any, missing: Any) -> Numbers:
+def _worded(cells: Any, words: Mapping[str, float], values: Any, missing: Any) -> Numbers:
     """Return numbers with the codes of those cells that are words for them."""
     told = {
         text: words[plain_word(text)]

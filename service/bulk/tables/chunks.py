@@ -38,7 +38,7 @@ class Numbers:
 class Column(Protocol):
     """One field of some rows, as a format gives it."""
 
-    def numbers(self, words: Mapping[str, int]) -> Numbers:
+    def numbers(self, words: Mapping[str, float]) -> Numbers:
         """Return the values that can be compared; `words` are numbers by their plain words."""
 
     def is_worded(self) -> bool:

@@ -43,7 +43,7 @@ class ObjectColumn:
     objects: Sequence[Object]
     names: Sequence[str | None]
 
-    def numbers(self, words: Mapping[str, int]) -> Numbers:
+    def numbers(self, words: Mapping[str, float]) -> Numbers:
         """Integers and floats as float64, words for codes as these."""
         kinds = set(map(type, self.values))
         missing = None
@@ -75,7 +75,7 @@ class ObjectColumn:
         return None if name is None else echo(self.objects[row][name])
 
 
-def _code(value: object, words: Mapping[str, int]) -> int | None:
+def _code(value: object, words: Mapping[str, float]) -> float | None:
     """Return the code that a value says in words; true and false are words too."""
     if type(value) is bool:
         return words.get(str(value).lower())

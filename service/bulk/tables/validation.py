@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bulk.tables.chunks import Chunk, Numbers, row_problem
+from service.bulk.tables.header import is_nothing
 from service.contract.fields import Code, Feature
 from service.contract.rows import RowTask
 from service.contract.tables import plain_word
@@ -30,7 +31,7 @@ class FieldRules:
     """
 
     feature: Feature
-    words: Mapping[str, int] = field(default_factory=dict)
+    words: Mapping[str, float] = field(default_factory=dict)
     codes: Mapping[int, int | None] | None = None
     missing: tuple[float, ...] = ()
     telltales: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
@@ -67,7 +68,7 @@ def _rules(task: RowTask, feature: Feature, coding: str | None) -> FieldRules:
     )
 
 
-def _words(feature: Feature, declared: Mapping[str, int]) -> dict[str, int]:
+def _words(feature: Feature, declared: Mapping[str, int]) -> dict[str, float]:
     """Return the words for a field's codes; a meaning that several codes have is none."""
     meanings = [plain_word(text) for text in feature.codes.values()]
     words = {
@@ -75,7 +76,9 @@ def _words(feature: Feature, declared: Mapping[str, int]) -> dict[str, int]:
         for code, word in zip(feature.codes, meanings, strict=True)
         if meanings.count(word) == 1
     }
-    return words | {plain_word(word): code for word, code in declared.items()}
+    words |= {plain_word(word): code for word, code in declared.items()}
+    # "None" of major vessels is 0, and what Python writes for nothing: neither can be taken.
+    return {word: np.nan if is_nothing(word) else code for word, code in words.items()}
 
 
 def _in_coding(feature: Feature, codes: Mapping[int, int | None], coding: str) -> str:
