@@ -107,7 +107,9 @@ def in_words(draw: st.DrawFn, task: TabularTask, rows: list[Row]) -> list[Row]:
     for feature in task.features:
         meanings = list(feature.codes.values())
         by_code: dict[int, list[str]] = {
-            code: [text] for code, text in feature.codes.items() if meanings.count(text) == 1
+            code: [text]
+            for code, text in feature.codes.items()
+            if meanings.count(text) == 1 and not is_nothing(text)
         }
         for word, code in task.tables.words.get(feature.name, {}).items():
             by_code.setdefault(code, []).append(word)
