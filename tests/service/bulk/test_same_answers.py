@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.api.app import create_app
+from service.bulk.tables.header import is_nothing
 from service.contract.fields import Feature
 from service.contract.tabular import TabularTask
 from service.settings.settings import Settings
