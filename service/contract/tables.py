@@ -77,14 +77,16 @@ class Coding:
     """Another way in which files write a task's codes: by field, their code to ours.
 
     None stands for a code by which the files say that nothing was recorded. Codes of a field that
-    is not named are ours. `title` says which files these are; `truth` maps the value of their truth
-    column to the decision, where it is not as `Truth` has it.
+    is not named are ours. `title` says which files these are, `signs` the columns that only they
+    have; `truth` maps the value of their truth column to the decision, where it is not as `Truth`
+    has it.
     """
 
     name: str
     title: str
     codes: Mapping[str, Mapping[int, int | None]]
     truth: Mapping[int, bool] = field(default_factory=dict)
+    signs: tuple[str, ...] = ()
 
     def said(self) -> str:
         """Return the mapping in words: `cp 0 is our 4, 1 our 2`, field after field."""

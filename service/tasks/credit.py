@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from service.contract.answers import TabularPrediction
 from service.contract.fields import Code, Number, Payload
-from service.contract.tables import TableConventions, Truth
+from service.contract.tables import Coding, TableConventions, Truth
 from service.contract.tabular import TabularTask
 from service.contract.wording import ActionableField, FeatureGroup, Values, Wording
 
@@ -229,6 +229,13 @@ TABLES = TableConventions(
         "marriage": {"others": 3},
     },
     coding="uci",
+    codings=(
+        Coding(
+            name="sex-0-1",
+            title="sex as 0 for female and 1 for male",
+            codes={"sex": {0: 2, 1: 1}},
+        ),
+    ),
     truth=Truth(
         names=(
             "default payment next month",

@@ -322,6 +322,7 @@ KAGGLE = Coding(
         "thal": {0: None, 1: 6, 2: 3, 3: 7},
     },
     truth={0: True, 1: False},
+    signs=("target", "output"),
 )
 KAGGLE_CLEVELAND = Coding(
     name="kaggle-cleveland",
@@ -331,13 +332,19 @@ KAGGLE_CLEVELAND = Coding(
         "slope": {0: 1, 1: 2, 2: 3},
         "thal": {0: 3, 1: 6, 2: 7},
     },
+    signs=("condition",),
+)
+ISO_SEX = Coding(
+    name="iso-sex",
+    title="sex as ISO/IEC 5218 and many exports have it",
+    codes={"sex": {1: 1, 2: 0}},
 )
 
 TABLES = TableConventions(
     aliases=ALIASES,
     words=WORDS,
     coding="uci",
-    codings=(KAGGLE, KAGGLE_CLEVELAND),
+    codings=(KAGGLE, KAGGLE_CLEVELAND, ISO_SEX),
     truth=Truth(
         names=(
             "num",

@@ -1,5 +1,6 @@
 """The coding of a table: codes that the contract does not have and files of another coding do."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from service.bulk.tables.validation import Checked, Foreign
 from service.contract.messages import listed
 from service.contract.rows import RowTask
+from service.contract.tables import plain
 from service.errors import UnfitCoding
 
 MOST_NAMED = 6
@@ -52,14 +54,19 @@ def evidence_of(task: RowTask, checked: Checked, first: int) -> CodingEvidence |
     return CodingEvidence(foreign, fitting, ours)
 
 
-def unfit_coding(task: RowTask, evidence: CodingEvidence) -> UnfitCoding:
-    """Return the refusal of a table in another coding, with the mapping that would read it."""
+def unfit_coding(task: RowTask, evidence: CodingEvidence, columns: Iterable[str]) -> UnfitCoding:
+    """Return the refusal of a table in another coding, with the mapping that would read it.
+
+    Where several codings fit, one of whose signs is among the other `columns` counts.
+    """
     own = task.tables.coding
     found = listed(
         [f"{each.field} {each.code} in row {each.row:,}" for each in evidence.foreign], MOST_NAMED
     )
     known = {coding.name: coding for coding in task.tables.codings}
     told = [known[name] for name in evidence.fitting]
+    named = set(map(plain, columns))
+    told = [coding for coding in told if named & set(coding.signs)] or told
     if told:
         ways = "; or ".join(
             f"coding={coding.name} reads it as {coding.title} ({coding.said()})" for coding in told
@@ -79,4 +86,4 @@ def unfit_coding(task: RowTask, evidence: CodingEvidence) -> UnfitCoding:
             f"read with another meaning. Separate the two kinds of rows; coding={own} takes the "
             "foreign codes for bad rows."
         )
-    return UnfitCoding(reason, [f"coding={name}" for name in (*evidence.fitting, own)])
+    return UnfitCoding(reason, [*(f"coding={coding.name}" for coding in told), f"coding={own}"])

@@ -19,6 +19,8 @@ from service.errors import FieldProblem, InvalidPayload, UnfitColumns
 REASONED_ROWS = 64
 NEAR = 0.8
 """From which ratio (difflib's) a column's name is an absent field's, misspelt."""
+LEAST_ALIKE = 0.45
+"""From which ratio a field is suggested for a name that has a word of the field's names."""
 MOST_COLUMNS = 10_000
 MOST_COMPARED = 200
 """Names that are compared with absent fields letter by letter, which takes time for each."""
@@ -118,7 +120,7 @@ class TableReading:
         unread = tuple(name for name in others if name not in self.answer.all)
         if used := [name for name in others if name in self.answer.all]:
             refusal.add(
-                f"The answer has {_columns(used)} itself; rename yours.",
+                f"{_columns(used)} {_comes(used)} from the answer too: give yours another name.",
                 *(
                     FieldProblem(
                         name, "another name, which the answer does not use itself", "a column"
@@ -143,9 +145,8 @@ class TableReading:
 
     def _fields(self, names: Mapping[str, int], refusal: Refusal, whole: bool) -> dict[str, str]:
         """Return the columns by field: as the options say, then by the field's name, by alias."""
-        options, known = self.options, self.task.field_names
         fields: dict[str, str] = {}
-        for column, name in options.fields.items():
+        for column, name in self.options.fields.items():
             if column in names:
                 fields[name] = column
             elif whole:
@@ -154,44 +155,42 @@ class TableReading:
                     f"The table has no column {column!r} to read as {name}; it has {shown}.",
                     FieldProblem("map", f"a column of the table, one of {shown}", repr(column)),
                 )
+        self._add_named(fields, names, refusal)
+        return fields
+
+    def _add_named(
+        self, fields: dict[str, str], names: Mapping[str, int], refusal: Refusal
+    ) -> None:
+        """Add the columns whose names mean a field that has none yet; refuse what may be two."""
         taken = set(fields.values())
-        free = [n for n in names if n not in taken and not self._is_ignored(n)]
-        for column in free:
-            if column not in fields and column in self._declared:
-                fields[column] = column
-        taken = set(fields.values())
-        by_alias: dict[str, list[str]] = {}
-        for column in free:
-            meant = known.field_of(column)
-            if column in taken or meant is None or meant in fields or self._is_truth(column):
+        columns_of: dict[str, list[str]] = {}
+        for column in names:
+            meant = self.task.field_names.field_of(column)
+            settled = column in taken or column in self.options.ignored or self._is_truth(column)
+            if meant is None or meant in fields or (settled and column != meant):
                 continue
             unit = self._declared[meant]
-            if other := known.other_unit(column, unit):
+            if other := self.task.field_names.other_unit(column, unit):
                 refusal.add(
                     f"Column {column!r} is {meant} in {other}, and is read in {unit}: convert it, "
-                    f"rename it, or leave it out by ignore={column}.",
+                    f"rename it, or leave it unread by ignore={column}.",
                     FieldProblem(column, f"{meant} in {unit}", other),
                 )
-                continue
-            by_alias.setdefault(meant, []).append(column)
-        for name, columns in by_alias.items():
+                refusal.suggestions.append(f"ignore={column}")
+            columns_of.setdefault(meant, []).append(column)
+        for name, columns in columns_of.items():
             if len(columns) > 1:
                 refusal.add(
-                    f"{_columns(columns)} are each read as {name}: say which one by "
-                    f"map={columns[0]}={name}, or leave the others out by ignore={columns[1]}.",
+                    f"{_columns(columns)} are each read as {name}: map={columns[0]}={name} says "
+                    "which one is.",
                     *(FieldProblem(c, f"one column that is {name}", "another") for c in columns),
                 )
                 refusal.suggestions += [f"map={column}={name}" for column in columns]
             fields[name] = columns[0]
-        return fields
 
     @property
     def _declared(self) -> dict[str, str | None]:
         return {feature.name: feature.unit for feature in self.task.features}
-
-    def _is_ignored(self, column: str) -> bool:
-        """Return True for a column that the options leave out by name: `*` are all other ones."""
-        return column in self.options.ignored
 
     def _is_truth(self, column: str) -> bool:
         if column == self.options.truth:
@@ -200,7 +199,9 @@ class TableReading:
 
     def _is_open(self, column: str) -> bool:
         """Return True unless a column is settled to be no field."""
-        return not (self.options.ignores(column) or self._is_truth(column))
+        settled = self.options.ignores(column) or self._is_truth(column)
+        # One that is a field's by name was left for another column that is mapped to the field.
+        return not settled and self.task.field_names.field_of(column) is None
 
     def _close(
         self, names: Sequence[str], absent: Sequence[str], refusal: Refusal
@@ -273,7 +274,7 @@ class TableReading:
         refusal = Refusal()
         meant = {name: self._suggested(name, absent) for name in columns}
         guessed = [f"map={name}={field}" for name, field in meant.items() if field]
-        example = guessed[0] if guessed else f"map={next(iter(columns))}={absent[0]}"
+        example = guessed[0] if guessed else "map=COLUMN=FIELD"
         held = next(iter(columns.values()))
         one = len(columns) == 1
         refusal.add(
@@ -298,6 +299,8 @@ class TableReading:
             for name, field in meant.items()
             for text in (*([f"map={name}={field}"] if field else []), f"ignore={name}")
         ]
+        if len(columns) > 1:
+            refusal.suggestions.append(f"ignore={EVERY_COLUMN}")
         return refusal
 
     def _suggested(self, column: str, absent: Sequence[str]) -> str | None:
@@ -307,7 +310,7 @@ class TableReading:
         for spoken, name in self._spoken(absent).items():
             shared = sum(len(word) for word in words if len(word) > 2 and word in spoken)
             alike = SequenceMatcher(None, plain(column)[:LONGEST_COMPARED], spoken).ratio()
-            if shared and shared / len(spoken) + alike > best:
+            if shared and alike >= LEAST_ALIKE and shared / len(spoken) + alike > best:
                 best, found = shared / len(spoken) + alike, name
         return found
 

@@ -101,7 +101,7 @@ def score(
     count = 0
     for part in _in_order(_works(scoring, chunks), threads, ahead):
         if part.coding is not None:
-            raise unfit_coding(scoring.task, part.coding)
+            raise unfit_coding(scoring.task, part.coding, report.unread)
         report.rows += part.count
         report.recorded |= part.recorded
         report.notes |= dict.fromkeys(part.notes)

@@ -233,7 +233,8 @@ def recorded(feature: Feature, numbers: Numbers) -> NDArray[np.float64]:
 def undecided(task: RowTask, rows: Chunk, checked: Checked) -> tuple[str, ...]:
     """Return the other codings in which the rows could just as well be written.
 
-    A number that a coding does not have rules it out; so does a table without numbers for codes.
+    A number that a coding does not have rules it out; so does a table whose numbers mean the same
+    in both.
     """
     names = [feature.name for feature in task.features]
     columns = dict(zip(names, checked.array.T, strict=True))
@@ -249,6 +250,11 @@ def undecided(task: RowTask, rows: Chunk, checked: Checked) -> tuple[str, ...]:
             for code in feature.codes
             if code not in coding.codes[feature.name]
         )
-        if not ruled_out and any(not np.isnan(columns[name]).all() for name in numbered):
+        if not ruled_out and any(
+            (columns[name] == code).any()
+            for name in numbered
+            for code, ours in coding.codes[name].items()
+            if code != ours
+        ):
             found.append(coding.name)
     return tuple(found)
