@@ -226,7 +226,7 @@ def arrow_file() -> bytes:
     [
         ("book.csv", b"Alter,sex\n57,1\n", "The table has no column for age"),
         ("book.csv", b"age,sex\n57,1,2\n", "row 1: expected 2 cells as in the line of names"),
-        ("book.csv", b"", "expected a line with the names of columns, got empty lines"),
+        ("book.csv", b"", "expected a line with the names of columns, got nothing"),
         ("book.csv", bytes(range(256)) * 8, "expected text in cp1252, got other bytes"),
         ("book.json", b'{"age": 57}', "expected a JSON array of objects, got an object"),
         ("book.parquet", b"age,sex\n57,1\n", "not Parquet"),

@@ -3,6 +3,9 @@
 /** No choice: the service finds out for itself, and asks where it cannot. */
 export const NONE = Object.freeze({ fields: {}, ignored: [], coding: null, truth: null });
 
+/** In `ignore`, every column that could be a measurement; a person decides one by one. */
+const EVERY = "*";
+
 /** Return the query parameters of choices, as pairs. */
 export function parametersOf({ fields, ignored, coding, truth }) {
   return [
@@ -24,7 +27,7 @@ export function suggested(suggestions) {
     const [name, text] = cut(suggestion, suggestion.indexOf("="));
     if (name === "coding") codings.push(text);
     else if (name === "map") columns.set(...cut(text, text.lastIndexOf("=")));
-    else if (name === "ignore" && !columns.has(text)) columns.set(text, null);
+    else if (name === "ignore" && text !== EVERY && !columns.has(text)) columns.set(text, null);
   }
   return { codings, columns };
 }
