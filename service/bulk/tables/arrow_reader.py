@@ -111,7 +111,7 @@ class TextColumn:
 
     def is_worded(self) -> bool:
         """Return True if no cell reads as a number."""
-        return not pc.any(self._read[1]).as_py()
+        return bool(np.isnan(self.numbers({}).values).all())
 
     def raw_value(self, row: int) -> str:
         """Return a number without quotes, any other text in them."""
