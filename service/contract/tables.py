@@ -44,7 +44,7 @@ IDENTIFYING_WORDS = frozenset(
     """.split()  # noqa: SIM905
 )
 """Words that tell who, where or when a row is of: a name of these alone is no measurement."""
-IDENTIFYING_ENDS = frozenset(("id", "ids", "uid", "uuid", "key", "index", "name", "mrn", "date"))
+IDENTIFYING_ENDS = frozenset(("id", "ids", "uid", "uuid", "name", "mrn", "date"))
 """Words that make an identifier of any name that ends in them."""
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
@@ -52,7 +52,8 @@ WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 def plain(name: str) -> str:
     """Return a name without case, spaces, marks and brackets: as columns' names are compared."""
     text = unicodedata.normalize("NFKC", BRACKETS.sub(" ", name))
-    return "".join(letter for letter in text.casefold() if letter.isalnum())
+    # What is below a value must not be taken for what is above it.
+    return "".join(letter for letter in text.casefold() if letter.isalnum() or letter == "<")
 
 
 def plain_word(text: str) -> str:
@@ -69,6 +70,8 @@ def words_of(name: str) -> list[str]:
 def is_identifier(name: str) -> bool:
     """Return True for a column that tells rows apart, by its name; also for one without a name."""
     words = [word for word in words_of(name) if not word.isdigit()]
+    if not words:
+        return not name.strip()
     return all(word in IDENTIFYING_WORDS for word in words) or words[-1] in IDENTIFYING_ENDS
 
 

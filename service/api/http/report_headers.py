@@ -18,12 +18,12 @@ def report_headers(report: TableReport) -> list[tuple[bytes, bytes]]:
     back or short.
     """
     facts = [
-        ("x-coding", [quote(report.coding, PLAIN)]),
-        ("x-mapped-columns", [_pair(*each) for each in report.mapped.items()]),
-        ("x-unread-columns", [quote(name, PLAIN) for name in report.unread]),
+        ("x-coding", [report.coding] if report.coding else []),
+        ("x-mapped-columns", [_pair(*each) for each in list(report.mapped.items())]),
+        ("x-unread-columns", [quote(name, PLAIN) for name in list(report.unread)]),
         ("x-not-recorded", report.not_recorded),
-        ("x-read-as", [_pair(*each) for each in report.read_as.items()]),
-        ("x-notes", [quote(note, PLAIN) for note in report.notes]),
+        ("x-read-as", [_pair(*each) for each in list(report.read_as.items())]),
+        ("x-notes", [quote(note, PLAIN) for note in list(report.notes)]),
     ]
     return [(name.encode(), _list(values)) for name, values in facts if values]
 

@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from service.bulk.tables.arrow_cells import shown
+from service.bulk.tables.arrow_cells import NOT_PYTHONS, shown
 from service.bulk.tables.chunks import CHUNK_ROWS, Chunk, Column, Numbers
-from service.bulk.tables.columns import TableReading
+from service.bulk.tables.columns import ColumnMapping, TableReading
 from service.bulk.tables.dialect import Dialect, dialect_of
 from service.bulk.tables.header import is_nothing
+from service.bulk.tables.measurements import SAMPLE
 from service.bulk.tables.options import DELIMITERS
-from service.contract.messages import LONGEST_ECHO, echo
+from service.contract.messages import LONGEST_ECHO, echo, listed
 from service.contract.tables import plain_word
 from service.errors import UnreadableTable
 
@@ -34,14 +35,11 @@ VIEWED = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary
 # What is a number in text, for all formats of text alike; RE2's syntax.
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 NUMBER_WITH_COMMA = NUMBER.replace(r"\.", ",")
-MARKED = r"^0[0-9]"
-"""Zeros in front, which numbers of accounts have and measurements do not."""
-MOST_WORDS = 30
-"""Different words of a column that are looked up as codes."""
-ANYONES = frozenset(
-    ("yes", "no", "true", "false", "y", "n", "t", "f", "m", "w", "normal", "unknown")
-)
-"""Words for codes that columns of many meanings have."""
+GROUPED = {
+    ".": (r"^[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?$", ","),
+    ",": (r"^[+-]?[0-9]{1,3}(\.[0-9]{3})+(,[0-9]*)?$", "."),
+}
+"""Numbers with a sign between thousands, by the sign of decimals, where that is certain."""
 UNNAMED = "\0"
 """Begins the name of a column that has none in its table."""
 
@@ -81,6 +79,8 @@ class TextColumn:
 
     cells: Any
     decimal: str = "."
+    grouped: bool = False
+    """True where the sign of decimals is certain, so that the other one is between thousands."""
 
     def numbers(self, words: Mapping[str, float]) -> Numbers:
         """Return the cells that read as numbers, spaces around them aside, or are codes' words."""
@@ -104,6 +104,10 @@ class TextColumn:
     def _read(self) -> tuple[Any, Any]:
         """The cells without spaces around them and with a decimal point; which read as numbers."""
         text = pc.utf8_trim_whitespace(self.cells)
+        if self.grouped:
+            pattern, sign = GROUPED[self.decimal]
+            thousands = pc.match_substring_regex(text, pattern)
+            text = pc.if_else(thousands, pc.replace_substring(text, sign, ""), text)
         if self.decimal == ".":
             return text, pc.match_substring_regex(text, NUMBER)
         reads = pc.match_substring_regex(text, NUMBER_WITH_COMMA)
@@ -172,8 +176,10 @@ def read_csv(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
         bad_rows.append(row)
         return "error"
 
+    grouped = reading.options.decimal is not None or dialect.decimal == ","
+
     def column(cells: Any) -> TextColumn:
-        return TextColumn(cells, dialect.decimal)
+        return TextColumn(cells, dialect.decimal, grouped)
 
     with _readable("CSV", lambda error: _of_csv_row(bad_rows, error, dialect)):
         schema = pa.schema([(name, pa.string()) for name in names])
@@ -205,6 +211,8 @@ def _say(dialect: Dialect, reading: TableReading) -> None:
         said["decimal"] = "comma"
     if head.place is None:
         said["header"] = "none"
+        order = listed(head.names, len(head.names))
+        reading.report.notes[f"without a line of names the columns were taken for {order}"] = None
     elif head.skipped:
         said["header"] = f"line {head.place + 1}"
 
@@ -292,6 +300,29 @@ def separated(
         yield apart.chunk(batch)
 
 
+@dataclass
+class Doubts:
+    """The columns that may be measurements left unread, until their first cells have told.
+
+    `waiting` are those of which no cell has come yet, with their names in batches.
+    """
+
+    reading: TableReading
+    mapping: ColumnMapping
+    waiting: dict[str, str]
+
+    def look_at(self, batch: Any) -> None:
+        """Look at the columns that have cells now. Raises UnfitColumns."""
+        held = {}
+        for name, internal in list(self.waiting.items()):
+            if cells := _sample(batch.column(internal)):
+                del self.waiting[name]
+                if what := self.reading.held(name, cells, self.mapping):
+                    held[name] = what
+        if held:
+            raise self.reading.refuse_unread(held, self.mapping.absent)
+
+
 @dataclass(frozen=True)
 class Separation:
     """The separation of a table's batches: columns that are fields, and those carried through.
@@ -306,6 +337,7 @@ class Separation:
     required: str | None
     truth: str | None
     column: Callable[[Any], Column]
+    doubts: Doubts
 
     @classmethod
     def of(cls, first: Any, reading: TableReading, column: Callable[[Any], Column]) -> "Separation":
@@ -319,14 +351,6 @@ class Separation:
             reading.report.notes[
                 f"{count} column{'s' * (count > 1)} without a name or a value left out"
             ] = None
-        absent = [f.name for f in reading.task.features if f.name not in mapping.fields]
-        held = {
-            name: what
-            for name in mapping.doubtful
-            if (what := _measured(column(first.column(name)), absent, reading))
-        }
-        if held:
-            raise reading.refuse_unread(held, absent)
         names = {name: internal for internal, name in shown.items()}
         kept = names if reading.options.keep == "all" else mapping.unread
         required = [f.name for f in reading.task.features if f.required]
@@ -337,11 +361,13 @@ class Separation:
             names[mapping.fields[required[0]]] if required else None,
             names.get(reading.options.truth or UNNAMED),
             column,
+            Doubts(reading, mapping, {n: names[n] for n in (*mapping.doubtful, *mapping.truths)}),
         )
 
     def chunk(self, batch: Any) -> Chunk:
-        """Return a batch taken apart. Raises UnreadableTable."""
+        """Return a batch taken apart. Raises UnreadableTable, or UnfitColumns."""
         batch = self._without_empty_rows(batch)
+        self.doubts.look_at(batch)
         for name in self.empty:
             if _has_cells(batch.column(name)):
                 place = int(name.removeprefix(UNNAMED)) + 1
@@ -393,25 +419,15 @@ def _has_cells(cells: Any) -> bool:
     return bool(cells.null_count < len(cells))
 
 
-def _measured(column: Column, absent: Sequence[str], reading: TableReading) -> str | None:
-    """Return what a column holds that may be a measurement: numbers, or words for codes."""
-    cells = column.cells  # type: ignore[attr-defined]  # both columns of this module have them
-    if isinstance(column, TypedColumn) and not is_text(cells.type):
-        return "numbers" if is_number(cells.type) and cells.null_count < len(cells) else None
-    filled = cells.filter(pc.invert(pc.is_in(cells, pa.array([""], cells.type)))).drop_null()
-    if not len(filled):
-        return None
-    if isinstance(column, TextColumn):
-        values = column.numbers({})
-        recorded = ~values.missing if values.missing is not None else np.True_
-        marked = pc.any(pc.match_substring_regex(filled, MARKED)).as_py()
-        if not marked and np.any(recorded) and not np.isnan(values.values[recorded]).any():
-            return "numbers"
-    words = pc.unique(filled.slice(0, CHUNK_ROWS)).to_pylist()
-    said = {plain_word(text) for text in words[: MOST_WORDS + 1] if not is_nothing(text)}
-    codes = {w for rules in reading.rules if rules.feature.name in absent for w in rules.words}
-    known = len(words) <= MOST_WORDS and said and said <= codes and not said <= ANYONES
-    return "words for codes" if known else None
+def _sample(cells: Any) -> list[Any]:
+    """Return some cells that are not empty, as Python has them; of what it cannot hold, none."""
+    filled = cells.drop_null()
+    if is_text(cells.type):
+        filled = filled.filter(pc.not_equal(filled, pa.scalar("", cells.type)))
+    try:
+        return list(filled.slice(0, SAMPLE).to_pylist())
+    except NOT_PYTHONS:
+        return []
 
 
 def _plain(batch: Any) -> Any:

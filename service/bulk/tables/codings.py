@@ -18,19 +18,28 @@ MOST_NAMED = 6
 class CodingEvidence:
     """Codes of other codings in a table, the codings that have every code of it, and our own codes.
 
-    `ours` are codes, such as `cp 4`, that none of the codings has.
+    `ours` are codes, such as `cp 4`, that none of the codings has; `chosen` is the coding that the
+    table's sender named.
     """
 
     foreign: tuple[Foreign, ...]
     fitting: tuple[str, ...]
     ours: tuple[str, ...]
+    chosen: str | None = None
 
 
-def evidence_of(task: RowTask, checked: Checked, first: int) -> CodingEvidence | None:
-    """Return the evidence in some rows that they are in another coding; None if there is none."""
+def evidence_of(
+    task: RowTask, checked: Checked, first: int, coding: str | None = None
+) -> CodingEvidence | None:
+    """Return the evidence in some rows that they are in another coding than that of the options.
+
+    None if there is none.
+    """
     foreign = tuple(checked.foreign(first))
     if not foreign:
         return None
+    if coding is not None:
+        return CodingEvidence(foreign, (), (), coding)
     named = {name for each in foreign for name in each.codings}
     codings = [coding for coding in task.tables.codings if coding.name in named]
     codes = {
@@ -63,6 +72,13 @@ def unfit_coding(task: RowTask, evidence: CodingEvidence, columns: Iterable[str]
     found = listed(
         [f"{each.field} {each.code} in row {each.row:,}" for each in evidence.foreign], MOST_NAMED
     )
+    if evidence.chosen is not None:
+        return UnfitCoding(
+            f"The table is not in the coding {evidence.chosen}, which has no {found}; {own} has. "
+            "No row is scored, because the other codes would be read with another meaning. Leave "
+            f"out coding={evidence.chosen}, or separate the rows of the two codings.",
+            [f"coding={own}"],
+        )
     known = {coding.name: coding for coding in task.tables.codings}
     told = [known[name] for name in evidence.fitting]
     named = set(map(plain, columns))

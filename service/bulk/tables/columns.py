@@ -1,5 +1,7 @@
 """The columns of a table as fields of a task: by name, by alias, or as its sender maps them."""
 
+import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +10,13 @@ from functools import cached_property
 from pathlib import Path
 
 from service.bulk.tables.chunks import CHUNK_ROWS, AnswerColumns
+from service.bulk.tables.measurements import is_truth, measured
 from service.bulk.tables.options import EVERY_COLUMN, TableOptions
 from service.bulk.tables.report import TableReport
 from service.bulk.tables.validation import FieldRules, rules_of
 from service.contract.messages import listed
 from service.contract.rows import RowTask
-from service.contract.tables import is_identifier, plain, words_of
+from service.contract.tables import BRACKETS, is_identifier, plain, plain_word, words_of
 from service.errors import FieldProblem, InvalidPayload, UnfitColumns
 
 REASONED_ROWS = 64
@@ -22,9 +25,12 @@ NEAR = 0.8
 LEAST_ALIKE = 0.45
 """From which ratio a field is suggested for a name that has a word of the field's names."""
 MOST_COLUMNS = 10_000
-MOST_COMPARED = 200
-"""Names that are compared with absent fields letter by letter, which takes time for each."""
+MOST_COMPARED = 300
+"""Names of a table that are compared with absent fields letter by letter: 8 ms each."""
 LONGEST_COMPARED = 100
+LONGEST_SHOWN = 60
+CODE_AND_WORD = re.compile(r"([0-9]+)\s*[=:]\s*([^,;/=:]+)")
+"""In brackets behind a name: `0 = female; 1 = male`."""
 MOST_NAMED = 10
 """Columns that a message names."""
 LEAST_LETTERS = 4
@@ -35,14 +41,17 @@ LEAST_LETTERS = 4
 class ColumnMapping:
     """The columns of a table, or of some rows of JSON, as fields.
 
-    `fields` are the columns by field. `unread` are no fields and are carried through; of these the
-    `doubtful` ones are measurements left unread if they hold numbers. `problems` and `sentences`
-    say what is wrong with the names; `suggestions` are options that would settle it.
+    `fields` are the columns by field, `absent` the fields without one. `unread` are no fields and
+    are carried through; of these the `doubtful` ones, and those named like a truth (`truths`), are
+    measurements left unread if they hold such. `problems` and `sentences` say what is wrong with
+    the names; `suggestions` are options that would settle it.
     """
 
     fields: Mapping[str, str]
     unread: tuple[str, ...]
     doubtful: tuple[str, ...]
+    truths: tuple[str, ...]
+    absent: tuple[str, ...]
     problems: tuple[FieldProblem, ...] = ()
     sentences: tuple[str, ...] = ()
     suggestions: tuple[str, ...] = ()
@@ -67,6 +76,18 @@ class Refusal:
         self.sentences.append(sentence)
 
 
+@dataclass
+class Comparisons:
+    """The names that may still be compared letter by letter, some milliseconds each, in a table."""
+
+    left: int = MOST_COMPARED
+
+    def take(self) -> bool:
+        """Return True while another name may be compared."""
+        self.left -= 1
+        return self.left >= 0
+
+
 @dataclass(frozen=True)
 class TableReading:
     """The way one table is read: for which task, with which options; `report` is told the rest.
@@ -79,6 +100,8 @@ class TableReading:
     options: TableOptions
     report: TableReport
     spool_dir: Path | None = None
+    comparisons: Comparisons = field(default_factory=Comparisons)
+    absent_words: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
 
     @property
     def chunk_rows(self) -> int:
@@ -99,6 +122,10 @@ class TableReading:
         if mapping.problems:
             raise UnfitColumns(mapping.problems, mapping.sentences, mapping.suggestions)
         self.report.add_columns(mapping.mapped, mapping.unread)
+        optional = {f.name for f in self.task.features if not f.required}
+        if optional and optional <= set(mapping.absent):
+            read = listed([f.name for f in self.task.features if f.required], MOST_NAMED)
+            self.report.notes[f"of the fields the table has {read} alone"] = None
         return mapping
 
     def mapping(self, names: Sequence[str], whole: bool) -> ColumnMapping:
@@ -133,11 +160,14 @@ class TableReading:
         if whole:
             self._require(absent, close, counts, refusal)
         optional = any(not f.required for f in self.task.features if f.name in absent)
-        doubtful = tuple(n for n in open_names if not is_identifier(n)) if optional else ()
+        doubtful = [n for n in open_names if not is_identifier(n) and n not in close]
+        truths = [n for n in unread if self._is_truth(n) and not self.options.ignores(n)]
         return ColumnMapping(
             fields,
             unread,
-            tuple(name for name in doubtful if name not in close),
+            tuple(doubtful) if optional else (),
+            tuple(name for name in truths if name != self.options.truth) if optional else (),
+            tuple(absent),
             tuple(refusal.problems),
             tuple(refusal.sentences),
             tuple(refusal.suggestions),
@@ -149,14 +179,24 @@ class TableReading:
         for column, name in self.options.fields.items():
             if column in names:
                 fields[name] = column
-            elif whole:
-                shown = listed([*names], MOST_NAMED)
-                refusal.add(
-                    f"The table has no column {column!r} to read as {name}; it has {shown}.",
-                    FieldProblem("map", f"a column of the table, one of {shown}", repr(column)),
-                )
+        if whole:
+            self._require_named(names, refusal)
         self._add_named(fields, names, refusal)
         return fields
+
+    def _require_named(self, names: Mapping[str, int], refusal: Refusal) -> None:
+        """Refuse columns of the options that the table does not have: they are misspelt."""
+        named = [("map", column) for column in self.options.fields]
+        named += [("truth", self.options.truth)] if self.options.truth else []
+        ignored = self.options.ignored - {EVERY_COLUMN}
+        named += [("ignore", column) for column in sorted(ignored)]
+        has = listed([shown(name) for name in names], MOST_NAMED)
+        for option, column in named:
+            if column not in names:
+                refusal.add(
+                    f"The table has no column {shown(column)}, which {option} names; it has {has}.",
+                    FieldProblem(option, f"a column of the table, one of {has}", shown(column)),
+                )
 
     def _add_named(
         self, fields: dict[str, str], names: Mapping[str, int], refusal: Refusal
@@ -171,22 +211,41 @@ class TableReading:
                 continue
             unit = self._declared[meant]
             if other := self.task.field_names.other_unit(column, unit):
+                expected = f"in {unit}" if unit else "as a code, not as a quantity"
                 refusal.add(
-                    f"Column {column!r} is {meant} in {other}, and is read in {unit}: convert it, "
-                    f"rename it, or leave it unread by ignore={column}.",
-                    FieldProblem(column, f"{meant} in {unit}", other),
+                    f"Column {shown(column)} is {meant} in {other}, which is read {expected}: "
+                    "convert it and rename it, or leave it unread by ignore.",
+                    FieldProblem(column, f"{meant} {expected}", other),
                 )
-                refusal.suggestions.append(f"ignore={column}")
+                refusal.suggestions.append(ignore_option(column))
+            elif other := self._other_meaning(column, meant):
+                refusal.add(
+                    f"Column {shown(column)} is {meant} in another coding by its name ({other}): "
+                    "recode it and rename it, or leave it unread by ignore.",
+                    FieldProblem(column, f"{meant} in the coding of the contract", other),
+                )
+                refusal.suggestions.append(ignore_option(column))
             columns_of.setdefault(meant, []).append(column)
         for name, columns in columns_of.items():
             if len(columns) > 1:
                 refusal.add(
-                    f"{_columns(columns)} are each read as {name}: map={columns[0]}={name} says "
-                    "which one is.",
+                    f"{_columns(columns)} are each read as {name}: "
+                    f"{map_option(columns[0], name)} says which one is.",
                     *(FieldProblem(c, f"one column that is {name}", "another") for c in columns),
                 )
-                refusal.suggestions += [f"map={column}={name}" for column in columns]
+                refusal.suggestions += [map_option(column, name) for column in columns]
             fields[name] = columns[0]
+
+    def _other_meaning(self, column: str, name: str) -> str | None:
+        """Return the code of a column's name whose meaning is another: `0=male` of sex in heart."""
+        (rules,) = [each for each in self.rules if each.feature.name == name]
+        for bracket in BRACKETS.findall(column):
+            for code, word in CODE_AND_WORD.findall(bracket):
+                meant = rules.words.get(plain_word(word))
+                theirs = int(code) if rules.codes is None else rules.codes.get(int(code))
+                if meant is not None and meant != theirs:
+                    return f"{code} = {word.strip()}"
+        return None
 
     @property
     def _declared(self) -> dict[str, str | None]:
@@ -213,18 +272,21 @@ class TableReading:
         spoken = self._spoken(absent)
         close = {
             name: spoken[near[0]]
-            for name in names[:MOST_COMPARED]
-            if (near := get_close_matches(plain(name)[:LONGEST_COMPARED], spoken, 1, NEAR))
+            for name in names
+            if self.comparisons.take()
+            and (near := get_close_matches(plain(name)[:LONGEST_COMPARED], spoken, 1, NEAR))
         }
         for name, meant in close.items():
             refusal.add(
-                f"Column {name!r} is no field, and {meant} is absent: is it that? "
-                f"map={name}={meant} reads it so, ignore={name} leaves it unread.",
+                f"Column {shown(name)} is no field, and {meant} is absent: is it that? "
+                f"{map_option(name, meant)} reads it so, {ignore_option(name)} leaves it unread.",
                 FieldProblem(
                     name, f"no name so like a field's (did you mean {meant!r}?)", "a column"
                 ),
             )
-            refusal.suggestions += [f"map={name}={meant}", f"ignore={name}"]
+            # A name such as "fasting blood sugar < 120" means the opposite of the field.
+            mapped = [] if "<" in name else [map_option(name, meant)]
+            refusal.suggestions += [*mapped, ignore_option(name)]
         return close
 
     def _spoken(self, absent: Sequence[str]) -> dict[str, str]:
@@ -254,12 +316,29 @@ class TableReading:
         every = len(untold) == len(required) and len(required) > 1
         what = f"none of the {len(required)} required fields" if every else "no column for "
         which = f" ({listed(untold, MOST_NAMED)})" if every else listed(untold, MOST_NAMED)
-        has = listed([*names], MOST_NAMED) or "no name at all"
+        has = listed([shown(name) for name in names], MOST_NAMED) or "no name at all"
         refusal.add(
             f"The table has {what}{which}; its columns are {has}. "
             "map=COLUMN=FIELD reads a column as a field.",
             *problems,
         )
+
+    def held(self, name: str, cells: Sequence[object], mapping: ColumnMapping) -> str | None:
+        """Return what some cells of an unread column hold that could be a measurement, or None."""
+        if name in mapping.truths and is_truth(name, cells, self.task.tables.truth):
+            return None
+        words = self._words_of(mapping.absent)
+        return measured(cells, words, lambda key: self.task.field_names.field_of(key) is not None)
+
+    def _words_of(self, absent: tuple[str, ...]) -> frozenset[str]:
+        """Return the words for codes of some fields."""
+        words = self.absent_words.get(absent)
+        if words is None:
+            rules = [each for each in self.rules if each.feature.name in absent]
+            words = frozenset(word for each in rules for word in each.words)
+            if len(self.absent_words) < MOST_COMPARED:
+                self.absent_words[absent] = words
+        return words
 
     def refuse_unread(self, columns: Mapping[str, str], absent: Sequence[str]) -> UnfitColumns:
         """Return the error for columns that hold numbers, or words for codes, and are left unread.
@@ -273,7 +352,7 @@ class TableReading:
         """Return the refusal of columns that would be measurements left unread."""
         refusal = Refusal()
         meant = {name: self._suggested(name, absent) for name in columns}
-        guessed = [f"map={name}={field}" for name, field in meant.items() if field]
+        guessed = [map_option(name, field) for name, field in meant.items() if field]
         example = guessed[0] if guessed else "map=COLUMN=FIELD"
         held = next(iter(columns.values()))
         one = len(columns) == 1
@@ -282,13 +361,15 @@ class TableReading:
             f"{'is' if one else 'are'} no field by name, while {listed(absent, MOST_NAMED)} "
             f"{'is' if len(absent) == 1 else 'are'} absent. "
             f"If {'it is' if one else 'some are'} of these, {example} reads "
-            f"{'it' if one else 'one'}; ignore={next(iter(columns))} leaves a column unread, "
-            f"ignore={EVERY_COLUMN} all of them.",
+            f"{'it' if one else 'one'}; {ignore_option(next(iter(columns)))} leaves a column "
+            f"unread, ignore={EVERY_COLUMN} all of them.",
             *(
                 FieldProblem(
                     name,
-                    "the name of a field"
-                    + (f" (did you mean {field!r}?)" if field else ", or to be ignored"),
+                    "a field by name"
+                    + (f" (did you mean {field!r}?)" if field else "")
+                    + ", or to be mapped or ignored, for it holds "
+                    + columns[name],
                     columns[name],
                 )
                 for name, field in meant.items()
@@ -297,7 +378,7 @@ class TableReading:
         refusal.suggestions += [
             text
             for name, field in meant.items()
-            for text in (*([f"map={name}={field}"] if field else []), f"ignore={name}")
+            for text in (*([map_option(name, field)] if field else []), ignore_option(name))
         ]
         if len(columns) > 1:
             refusal.suggestions.append(f"ignore={EVERY_COLUMN}")
@@ -305,6 +386,8 @@ class TableReading:
 
     def _suggested(self, column: str, absent: Sequence[str]) -> str | None:
         """Return the absent field whose names share the most words with a column's, if any."""
+        if not self.comparisons.take():
+            return None
         words = set(words_of(column))
         best, found = 0.0, None
         for spoken, name in self._spoken(absent).items():
@@ -317,7 +400,26 @@ class TableReading:
 
 def _columns(names: Sequence[str] | Mapping[str, object]) -> str:
     noun = "Column" if len(names) == 1 else "Columns"
-    return f"{noun} {listed([repr(name) for name in names], MOST_NAMED)}"
+    return f"{noun} {listed(list(map(shown, names)), MOST_NAMED)}"
+
+
+def shown(name: str) -> str:
+    """Return a column's name as a message shows it: in quotes, on one line, cut to a length."""
+    return repr(name if len(name) <= LONGEST_SHOWN else f"{name[: LONGEST_SHOWN - 1]}…")
+
+
+def map_option(column: str, name: str) -> str:
+    """Return the option that reads a column as a field; as JSON where its signs need it."""
+    if column != column.strip() or column.startswith("{") or set(",=") & set(column):
+        return f"map={json.dumps({column: name}, ensure_ascii=False)}"
+    return f"map={column}={name}"
+
+
+def ignore_option(column: str) -> str:
+    """Return the option that leaves a column unread."""
+    if column.startswith("[") or "," in column:
+        return f"ignore={json.dumps([column], ensure_ascii=False)}"
+    return f"ignore={column}"
 
 
 def _comes(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from service.errors import UnreadableTable
 
 WITH_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 WITH_POINT = re.compile(r"[+-]?[0-9]*\.[0-9]+")
-THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+")
+THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}((,[0-9]{3})+|(\.[0-9]{3})+)")
 SAMPLE_ROWS = 2000
 LOOKED_AT = 2**16
 
@@ -52,7 +52,7 @@ def dialect_of(task: RowTask, block: bytes, whole: bool, options: TableOptions) 
         "\udc80" <= sign <= "\udcff" for sign in text[:start]
     ):
         raise UnreadableTable("not CSV: expected text in UTF-8, got other bytes in its first line")
-    decimal = options.decimal or _decimal(task, head, lines[head.rows_begin :], delimiter)
+    decimal = options.decimal or _decimal(task, head, lines[head.rows_begin :], delimiter, options)
     return Dialect(delimiter, decimal, head, len(text[:start].encode(errors="surrogateescape")))
 
 
@@ -133,22 +133,29 @@ class _Fed:
         return line
 
 
-def _decimal(task: RowTask, head: Head, rows: Sequence[Sequence[str]], delimiter: str) -> str:
+def _decimal(
+    task: RowTask, head: Head, rows: Sequence[Sequence[str]], delimiter: str, options: TableOptions
+) -> str:
     """Return the sign of decimals that the cells of fields have, a point where nothing tells.
 
-    Raises UnreadableTable for numbers such as 50,000, which may be fifty or fifty thousand.
+    Raises UnreadableTable for numbers such as 50,000 or 50.000 alone, which may be fifty or fifty
+    thousand.
     """
     if delimiter == ",":
         return "."
     names = task.field_names
-    places = [place for place, name in enumerate(head.names) if names.field_of(name)]
+    places = [
+        place
+        for place, name in enumerate(head.names)
+        if name in options.fields or names.field_of(name)
+    ]
     cells = [row[place].strip() for row in rows for place in places if place < len(row)]
     commas = [cell for cell in cells if WITH_COMMA.fullmatch(cell)]
-    if not commas or any(WITH_POINT.fullmatch(cell) for cell in cells):
-        return "."
-    if all(THOUSANDS.fullmatch(cell) for cell in commas):
+    points = [cell for cell in cells if WITH_POINT.fullmatch(cell)]
+    grouped = [cell for cell in cells if THOUSANDS.fullmatch(cell)]
+    if grouped and len(grouped) == len(commas) + len(points):
         raise UnreadableTable(
-            f"{commas[0]!r} may be a decimal number or thousands: decimal=comma reads it as the "
-            "first, decimal=point expects numbers without commas"
+            f"{grouped[0]!r} may be a decimal number or thousands: decimal=point and decimal=comma "
+            "say which sign is the decimal one; the other is that of thousands then"
         )
-    return ","
+    return "," if commas and set(points) <= set(grouped) else "."

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from service.bulk.tables.chunks import Column, ScoredChunk
 from service.bulk.tables.options import TableOptions
 from service.contract.rows import RowTask
-from service.contract.tables import plain_word
+from service.contract.tables import plain, plain_word
 
 BINS = 10
+HALF = 0.5
 NEARLY_SURE = 1e-7
 MOST_VALUES = 5
 """Values of a truth column that a message shows."""
@@ -46,15 +47,18 @@ class Outcomes:
         self._probabilities.append(scored.values[0][good])
         self._truth.append(truth[good])
 
-    def evaluation(self, threshold: float) -> dict[str, Any]:
-        """Return the figures as JSON has them, or an `error` where the column is no truth."""
+    def evaluation(self, threshold: float, named: bool = True) -> dict[str, Any]:
+        """Return the figures as JSON has them, or an `error` where the column is no truth.
+
+        `named` is False for a table without a line of names, whose truth may be graded or a pair.
+        """
         if not (self._truth and self.task.has_threshold):
             return {"error": f"nothing to compare with: no row has {self.options.truth!r}"}
         probability, numbers = map(np.concatenate, (self._probabilities, self._truth))
         told = ~np.isnan(numbers)
         probability, numbers = probability[told], numbers[told]
         values = np.unique(numbers)
-        truth, meaning = self._decided(numbers, values)
+        truth, meaning = self._decided(numbers, values, named)
         if truth is None:
             return {"error": meaning}
         facts = {
@@ -64,10 +68,13 @@ class Outcomes:
             "rows_without_truth": int((~told).sum()),
             "rows_not_scored": self._bad,
         }
-        return facts | figures(probability, truth, threshold)
+        found = figures(probability, truth, threshold)
+        if found["auc"] is not None and found["auc"] < HALF:
+            facts["note"] = "the AUC is below one half: the column may mean the opposite"
+        return facts | found
 
     def _decided(
-        self, numbers: NDArray[np.float64], values: NDArray[np.float64]
+        self, numbers: NDArray[np.float64], values: NDArray[np.float64], named: bool
     ) -> tuple[NDArray[np.bool_] | None, str]:
         """Return what became true, bool[N], and the meaning of the values in words."""
         tables, codes = self.task.tables, set(values.tolist())
@@ -79,7 +86,8 @@ class Outcomes:
             chosen = [code for code, decided in coding.truth.items() if decided]
             return np.isin(numbers, chosen), f"{chosen[0]} is {yes}, as in the coding {coding.name}"
         truth = tables.truth
-        if truth.pair is not None and codes == set(truth.pair):
+        graded = plain(self.options.truth or "") == plain(truth.names[0] if truth.names else "")
+        if truth.pair is not None and codes == set(truth.pair) and not (graded and named):
             return numbers == truth.pair[1], f"{truth.pair[1]} is {yes}"
         if codes <= set(truth.grades):
             or_more = " or more" if len(truth.grades) > truth.least + 1 else ""

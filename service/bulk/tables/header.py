@@ -10,7 +10,12 @@ from service.contract.tables import plain, plain_word
 MOST_LINES = 20
 """Lines among which the names are looked for."""
 NUMBER = re.compile(r"[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]+)?")
-NOTHING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-", "--", "."))
+NOTHING = frozenset(
+    (
+        *("", "na", "n/a", "n.a.", "<na>", "nan", "null", "none", "nil", "?", "-", "--", "."),
+        *("#n/a", "#null!", "#value!", "#div/0!"),
+    )
+)
 """Cells of text, in lower case, by which nothing was recorded."""
 
 

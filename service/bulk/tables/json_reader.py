@@ -112,18 +112,19 @@ class KeySets:
 
     def doubts(self, row: Object, mapping: ColumnMapping) -> list[RowError]:
         """Return the problems of measurements that a row has and that no field is."""
-        numbers = tuple(name for name in mapping.doubtful if type(row[name]) in (int, float))
-        if not numbers:
+        named = (*mapping.doubtful, *mapping.truths)
+        found = {name: self.reading.held(name, [row[name]], mapping) for name in named}
+        held = {name: what for name, what in found.items() if what}
+        if not held:
             return []
-        absent = tuple(f.name for f in self.reading.task.features if f.name not in mapping.fields)
-        found = self._doubts.get((numbers, absent))
-        if found is None:  # names are compared with names, which takes milliseconds
+        key = (tuple(held), mapping.absent)
+        problems = self._doubts.get(key)
+        if problems is None:  # names are compared with names, which takes milliseconds
             if len(self._doubts) >= MOST_SHAPES:
                 self._doubts.clear()
-            columns = dict.fromkeys(numbers, "numbers")
-            found = self.reading.unread_problems(columns, absent).problems
-            self._doubts[numbers, absent] = found
-        return [(p.field, p.expected, echo(row[p.field])) for p in found]
+            problems = self.reading.unread_problems(held, mapping.absent).problems
+            self._doubts[key] = problems
+        return [(p.field, p.expected, echo(row[p.field])) for p in problems]
 
 
 def read_ndjson(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
@@ -253,7 +254,7 @@ def _rows(parsed: list[object], shapes: KeySets) -> Chunk:
             passthrough.append({name: row[name] for name in mapping.unread})
         else:
             passthrough.append({name: row[name] for name in row if name not in taken})
-        if mapping.problems or mapping.doubtful:
+        if mapping.problems or mapping.doubtful or mapping.truths:
             errors = [(p.field, p.expected, echo(row[p.field])) for p in mapping.problems]
             errors += shapes.doubts(row, mapping)
             if errors:

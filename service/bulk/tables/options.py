@@ -94,7 +94,10 @@ def _with(options: TableOptions, task: RowTask, name: str, text: str) -> TableOp
     """Return the options with one more. Raises ValueError with what was expected."""
     match name:
         case "map":
-            return replace(options, fields={**options.fields, **_mapping(task, text)})
+            fields = {**options.fields, **_mapping(task, text)}
+            if len(set(fields.values())) < len(fields):
+                raise ValueError("one column for each field")
+            return replace(options, fields=fields)
         case "ignore":
             return replace(options, ignored=options.ignored | _ignored(text))
         case "coding":
@@ -148,7 +151,8 @@ def _mapping(task: RowTask, text: str) -> dict[str, str]:
             raise ValueError('a JSON object of columns and fields, such as {"cholesterol": "chol"}')
         pairs = list(parsed.items())
     else:
-        pairs = [_pair(part) for part in _parts(text)]
+        parts = _parts(text)
+        pairs = [_pair(part.strip() if len(parts) > 1 else part) for part in parts]
     for _, name in pairs:
         if name not in fields:
             raise ValueError(f"a field of {task.name} behind the ={did_you_mean(name, fields)}")
@@ -170,7 +174,7 @@ def _pair(text: str) -> tuple[str, str]:
     column, sign, name = text.rpartition("=")
     if not (sign and name.strip()):
         raise ValueError("COLUMN=FIELD, such as cholesterol=chol")
-    return column.strip(), name.strip()
+    return column, name.strip()
 
 
 def _ignored(text: str) -> frozenset[str]:
@@ -183,7 +187,7 @@ def _ignored(text: str) -> frozenset[str]:
         if not isinstance(parsed, list) or not all(isinstance(each, str) for each in parsed):
             raise ValueError('a JSON array of columns, such as ["ward", "bed"]')
         return frozenset(parsed)
-    return frozenset({text, *(part.strip() for part in text.split(","))})
+    return frozenset(part.strip() for part in text.split(","))
 
 
 def _encoding(text: str) -> str:

@@ -51,7 +51,7 @@ class TableReport:
             "scored": self.rows - self.bad,
             "bad": self.bad,
             "coding": self.coding,
-            "mapped_columns": self.mapped,
+            "mapped_columns": dict(self.mapped),
             "unread_columns": list(self.unread),
             "not_recorded": list(self.not_recorded),
             "read_as": self.read_as,

@@ -116,7 +116,8 @@ def score(
     if count:
         raise InvalidRows(problems, count, mistakes.all)
     if outcomes is not None:
-        report.evaluation = outcomes.evaluation(scoring.model.card.threshold)
+        named = report.read_as.get("header") != "none"
+        report.evaluation = outcomes.evaluation(scoring.model.card.threshold, named)
 
 
 def _works(scoring: BulkScoring, chunks: Iterable[Chunk]) -> Iterator[Callable[[], _Part]]:
@@ -160,7 +161,7 @@ def score_chunk(scoring: BulkScoring, chunk: Chunk, first: int) -> _Part:
     """Check a chunk, whose first row is row `first` of the table, and score its good rows."""
     checked = check(scoring.rules, chunk)
     recorded = _recorded(checked)
-    if evidence := evidence_of(scoring.task, checked, first):
+    if evidence := evidence_of(scoring.task, checked, first, scoring.options.coding):
         return _Part(chunk.count, recorded, None, coding=evidence)
     part = _Part(
         chunk.count,

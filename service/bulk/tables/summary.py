@@ -65,9 +65,9 @@ def evaluation_in_words(figures: Mapping[str, Any]) -> Iterator[str]:
     if figures["auc"] is None:
         yield "AUC cannot be told: every row has the same truth"
     else:
-        yield f"AUC {figures['auc']:.4f}" + (
-            " (below one half: does the column mean the opposite?)" if figures["auc"] < 0.5 else ""
-        )
+        yield f"AUC {figures['auc']:.4f}"
+    if note := figures.get("note"):
+        yield f"note: {note}"
     yield f"log-loss {figures['log_loss']:.4f}, Brier {figures['brier']:.4f}"
     yield (
         f"calibration: {figures['predicted_rate']:.1%} expected, {figures['observed_rate']:.1%} "

@@ -58,6 +58,8 @@ def _rules(task: RowTask, feature: Feature, coding: str | None) -> FieldRules:
             for code in each.codes.get(feature.name, {}):
                 if code not in feature.codes:
                     telltales[code] = (*telltales.get(code, ()), each.name)
+    elif codes is not None:
+        telltales = {code: (tables.coding,) for code in feature.codes if code not in codes}
     return FieldRules(
         feature,
         words=_words(feature, tables.words.get(feature.name, {})),
@@ -111,7 +113,7 @@ class Checked:
     stand_ins: tuple[str, ...]
     """The fields in which a number stood for nothing recorded."""
     _rows: Chunk
-    _wrong: list[tuple[FieldRules, NDArray[np.bool_], Numbers]]
+    _wrong: list[tuple[FieldRules, NDArray[np.bool_], NDArray[np.float64]]]
 
     def problems(self, first: int) -> Iterator[RowProblem]:
         """Yield every problem, row after row; `first` is the number of the first row here."""
@@ -146,9 +148,9 @@ class Checked:
 
     def foreign(self, first: int) -> Iterator[Foreign]:
         """Yield the codes of other codings, each where it came first."""
-        for rules, wrong, numbers in self._wrong:
+        for rules, wrong, given in self._wrong:
             for code, codings in rules.telltales.items():
-                places = np.flatnonzero(wrong & (numbers.values == code))
+                places = np.flatnonzero(wrong & (given == code))
                 if len(places):
                     yield Foreign(rules.feature.name, code, first + int(places[0]), codings)
 
@@ -157,7 +159,7 @@ def check(rules: Sequence[FieldRules], rows: Chunk) -> Checked:
     """Check every field of every row against the contract."""
     array = np.empty((rows.count, len(rules)), np.float32)
     bad = np.zeros(rows.count, np.bool_)
-    wrong: list[tuple[FieldRules, NDArray[np.bool_], Numbers]] = []
+    wrong: list[tuple[FieldRules, NDArray[np.bool_], NDArray[np.float64]]] = []
     stand_ins: list[str] = []
     for place, each in enumerate(rules):
         column = rows.columns.get(each.feature.name)
@@ -181,8 +183,9 @@ def check(rules: Sequence[FieldRules], rows: Chunk) -> Checked:
         if not all_fit:
             unfit = ~fits
             unfit[list(rows.unread)] = False
-            wrong.append((each, unfit, numbers))
-            bad |= unfit
+            if unfit.any():
+                wrong.append((each, unfit, given))
+                bad |= unfit
     count = sum(int(unfit.sum()) for _, unfit, _ in wrong)
     for place, problems in rows.row_errors.items():
         bad[place] = True
