@@ -26,10 +26,21 @@ export function suggested(suggestions) {
   for (const suggestion of suggestions) {
     const [name, text] = cut(suggestion, suggestion.indexOf("="));
     if (name === "coding") codings.push(text);
-    else if (name === "map") columns.set(...cut(text, text.lastIndexOf("=")));
-    else if (name === "ignore" && text !== EVERY && !columns.has(text)) columns.set(text, null);
+    else if (name === "map") columns.set(...pairOf(text));
+    else if (name === "ignore" && text !== EVERY && !columns.has(nameOf(text))) {
+      columns.set(nameOf(text), null);
+    }
   }
   return { codings, columns };
+}
+
+/** Return the column and the field of `column=field`, or of an object where its signs need that. */
+function pairOf(text) {
+  return text.startsWith("{") ? Object.entries(JSON.parse(text))[0] : cut(text, text.lastIndexOf("="));
+}
+
+function nameOf(text) {
+  return text.startsWith("[") ? JSON.parse(text)[0] : text;
 }
 
 /** Return each choice in words, with the choices that remain without it: `[{ words, without }]`. */
