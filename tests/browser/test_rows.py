@@ -426,7 +426,7 @@ def test_every_column_comes_back_unless_switched_off(visit: Visit, playground: s
 
 
 FORMULAS = (
-    '=name,2021,age,sex\n=1+1,-5,57,1\n"@a,""b",+1.5e3,61,0\n-x,"two\nlines",44,1\n,.5,50,1\n'
+    '=name,note 2021,age,sex\n=1+1,-5,57,1\n"@a,""b",+1.5e3,61,0\n-x,"two\nlines",44,1\n,.5,50,1\n'
 )
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from service.bulk.tables.arrow_reader import NUMBER, is_number
+from service.bulk.tables.arrow_columns import NUMBER, is_number
 from service.bulk.tables.chunks import AnswerColumns, PassthroughColumns, ScoredChunk, texts_of
 from service.bulk.tables.columns import TableReading
 from service.contract.rows import AnswerColumn

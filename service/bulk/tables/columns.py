@@ -1,6 +1,5 @@
 """The columns of a table as fields of a task: by name, by alias, or as its sender maps them."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,15 @@ from pathlib import Path
 from service.bulk.tables.chunks import CHUNK_ROWS, AnswerColumns
 from service.bulk.tables.measurements import is_truth, measured
 from service.bulk.tables.options import EVERY_COLUMN, TableOptions
+from service.bulk.tables.refusals import (
+    MOST_NAMED,
+    Refusal,
+    columns_named,
+    comes,
+    ignore_option,
+    map_option,
+    shown,
+)
 from service.bulk.tables.report import TableReport
 from service.bulk.tables.validation import FieldRules, rules_of
 from service.contract.messages import listed
@@ -28,11 +36,8 @@ MOST_COLUMNS = 10_000
 MOST_COMPARED = 300
 """Names of a table that are compared with absent fields letter by letter: 8 ms each."""
 LONGEST_COMPARED = 100
-LONGEST_SHOWN = 60
 CODE_AND_WORD = re.compile(r"([0-9]+)\s*[=:]\s*([^,;/=:]+)")
 """In brackets behind a name: `0 = female; 1 = male`."""
-MOST_NAMED = 10
-"""Columns that a message names."""
 LEAST_LETTERS = 4
 """Letters of an alias that a name may resemble: `cap` is no `cp`."""
 
@@ -60,20 +65,6 @@ class ColumnMapping:
     def mapped(self) -> dict[str, str]:
         """The fields that are read from columns of another name, by column."""
         return {column: name for name, column in self.fields.items() if column != name}
-
-
-@dataclass
-class Refusal:
-    """The problems of a table's columns, put together: one sentence for one mistake."""
-
-    problems: list[FieldProblem] = field(default_factory=list)
-    sentences: list[str] = field(default_factory=list)
-    suggestions: list[str] = field(default_factory=list)
-
-    def add(self, sentence: str, *problems: FieldProblem) -> None:
-        """Add a sentence about one or more columns."""
-        self.problems += problems
-        self.sentences.append(sentence)
 
 
 @dataclass
@@ -137,7 +128,7 @@ class TableReading:
         counts = Counter(names)
         if twice := [name for name, count in counts.items() if count > 1]:
             refusal.add(
-                f"{_columns(twice)} {_comes(twice)} more than once; give each its own name.",
+                f"{columns_named(twice)} {comes(twice)} more than once; give each its own name.",
                 *(FieldProblem(n, "one column of this name", f"{counts[n]}") for n in twice),
             )
         fields = self._fields(counts, refusal, whole)
@@ -147,7 +138,7 @@ class TableReading:
         unread = tuple(name for name in others if name not in self.answer.all)
         if used := [name for name in others if name in self.answer.all]:
             refusal.add(
-                f"{_columns(used)} {_comes(used)} from the answer too: give yours another name.",
+                f"{columns_named(used)} {comes(used)} from the answer too: rename yours.",
                 *(
                     FieldProblem(
                         name, "another name, which the answer does not use itself", "a column"
@@ -229,7 +220,7 @@ class TableReading:
         for name, columns in columns_of.items():
             if len(columns) > 1:
                 refusal.add(
-                    f"{_columns(columns)} are each read as {name}: "
+                    f"{columns_named(columns)} are each read as {name}: "
                     f"{map_option(columns[0], name)} says which one is.",
                     *(FieldProblem(c, f"one column that is {name}", "another") for c in columns),
                 )
@@ -357,7 +348,7 @@ class TableReading:
         held = next(iter(columns.values()))
         one = len(columns) == 1
         refusal.add(
-            f"{_columns(columns)} {'holds' if one else 'hold'} {held} and "
+            f"{columns_named(columns)} {'holds' if one else 'hold'} {held} and "
             f"{'is' if one else 'are'} no field by name, while {listed(absent, MOST_NAMED)} "
             f"{'is' if len(absent) == 1 else 'are'} absent. "
             f"If {'it is' if one else 'some are'} of these, {example} reads "
@@ -396,31 +387,3 @@ class TableReading:
             if shared and alike >= LEAST_ALIKE and shared / len(spoken) + alike > best:
                 best, found = shared / len(spoken) + alike, name
         return found
-
-
-def _columns(names: Sequence[str] | Mapping[str, object]) -> str:
-    noun = "Column" if len(names) == 1 else "Columns"
-    return f"{noun} {listed(list(map(shown, names)), MOST_NAMED)}"
-
-
-def shown(name: str) -> str:
-    """Return a column's name as a message shows it: in quotes, on one line, cut to a length."""
-    return repr(name if len(name) <= LONGEST_SHOWN else f"{name[: LONGEST_SHOWN - 1]}…")
-
-
-def map_option(column: str, name: str) -> str:
-    """Return the option that reads a column as a field; as JSON where its signs need it."""
-    if column != column.strip() or column.startswith("{") or set(",=") & set(column):
-        return f"map={json.dumps({column: name}, ensure_ascii=False)}"
-    return f"map={column}={name}"
-
-
-def ignore_option(column: str) -> str:
-    """Return the option that leaves a column unread."""
-    if column.startswith("[") or "," in column:
-        return f"ignore={json.dumps([column], ensure_ascii=False)}"
-    return f"ignore={column}"
-
-
-def _comes(names: Sequence[str]) -> str:
-    return "comes" if len(names) == 1 else "come"

@@ -10,10 +10,11 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import python_calamine as calamine
 
-from service.bulk.tables.arrow_reader import TextColumn, TypedColumn, separated, unique_names
+from service.bulk.tables.arrow_columns import TextColumn, TypedColumn
 from service.bulk.tables.chunks import CHUNK_ROWS, Chunk, Column
 from service.bulk.tables.columns import TableReading
 from service.bulk.tables.header import MOST_LINES, Head, find_head
+from service.bulk.tables.separation import separated, unique_names
 from service.bulk.tables.source import OTHER_FILES
 from service.contract.messages import listed
 from service.errors import FieldProblem, InvalidPayload, UnreadableTable

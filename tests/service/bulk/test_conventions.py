@@ -732,7 +732,7 @@ def test_a_column_that_is_filled_late_is_looked_at_then(client: TestClient) -> N
 
 
 def test_our_codes_in_another_coding_refuse_the_table(client: TestClient) -> None:
-    """What is read by a coding has to be written in it, whatever becomes of bad rows."""
+    """A table that is read by a coding has to be written in it, whatever becomes of bad rows."""
     body = "age,sex,cp,thal\n57,1,2,3\n58,1,4,7\n"
     answer = ask(client, body, "?coding=kaggle&on_error=report")
     assert answer.status_code == 422
