@@ -9,9 +9,9 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quote
 from typing import Any, TextIO
 
@@ -163,13 +163,18 @@ def _request_lines(writer: LogWriter, settings: Settings) -> LogRequest:
     (benchmarks/gains.md).
     """
     pid = f'"pid": {os.getpid()}, ' if settings.workers > 1 else ""
+    second, text = 0, ""
 
     def log_request(method: str, path: str, status: int, ms: float, request_id: str) -> None:
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        nonlocal second, text
+        now = time.time()
+        if second != (second := int(now)):
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        stamp = f"{text}.{int((now - second) * 1e6):06d}Z"
         writer.write(
             f'{{"method": {quote(method)}, "path": {quote(path)}, "status": {status}, "ms": {ms}, '
             f'"event": "request", {pid}"request_id": {quote(request_id)}, "logger": "{REQUESTS}", '
-            f'"level": "info", "timestamp": "{now}"}}\n'.encode()
+            f'"level": "info", "timestamp": "{stamp}"}}\n'.encode()
         )
 
     return log_request
