@@ -2,8 +2,8 @@
 
 import datetime as dt
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -13,6 +13,7 @@ import python_calamine as calamine
 from service.bulk.tables.arrow_columns import TextColumn, TypedColumn
 from service.bulk.tables.chunks import CHUNK_ROWS, Chunk, Column
 from service.bulk.tables.columns import TableReading
+from service.bulk.tables.excel_errors import error_cells
 from service.bulk.tables.header import MOST_LINES, Head, find_head
 from service.bulk.tables.separation import separated, unique_names
 from service.bulk.tables.source import OTHER_FILES
@@ -33,7 +34,7 @@ def read_excel(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     _check_size(source)
     try:
         with calamine.load_workbook(source) as workbook:
-            sheet = _chosen(workbook, reading)
+            sheet = _chosen(workbook, source, reading)
             yield from separated(
                 _batches(sheet), sheet.schema, reading, lambda cells: _column(cells)
             )
@@ -74,17 +75,21 @@ class Sheet:
     name: str
     head: Head
     cells: Any
+    errors: Mapping[int, Mapping[int, str]]
+    """For each row that has cells with errors, their columns and errors."""
     schema: Any
 
     def rows(self) -> Iterator[list[Any]]:
         """Yield the rows below the head that are not empty, as wide as the head."""
-        width = len(self.head.names)
-        for row in islice(self.cells.iter_rows(), self.head.rows_begin, None):
+        width, first = len(self.head.names), self.head.rows_begin
+        for number, row in enumerate(islice(self.cells.iter_rows(), first, None), first):
+            for place, error in self.errors.get(number, {}).items():
+                row[place] = error
             if any(cell != "" for cell in row[:width]):
                 yield row[:width] + [""] * (width - len(row))
 
 
-def _chosen(workbook: Any, reading: TableReading) -> Sheet:
+def _chosen(workbook: Any, source: BinaryIO, reading: TableReading) -> Sheet:
     """Return the sheet that the options name, or else the first with names of fields.
 
     Raises UnreadableTable, or InvalidPayload for a sheet that is not there.
@@ -93,12 +98,12 @@ def _chosen(workbook: Any, reading: TableReading) -> Sheet:
     wanted = reading.options.sheet
     if wanted is not None:
         name = _named(names, wanted)
-        found = _sheet(workbook, name, reading)
+        found = _sheet(workbook, source, name, reading)
         if found is None:
             raise UnreadableTable(f"sheet {name!r} has no line of names and no row")
         reading.report.read_as["sheet"] = name
         return found
-    filled = [sheet for name in names if (sheet := _sheet(workbook, name, reading))]
+    filled = [sheet for name in names if (sheet := _sheet(workbook, source, name, reading))]
     if not filled:
         raise UnreadableTable("the workbook has no sheet with a line of names")
     fields = reading.task.field_names
@@ -124,7 +129,7 @@ def _named(names: Sequence[str], wanted: str) -> str:
     raise InvalidPayload([problem])
 
 
-def _sheet(workbook: Any, name: str, reading: TableReading) -> Sheet | None:
+def _sheet(workbook: Any, source: BinaryIO, name: str, reading: TableReading) -> Sheet | None:
     """Return a sheet, or None if it has no head."""
     try:
         cells = workbook.get_sheet_by_name(name)
@@ -134,7 +139,10 @@ def _sheet(workbook: Any, name: str, reading: TableReading) -> Sheet | None:
     head = find_head(reading.task, first, reading.options.header)
     if head is None:
         return None
-    sheet = Sheet(name, head, cells, None)
+    errors: dict[int, dict[int, str]] = {}
+    for (row_number, column), error in error_cells(source, name).items():
+        errors.setdefault(row_number, {})[column - cells.start[1]] = error
+    sheet = Sheet(name, head, cells, errors, None)
     kinds: list[set[type]] = [set() for _ in head.names]
     whole = [True] * len(head.names)
     for row in sheet.rows():
@@ -146,7 +154,7 @@ def _sheet(workbook: Any, name: str, reading: TableReading) -> Sheet | None:
     types = [_kind(*each) for each in zip(kinds, whole, strict=True)]
     names = unique_names(head.names)
     schema = pa.schema(list(zip(names, types, strict=True)))
-    return Sheet(name, head, cells, schema)
+    return replace(sheet, schema=schema)
 
 
 def _kind(kinds: set[type], whole: bool) -> Any:
