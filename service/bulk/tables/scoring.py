@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.bulk.tables.chunks import AnswerColumns, Chunk, ScoredChunk
 from service.bulk.tables.codings import CodingEvidence, evidence_of, unfit_coding
-from service.bulk.tables.evaluation import Outcomes, truth_numbers
+from service.bulk.tables.evaluation import Outcomes, TruthValues, truth_values
 from service.bulk.tables.mistakes import Mistakes
 from service.bulk.tables.options import TableOptions
 from service.bulk.tables.report import TableReport
@@ -79,7 +79,7 @@ class _Part:
     problem_count: int = 0
     coding: CodingEvidence | None = None
     notes: tuple[str, ...] = ()
-    truth: NDArray[np.float64] | None = None
+    truth: TruthValues | None = None
 
 
 def score(
@@ -168,7 +168,7 @@ def score_chunk(scoring: BulkScoring, chunk: Chunk, first: int) -> _Part:
         recorded,
         None,
         notes=(*_stand_ins(scoring, checked.stand_ins), *_doubts(scoring, chunk, checked, first)),
-        truth=None if chunk.truth is None else truth_numbers(scoring.task, chunk.truth),
+        truth=None if chunk.truth is None else truth_values(scoring.task, chunk.truth),
     )
     if not checked.count:
         return replace(part, scored=_scored(scoring, chunk, checked.array))

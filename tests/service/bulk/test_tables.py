@@ -804,7 +804,8 @@ def test_line_ends_in_cells_come_back_as_they_came_wherever_a_block_ends(
 @pytest.mark.parametrize("first", [0, 3])
 def test_an_error_in_a_cell_of_excel_is_no_empty_cell(client: TestClient, first: int) -> None:
     """In a field it is a bad value; elsewhere it comes back; #N/A says that nothing is known."""
-    rows = [["note", "age", "sex", "chol"], *([None, 60, 1, 200] for _ in range(30))]
+    rows: list[list[Any]] = [["note", "age", "sex", "chol"]]
+    rows += [[None, 60, 1, 200] for _ in range(30)]
     place = "ABCDEFGH"[first + 3]
     at = first + 21
     given = excel(rows, first=first, errors={f"{place}{at}": "#DIV/0!"})
