@@ -1,6 +1,5 @@
 """Zip files of pictures: which entries count, and their bytes, one at a time and never on disk."""
 
-import struct
 import zipfile
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -25,24 +24,37 @@ def opened(file: BinaryIO | Path) -> zipfile.ZipFile:
     """Read the table of contents. Raises UnreadableArchive."""
     try:
         return zipfile.ZipFile(file)
-    except OSError:
+    except (OSError, UnreadableArchive):
         raise
     except Exception as damage:  # beside BadZipFile: struct's and codecs' errors, of bad names
         raise UnreadableArchive(f"not a zip file, or a damaged one: {damage}") from damage
 
 
+class _Upload(BytesIO):
+    """A zip file in memory.
+
+    zipfile reads the table of contents in one piece. Its length is limited here, and not where the
+    file states it: that may be in three places, and it is zipfile that knows which of them counts.
+    """
+
+    opening = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if self.opening and len(data) > LONGEST_DIRECTORY:
+            raise UnreadableArchive(
+                f"the zip file's table of contents has {len(data):,} bytes,"
+                f" the limit is {LONGEST_DIRECTORY:,}"
+            )
+        return data
+
+
 def in_memory(content: bytes) -> zipfile.ZipFile:
     """Open a zip file in memory; refuse a table of contents that would take long to read."""
-    end = content.rfind(b"PK\x05\x06")
-    if end < 0 or len(content) < end + 22:
-        raise UnreadableArchive("not a zip file, or one cut off before its end")
-    (size,) = struct.unpack_from("<I", content, end + 12)
-    if size > LONGEST_DIRECTORY:
-        raise UnreadableArchive(
-            f"the zip file's table of contents has {size:,} bytes,"
-            f" the limit is {LONGEST_DIRECTORY:,}"
-        )
-    return opened(BytesIO(content))
+    upload = _Upload(content)
+    archive = opened(upload)
+    upload.opening = False
+    return archive
 
 
 def pictures_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -50,7 +62,11 @@ def pictures_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 
     Left out are folders, and what macOS and Windows add: `__MACOSX/`, hidden files, Thumbs.db.
     """
-    return [entry for entry in archive.infolist() if not entry.is_dir() and meant(entry.filename)]
+    return [
+        entry
+        for entry in archive.infolist()
+        if not entry.filename.endswith("/") and meant(entry.filename)  # is_dir fails without a name
+    ]
 
 
 def meant(name: str) -> bool:

@@ -94,6 +94,14 @@ def test_names_are_only_names(client: TestClient, name: str) -> None:
     assert "digit" in answer
 
 
+def test_an_entry_without_a_name_is_a_picture(client: TestClient) -> None:
+    """zipfile's own test for a folder fails on it."""
+    body = zipped({"nameless": SEVEN}).replace(b"nameless", bytes(8))
+    (answer,) = post(client, body).json()
+    assert answer["file"] == ""
+    assert "digit" in answer
+
+
 def test_an_encrypted_entry_says_so(client: TestClient) -> None:
     """Also one packed in a way that is not unpacked here."""
     body = bytearray(zipped({"a.png": SEVEN}))
