@@ -19,7 +19,7 @@ ForetellError
 │   ├── UnknownService          a gRPC service does not exist here
 │   └── PictureError            an uploaded picture cannot be answered
 │       ├── UnreadableImage     the bytes are not a picture, or a damaged one
-│       ├── ImageTooLarge       the picture has more pixels than the limit
+│       ├── ImageTooLarge       decoding the picture takes more than a limit allows
 │       └── BlankImage          nothing is drawn on the picture
 ├── ModelError                  a model cannot be found, loaded or used
 │   ├── UnknownModel            no such model or version exists
@@ -31,9 +31,10 @@ ForetellError
 │   ├── InvalidOutput           a model's output is not a probability
 │   ├── NotExplainable          a version has no reference rows to compare with
 │   ├── ExplanationQueueFull    too many explanations are waiting
-│   └── QueueError              a call found no room, or no turn, in a model's queue
+│   └── QueueError              a call found no room, or no turn, in a queue
 │       ├── QueueFull           too many rows are waiting for the model
-│       └── QueueTimeout        a call waited for the model for too long
+│       ├── QueueTimeout        a call waited for the model for too long
+│       └── DecodersBusy        too many pictures wait to be decoded, or one did for too long
 ├── DecodersUnavailable         no decoder process for pictures can be started
 ├── UnwritableSpool             a batch cannot be kept on disk, which may be full
 ├── UnwritableTable             the file of answers cannot be written
@@ -238,15 +239,10 @@ class UnreadableImage(PictureError):
 
 
 class ImageTooLarge(PictureError):
-    """The picture's header announces `pixels` pixels, more than `limit`."""
+    """Decoding the picture takes more pixels, memory, scans or time than a limit allows."""
 
-    def __init__(self, pixels: int, limit: int) -> None:
-        self.pixels, self.limit = pixels, limit
-        super().__init__(f"the picture has {pixels:,} pixels, the limit is {limit:,}")
-
-    def __reduce__(self) -> tuple[type["ImageTooLarge"], tuple[int, int]]:
-        # Lets pickle carry it from a decoder process to the worker.
-        return ImageTooLarge, (self.pixels, self.limit)
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
 
 
 class BlankImage(PictureError):
@@ -323,7 +319,7 @@ class ExplanationQueueFull(ModelError):
 
 
 class QueueError(ModelError):
-    """A call found no room, or no turn, in a model's queue; try again in `retry_seconds`."""
+    """A call found no room, or no turn, in a queue; try again in `retry_seconds`."""
 
     def __init__(self, reason: str, retry_seconds: float) -> None:
         self.retry_seconds = retry_seconds
@@ -350,6 +346,13 @@ class QueueTimeout(QueueError):
             "FORETELL_QUEUE_TIMEOUT_SECONDS allows; try again later",
             retry_seconds,
         )
+
+
+class DecodersBusy(QueueError):
+    """No decoder process had a turn for a picture; `reason` names the limit."""
+
+    def __init__(self, reason: str, retry_seconds: float) -> None:
+        super().__init__(f"{reason}; try again later", retry_seconds)
 
 
 class DecodersUnavailable(ForetellError):

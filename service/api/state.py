@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from service.bulk.tables.job import JobSlots
+from service.contract.image import ImageTask
 from service.errors import UnknownModel
 from service.explain.queue import ExplanationQueue
+from service.images.decoders.decoder_process import DecoderSettings
 from service.images.decoders.pool import DecoderPool
 from service.models.versions.model_versions import State
 from service.models.versions.registry import ModelRegistry
@@ -63,8 +65,14 @@ class Pools:
     @classmethod
     def create(cls, settings: Settings, counters: SharedCounters) -> "Pools":
         """Return the pools that settings ask for; `decoders.start` starts the processes."""
+        readers = tuple(t.reading for t in TASKS.values() if isinstance(t, ImageTask))
         return cls(
-            decoders=DecoderPool(settings.decoders, counters),
+            decoders=DecoderPool(
+                settings.decoders,
+                DecoderSettings(readers, settings.max_pixels, settings.picture_bytes),
+                settings.queue,
+                counters,
+            ),
             explanations=ExplanationQueue(),
             job_slots=JobSlots(settings.max_bulk_jobs, counters),
             uploads=ThreadPoolExecutor(1, thread_name_prefix="uploads"),
@@ -178,11 +186,15 @@ class ServiceState:
         return states
 
     def unready_reasons(self) -> dict[str, str]:
-        """Return why the service cannot answer, by model, `workers` or `service`; empty if it can.
+        """Return why the service cannot answer, by model, `pictures`, `workers` or `service`.
+
+        Empty if it can. Of several workers each knows its own decoder processes only.
 
         HTTP, gRPC and the metrics all ask here.
         """
         reasons = self.registry.not_ready()
+        if (pools := self.lifecycle.pools) and (down := pools.decoders.down):
+            reasons = {"pictures": down} | reasons
         if self.slot and self.slot.missing:
             reasons = {"workers": self.slot.missing} | reasons
         if self.draining:

@@ -63,7 +63,11 @@ def _predict_pictures(task: ImageTask, arguments: argparse.Namespace, settings: 
     failures = 0
     for path in arguments.pictures:
         try:
-            picture = task.read(path.read_bytes(), max_pixels=settings.max_pixels)
+            picture = task.read(
+                path.read_bytes(),
+                max_pixels=settings.max_pixels,
+                max_bytes=settings.picture_bytes,
+            )
         except (PictureError, OSError) as error:
             print(f"foretell: {path}: {error}", file=sys.stderr)
             failures += 1

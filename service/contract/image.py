@@ -19,7 +19,9 @@ from service.contract.uncertainty import OOD_SCORE, Confidence
 class ReadPicture(Protocol):
     """A function from one encoded picture to what the network was trained on."""
 
-    def __call__(self, encoded: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
+    def __call__(
+        self, encoded: bytes, *, max_pixels: int = ..., max_bytes: int = ...
+    ) -> NDArray[np.uint8]:
         """Return uint8[height, width], of the task's size. Raises PictureError."""
 
 

@@ -1,6 +1,7 @@
 """Limits of a model's queue and of the machine. Imports nothing slow, as settings import it."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,12 @@ BatchingMode = Literal["auto", "on", "off"]
 
 MAX_BATCH_SIZE = 1024
 """Rows of the largest batch that can be set."""
+
+
+MOST_PICTURE_BYTES = 272 * 2**20
+"""Memory for one picture, where the machine or its container has enough: for 50 megapixels."""
+PICTURES_SHARE = 1 / 4
+"""Part of the memory that is for the pictures in all decoder processes together."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,27 @@ def available_cores() -> int:
     return cores if quota is None else max(1, min(cores, int(quota)))
 
 
+def available_memory() -> int:
+    """Return the bytes of memory that this process may use: its container's, or the machine's."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = memory_limit(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))
+    return machine if limit is None else min(machine, limit)
+
+
+def memory_limit(membership: Path, mount: Path) -> int | None:
+    """Return the memory limit of a process in bytes, or None without one.
+
+    Arguments as for `cpu_quota`. Read are `memory.max` (v2) or `memory.limit_in_bytes` (v1).
+    """
+    limits = [
+        int(word)
+        for folder, v1 in _cgroups(membership, mount, "memory")
+        for word in _lines(folder / ("memory.limit_in_bytes" if v1 else "memory.max"))
+        if word != "max"
+    ]
+    return min(limits, default=None)
+
+
 def cpu_quota(membership: Path, mount: Path) -> float | None:
     """Return the CPU quota of a process in cores, or None without one.
 
@@ -64,21 +92,24 @@ def cpu_quota(membership: Path, mount: Path) -> float | None:
     container the path may be that of the host: then only the cgroup at `mount` is found.
     """
     quotas = []
+    for folder, v1 in _cgroups(membership, mount, "cpu"):
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if v1 else ("cpu.max",)
+        values = [word for name in names for line in _lines(folder / name) for word in line.split()]
+        if len(values) == 2 and values[0] not in ("max", "-1"):
+            quotas.append(int(values[0]) / int(values[1]))
+    return min(quotas, default=None)
+
+
+def _cgroups(membership: Path, mount: Path, controller: str) -> Iterator[tuple[Path, bool]]:
+    """Yield the folder of a process's cgroup and those around it; True for those of version 1."""
     for line in _lines(membership):
         _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        root = mount / "cpu" if controllers else mount
+        root = mount / controller if controllers else mount
         group = Path(path.lstrip("/"))
         for folder in (root / group, *(root / parent for parent in group.parents)):
-            if controllers:
-                files = folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"
-                values = [word for file in files for word in _lines(file)]
-            else:
-                values = [word for line in _lines(folder / "cpu.max") for word in line.split()]
-            if len(values) == 2 and values[0] not in ("max", "-1"):
-                quotas.append(int(values[0]) / int(values[1]))
-    return min(quotas, default=None)
+            yield folder, bool(controllers)
 
 
 def _lines(file: Path) -> list[str]:

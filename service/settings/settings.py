@@ -12,9 +12,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.errors import FieldProblem, SettingsError
 from service.settings.limits import (
+    MOST_PICTURE_BYTES,
+    PICTURES_SHARE,
     BatchingMode,
     QueueLimits,
     available_cores,
+    available_memory,
     parse_batch_sizes,
 )
 from service.settings.version_policy import VersionPolicies, parse_version_policies
@@ -92,6 +95,9 @@ class Settings(BaseSettings):
     max_pixels: int = Field(50_000_000, ge=1)
     """Largest picture decoded (width times height); more is refused with 413."""
 
+    max_picture_bytes: int | None = Field(None, ge=2**20)
+    """Most memory for decoding one picture; more: 413. None: 272 MiB, less on a small machine."""
+
     max_pictures: int = Field(256, ge=1)
     """Most pictures in one upload, zip files included; more is refused with 400."""
 
@@ -164,6 +170,12 @@ class Settings(BaseSettings):
         return self.image_decoders or min(
             MAX_DECODERS, max(1, available_cores() // self.workers - 1)
         )
+
+    @cached_property
+    def picture_bytes(self) -> int:
+        """The memory that decoding one picture may take."""
+        share = int(PICTURES_SHARE * available_memory()) // (self.workers * self.decoders)
+        return self.max_picture_bytes or min(MOST_PICTURE_BYTES, share)
 
     @cached_property
     def queue(self) -> QueueLimits:

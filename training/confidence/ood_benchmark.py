@@ -90,7 +90,7 @@ def read(task: ImageTask, pictures: Sequence[Pictures]) -> Pictures:
         encoded = BytesIO()
         Image.fromarray(picture).save(encoded, "PNG", compress_level=1)
         try:
-            accepted.append(task.read(encoded.getvalue(), max_pixels=SIDE * 10_000))
+            accepted.append(task.read(encoded.getvalue()))
         except PictureError:
             continue
     return np.stack(accepted)

@@ -138,7 +138,7 @@ def read_drawn_digits(task: ImageTask, data_dir: Path) -> dict[str, Pictures]:
             with files[0].open(newline="") as manifest:
                 files = [files[0].parent / row["file"] for row in csv.DictReader(manifest)]
         if files:
-            read = [task.read(f.read_bytes(), max_pixels=50_000_000) for f in files]
+            read = [task.read(f.read_bytes()) for f in files]
             drawn[name] = np.stack(read)
     return drawn
 

@@ -98,7 +98,7 @@ async def read_picture(task: ImageTask, picture: Picture, state: ServiceState) -
             encoded = picture.encoded()
     except PictureError as error:
         return error
-    return await state.pools.decoders.read(task.reading, encoded, state.settings.max_pixels)
+    return await state.pools.decoders.read(task.reading, task.size, encoded)
 
 
 async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:

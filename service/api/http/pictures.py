@@ -37,7 +37,7 @@ Read = BaseModel | PictureError
 """The answer to a picture, or what is wrong with it."""
 
 AT_A_TIME = 16
-"""Pictures that one upload has decoded before it is another's turn."""
+"""Pictures of one upload that are decoded before they are answered, by one run of the network."""
 AT_ONCE = 16 * 1024
 """Bytes of a body that is parsed sooner than a thread could be woken."""
 
@@ -128,10 +128,33 @@ async def _answers(
     task: ImageTask, served: LoadedModel, pictures: list[Picture], state: ServiceState
 ) -> list[Read]:
     """Return the answer to each picture, or what is wrong with it."""
-    read = [read_picture(task, picture, state) for picture in pictures]
-    images = [await read[0]] if len(read) == 1 else await asyncio.gather(*read)
+    images = await _read(task, pictures, state)
     good = [image for image in images if not isinstance(image, PictureError)]
     return _joined(images, await served.predictions(np.stack(good)) if good else [])
+
+
+async def _read(task: ImageTask, pictures: list[Picture], state: ServiceState) -> list[Image]:
+    """Return the decoded pictures.
+
+    One more than can be decoded at once is asked for at a time: the next is there when one is
+    decoded, and another upload's picture waits for no more of them.
+    """
+    if len(pictures) == 1:
+        return [await read_picture(task, pictures[0], state)]
+    images: dict[int, Image] = {}
+    left = iter(enumerate(pictures))
+
+    async def take_turns() -> None:
+        for at, picture in left:
+            images[at] = await read_picture(task, picture, state)
+
+    turns = [asyncio.ensure_future(take_turns()) for _ in range(state.pools.decoders.count + 1)]
+    try:
+        await asyncio.gather(*turns)
+    finally:
+        for turn in turns:
+            turn.cancel()
+    return [images[at] for at in range(len(pictures))]
 
 
 def _joined(images: list[Image], answers: Sequence[BaseModel]) -> list[Read]:

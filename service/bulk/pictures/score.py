@@ -144,7 +144,7 @@ def answered(task: str, model: str, settings: Settings, sources: Sequence[Source
     served = served_by(task, model, settings)
     kind = served.task
     assert isinstance(kind, ImageTask)  # score_pictures was given it; only its name was sent here
-    read = [_read(kind, source, settings.max_pixels) for source in sources]
+    read = [_read(kind, source, settings) for source in sources]
     good = [image for image in read if not isinstance(image, str)]
     answers = iter(served.predict(np.stack(good)) if good else [])
     return [
@@ -161,9 +161,11 @@ def served_by(task: str, model: str, settings: Settings) -> LoadedModel:
     return ModelLoader(settings.models_dir, TASKS, "cpu").load_for_task(task, model)
 
 
-def _read(task: ImageTask, source: Source, max_pixels: int) -> NDArray[np.uint8] | str:
+def _read(task: ImageTask, source: Source, settings: Settings) -> NDArray[np.uint8] | str:
     try:
-        return task.read(content(source), max_pixels=max_pixels)
+        return task.read(
+            content(source), max_pixels=settings.max_pixels, max_bytes=settings.picture_bytes
+        )
     except (PictureError, OSError) as error:
         return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 

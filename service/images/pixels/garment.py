@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import BlankImage
-from service.images.pixels.decode import decode, laid_on
+from service.images.pixels.decode import MAX_BYTES, MAX_PIXELS, decode, laid_on
 
 SIDE = 28
 WHITE = np.full(3, 255.0)
@@ -13,7 +13,9 @@ FILLED = 0.9  # of a side; all but a few hundred of the 70,000 pictures are fill
 CLOSE = 13  # of 255: shades within 5 % of the background count as it, as in Fashion-MNIST
 
 
-def read_garment(encoded: bytes, *, max_pixels: int = 50_000_000) -> NDArray[np.uint8]:
+def read_garment(
+    encoded: bytes, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+) -> NDArray[np.uint8]:
     """Decode a picture of one garment on a plain background into the form of Fashion-MNIST.
 
     Arguments and errors are those of `service.images.pixels.read_digit`.
@@ -24,7 +26,7 @@ def read_garment(encoded: bytes, *, max_pixels: int = 50_000_000) -> NDArray[np.
     One step differs: pictures are reduced by averaging, theirs by subsampling and sharpening. A
     picture of 28x28 keeps its pixels, at most inverted.
     """
-    picture = grey(decode(encoded, max_pixels, flatten=on_white))
+    picture = grey(decode(encoded, max_pixels, max_bytes, flatten=on_white))
     background = corners(picture)
     if background > 127:
         picture, background = ~picture, 255 - background

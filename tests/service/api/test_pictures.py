@@ -124,7 +124,7 @@ def test_other_models_answer_while_pictures_are_read(client: TestClient) -> None
 def test_without_a_process_that_reads_pictures_are_refused_and_rows_are_not(
     models_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """503 with the reason and when to come back."""
+    """503 with the reason and when to come back; the service is not ready, and metrics say so."""
     monkeypatch.setattr(sys, "executable", "/none/python")
     app = create_app(Settings(models_dir=models_dir, device="cpu"))
     with TestClient(app, raise_server_exceptions=False) as client:
@@ -132,6 +132,13 @@ def test_without_a_process_that_reads_pictures_are_refused_and_rows_are_not(
         refused = client.post("/v1/digits/predict", files={"file": ("a.png", encoded(seven()))})
         row = {"age": 57, "sex": 1, "cp": 4}
         assert client.post("/v1/heart/predict", json=row).status_code == 200
+        ready = client.get("/readyz")
+        metrics = client.get("/metrics").text
+    assert ready.status_code == 503
+    assert "no process that reads pictures can be started" in ready.json()["reasons"]["pictures"]
+    assert "\nforetell_decoders_down 1.0\n" in metrics
+    assert '\nforetell_decoder_rejected_pictures_total{reason="unavailable"} 1.0\n' in metrics
+    assert "\nforetell_ready 0.0\n" in metrics
     assert refused.status_code == 503
     assert "no process that reads pictures can be started" in refused.json()["detail"]
     assert "Retry-After" in refused.headers

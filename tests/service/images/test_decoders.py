@@ -2,12 +2,16 @@
 
 import asyncio
 import os
+import pickle
+import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,16 +21,37 @@ import pytest
 from numpy.typing import NDArray
 from structlog.contextvars import bound_contextvars, get_contextvars
 
-from service.errors import BlankImage, DecodersUnavailable, ImageTooLarge, UnreadableImage
+from service.errors import (
+    BlankImage,
+    DecodersBusy,
+    DecodersUnavailable,
+    ImageTooLarge,
+    UnreadableImage,
+)
 from service.images.decoders import pool as module
-from service.images.decoders.decoder_process import READY, ReadingFailed, encode_frame
-from service.images.decoders.pool import DECODER_RESTARTS, PICTURES_IN_FLIGHT, DecoderPool
+from service.images.decoders.decoder_process import (
+    PIXELS,
+    READY,
+    REQUEST,
+    DecoderSettings,
+    ReadingFailed,
+)
+from service.images.decoders.pool import (
+    DECODERS,
+    PICTURES_IN_FLIGHT,
+    RESTARTS,
+    DecoderPool,
+)
 from service.observability.metrics.shared_counters import SharedCounters
+from service.settings.limits import QueueLimits
 
-ECHO, SLOW = f"{__name__}:echo", f"{__name__}:slow"
+ECHO, SLOW, TAKEN_OVER = (f"{__name__}:{name}" for name in ("echo", "slow", "taken_over"))
+SETTINGS = DecoderSettings((ECHO, SLOW, TAKEN_OVER), max_pixels=50, max_bytes=2**26, cpu_seconds=1)
+SIZE = (28, 28)
+PATIENT = QueueLimits(seconds=60)
 
 
-def echo(encoded: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
+def echo(encoded: bytes, *, max_pixels: int, max_bytes: int) -> NDArray[np.uint8]:
     """In a process that reads: the bytes as a picture, unless they tell it to do something else."""
     if encoded == b"die":
         os._exit(3)
@@ -35,24 +60,55 @@ def echo(encoded: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
     if encoded == b"blank":
         raise BlankImage("nothing on it")
     if encoded == b"large":
-        raise ImageTooLarge(100, max_pixels)
+        raise ImageTooLarge(f"the picture has 100 pixels, the limit is {max_pixels}")
     if encoded == b"mistake":
         raise ZeroDivisionError("a mistake")
     return np.full((28, 28), int(encoded), np.uint8)
 
 
-def slow(encoded: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
+def slow(encoded: bytes, *, max_pixels: int, max_bytes: int) -> NDArray[np.uint8]:
     """Return what `echo` returns, slowly enough to act meanwhile."""
     time.sleep(0.05)
-    return echo(encoded, max_pixels=max_pixels)
+    return echo(encoded, max_pixels=max_pixels, max_bytes=max_bytes)
 
 
-def with_decoders(use: Callable[[DecoderPool], Awaitable[None]], count: int = 1) -> SharedCounters:
+def taken_over(encoded: bytes, *, max_pixels: int, max_bytes: int) -> NDArray[np.uint8]:
+    """Stand in for a decoder that a picture has taken over: what it tries fails, or ends it."""
+    done = 0
+    if encoded == b"pickle":
+        os.write(0, pickle.dumps(print))
+    elif encoded == b"long":
+        os.write(0, struct.pack("<BI", PIXELS, 2**31))
+    elif encoded == b"another size":
+        return np.zeros((3, 3), np.uint8)
+    elif encoded == b"memory":
+        done = len(b"1" * 2**27)
+    elif encoded == b"time":
+        while True:
+            pass
+    elif encoded == b"open":
+        for attempt in (socket.socket, os.pipe, lambda: Path("/etc/passwd").read_text()):
+            with suppress(OSError):
+                done += attempt() is not None
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9))
+            done += os.geteuid() != 0
+        if os.geteuid() != 0:  # root may have as many processes as it likes
+            with suppress(OSError):
+                done += bool(os.fork()) or 1
+    return np.full((28, 28), done, np.uint8)
+
+
+def with_decoders(
+    use: Callable[[DecoderPool], Awaitable[None]],
+    count: int = 1,
+    queue: QueueLimits = PATIENT,
+) -> SharedCounters:
     """Use decoders within a time limit, and end them; what was counted."""
     counters = SharedCounters()
 
     async def run() -> None:
-        decoders = DecoderPool(count, counters)
+        decoders = DecoderPool(count, SETTINGS, queue, counters)
         try:
             await asyncio.wait_for(use(decoders), 60)
         finally:
@@ -71,12 +127,12 @@ def alive(pid: int) -> bool:
 
 def deaths(counters: SharedCounters) -> float:
     """Return the number of counted restarts."""
-    return counters.series(DECODER_RESTARTS).values[0]
+    return counters.series(DECODERS).values[RESTARTS]
 
 
 async def value(decoders: DecoderPool, encoded: bytes, function: str = ECHO) -> int:
     """The one value of the picture that comes back."""
-    image = await decoders.read(function, encoded, 50)
+    image = await decoders.read(function, SIZE, encoded)
     assert isinstance(image, np.ndarray)
     assert image.shape == (28, 28)
     assert image.dtype == np.uint8
@@ -100,14 +156,14 @@ def test_what_is_wrong_with_a_picture_comes_back_as_it_was_raised() -> None:
     """With its words, in its place; a mistake of ours is an error, and the next is read."""
 
     async def use(decoders: DecoderPool) -> None:
-        blank = await decoders.read(ECHO, b"blank", 50)
-        large = await decoders.read(ECHO, b"large", 50)
+        blank = await decoders.read(ECHO, SIZE, b"blank")
+        large = await decoders.read(ECHO, SIZE, b"large")
         assert isinstance(blank, BlankImage)
         assert str(blank) == "nothing on it"
         assert isinstance(large, ImageTooLarge)
         assert str(large) == "the picture has 100 pixels, the limit is 50"
         with pytest.raises(ReadingFailed, match="ZeroDivisionError: a mistake"):
-            await decoders.read(ECHO, b"mistake", 50)
+            await decoders.read(ECHO, SIZE, b"mistake")
         assert await value(decoders, b"7") == 7
 
     assert deaths(with_decoders(use)) == 0
@@ -134,7 +190,7 @@ def test_a_picture_that_kills_every_process_is_refused_and_no_other() -> None:
 
     async def use(decoders: DecoderPool) -> None:
         before, bad, after = await asyncio.gather(
-            value(decoders, b"1"), decoders.read(ECHO, b"die", 50), value(decoders, b"2")
+            value(decoders, b"1"), decoders.read(ECHO, SIZE, b"die"), value(decoders, b"2")
         )
         assert (before, after) == (1, 2)
         assert isinstance(bad, UnreadableImage)
@@ -147,12 +203,86 @@ def test_a_picture_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module, "DECODE_TIMEOUT_SECONDS", 0.5)
 
     async def use(decoders: DecoderPool) -> None:
-        bad, after = await asyncio.gather(decoders.read(ECHO, b"hang", 50), value(decoders, b"2"))
+        bad, after = await asyncio.gather(decoders.read(ECHO, SIZE, b"hang"), value(decoders, b"2"))
         assert isinstance(bad, UnreadableImage)
         assert "took too long" in str(bad)
         assert after == 2
 
     assert deaths(with_decoders(use)) == 1
+
+
+@pytest.mark.parametrize("attack", [b"pickle", b"long", b"another size"])
+def test_a_process_that_is_taken_over_reaches_nobody(attack: bytes) -> None:
+    """What comes from it is pixels of the right size or an error's text, or it is replaced."""
+
+    async def use(decoders: DecoderPool) -> None:
+        bad, after = await asyncio.gather(
+            decoders.read(TAKEN_OVER, SIZE, attack), value(decoders, b"2")
+        )
+        assert isinstance(bad, UnreadableImage)
+        assert after == 2
+
+    assert deaths(with_decoders(use)) == 2
+
+
+def test_a_process_can_open_nothing_and_has_nothing_of_the_services(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No file, no connection, no process, no privilege; and the admin key is not with it."""
+    monkeypatch.setenv("FORETELL_ADMIN_KEY", "a key of the operator")
+
+    async def use(decoders: DecoderPool) -> None:
+        assert await value(decoders, b"open", TAKEN_OVER) == 0
+        (pid,) = decoders.pids
+        environment = Path(f"/proc/{pid}/environ").read_text().split("\0")
+        names = {line.partition("=")[0] for line in environment if line}
+        assert names <= {*module.MALLOC, *module.THREADS, *module.KEPT, "PYTHONPATH"}
+        status = Path(f"/proc/{pid}/status").read_text()
+        assert "NoNewPrivs:\t1" in status
+
+    with_decoders(use)
+
+
+def test_memory_and_processor_time_of_a_picture_are_limited() -> None:
+    """A picture that takes more is refused; a process that took too long is replaced, once."""
+
+    async def use(decoders: DecoderPool) -> None:
+        for attack, reason in ((b"memory", "more memory"), (b"time", "1 s of processor time")):
+            bad = await decoders.read(TAKEN_OVER, SIZE, attack)
+            assert isinstance(bad, ImageTooLarge)
+            assert reason in str(bad)
+        assert await value(decoders, b"2") == 2
+
+    assert deaths(with_decoders(use)) == 1
+
+
+def test_the_line_has_an_end_and_nobody_waits_for_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Refusals name the limit and are counted; those who wait in time are answered."""
+    monkeypatch.setattr(module, "MOST_WAITING_BYTES", 100)
+
+    async def use(decoders: DecoderPool) -> None:
+        await value(decoders, b"0")
+        os.kill(decoders.pids[0], signal.SIGSTOP)
+        first = asyncio.create_task(value(decoders, b"1"))
+        await asyncio.sleep(0)
+        waiting = [asyncio.create_task(value(decoders, b"%d" % n)) for n in (2, 3)]
+        await asyncio.sleep(0)
+        with pytest.raises(DecodersBusy, match="FORETELL_MAX_QUEUE_ROWS"):
+            await value(decoders, b"4")
+        waiting.pop().cancel()
+        await asyncio.sleep(0.01)
+        with pytest.raises(DecodersBusy, match="100 bytes"):
+            await value(decoders, bytes(100))
+        with pytest.raises(DecodersBusy, match="FORETELL_QUEUE_TIMEOUT_SECONDS"):
+            await waiting[0]
+        os.kill(decoders.pids[0], signal.SIGCONT)
+        assert await first == 1
+        assert await value(decoders, b"5") == 5
+
+    counters = with_decoders(use, queue=QueueLimits(rows=2, seconds=0.3))
+    assert list(counters.series(DECODERS).values) == [0, 2, 1, 0, 0, 0]
 
 
 def test_where_no_process_can_be_started_pictures_are_refused_until_one_can(
@@ -186,11 +316,11 @@ def test_a_process_that_does_not_begin_once_is_nothing_to_know_of(
     monkeypatch.setattr(module, "RESTART_PAUSE_SECONDS", 0.1)
     begin, begun = module._started, []
 
-    def started() -> Any:
+    def started(settings: DecoderSettings) -> Any:
         begun.append(1)
         if len(begun) == 1:
             raise RuntimeError("whatever it is")
-        return begin()
+        return begin(settings)
 
     monkeypatch.setattr(module, "_started", started)
 
@@ -305,12 +435,14 @@ def test_a_reader_whose_service_is_killed_within_a_frame_ends_quietly(cut: int) 
     with (
         ours,
         subprocess.Popen(
-            [sys.executable, "-c", code], stdin=theirs.fileno(), stderr=subprocess.PIPE
+            [sys.executable, "-c", code, *SETTINGS.arguments()],
+            stdin=theirs.fileno(),
+            stderr=subprocess.PIPE,
         ) as process,
     ):
         theirs.close()
         assert ours.recv(1) == READY
-        ours.sendall(b"".join(encode_frame((ECHO, b"1", 50)))[:cut])
+        ours.sendall(b"".join((REQUEST.pack(0, 1000), bytes(1000)))[:cut])
         ours.close()
         _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, b"")
@@ -321,10 +453,12 @@ def test_readers_end_with_the_service_even_when_it_is_killed() -> None:
     code = (
         "import asyncio, sys\n"
         "from service.observability.metrics.shared_counters import SharedCounters\n"
+        "from service.images.decoders.decoder_process import DecoderSettings\n"
         "from service.images.decoders.pool import DecoderPool\n"
+        "from service.settings.limits import QueueLimits\n"
         "async def main():\n"
-        "    decoders = DecoderPool(2, SharedCounters())\n"
-        f"    await decoders.read({ECHO!r}, b'1', 50)\n"
+        f"    decoders = DecoderPool(2, {SETTINGS!r}, QueueLimits(), SharedCounters())\n"
+        f"    await decoders.read({ECHO!r}, (28, 28), b'1')\n"
         "    print(*decoders.pids, flush=True)\n"
         "    await asyncio.sleep(60)\n"
         "asyncio.run(main())"

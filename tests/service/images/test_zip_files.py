@@ -95,7 +95,7 @@ def test_names_are_only_names(client: TestClient, name: str) -> None:
 
 
 def test_an_entry_without_a_name_is_a_picture(client: TestClient) -> None:
-    """zipfile's own test for a folder fails on it."""
+    """Python's own test for a folder fails on it."""
     body = zipped({"nameless": SEVEN}).replace(b"nameless", bytes(8))
     (answer,) = post(client, body).json()
     assert answer["file"] == ""
