@@ -114,10 +114,10 @@ class Settings(BaseSettings):
     """Milliseconds that the first call of a batch waits for others; 0: it takes those waiting."""
 
     max_queue_rows: int = Field(1024, ge=1)
-    """Most rows that wait for one version, in each process; more are refused with 503."""
+    """Most rows that wait for a version, and pictures for a decoder, in each process; more: 503."""
 
     queue_timeout_seconds: float = Field(5.0, ge=0.1, le=300)
-    """Longest that a call waits in that queue; then it is refused with 503."""
+    """Longest that a call or a picture waits in that queue; then it is refused with 503."""
 
     drain_seconds: float = Field(0.0, ge=0, le=300)
     """After SIGTERM: how long to go on answering, as not ready, before connections are closed."""

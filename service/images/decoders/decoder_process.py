@@ -42,7 +42,7 @@ READY = b"+"
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Signals that are meant for the service as a whole."""
-SLACK_BYTES = 32 * 2**20
+SLACK_BYTES = 16 * 2**20
 """Memory beyond that of a picture, so that its estimate and not the system refuses it."""
 LONGEST_TEXT = 4096
 """Characters of an error that are passed on."""
@@ -65,14 +65,14 @@ ERRORS: dict[int, type[PictureError | ReadingFailed]] = {
 
 @dataclass(frozen=True)
 class DecoderSettings:
-    """What a decoder process is told when it is started."""
+    """The settings that a decoder process is started with."""
 
     readers: tuple[str, ...]
     """The functions that decode, as `module:name`; a request has the number of one of them."""
     max_pixels: int
     max_bytes: int
-    cpu_seconds: int = 10
-    """Processor time that one picture may take; the largest allowed takes two seconds."""
+    cpu_seconds: int = 5
+    """Processor time that one picture may take; the largest allowed takes one second."""
 
     def arguments(self) -> list[str]:
         """Return the command line that `main` reads."""

@@ -341,7 +341,7 @@ class DecoderPool:
 
     @property
     def down(self) -> str | None:
-        """Why no picture can be decoded; None where one process is there, or may yet begin."""
+        """The reason why no picture can be decoded; None where a process is there, or may begin."""
         reasons = [decoder.down for decoder in self._decoders]
         return reasons[0] if reasons and None not in reasons else None
 

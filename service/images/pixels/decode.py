@@ -40,6 +40,8 @@ REST = 20 * 2**20
 MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
 START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
+NO_MEMORY = "decoding the picture takes more memory than the process may have"
+
 ORIENTATION = 0x0112  # the EXIF tag; its values 1..8 are in the EXIF 2.3 specification, 4.6.4
 ONE_COLOUR = 48  # of 255: shades closer than this are of one pen
 SEE_THROUGH = 250  # an alpha below this lets the background show
@@ -85,8 +87,7 @@ def decode(
     except ImageTooLarge:
         raise
     except MemoryError:
-        reason = "decoding the picture takes more memory than the process may have"
-        raise ImageTooLarge(reason) from None
+        raise ImageTooLarge(NO_MEMORY) from None
     # Pillow's decoders answer damaged files with a dozen kinds of exception, and document none.
     except Exception as damage:
         raise UnreadableImage(f"the {image.format} picture is damaged: {damage}") from damage
@@ -100,8 +101,9 @@ def open_header(encoded: bytes, max_pixels: int) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as bomb:
         # Pillow's own, higher limit was exceeded; only its message has the number of pixels.
         found = re.search(r"\d+", str(bomb))
-        check_pixels(int(found[0]) if found else max_pixels + 1, max_pixels)
-        raise
+        raise too_many(int(found[0]) if found else max_pixels + 1, max_pixels) from None
+    except MemoryError:
+        raise ImageTooLarge(NO_MEMORY) from None
     except UnidentifiedImageError:
         raise UnreadableImage(f"not a picture in any of {', '.join(FORMATS)}") from None
     except Exception as damage:  # see decode
@@ -113,7 +115,12 @@ def open_header(encoded: bytes, max_pixels: int) -> Image.Image:
 def check_pixels(pixels: int, limit: int) -> None:
     """Raises ImageTooLarge above the limit."""
     if pixels > limit:
-        raise ImageTooLarge(f"the picture has {pixels:,} pixels, the limit is {limit:,}")
+        raise too_many(pixels, limit)
+
+
+def too_many(pixels: int, limit: int) -> ImageTooLarge:
+    """Return the error of a picture above the limit."""
+    return ImageTooLarge(f"the picture has {pixels:,} pixels, the limit is {limit:,}")
 
 
 def check_memory(needed: int, limit: int) -> None:
@@ -217,7 +224,7 @@ def smaller(image: Image.Image) -> NDArray[np.uint8]:
     for top in range(0, height, rows):
         for left in range(0, width, columns):
             box = left, top, min(left + columns, width), min(top + rows, height)
-            tile = half(channels(image.crop(box), brightest))
+            tile = half(even(channels(image.crop(box), brightest)))
             if halves is None:
                 shape = (height + 1) // 2, (width + 1) // 2, *tile.shape[2:]
                 halves = np.empty(shape, np.uint8)
@@ -225,6 +232,15 @@ def smaller(image: Image.Image) -> NDArray[np.uint8]:
             halves[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
     assert halves is not None
     return averaged(halves, max(1, height // factor), max(1, width // factor))
+
+
+def even(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Repeat the last row and column where there is an odd number of them."""
+    bottom, right = (side % 2 for side in tile.shape[:2])
+    if not bottom and not right:
+        return tile
+    border = cv2.copyMakeBorder(tile, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+    return np.asarray(border, np.uint8)
 
 
 def averaged(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

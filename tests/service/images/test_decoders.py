@@ -213,7 +213,7 @@ def test_a_picture_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("attack", [b"pickle", b"long", b"another size"])
 def test_a_process_that_is_taken_over_reaches_nobody(attack: bytes) -> None:
-    """What comes from it is pixels of the right size or an error's text, or it is replaced."""
+    """A process that sends neither pixels of the right size nor an error's text is replaced."""
 
     async def use(decoders: DecoderPool) -> None:
         bad, after = await asyncio.gather(

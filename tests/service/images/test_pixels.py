@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from io import BytesIO
@@ -18,7 +19,14 @@ from PIL import Image
 
 from service.errors import BlankImage, ImageTooLarge, PictureError, UnreadableImage
 from service.images.pixels import read_digit
-from service.images.pixels.decode import MAX_BYTES, decode, opaque
+from service.images.pixels.decode import (
+    MAX_BYTES,
+    count_scans,
+    decode,
+    opaque,
+    smaller,
+    webp_size,
+)
 from service.images.pixels.frame import enlarged, surely_thick, thickened
 from service.images.pixels.frame import framed as as_mnist
 from service.images.pixels.ink import on_any_paper, on_plain_paper
@@ -455,6 +463,41 @@ def test_the_limit_is_the_callers() -> None:
     assert read_digit(picture, max_pixels=240 * 240).any()
     with pytest.raises(ImageTooLarge):
         read_digit(picture, max_pixels=240 * 240 - 1)
+
+
+def test_the_size_of_a_webp_is_known_before_it_is_opened() -> None:
+    """All three kinds of header have it."""
+    picture = Image.fromarray(np.zeros((37, 210, 3), np.uint8))
+    options: list[dict[str, Any]] = [{}, {"lossless": True}, {"exif": b"Exif\0\0MM"}]
+    for beside, kind in zip(options, (b"VP8 ", b"VP8L", b"VP8X"), strict=True):
+        webp = encoded(picture, "WEBP", **beside)
+        assert webp[12:16] == kind
+        assert webp_size(webp) == (210, 37)
+    assert webp_size(encoded(picture)) is None
+
+
+def test_scans_of_a_jpeg_are_counted_and_those_of_its_metadata_are_not() -> None:
+    """A thumbnail has scans of its own, and a film behind the end looks as if it had."""
+    thumbnail = encoded(drawn(size=60), "JPEG", progressive=True)
+    film = b"\xff\xda" * 100
+    for progressive, scans in ((False, 1), (True, 10)):
+        jpeg = encoded(drawn(), "JPEG", progressive=progressive, comment=thumbnail) + film
+        assert count_scans(jpeg) == scans
+        assert read_digit(jpeg).any()
+
+
+@pytest.mark.parametrize("shape", [(2300, 2600), (2301, 2599), (2601, 2048)])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16"])
+def test_a_large_picture_is_halved_by_tiles_as_it_is_as_a_whole(
+    shape: tuple[int, int], mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tile is a matter of memory alone."""
+    monkeypatch.setattr(sys.modules[decode.__module__], "TILE", 2**22)
+    large = np.asarray(cv2.resize(drawn(), shape[::-1]), np.uint8)
+    image = Image.fromarray(large).convert("L" if mode == "I;16" else mode).convert(mode)
+    whole = smaller(image)
+    monkeypatch.undo()
+    assert np.array_equal(smaller(image), whole)
 
 
 @pytest.mark.parametrize("junk", [b"", b"\0" * 100, b"GIF89a", b"%PDF-1.7", b"<svg/>", b"BM"])

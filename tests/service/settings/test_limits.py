@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from service.settings.limits import available_cores, cpu_quota
+from service.settings.limits import (
+    MOST_PICTURE_BYTES,
+    available_cores,
+    available_memory,
+    cpu_quota,
+    memory_limit,
+)
+from service.settings.settings import Settings
 
 
 def cgroups(folder: Path, membership: str, files: dict[str, str]) -> tuple[Path, Path]:
@@ -60,3 +67,33 @@ def test_cores_are_no_more_than_the_quota(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr("service.settings.limits.cpu_quota", lambda *_: quota)
     assert available_cores() == cores
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "limit"),
+    [
+        ("0::/\n", {"memory.max": "268435456\n"}, 2**28),
+        ("0::/\n", {"memory.max": "max\n"}, None),
+        ("0::/a/b\n", {"a/memory.max": "1000\n", "a/b/memory.max": "2000\n"}, 1000),
+        ("5:memory:/docker/host-path\n", {"memory/memory.limit_in_bytes": "536870912\n"}, 2**29),
+        ("5:cpu:/\n", {"memory/memory.limit_in_bytes": "1\n"}, None),
+    ],
+)
+def test_the_memory_limit_is_the_smallest_around_a_process(
+    tmp_path: Path, membership: str, files: dict[str, str], limit: int | None
+) -> None:
+    """Both versions of cgroups are read; none is unlimited."""
+    assert memory_limit(*cgroups(tmp_path, membership, files)) == limit
+
+
+def test_pictures_take_a_quarter_of_the_memory_that_there_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A container of 256 MiB would die of a picture for which it has no room."""
+    monkeypatch.setattr("service.settings.limits.memory_limit", lambda *_: 2**28)
+    assert available_memory() == 2**28
+    assert Settings(image_decoders=1).picture_bytes == 2**26
+    assert Settings(image_decoders=2, workers=2).picture_bytes == 2**24
+    assert Settings(max_picture_bytes=2**30).picture_bytes == 2**30
+    monkeypatch.setattr("service.settings.settings.available_memory", lambda: 2**40)
+    assert Settings(image_decoders=4).picture_bytes == MOST_PICTURE_BYTES
