@@ -15,7 +15,7 @@ MAX_BATCH_SIZE = 1024
 
 MOST_PICTURE_BYTES = 272 * 2**20
 """Memory for one picture, where the machine or its container has enough: for 50 megapixels."""
-PICTURES_SHARE = 1 / 4
+PICTURES_SHARE = 3 / 8
 """Part of the memory that is for the pictures in all decoder processes together."""
 
 

@@ -136,8 +136,8 @@ def test_the_largest_pictures_are_decoded_within_the_limit_of_memory(
 
 
 def test_a_picture_that_would_not_fit_ends_no_process() -> None:
-    """In a container of 256 MiB a quarter of it is for pictures."""
-    with serving(FORETELL_IMAGE_DECODERS="1", FORETELL_MAX_PICTURE_BYTES=str(2**26)) as service:
+    """In a container of 256 MiB three eighths of it are for pictures."""
+    with serving(FORETELL_IMAGE_DECODERS="1", FORETELL_MAX_PICTURE_BYTES=str(96 * 2**20)) as service:
         for body, media in (
             (png(SIDE, SIDE), "image/png"),
             (webp(), "image/webp"),
@@ -145,7 +145,7 @@ def test_a_picture_that_would_not_fit_ends_no_process() -> None:
         ):
             answer = ask(service, body, media)
             assert answer.status_code == 413, answer.text
-            assert "the limit is 67,108,864" in answer.json()["detail"]
+            assert "the limit is 100,663,296" in answer.json()["detail"]
         assert ask(service, SEVEN).status_code == 200
         assert ask(service, encoded(seven(2000)), "image/png").status_code == 200
         assert not service.of("decoder died")

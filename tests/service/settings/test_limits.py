@@ -86,14 +86,14 @@ def test_the_memory_limit_is_the_smallest_around_a_process(
     assert memory_limit(*cgroups(tmp_path, membership, files)) == limit
 
 
-def test_pictures_take_a_quarter_of_the_memory_that_there_is(
+def test_pictures_take_three_eighths_of_the_memory_that_there_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A container of 256 MiB would die of a picture for which it has no room."""
     monkeypatch.setattr("service.settings.limits.memory_limit", lambda *_: 2**28)
     assert available_memory() == 2**28
-    assert Settings(image_decoders=1).picture_bytes == 2**26
-    assert Settings(image_decoders=2, workers=2).picture_bytes == 2**24
+    assert Settings(image_decoders=1).picture_bytes == 96 * 2**20
+    assert Settings(image_decoders=2, workers=2).picture_bytes == 24 * 2**20
     assert Settings(max_picture_bytes=2**30).picture_bytes == 2**30
     monkeypatch.setattr("service.settings.settings.available_memory", lambda: 2**40)
     assert Settings(image_decoders=4).picture_bytes == MOST_PICTURE_BYTES
