@@ -203,6 +203,7 @@ class FastProtocol(GuardedProtocol):
             or self.parser.get_method() != b"POST"
             or b"#" in query
             or self.parser.should_upgrade()
+            or self.refused
         ):
             super().on_headers_complete()
             return

@@ -10,12 +10,17 @@ from typing import Any
 
 import structlog
 
+if sys.platform != "win32":
+    import resource
+
 from service.errors import SettingsError
 from service.settings.settings import Settings
 
 log = structlog.get_logger("foretell")
 
 HTTP, GRPC, HOST = "FORETELL_PORT", "FORETELL_GRPC_PORT", "FORETELL_HOST"
+KEPT_DESCRIPTORS = 128
+"""Descriptors that connections leave to models, pictures, tables and the log."""
 SO_ATTACH_FILTER = 26
 """Of <asm-generic/socket.h>; the socket module does not name it."""
 OPTIONS = {HTTP: "--port", GRPC: "--grpc-port"}
@@ -159,6 +164,26 @@ def waiting_connections(listening: socket.socket) -> int:
     except OSError:
         return 0
     return int(struct.unpack_from("I", told, 24)[0])  # tcpi_unacked, of a listening socket
+
+
+def connection_limit(settings: Settings) -> int:
+    """Return how many connections this process may have: as set, as far as descriptors reach."""
+    if sys.platform == "win32":
+        return settings.max_connections
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(settings.max_connections, max(1, soft - KEPT_DESCRIPTORS))
+
+
+def allow_connections(settings: Settings) -> None:
+    """Raise this process's limit of descriptors to what its connections need, where it may."""
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.max_connections + KEPT_DESCRIPTORS
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+    if (limit := connection_limit(settings)) < settings.max_connections:
+        log.warning("fewer connections than set", limit=limit, descriptors=hard)
 
 
 def log_listening(listening: socket.socket) -> None:

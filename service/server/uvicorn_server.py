@@ -26,7 +26,12 @@ from service.api.state import ServiceState
 from service.errors import SettingsError
 from service.observability.logs import logs
 from service.observability.worker_slots import WorkerSlot
-from service.server.sockets import log_listening, refuse_connections, waiting_connections
+from service.server.sockets import (
+    allow_connections,
+    log_listening,
+    refuse_connections,
+    waiting_connections,
+)
 from service.settings.settings import Settings
 
 log = structlog.get_logger("foretell")
@@ -74,6 +79,7 @@ class Server(uvicorn.Server):
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer until a signal stops it."""
         sys.setswitchinterval(SWITCH_SECONDS)
+        allow_connections(self._settings)
         super().run(sockets)
 
     @contextmanager
@@ -101,6 +107,14 @@ class Server(uvicorn.Server):
         if slot is None or slot.announces_address:
             for listening in sockets or [s for server in self.servers for s in server.sockets]:
                 log_listening(listening)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Sweep the connections once a second; uvicorn calls it ten times as often."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                connection.sweep(now)  # type: ignore[union-attr]  # http_options gives no other
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let calls finish, over HTTP and gRPC at once, then end the application's lifespan."""

@@ -113,6 +113,9 @@ class Settings(BaseSettings):
     queue_timeout_seconds: float = Field(5.0, ge=0.1, le=300)
     """Longest that a call waits in that queue; then it is refused with 503."""
 
+    max_connections: int = Field(4096, ge=1, le=100_000)
+    """Most connections of one process; calls on more are refused with 503, health apart."""
+
     keepalive_seconds: int = Field(75, ge=1, le=3600)
     """How long a connection without a request is kept; longer than a proxy in front keeps it."""
 

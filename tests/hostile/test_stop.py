@@ -88,7 +88,7 @@ def test_a_worker_that_hangs_is_replaced() -> None:
 
 
 def test_a_worker_that_hangs_does_not_keep_a_stop_from_ending() -> None:
-    """What outlives the longest stop of the settings is killed."""
+    """The supervisor kills those that outlive the longest stop of the settings."""
     settings = {"FORETELL_WORKERS": "2", "FORETELL_SHUTDOWN_SECONDS": "1"}
     with serving(MODELS, **settings) as attacked:
         started = [int(str(one["worker_pid"])) for one in attacked.of("worker started")]

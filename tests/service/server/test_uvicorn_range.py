@@ -27,7 +27,9 @@ OVERRIDDEN = [
         HttpToolsProtocol,
         {
             "_should_upgrade",
+            "connection_made",
             "data_received",
+            "on_body",
             "on_headers_complete",
             "on_message_begin",
             "timeout_keep_alive_handler",
@@ -50,7 +52,7 @@ OVERRIDDEN = [
     (
         Server,
         UvicornServer,
-        {"__init__", "capture_signals", "handle_exit", "run", "shutdown", "startup"},
+        {"__init__", "capture_signals", "handle_exit", "on_tick", "run", "shutdown", "startup"},
     ),
 ]
 
