@@ -49,7 +49,7 @@ class RequestBodyReader(io.RawIOBase):
         self._room = asyncio.Event()
         self._changed = threading.Condition()
         self._parts: deque[bytes] = deque()
-        self._waiting = 0
+        self._waiting = self._given = 0
         self._ended = False
         self._error: Exception | None = None
 
@@ -83,6 +83,10 @@ class RequestBodyReader(io.RawIOBase):
         """Return True."""
         return True
 
+    def tell(self) -> int:
+        """Return the bytes read so far."""
+        return self._given
+
     def read(self, size: int = -1) -> bytes:
         """Read `size` bytes, or fewer at the end only.
 
@@ -106,6 +110,7 @@ class RequestBodyReader(io.RawIOBase):
                 parts.append(part)
                 missing -= len(part) if size > 0 else 0
                 self._waiting -= len(part)
+                self._given += len(part)
                 if self._waiting <= READ_AHEAD_BYTES // 2 and not self._room.is_set():
                     self._loop.call_soon_threadsafe(self._room.set)
         return b"".join(parts)

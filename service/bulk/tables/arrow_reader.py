@@ -1,24 +1,35 @@
 """Arrow and Parquet: tables whose columns have one name and one type from end to end."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.bulk.tables.arrow_columns import TypedColumn
+from service.bulk.tables.arrow_messages import BoundedMessages
 from service.bulk.tables.chunks import CHUNK_ROWS, Chunk
 from service.bulk.tables.columns import TableReading
-from service.bulk.tables.separation import readable, separated
+from service.bulk.tables.decoders.batches import Batches
+from service.bulk.tables.options import TableOptions
+from service.bulk.tables.plain_columns import MOST_PIECE
+from service.bulk.tables.separation import MOST_CELLS, readable, separated
+from service.contract.rows import RowTask
 from service.errors import UnreadableTable
 
 ARROW_MAGIC = b"ARROW1"
+READ_AHEAD = 2**23
+"""Read at once of all columns: a column of a row group need not lie in memory as a whole."""
+LEAST_READ_AHEAD = 2**12
 
 
 def read_arrow(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     """Yield the rows of an Arrow IPC stream."""
+    messages = source
+    if reading.allowance.received is not None:
+        messages = cast(BinaryIO, BoundedMessages(source, reading.allowance))
     with readable("an Arrow IPC stream"):
-        reader = pa.ipc.open_stream(source)
+        reader = pa.ipc.open_stream(messages)
         yield from separated(_alone(reader, source), reader.schema, reading, TypedColumn)
 
 
@@ -37,10 +48,26 @@ def read_arrow_file(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
 
 def read_parquet(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     """Yield the rows of a Parquet file; `source` can seek."""
+    with reading.decoded(parquet_batches, source) as found:
+        yield from separated(found.batches, found.schema, reading, TypedColumn)
+
+
+def parquet_batches(source: BinaryIO, task: RowTask, options: TableOptions) -> Batches:
+    """Return the rows of a Parquet file. Raises UnreadableTable, TableTooLarge."""
     with readable("Parquet"):
-        file = pq.ParquetFile(source, pre_buffer=False)
-        batches = file.iter_batches(batch_size=CHUNK_ROWS, use_threads=False)
-        yield from separated(batches, file.schema_arrow, reading, TypedColumn)
+        columns = max(1, pq.read_metadata(source).num_columns)
+        read_ahead = max(LEAST_READ_AHEAD, READ_AHEAD // columns)
+        file = pq.ParquetFile(source, pre_buffer=False, buffer_size=read_ahead)
+        return Batches(file.schema_arrow, _parquet_rows(file))
+
+
+def _parquet_rows(file: Any) -> Iterator[Any]:
+    rows = min(CHUNK_ROWS, max(1, MOST_CELLS // max(1, file.metadata.num_columns)))
+    if file.num_row_groups:
+        group = file.metadata.row_group(0)
+        rows = min(rows, max(1, MOST_PIECE * group.num_rows // max(1, group.total_byte_size)))
+    with readable("Parquet"):
+        yield from _sound(file.iter_batches(batch_size=rows, use_threads=False))
 
 
 def _sound(batches: Iterable[Any]) -> Iterator[Any]:

@@ -14,10 +14,12 @@ from service.bulk.tables.arrow_columns import NUMBER, is_number
 from service.bulk.tables.chunks import AnswerColumns, PassthroughColumns, ScoredChunk, texts_of
 from service.bulk.tables.columns import TableReading
 from service.contract.rows import AnswerColumn
-from service.errors import FieldProblem, InvalidPayload
+from service.errors import FieldProblem, InvalidPayload, TableTooLarge
 
 FORMULA = r"^[=+\-@\t\r]"
 """Beginnings of cells that spreadsheets run, or that hide one (OWASP, CSV injection)."""
+MOST_CELLS = 2**23
+"""Cells that rows of JSON make up at once, most of them empty."""
 INFINITE = (float("inf"), float("-inf"))
 
 
@@ -61,8 +63,17 @@ def as_batch(passthrough: PassthroughColumns) -> Any:
     if not isinstance(passthrough, list):
         return passthrough
     names = dict.fromkeys(name for row in passthrough for name in row)
+    _check_size(len(names), len(passthrough))
     columns = [_as_column(name, [row.get(name) for row in passthrough]) for name in names]
     return pa.RecordBatch.from_arrays(columns, names=list(names))
+
+
+def _check_size(columns: int, rows: int) -> None:
+    """Raise TableTooLarge for rows of JSON, each with names of its own, that make up no table."""
+    if columns * rows > MOST_CELLS:
+        advice = "ask for NDJSON, which has no columns"
+        most = f"at most {MOST_CELLS:,}"
+        raise TableTooLarge("columns times rows at once", most, f"{columns:,} x {rows:,}", advice)
 
 
 def _as_column(name: str, values: list[Any]) -> Any:
@@ -145,6 +156,7 @@ def _as_before(table: Any, schema: Any) -> Any:
     if new := [name for name in table.schema.names if name not in schema.names]:
         expected = "no extra fields but those of the first rows, to answer in this format"
         raise InvalidPayload([FieldProblem(name, expected, "a field") for name in new])
+    _check_size(len(schema), table.num_rows)
     columns = []
     for field in schema:
         place = table.schema.get_field_index(field.name)
