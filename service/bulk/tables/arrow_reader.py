@@ -55,9 +55,9 @@ def read_parquet(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
 def parquet_batches(source: BinaryIO, task: RowTask, options: TableOptions) -> Batches:
     """Return the rows of a Parquet file. Raises UnreadableTable, TableTooLarge."""
     with readable("Parquet"):
-        columns = max(1, pq.read_metadata(source).num_columns)
-        read_ahead = max(LEAST_READ_AHEAD, READ_AHEAD // columns)
-        file = pq.ParquetFile(source, pre_buffer=False, buffer_size=read_ahead)
+        metadata = pq.read_metadata(source)
+        read_ahead = max(LEAST_READ_AHEAD, READ_AHEAD // max(1, metadata.num_columns))
+        file = pq.ParquetFile(source, metadata=metadata, pre_buffer=False, buffer_size=read_ahead)
         return Batches(file.schema_arrow, _parquet_rows(file))
 
 

@@ -6,10 +6,12 @@ A value of a megabyte takes four bytes more for each row that has it, until it i
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from service.bulk.tables.allowance import Allowance
+from service.bulk.tables.arrow_columns import is_text
 from service.errors import FieldProblem, InvalidPayload, TableTooLarge
 
 MOST_PIECE = 8 * 2**20
@@ -110,16 +112,18 @@ def _measured(cells: Any) -> tuple[int, int]:
             len(cells) * sizes if isinstance(sizes, int) else _sum(sizes.take(cells.indices))
         ), 0
     if kind in VIEWED:
-        return _sum(pc.binary_length(cells)), 0
+        return _sum(_sizes(cells)), 0
     return cells.nbytes, _items(cells) if pa.types.is_nested(kind) else 0
 
 
 def _sizes(values: Any) -> Any:
     """Return the bytes of each value, or of every one."""
     kind = values.type
-    if kind in VIEWED or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
-        return pc.binary_length(values).cast(pa.int64())
-    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+    if kind in VIEWED:  # of which each cell begins with its length
+        lengths = np.frombuffer(values.buffers()[1], np.int32)[::4].astype(np.int64)
+        here = lengths[values.offset : values.offset + len(values)]
+        return pa.array(here, mask=values.is_null().to_numpy(zero_copy_only=False))
+    if is_text(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
         return pc.binary_length(values).cast(pa.int64())
     return 1 if pa.types.is_null(kind) else max(1, kind.bit_width // 8)
 
