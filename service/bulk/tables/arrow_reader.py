@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from service.bulk.tables.arrow_columns import TypedColumn
+from service.bulk.tables.arrow_columns import TypedColumn, is_text
 from service.bulk.tables.arrow_messages import BoundedMessages
 from service.bulk.tables.chunks import CHUNK_ROWS, Chunk
 from service.bulk.tables.columns import TableReading
@@ -18,8 +18,9 @@ from service.contract.rows import RowTask
 from service.errors import UnreadableTable
 
 ARROW_MAGIC = b"ARROW1"
+LARGE_GROUP = 2**25
 READ_AHEAD = 2**23
-"""Read at once of all columns: a column of a row group need not lie in memory as a whole."""
+"""Bytes read at once of all columns of a large row group."""
 LEAST_READ_AHEAD = 2**12
 
 
@@ -56,18 +57,24 @@ def parquet_batches(source: BinaryIO, task: RowTask, options: TableOptions) -> B
     """Return the rows of a Parquet file. Raises UnreadableTable, TableTooLarge."""
     with readable("Parquet"):
         metadata = pq.read_metadata(source)
-        read_ahead = max(LEAST_READ_AHEAD, READ_AHEAD // max(1, metadata.num_columns))
-        file = pq.ParquetFile(source, metadata=metadata, pre_buffer=False, buffer_size=read_ahead)
-        return Batches(file.schema_arrow, _parquet_rows(file))
+        groups = [metadata.row_group(0)] if metadata.num_row_groups else []
+        # A column of a row group lies in memory as a whole, unless some of it is read at a time.
+        large = any(group.total_byte_size > LARGE_GROUP for group in groups)
+        ahead = max(LEAST_READ_AHEAD, READ_AHEAD // max(1, metadata.num_columns)) if large else 0
+        file = pq.ParquetFile(source, metadata=metadata, pre_buffer=False, buffer_size=ahead)
+        rows = min(CHUNK_ROWS, max(1, MOST_CELLS // max(1, metadata.num_columns)))
+        for group in groups:
+            rows = min(rows, max(1, MOST_PIECE * group.num_rows // max(1, group.total_byte_size)))
+        return Batches(file.schema_arrow, _parquet_rows(file, rows))
 
 
-def _parquet_rows(file: Any) -> Iterator[Any]:
-    rows = min(CHUNK_ROWS, max(1, MOST_CELLS // max(1, file.metadata.num_columns)))
-    if file.num_row_groups:
-        group = file.metadata.row_group(0)
-        rows = min(rows, max(1, MOST_PIECE * group.num_rows // max(1, group.total_byte_size)))
+def _parquet_rows(file: Any, rows: int) -> Iterator[Any]:
     with readable("Parquet"):
-        yield from _sound(file.iter_batches(batch_size=rows, use_threads=False))
+        for batch in file.iter_batches(batch_size=rows, use_threads=False):
+            for cells in batch.columns:
+                if is_text(cells.type) or pa.types.is_nested(cells.type):
+                    cells.validate(full=True)  # of text, Parquet's reader looks at no byte
+            yield batch
 
 
 def _sound(batches: Iterable[Any]) -> Iterator[Any]:

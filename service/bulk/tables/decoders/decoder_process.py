@@ -12,6 +12,7 @@ import os
 import resource
 import socket
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from pkgutil import resolve_name
@@ -69,10 +70,19 @@ def _answer(wanted: dict[str, Any], source: BinaryIO, sink: BinaryIO) -> dict[st
         fields = list(zip(found.schema.names, map(plain_type, found.schema.types), strict=True))
         schema = pa.schema(fields)
         _tell(sink, {"read_as": dict(found.read_as), "notes": list(found.notes)})
-        with pa.ipc.new_stream(sink, schema) as stream:
-            for batch in plain(found.batches, CHUNK_ROWS, Allowance()):
-                stream.write_batch(batch.cast(schema))
+        with pa.ipc.new_stream(sink, schema) as stream, ThreadPoolExecutor(1) as thread:
+
+            def write(batch: Any) -> None:
+                stream.write_batch(batch)
                 sink.flush()
+
+            sent = None
+            for batch in plain(found.batches, CHUNK_ROWS, Allowance()):
+                if sent is not None:  # the next rows are decoded while these are taken
+                    sent.result()
+                sent = thread.submit(write, batch.cast(schema))
+            if sent is not None:
+                sent.result()
         return {}
     except Exception as error:
         return _wrong(error)
