@@ -89,7 +89,8 @@ def workbook(cells: str, shared: str = "") -> bytes:
         '<sheet name="s" sheetId="1" r:id="a"/></sheets></workbook>',
         "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{package}/relationships">'
         f'<Relationship Id="a" Type="{relations}/worksheet" Target="worksheets/s.xml"/>'
-        f'<Relationship Id="b" Type="{relations}/sharedStrings" Target="sharedStrings.xml"/></Relationships>',
+        f'<Relationship Id="b" Type="{relations}/sharedStrings" Target="sharedStrings.xml"/>'
+        "</Relationships>",
         "xl/worksheets/s.xml": f'<worksheet xmlns="{main}"><sheetData><row r="1">'
         '<c r="A1" t="inlineStr"><is><t>age</t></is></c>'
         '<c r="B1" t="inlineStr"><is><t>sex</t></is></c></row>'
@@ -204,6 +205,41 @@ def test_a_small_table_costs_nobody_else_an_answer(service: Attacked, name: str)
     body = made()
     with watching(service) as watch:
         answer = send(service, media, body)
-    print(f"{name}: {len(body):,} B, {watch}, {answer.text[:200]}")
     assert answer.status_code == status, answer.text[:300]
     watch.check()
+
+
+PLANTED = "Planted-Smith"
+
+
+def test_no_value_and_no_name_of_a_column_stands_in_the_log(service: Attacked) -> None:
+    """Where an answer is refused, and where it is cut off, in every format."""
+    good = '{"age": 60, "sex": 1, "note": 1}\n' * 40_000
+    later = f'{{"age": 60, "sex": 1, "note": "{PLANTED}"}}\n'
+    cases = [
+        (NDJSON, f"{good}{later}", ""),
+        (NDJSON, f'{good}{{"age": "{PLANTED}", "sex": 1, "{PLANTED}": 1}}\n', ""),
+        (NDJSON, f'{{"age": "{PLANTED}"}}\n', ""),
+        (CSV, f"age,sex,{PLANTED}\n" + "60,1,\n" * 400_000 + f"{PLANTED},1\n", ""),
+        (CSV, f"age,sex,{PLANTED}\n60,1,5\n", ""),
+        (JSON, f"[{good.replace(chr(10), ',')}{PLANTED}]", ""),
+        (ARROW, PLANTED * 100, ""),
+        (PARQUET, PLANTED * 100, ""),
+        (EXCEL, f"PK{PLANTED}" * 100, ""),
+        (CSV, "age,sex\n60,1\n", f"&map={PLANTED}=chol&sheet={PLANTED}"),
+    ]
+    for media, body, options in cases:
+        for on_error in ("refuse", "report"):
+            httpx_error = None
+            try:
+                httpx.post(
+                    f"{service.url}/v1/heart/predict/batch?on_error={on_error}{options}",
+                    content=body.encode(),
+                    headers={"content-type": media, "accept": f"{CSV}, */*;q=0.5"},
+                    timeout=20,
+                )
+            except httpx.RemoteProtocolError as error:
+                httpx_error = error
+            assert httpx_error is None or on_error == "report"
+    assert service.of("bulk answer cut off")
+    assert PLANTED not in service.log.read_text()
