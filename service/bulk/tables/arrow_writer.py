@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from service.bulk.tables.arrow_columns import NUMBER, is_number
 from service.bulk.tables.chunks import AnswerColumns, PassthroughColumns, ScoredChunk, texts_of
 from service.bulk.tables.columns import TableReading
+from service.bulk.tables.measurements import SAMPLE
 from service.contract.rows import AnswerColumn
 from service.errors import FieldProblem, InvalidPayload, TableTooLarge
 
@@ -115,7 +116,7 @@ class ArrowWriter:
         table = answer_table(scored, self._names)
         try:
             if self._writer is None:
-                self._writer = self._open(table.schema)
+                self._writer = self._open(table)
             self._writer.write_batch(_as_before(table, self._writer_schema))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
             expected = "extra columns that the format of the answer has types for"
@@ -124,29 +125,43 @@ class ArrowWriter:
     def close(self) -> None:
         """Write the end of the format; a reader takes a file without it for damaged."""
         if self._writer is None:
-            self._writer = self._open(pa.schema(answer_fields(self._names)))
+            self._writer = self._open(pa.schema(answer_fields(self._names)).empty_table())
         self._writer.close()
 
-    def _open(self, schema: Any) -> Any:
-        self._writer_schema = schema
-        return self._new(schema)
+    def _open(self, first: Any) -> Any:
+        self._writer_schema = first.schema
+        return self._new(first)
 
-    def _new(self, schema: Any) -> Any:
-        return pa.ipc.new_stream(self._sink, schema)
+    def _new(self, first: Any) -> Any:
+        return pa.ipc.new_stream(self._sink, first.schema)
 
 
 class ArrowFileWriter(ArrowWriter):
     """Answers as an Arrow IPC file."""
 
-    def _new(self, schema: Any) -> Any:
-        return pa.ipc.new_file(self._sink, schema)
+    def _new(self, first: Any) -> Any:
+        return pa.ipc.new_file(self._sink, first.schema)
 
 
 class ParquetWriter(ArrowWriter):
     """Answers as Parquet."""
 
-    def _new(self, schema: Any) -> Any:
-        return pq.ParquetWriter(self._sink, schema)
+    def _new(self, first: Any) -> Any:
+        # Of ids and probabilities a dictionary would be made, grow too large, and be thrown away.
+        repeated = [
+            name
+            for name, cells in zip(first.schema.names, first.columns, strict=True)
+            if _repeats(cells.slice(0, SAMPLE))
+        ]
+        return pq.ParquetWriter(self._sink, first.schema, use_dictionary=repeated)
+
+
+def _repeats(cells: Any) -> bool:
+    """Return True if most cells are like others; also for types of which Arrow cannot tell."""
+    try:
+        return bool(2 * pc.count_distinct(cells).as_py() <= len(cells))
+    except pa.ArrowNotImplementedError:
+        return True
 
 
 def _as_before(table: Any, schema: Any) -> Any:
