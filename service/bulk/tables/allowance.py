@@ -18,6 +18,8 @@ FREE_BYTES = 2**28
 BYTES_A_BYTE = 100
 """Tables of text are packed to a tenth; made-up ones, with the same rows over again, further."""
 MOST_MEMORY = 192 * 2**20
+MEMORY_A_BYTE = 8
+LARGEST_MEMORY = 512 * 2**20
 """Bytes that a process which decodes a table may take, beside those that it begins with."""
 ADVICE = "send it in parts, or not compressed"
 
@@ -62,8 +64,13 @@ class Allowance:
             raise TableTooLarge(what, expected, f"{count:,} or more", ADVICE)
 
 
+def most_memory(size: int) -> int:
+    """Return the bytes that a process may take for a table that came as so many."""
+    return min(MOST_MEMORY + MEMORY_A_BYTE * size, LARGEST_MEMORY)
+
+
 def out_of_memory() -> TableTooLarge:
     """Return the error for a table that is small as it came, and large in memory."""
-    most = f"at most {MOST_MEMORY:,} bytes"
+    most = f"at most {MOST_MEMORY:,} bytes, and {MEMORY_A_BYTE} more for each byte sent"
     advice = "send it as CSV, or Parquet with shorter values"
     return TableTooLarge("memory to unpack some of its rows", most, "more", advice)

@@ -63,7 +63,7 @@ EVERY_TYPE = pa.table(
 
 
 def test_a_file_of_ones_own_has_no_bound() -> None:
-    """What `foretell score` reads lies on the disk of who runs it."""
+    """A table that `foretell score` reads lies on the disk of who runs it."""
     Allowance().take_rows(10**12, 10**12)
     Allowance().take_bytes(10**12)
 
@@ -84,7 +84,7 @@ def test_more_is_read_of_who_sends_more() -> None:
 
 @pytest.mark.parametrize("compression", [None, "zstd", "lz4"])
 def test_messages_of_arrow_pass_as_they_are(compression: str | None) -> None:
-    """Of every type, compressed or not."""
+    """Columns of every type, compressed or not."""
     assert bounded(stream(EVERY_TYPE, compression)).equals(EVERY_TYPE)
 
 
@@ -228,7 +228,7 @@ def test_a_decoder_reads_one_table_after_another(decoders: TableDecoders, tmp_pa
 def test_a_decoder_that_dies_is_a_refusal(
     decoders: TableDecoders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where the system ends it for want of memory."""
+    """The system ends processes for want of memory."""
     file = tmp_path / "a"
     pq.write_table(pa.table({"age": [60], "sex": [1]}), file)
     monkeypatch.setattr(pool.DecoderProcess, "ask", lambda self, *_: self.process.kill())

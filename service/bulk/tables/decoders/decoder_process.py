@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
-from service.bulk.tables.allowance import MOST_MEMORY, Allowance, out_of_memory
+from service.bulk.tables.allowance import Allowance, most_memory, out_of_memory
 from service.bulk.tables.chunks import CHUNK_ROWS
 from service.bulk.tables.decoders.batches import Decode
 from service.bulk.tables.options import TableOptions
@@ -40,8 +40,6 @@ WRITTEN = 2**20
 def main() -> None:
     """Decode table after table, until the other end is closed or nothing more is wanted."""
     start = _memory()
-    limit = start + MOST_MEMORY
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     with socket.socket(fileno=0) as end, suppress(OSError):  # nobody is there any more
@@ -53,6 +51,8 @@ def main() -> None:
                 return
             end.settimeout(None)
             with os.fdopen(files[0], "rb") as source:
+                limit = start + most_memory(os.fstat(files[0]).st_size)
+                resource.setrlimit(resource.RLIMIT_DATA, (limit, resource.RLIM_INFINITY))
                 while not line.endswith(b"\n"):
                     line += end.recv(LONGEST_LINE)
                 sink = io.BufferedWriter(cast(io.RawIOBase, end.makefile("wb", 0)), WRITTEN)
