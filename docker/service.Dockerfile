@@ -1,7 +1,9 @@
 # The service. Built from the top of the repository:
 #   docker build -f docker/service.Dockerfile -t foretell-service .
+# With --build-arg BASE=python:3.11-slim-bookworm@sha256:… the base image is the one of that digest.
+ARG BASE=python:3.11-slim-bookworm
 
-FROM python:3.11-slim-bookworm AS build
+FROM ${BASE} AS build
 WORKDIR /build
 # The base image's own pip fills the environment from outside, so none has to be inside.
 RUN python -m venv --without-pip /opt/foretell
@@ -22,7 +24,7 @@ COPY training training
 RUN pip --python /opt/foretell install --no-cache-dir --no-deps --no-build-isolation . && \
     pip --python /opt/foretell uninstall --yes grpcio-tools setuptools hatchling editables
 
-FROM python:3.11-slim-bookworm
+FROM ${BASE}
 COPY --from=build /opt/foretell /opt/foretell
 # An empty volume mounted here takes over these files, and their owner: the one that training has.
 COPY --chown=10001:10001 models /models

@@ -1,7 +1,9 @@
 # Training. Built from the top of the repository:
 #   docker build -f docker/training.Dockerfile -t foretell-training .
+# With --build-arg BASE=python:3.11-slim-bookworm@sha256:… the base image is the one of that digest.
+ARG BASE=python:3.11-slim-bookworm
 
-FROM python:3.11-slim-bookworm AS build
+FROM ${BASE} AS build
 WORKDIR /build
 # The base image's own pip fills the environment from outside, so none has to be inside.
 RUN python -m venv --without-pip /opt/foretell
@@ -18,7 +20,7 @@ RUN pip --python /opt/foretell install --no-cache-dir --no-deps --no-build-isola
 # Volumes mounted on these take over their owner.
 RUN install -d -o 10001 -g 10001 /volumes/cache /volumes/reports
 
-FROM python:3.11-slim-bookworm
+FROM ${BASE}
 COPY --from=build /opt/foretell /opt/foretell
 COPY --from=build --chown=10001:10001 /volumes/cache /cache
 COPY --from=build --chown=10001:10001 /volumes/reports /reports

@@ -15,6 +15,8 @@ from service.images.decoders.pool import DecoderPool
 from service.models.versions.model_versions import State
 from service.models.versions.registry import ModelRegistry
 from service.models.versions.watcher import Watcher
+from service.observability.log_writer import LINES_DROPPED
+from service.observability.logs import logs
 from service.observability.metrics.families import Gauge
 from service.observability.metrics.shared_counters import WORKERS, Metric, SharedCounters
 from service.observability.worker_slots import WorkerSlot
@@ -151,10 +153,11 @@ class ServiceState:
             self.slot.mark_ready()
 
     def record_states(self) -> None:
-        """Count this process as it is now: its id, its readiness, the state of each version."""
+        """Count this process as it is now: its id, readiness and log, the state of each version."""
         ready = not self.registry.not_ready()
         for column, value in enumerate((os.getpid(), ready)):
             self.counters.series(WORKERS).values[column] = value
+        self.counters.series(LINES_DROPPED).add(logs.take_dropped())
         now = self._version_states()
         for labels in {*self.counters.all_series(STATES), *now}:
             values = self.counters.series(STATES, *labels).values

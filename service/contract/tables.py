@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from service.contract.fields import Feature
 
@@ -47,6 +47,8 @@ IDENTIFYING_WORDS = frozenset(
 IDENTIFYING_ENDS = frozenset(("id", "ids", "uid", "uuid", "name", "mrn", "date"))
 """Words that make an identifier of any name that ends in them."""
 NOT_PLAIN = re.compile("[^a-z0-9<]+")
+LONGEST_KEPT = 64
+"""Characters of a text whose plain words are remembered: the words of codes are asked for again."""
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
@@ -62,6 +64,11 @@ def plain(name: str) -> str:
 
 def plain_word(text: str) -> str:
     """Return a cell's words without case, spaces and marks, `+` and `-` of numbers apart."""
+    return _plain_word(text) if len(text) <= LONGEST_KEPT else _plain_word.__wrapped__(text)
+
+
+@lru_cache(maxsize=4096)
+def _plain_word(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(letter for letter in folded if letter.isalnum() or letter in "+>")
 

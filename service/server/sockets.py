@@ -13,6 +13,7 @@ from service.settings.settings import Settings
 log = structlog.get_logger("foretell")
 
 HTTP, GRPC, HOST = "FORETELL_PORT", "FORETELL_GRPC_PORT", "FORETELL_HOST"
+OPTIONS = {HTTP: "--port", GRPC: "--grpc-port"}
 
 SOCKET_PER_WORKER = sys.platform == "linux"
 """Linux spreads connections over the sockets at one port; other systems give all to one of them."""
@@ -58,7 +59,8 @@ def refused(error: OSError, host: str, port: int, setting: str = HTTP) -> Settin
     """Return the error for a port that is not free, or for an address of another machine."""
     if error.errno == errno.EADDRNOTAVAIL:
         return SettingsError(f"{HOST}: {host}: {_why(error)}")
-    return SettingsError(f"{setting}: {host}:{port}: {_why(error)}")
+    option = OPTIONS[setting]
+    return SettingsError(f"{setting}: {host}:{port}: {_why(error)} ({option} sets another)")
 
 
 def _check_grpc(settings: Settings) -> None:

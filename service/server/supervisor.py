@@ -26,6 +26,7 @@ from types import FrameType
 import structlog
 from uvicorn.config import STARTUP_FAILURE
 
+from service.observability.logs import logs
 from service.observability.metrics.shared_counters import SIZE
 from service.observability.worker_slots import WorkerSlot, release
 from service.server.sockets import reserve_port
@@ -89,6 +90,7 @@ class Supervisor:
             ]
         for sig, handler in before.items():
             signal.signal(sig, handler)
+        logs.flush()
         if self._signals and not self._failed:
             signal.raise_signal(self._signals[0])
         return 1

@@ -9,7 +9,8 @@ import multiprocessing
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -20,6 +21,7 @@ import uvicorn
 from service.api.http.front_door import FrontDoor
 from service.api.state import ServiceState
 from service.errors import SettingsError
+from service.observability.logs import logs
 from service.server.sockets import log_listening
 from service.settings.settings import Settings
 
@@ -61,6 +63,15 @@ class Server(uvicorn.Server):
         """Answer until a signal stops it."""
         sys.setswitchinterval(SWITCH_SECONDS)
         super().run(sockets)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle signals; the one that ended the process is raised again, after the last line."""
+        with super().capture_signals():
+            try:
+                yield
+            finally:
+                logs.flush()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, and log where: a port of 0 is known only now."""

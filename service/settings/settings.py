@@ -1,6 +1,7 @@
 """Settings, read once at start from FORETELL_* variables, frozen, and passed to `create_app`."""
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,12 @@ ELSEWHERE = frozenset(
 )
 
 SECRETS = frozenset({"admin_key"})
+
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+SERVICE_LINK = re.compile(
+    r"FORETELL_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+SERVICE_URL = re.compile(r"(tcp|udp|sctp)://")
 
 MAX_DECODERS = 4
 """Most decoder processes of a worker by default: four keep it busy."""
@@ -173,18 +180,38 @@ class Settings(BaseSettings):
         return parse_version_policies(self.version_policy)
 
 
+def _service_links() -> set[str]:
+    """Return the names of the variables in the environment that Kubernetes made for a Service."""
+    return {
+        name
+        for name, value in os.environ.items()
+        if SERVICE_LINK.fullmatch(name)
+        or (name.startswith(PREFIX) and name.endswith("PORT") and SERVICE_URL.match(value))
+    }
+
+
 def read_settings(**overrides: object) -> Settings:
     """Read settings from the environment; `overrides` win over it, unless they are None.
 
-    Raises SettingsError, which names every variable that is unknown or has a bad value.
+    Variables that Kubernetes makes for a Service called `foretell` or `foretell-…` are passed over:
+    FORETELL_PORT is then a URL, and none of the operator's. Raises SettingsError, which names every
+    variable that is unknown or has a bad value.
     """
+    links = _service_links()
     known = {PREFIX + name.upper() for name in Settings.model_fields} | ELSEWHERE
-    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    unknown = sorted(
+        name for name in os.environ if name.startswith(PREFIX) and name not in known | links
+    )
     if unknown:
         raise SettingsError(
             f"unknown setting {', '.join(unknown)}; there are: {', '.join(sorted(known))}"
         )
-    given = {name: value for name, value in overrides.items() if value is not None}
+    defaults = {
+        name: field.default
+        for name, field in Settings.model_fields.items()
+        if PREFIX + name.upper() in links
+    }
+    given = defaults | {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings.model_validate(given)
     except ValidationError as error:

@@ -248,8 +248,8 @@ TABLES = TableConventions(
             "target",
             "label",
         ),
-        yes=("yes", "true", "y", "t", "default"),
-        no=("no", "false", "n", "f", "no default", "paid"),
+        yes=("yes", "true", "y", "t", "default", "defaulted", "bad"),
+        no=("no", "false", "n", "f", "no default", "paid", "good"),
     ),
     orders=(tuple(Client.model_fields), ("ID", *Client.model_fields)),
 )

@@ -371,8 +371,8 @@ TABLES = TableConventions(
         ),
         grades=(0, 1, 2, 3, 4),
         pair=(1, 2),
-        yes=("yes", "true", "y", "t", "presence", "present", "disease"),
-        no=("no", "false", "n", "f", "absence", "absent", "no disease", "healthy"),
+        yes=("yes", "true", "y", "t", "presence", "present", "disease", "sick", "ill"),
+        no=("no", "false", "n", "f", "absence", "absent", "no disease", "healthy", "normal"),
     ),
     # processed.cleveland.data and its kin, and Statlog's heart.dat.
     orders=(tuple(Patient.model_fields),),

@@ -25,11 +25,11 @@ from service.api.http.requests import REQUEST_ID, header, request_id_of, route_p
 from service.api.state import ServiceState
 from service.api.status import status_of
 from service.errors import PayloadTooLarge
-from service.observability.logs import current_request_id
+from service.observability.logs import REQUESTS, current_request_id, logs
 from service.observability.metrics.requests import Requests
 
-log = structlog.get_logger("foretell.http")
-stdlib_log = logging.getLogger("foretell.http")
+log = structlog.get_logger(REQUESTS)
+stdlib_log = logging.getLogger(REQUESTS)
 
 WriteError = Callable[[Scope, Receive, Send, int, str], Awaitable[None]]
 """Answers a request with an HTTP status and a message, in the form of one protocol."""
@@ -179,13 +179,7 @@ class FrontDoor:
         finally:
             seconds = time.perf_counter() - start
             self._requests.count(scope, status, seconds)
-            # structlog finds out that a line is not wanted only after it has begun to make it.
             if stdlib_log.isEnabledFor(logging.INFO):
-                log.info(
-                    "request",
-                    method=scope["method"],
-                    path=scope["path"],
-                    status=status,
-                    ms=round(seconds * 1000, 2),
-                )
+                ms = round(seconds * 1000, 2)
+                logs.log_request(scope["method"], scope["path"], status, ms, request_id)
             current_request_id.reset(token)

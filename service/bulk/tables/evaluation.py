@@ -5,6 +5,8 @@ ties half), Brier 1950, and the log-loss in nats; the expected calibration error
 equal width (Naeini, Cooper and Hauskrecht 2015).
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bulk.tables.chunks import Column, ScoredChunk
+from service.bulk.tables.header import is_nothing
 from service.bulk.tables.options import TableOptions
 from service.contract.rows import RowTask
 from service.contract.tables import plain, plain_word
@@ -23,11 +26,27 @@ MOST_VALUES = 5
 """Values of a truth column that a message shows."""
 
 
-def truth_numbers(task: RowTask, column: Column) -> NDArray[np.float64]:
-    """Return a truth column as numbers, float64[N]: words as 0 and 1, NaN where it says nothing."""
+@dataclass(frozen=True)
+class TruthValues:
+    """A truth column of some rows: float64[N], words as 0 and 1, NaN where it says nothing.
+
+    `unknown` are the values that are neither numbers nor known words, with how often each comes.
+    """
+
+    numbers: NDArray[np.float64]
+    unknown: Counter[str]
+
+
+def truth_values(task: RowTask, column: Column) -> TruthValues:
+    """Return what a truth column says of its rows."""
     truth = task.tables.truth
     words = {plain_word(word): 1 for word in truth.yes} | {plain_word(word): 0 for word in truth.no}
-    return column.numbers(words).values
+    found = column.numbers(words)
+    untold = np.isnan(found.values)
+    if found.missing is not None:
+        untold &= ~found.missing
+    shown = (column.raw_value(int(row)) or "" for row in np.flatnonzero(untold))
+    return TruthValues(found.values, Counter(x for x in shown if not is_nothing(x.strip('"'))))
 
 
 @dataclass
@@ -38,14 +57,16 @@ class Outcomes:
     options: TableOptions
     _probabilities: list[NDArray[np.float64]] = field(default_factory=list)
     _truth: list[NDArray[np.float64]] = field(default_factory=list)
+    _unknown: Counter[str] = field(default_factory=Counter)
     _bad: int = 0
 
-    def add(self, scored: ScoredChunk, truth: NDArray[np.float64]) -> None:
-        """Add some rows, truth float64[N] of the same; bad rows count apart."""
+    def add(self, scored: ScoredChunk, truth: TruthValues) -> None:
+        """Add some rows and what is true of them; bad rows count apart."""
         good = ~scored.bad
         self._bad += int(scored.bad.sum())
         self._probabilities.append(scored.values[0][good])
-        self._truth.append(truth[good])
+        self._truth.append(truth.numbers[good])
+        self._unknown += truth.unknown
 
     def evaluation(self, threshold: float, named: bool = True) -> dict[str, Any]:
         """Return the figures as JSON has them, or an `error` where the column is no truth.
@@ -55,6 +76,11 @@ class Outcomes:
         if not (self._truth and self.task.has_threshold):
             return {"error": f"nothing to compare with: no row has {self.options.truth!r}"}
         probability, numbers = map(np.concatenate, (self._probabilities, self._truth))
+        if self._unknown:
+            first = [
+                f"{value} in {count:,}" for value, count in self._unknown.most_common(MOST_VALUES)
+            ]
+            return {"error": self._no_truth(first, len(self._unknown))}
         told = ~np.isnan(numbers)
         probability, numbers = probability[told], numbers[told]
         values = np.unique(numbers)
@@ -92,10 +118,15 @@ class Outcomes:
         if codes <= set(truth.grades):
             or_more = " or more" if len(truth.grades) > truth.least + 1 else ""
             return numbers >= truth.least, f"{truth.least}{or_more} is {yes}"
-        shown = ", ".join(f"{value:g}" for value in values[:MOST_VALUES])
-        return None, (
-            f"{self.options.truth!r} is no truth: expected {', '.join(map(str, truth.grades))} or "
-            f"words for yes and no, got {shown}{' …' if len(values) > MOST_VALUES else ''}"
+        first = [f"{value:g}" for value in values[:MOST_VALUES]]
+        return None, self._no_truth(first, len(values))
+
+    def _no_truth(self, first: Sequence[str], count: int) -> str:
+        """Return the words for a column of which `first` are some of `count` values."""
+        grades = ", ".join(map(str, self.task.tables.truth.grades))
+        return (
+            f"{self.options.truth!r} is no truth: expected {grades} or words for yes and no, got "
+            f"{', '.join(first)}{' …' if count > len(first) else ''}"
         )
 
 

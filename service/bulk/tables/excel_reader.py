@@ -2,8 +2,8 @@
 
 import datetime as dt
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -14,6 +14,7 @@ from service.bulk.tables.arrow_columns import TextColumn, TypedColumn
 from service.bulk.tables.chunks import CHUNK_ROWS, Chunk, Column
 from service.bulk.tables.columns import TableReading
 from service.bulk.tables.decoders.batches import Batches
+from service.bulk.tables.excel_errors import error_cells
 from service.bulk.tables.header import MOST_LINES, Head, find_head
 from service.bulk.tables.options import TableOptions
 from service.bulk.tables.separation import separated, unique_names
@@ -41,7 +42,8 @@ def excel_batches(source: BinaryIO, task: RowTask, options: TableOptions) -> Bat
     """Return the rows of a workbook's sheet. Raises UnreadableTable, or InvalidPayload."""
     _check_size(source)
     try:
-        sheet, read_as, notes = _chosen(calamine.load_workbook(source), task, options)
+        workbook = calamine.load_workbook(source)
+        sheet, read_as, notes = _chosen(workbook, source, task, options)
     except calamine.PasswordError as error:
         raise UnreadableTable("the workbook has a password: save it without one") from error
     except calamine.CalamineError as error:
@@ -80,18 +82,22 @@ class Sheet:
     name: str
     head: Head
     cells: Any
+    errors: Mapping[int, Mapping[int, str]]
+    """For each row that has cells with errors, their columns and errors."""
     schema: Any
 
     def rows(self) -> Iterator[list[Any]]:
         """Yield the rows below the head that are not empty, as wide as the head."""
-        width = len(self.head.names)
-        for row in islice(self.cells.iter_rows(), self.head.rows_begin, None):
+        width, first = len(self.head.names), self.head.rows_begin
+        for number, row in enumerate(islice(self.cells.iter_rows(), first, None), first):
+            for place, error in self.errors.get(number, {}).items():
+                row[place] = error
             if any(cell != "" for cell in row[:width]):
                 yield row[:width] + [""] * (width - len(row))
 
 
 def _chosen(
-    workbook: Any, task: RowTask, options: TableOptions
+    workbook: Any, source: BinaryIO, task: RowTask, options: TableOptions
 ) -> tuple[Sheet, dict[str, str], list[str]]:
     """Return the sheet that the options name, or else the first with names of fields.
 
@@ -101,11 +107,11 @@ def _chosen(
     names = list(workbook.sheet_names)
     if options.sheet is not None:
         name = _named(names, options.sheet)
-        found = _sheet(workbook, name, task, options)
+        found = _sheet(workbook, source, name, task, options)
         if found is None:
             raise UnreadableTable(f"sheet {name!r} has no line of names and no row")
         return found, {"sheet": name}, []
-    filled = [sheet for name in names if (sheet := _sheet(workbook, name, task, options))]
+    filled = [sheet for name in names if (sheet := _sheet(workbook, source, name, task, options))]
     if not filled:
         raise UnreadableTable("the workbook has no sheet with a line of names")
     known = [s for s in filled if any(task.field_names.field_of(name) for name in s.head.names)]
@@ -129,7 +135,9 @@ def _named(names: Sequence[str], wanted: str) -> str:
     raise InvalidPayload([problem])
 
 
-def _sheet(workbook: Any, name: str, task: RowTask, options: TableOptions) -> Sheet | None:
+def _sheet(
+    workbook: Any, source: BinaryIO, name: str, task: RowTask, options: TableOptions
+) -> Sheet | None:
     """Return a sheet, or None if it has no head."""
     try:
         cells = workbook.get_sheet_by_name(name)
@@ -139,7 +147,10 @@ def _sheet(workbook: Any, name: str, task: RowTask, options: TableOptions) -> Sh
     head = find_head(task, first, options.header)
     if head is None:
         return None
-    sheet = Sheet(name, head, cells, None)
+    errors: dict[int, dict[int, str]] = {}
+    for (row_number, column), error in error_cells(source, name).items():
+        errors.setdefault(row_number, {})[column - cells.start[1]] = error
+    sheet = Sheet(name, head, cells, errors, None)
     kinds: list[set[type]] = [set() for _ in head.names]
     whole = [True] * len(head.names)
     for row in sheet.rows():
@@ -151,7 +162,7 @@ def _sheet(workbook: Any, name: str, task: RowTask, options: TableOptions) -> Sh
     types = [_kind(*each) for each in zip(kinds, whole, strict=True)]
     names = unique_names(head.names)
     schema = pa.schema(list(zip(names, types, strict=True)))
-    return Sheet(name, head, cells, schema)
+    return replace(sheet, schema=schema)
 
 
 def _kind(kinds: set[type], whole: bool) -> Any:

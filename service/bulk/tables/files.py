@@ -97,7 +97,7 @@ def score_table(
     options: TableOptions,
     main_reasons: Callable[[RowTask, LoadedModel, int], Reasons],
 ) -> int:
-    """Score a file into another; 0 if rows were scored, 1 if bad rows refused it or all are bad.
+    """Score a file into another; 0 if rows were scored, 1 if it was refused, or has no good row.
 
     `main_reasons` makes the function to the reasons of decisions. The output appears when it is
     complete, or not at all. Raises ForetellError.
@@ -162,7 +162,7 @@ def _told(progress: Progress, model: str, output: Path, facts: Mapping[str, Any]
         *(evaluation_in_words(evaluation) if evaluation else ()),
     ):
         print(line, file=sys.stderr)
-    return 1 if progress.bad and progress.bad == progress.rows else 0
+    return 1 if progress.bad == progress.rows else 0
 
 
 def format_of(table: Path) -> Format:

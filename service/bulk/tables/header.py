@@ -13,7 +13,8 @@ NUMBER = re.compile(r"[+-]?([0-9]+[.,]?[0-9]*|[.,][0-9]+)([eE][+-]?[0-9]+)?")
 NOTHING = frozenset(
     (
         *("", "na", "n/a", "n.a.", "<na>", "nan", "null", "none", "nil", "?", "-", "--", "."),
-        *("#n/a", "#null!", "#value!", "#div/0!"),
+        # Excel's NA(), and missing values as SPSS writes them; other errors are values gone wrong.
+        *("#n/a", "#null!"),
     )
 )
 """Cells of text, in lower case, by which nothing was recorded."""

@@ -325,16 +325,17 @@ def _columns(
     if not objects:
         return {}
     fields = [feature.name for feature in reading.task.features]
-    first = mappings[0]
-    if all(mapping is first for mapping in mappings):
-        names = [first.fields.get(name) for name in fields]
-        if None not in names:
-            # One name more, because of a single one itemgetter makes no tuple.
-            cells = list(zip(*map(itemgetter(*names, names[0]), objects), strict=True))[:-1]
-            return {
-                name: ObjectColumn(values, objects, [column] * len(objects))
-                for name, column, values in zip(fields, names, cells, strict=True)
-            }
+    first, count = mappings[0], len(objects)
+    if first.fields and all(mapping is first for mapping in mappings):
+        columns = list(first.fields.values())
+        # One name more, because of a single one itemgetter makes no tuple.
+        cells = zip(*map(itemgetter(*columns, columns[0]), objects), strict=True)
+        absent = ObjectColumn([None] * count, objects, [None] * count)
+        found = {
+            name: ObjectColumn(values, objects, [column] * count)
+            for (name, column), values in zip(first.fields.items(), cells, strict=False)
+        }
+        return {name: found.get(name, absent) for name in fields}
     return {name: _column(name, objects, mappings) for name in fields}
 
 

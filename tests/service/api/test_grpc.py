@@ -249,7 +249,7 @@ def test_a_port_that_is_taken_stops_the_service(models_dir: Path, workers: str) 
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert line.startswith("foretell: FORETELL_GRPC_PORT: 127.0.0.1:")
-    assert line.endswith("Address already in use")
+    assert line.endswith("Address already in use (--grpc-port sets another)")
 
 
 def test_a_port_that_is_taken_later_stops_every_worker(models_dir: Path) -> None:

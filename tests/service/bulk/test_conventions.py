@@ -621,6 +621,16 @@ def test_truth_is_read_as_its_files_write_it(
     )
 
 
+@pytest.mark.parametrize("word", ["unwell", "Diagnosed"])
+def test_a_truth_in_unknown_words_is_not_left_out_in_silence(client: TestClient, word: str) -> None:
+    """Figures of the rows that can be read alone would be figures of the healthy."""
+    rows = [[60, 1, word if number % 2 else "no"] for number in range(40)]
+    answer = ask(client, text(["age", "sex", "seen"], rows), "?truth=seen&end=count")
+    *_, last = lines_of(answer)
+    assert f'got "{word}" in 20' in last["end"]["evaluation"]["error"]
+    assert "auc" not in last["end"]["evaluation"]
+
+
 def test_a_column_that_is_no_truth_says_so(client: TestClient) -> None:
     """The answers come all the same."""
     answer = ask(client, text(FIELDS, PATIENTS), "?truth=chol&end=count&keep=all")

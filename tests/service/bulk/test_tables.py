@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -76,15 +77,19 @@ def parquet(table: Any) -> bytes:
     return file.getvalue()
 
 
-def excel(rows: list[list[Any]]) -> bytes:
-    """Return a workbook of one sheet."""
+def excel(
+    rows: list[list[Any]], *, first: int = 0, errors: Mapping[str, str] | None = None
+) -> bytes:
+    """Return a workbook of a sheet, its first cell at (`first`, `first`), with `errors`."""
     file = io.BytesIO()
     workbook = xlsxwriter.Workbook(file, {"in_memory": True})
     sheet = workbook.add_worksheet()
     for place, row in enumerate(rows):
         for column, cell in enumerate(row):
             if cell is not None:
-                sheet.write(place, column, cell)
+                sheet.write(first + place, first + column, cell)
+    for cell, error in (errors or {}).items():
+        sheet.write_formula(cell, "=1", None, error)
     workbook.close()
     return file.getvalue()
 
@@ -794,3 +799,26 @@ def test_line_ends_in_cells_come_back_as_they_came_wherever_a_block_ends(
     first, second = map(json.loads, answer.text.splitlines())
     assert first["note"] == f"{filler}A\r\nB"
     assert second["note"] == "plain"
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_an_error_in_a_cell_of_excel_is_no_empty_cell(client: TestClient, first: int) -> None:
+    """In a field it is a bad value; elsewhere it comes back; #N/A says that nothing is known."""
+    rows: list[list[Any]] = [["note", "age", "sex", "chol"]]
+    rows += [[None, 60, 1, 200] for _ in range(30)]
+    place = "ABCDEFGH"[first + 3]
+    at = first + 21
+    given = excel(rows, first=first, errors={f"{place}{at}": "#DIV/0!"})
+    refused = post(client, EXCEL, given)
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert (error["row"], error["field"], error["got"]) == (20, "chol", '"#DIV/0!"')
+    answer = post(client, EXCEL, given, f"{HEART}?on_error=report", accept="text/csv")
+    errors = [row["error"] for row in csv.DictReader(io.StringIO(answer.text))]
+    assert [place for place, error in enumerate(errors, 1) if error] == [20]
+    note = "ABCDEFGH"[first]
+    given = excel(rows, first=first, errors={f"{note}{at}": "#REF!", f"{place}{at}": "#N/A"})
+    answer = post(client, EXCEL, given, accept="text/csv")
+    assert answer.status_code == 200
+    notes = [row["note"] for row in csv.DictReader(io.StringIO(answer.text))]
+    assert notes == ["#REF!" if number == 20 else "" for number in range(1, 31)]

@@ -45,7 +45,9 @@ def test_a_port_on_which_somebody_listens_is_refused(address: str, workers: int)
     try:
         with listening(address) as port:
             settings = Settings(host=address, port=port, workers=workers)
-            text = f"^FORETELL_PORT: {address}:{port}: Address already in use$"
+            text = (
+                f"^FORETELL_PORT: {address}:{port}: Address already in use .--port sets another.$"
+            )
             with pytest.raises(SettingsError, match=text):
                 check_ports(settings)
     except OSError:
@@ -121,4 +123,5 @@ def test_nothing_is_loaded_for_a_port_that_is_taken() -> None:
             timeout=60,
         )
     assert ended.returncode == 1
-    assert ended.stderr == f"foretell: FORETELL_PORT: {LOCAL}:{port}: Address already in use\n"
+    reason = "Address already in use (--port sets another)"
+    assert ended.stderr == f"foretell: FORETELL_PORT: {LOCAL}:{port}: {reason}\n"

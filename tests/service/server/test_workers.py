@@ -219,7 +219,8 @@ def test_a_port_that_is_taken_starts_no_worker(models_dir: Path) -> None:
         command = [sys.executable, "-m", "service.cli", "serve", "--workers", "2", "--port", port]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
-    assert ended.stderr == f"foretell: FORETELL_PORT: 127.0.0.1:{port}: Address already in use\n"
+    reason = "Address already in use (--port sets another)"
+    assert ended.stderr == f"foretell: FORETELL_PORT: 127.0.0.1:{port}: {reason}\n"
 
 
 def test_all_workers_follow_the_folder_and_the_admin(tmp_path: Path) -> None:

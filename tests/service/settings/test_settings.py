@@ -20,6 +20,36 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_settings(port=9001, device=None).device == "cpu"
 
 
+def test_variables_that_kubernetes_makes_for_a_service_are_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A Service called `foretell` gives each pod of its namespace seven; none is a setting."""
+    links = {
+        "FORETELL_PORT": "tcp://10.0.0.1:8000",
+        "FORETELL_SERVICE_HOST": "10.0.0.1",
+        "FORETELL_SERVICE_PORT": "8000",
+        "FORETELL_SERVICE_PORT_HTTP": "8000",
+        "FORETELL_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "FORETELL_PORT_8000_TCP_PROTO": "tcp",
+        "FORETELL_PORT_8000_TCP_PORT": "8000",
+        "FORETELL_PORT_8000_TCP_ADDR": "10.0.0.1",
+        "FORETELL_GRPC_PORT": "tcp://10.0.0.2:9000",
+        "FORETELL_GRPC_SERVICE_HOST": "10.0.0.2",
+        "FORETELL_CANARY_PORT": "udp://10.0.0.3:8000",
+        "FORETELL_CANARY_PORT_8000_UDP_ADDR": "10.0.0.3",
+    }
+    for name, value in links.items():
+        monkeypatch.setenv(name, value)
+    assert read_settings() == Settings(port=8000, grpc_port=None)
+    assert read_settings(port=9001).port == 9001
+    monkeypatch.setenv("FORETELL_PORT", "eighty")
+    with pytest.raises(SettingsError, match=r"FORETELL_PORT: .*'eighty'"):
+        read_settings()
+    monkeypatch.setenv("FORETELL_SERVICE_HOSTS", "10.0.0.1")
+    with pytest.raises(SettingsError, match="unknown setting FORETELL_SERVICE_HOSTS;"):
+        read_settings()
+
+
 def test_a_misspelt_setting_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a shrug: the service would run on the wrong device otherwise."""
     monkeypatch.setenv("FORETELL_DEVISE", "cuda")

@@ -28,7 +28,7 @@ from service.errors import (
     UnreadableTable,
 )
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 30.0
 """Seconds for which a process may send nothing."""
 LONGEST_LINE = 2**24
 ENVIRONMENT = {
