@@ -294,10 +294,12 @@ class TsvWriter(CsvWriter):
 
 def _known(schema: Any, newer: Any) -> Any:
     """Return the batch with types for columns that held nulls alone so far."""
-    for place, field in enumerate(schema):
-        if pa.types.is_null(field.type) and field.name in newer.names:
-            schema = schema.set(place, newer.field(field.name))
-    return schema
+    if not any(map(pa.types.is_null, schema.types)) or schema.equals(newer):
+        return schema
+    told = {field.name: field for field in newer}
+    return pa.schema(
+        [told.get(field.name, field) if pa.types.is_null(field.type) else field for field in schema]
+    )
 
 
 def _content(lines: Any) -> Any:

@@ -28,6 +28,8 @@ def plain(batches: Iterable[Any], rows: int, allowance: Allowance) -> Iterator[A
     Raises InvalidPayload for columns that cannot be, TableTooLarge for a row that is too long.
     """
     for batch in batches:
+        if not batch.num_rows:
+            continue
         if not any(map(_grows, batch.schema.types)) and batch.nbytes <= MOST_PIECE:
             yield batch
             continue
