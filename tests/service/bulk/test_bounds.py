@@ -113,24 +113,24 @@ def test_dictionaries_count_together() -> None:
 
 
 def test_batches_without_rows_are_passed_over(client: TestClient) -> None:
-    """Thousands of them, before a row and behind it."""
+    """Some thousand of them, before a row and behind it."""
     batch = pa.record_batch({"age": [60], "sex": [1]})
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         for rows in (0, 1, 0):
-            for _ in range(1 if rows else 25_000):
+            for _ in range(1 if rows else 2_000):
                 writer.write_batch(batch.slice(0, rows))
     answer = post(client, ARROW, sink.getvalue(), accept=JSON)
     assert len(answer.json()) == 1
 
 
 def test_columns_of_nulls_take_no_longer_than_others(client: TestClient) -> None:
-    """Nine thousand of them in CSV, in several parts."""
-    columns = {f"x{place}": pa.nulls(300) for place in range(9_000)}
-    table = pa.table({"age": [60] * 300, "sex": [1] * 300, **columns})
+    """Two thousand of them in CSV, in several parts."""
+    columns = {f"x{place}": pa.nulls(1000) for place in range(2_000)}
+    table = pa.table({"age": [60] * 1000, "sex": [1] * 1000, **columns})
     start = time.perf_counter()
     assert post(client, ARROW, stream(table), accept=CSV).status_code == 200
-    assert time.perf_counter() - start < 20  # it was a minute a part
+    assert time.perf_counter() - start < 20  # it was quadratic in the columns
 
 
 def test_values_are_written_out_as_they_were() -> None:
