@@ -35,6 +35,7 @@ ForetellError
 │   └── QueueError              a call found no room, or no turn, in a model's queue
 │       ├── QueueFull           too many rows are waiting for the model
 │       └── QueueTimeout        a call waited for the model for too long
+├── ShuttingDown                the process ends, and begins no call any more
 ├── DecodersUnavailable         no decoder process for pictures can be started
 ├── UnwritableSpool             a batch cannot be kept on disk, which may be full
 ├── UnwritableTable             the file of answers cannot be written
@@ -359,6 +360,13 @@ class QueueTimeout(QueueError):
             "FORETELL_QUEUE_TIMEOUT_SECONDS allows; try again later",
             retry_seconds,
         )
+
+
+class ShuttingDown(ForetellError):
+    """The process ends; the call was not begun, and may be sent to another."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is shutting down, and did not begin this call; try again")
 
 
 class DecodersUnavailable(ForetellError):

@@ -41,6 +41,7 @@ STATUS: dict[type[ForetellError], Status] = {
     errors.AdminError: Status(409, "FAILED_PRECONDITION"),
     errors.DeviceUnavailable: Status(503, "UNAVAILABLE"),
     errors.InvalidOutput: Status(500, "INTERNAL"),
+    errors.ShuttingDown: Status(503, "UNAVAILABLE"),
     errors.DecodersUnavailable: Status(503, "UNAVAILABLE"),
     errors.UnwritableSpool: Status(507, "RESOURCE_EXHAUSTED"),
     errors.UnwritableTable: Status(500, "INTERNAL"),

@@ -18,6 +18,9 @@ log = structlog.get_logger("foretell.http")
 MAX_HEAD_BYTES = 2**16
 """Largest request line and headers together, counted at the end of each packet."""
 
+READ_FIRST_SECONDS = 0.01
+"""Time in which the loop reads what has come before an idle connection is closed."""
+
 
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's protocol for one connection, with guards on what a client may send."""
@@ -85,6 +88,24 @@ class GuardedProtocol(HttpToolsProtocol):
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.transport.write(STATUS_LINE[status] + lines + b"\r\n" + body)
         self.transport.close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, unless bytes have come that are not read yet.
+
+        After a pause of the whole machine timers come first, and then what came meanwhile.
+        """
+        self.timeout_keep_alive_task = self.loop.call_later(READ_FIRST_SECONDS, self._close_idle)
+
+    def _close_idle(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self.is_idle and not self.transport.is_closing():
+            self.transport.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """True while no request is begun or answered."""
+        answered = self.cycle is None or self.cycle.response_complete
+        return answered and self.head_bytes is None
 
     def on_message_begin(self) -> None:
         """Start to count a head, from the next packet on."""

@@ -25,7 +25,13 @@ OVERRIDDEN = [
     (
         GuardedProtocol,
         HttpToolsProtocol,
-        {"_should_upgrade", "data_received", "on_headers_complete", "on_message_begin"},
+        {
+            "_should_upgrade",
+            "data_received",
+            "on_headers_complete",
+            "on_message_begin",
+            "timeout_keep_alive_handler",
+        },
     ),
     (
         FastProtocol,
@@ -41,7 +47,11 @@ OVERRIDDEN = [
         },
     ),
     (SingleWriteCycle, RequestResponseCycle, {"send"}),
-    (Server, UvicornServer, {"__init__", "handle_exit", "run", "shutdown", "startup"}),
+    (
+        Server,
+        UvicornServer,
+        {"__init__", "capture_signals", "handle_exit", "run", "shutdown", "startup"},
+    ),
 ]
 
 
