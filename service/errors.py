@@ -13,6 +13,7 @@ ForetellError
 │   ├── ArchiveTooLarge         a zip file would be too large unpacked
 │   ├── UnsupportedMediaType    a content type or coding is not read by this route
 │   ├── PayloadTooLarge         a body, or an answer on disk, is longer than its limit
+│   ├── TableTooLarge           a table has more in it than is read, for its length or for memory
 │   ├── PayloadStalled          the caller neither sent nor took anything for too long
 │   ├── NotAllowed              an admin call came without the admin key
 │   ├── Unsupported             a feature of a protocol is not offered
@@ -197,6 +198,14 @@ class PayloadTooLarge(RequestError):
     ) -> None:
         self.limit = limit
         super().__init__(f"{what} larger than the {limit:,} bytes of {setting}")
+
+
+class TableTooLarge(RequestError):
+    """A table has more in it than is read; `what` says of which, `advice` what to do."""
+
+    def __init__(self, what: str, expected: str, got: str, advice: str) -> None:
+        self.facts = (what, expected, got, advice)
+        super().__init__(f"{what}: expected {expected}, got {got}; {advice}")
 
 
 class PayloadStalled(RequestError):

@@ -26,6 +26,7 @@ STATUS: dict[type[ForetellError], Status] = {
     errors.NotAcceptable: Status(406, "INVALID_ARGUMENT"),
     errors.UnsupportedMediaType: Status(415, "INVALID_ARGUMENT"),
     errors.PayloadTooLarge: Status(413, "RESOURCE_EXHAUSTED"),
+    errors.TableTooLarge: Status(413, "RESOURCE_EXHAUSTED"),
     errors.NotAllowed: Status(403, "PERMISSION_DENIED"),
     errors.Unsupported: Status(501, "UNIMPLEMENTED"),
     errors.UnknownService: Status(404, "NOT_FOUND"),

@@ -46,6 +46,7 @@ IDENTIFYING_WORDS = frozenset(
 """Words that tell who, where or when a row is of: a name of these alone is no measurement."""
 IDENTIFYING_ENDS = frozenset(("id", "ids", "uid", "uuid", "name", "mrn", "date"))
 """Words that make an identifier of any name that ends in them."""
+NOT_PLAIN = re.compile("[^a-z0-9<]+")
 LONGEST_KEPT = 64
 """Characters of a text whose plain words are remembered: the words of codes are asked for again."""
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -53,7 +54,10 @@ WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 def plain(name: str) -> str:
     """Return a name without case, spaces, marks and brackets: as columns' names are compared."""
-    text = unicodedata.normalize("NFKC", BRACKETS.sub(" ", name))
+    text = BRACKETS.sub(" ", name)
+    if text.isascii():  # as most are, and several times quicker
+        return NOT_PLAIN.sub("", text.lower())
+    text = unicodedata.normalize("NFKC", text)
     # What is below a value must not be taken for what is above it.
     return "".join(letter for letter in text.casefold() if letter.isalnum() or letter == "<")
 
