@@ -13,6 +13,7 @@ ForetellError
 │   ├── ArchiveTooLarge         a zip file would be too large unpacked
 │   ├── UnsupportedMediaType    a content type or coding is not read by this route
 │   ├── PayloadTooLarge         a body, or an answer on disk, is longer than its limit
+│   ├── TableTooLarge           a table has more in it than is read, for its length or for memory
 │   ├── PayloadStalled          the caller neither sent nor took anything for too long
 │   ├── NotAllowed              an admin call came without the admin key
 │   ├── Unsupported             a feature of a protocol is not offered
@@ -35,6 +36,7 @@ ForetellError
 │       ├── QueueFull           too many rows are waiting for the model
 │       ├── QueueTimeout        a call waited for the model for too long
 │       └── DecodersBusy        too many pictures wait to be decoded, or one did for too long
+├── ShuttingDown                the process ends, and begins no call any more
 ├── DecodersUnavailable         no decoder process for pictures can be started
 ├── UnwritableSpool             a batch cannot be kept on disk, which may be full
 ├── UnwritableTable             the file of answers cannot be written
@@ -199,6 +201,14 @@ class PayloadTooLarge(RequestError):
         super().__init__(f"{what} larger than the {limit:,} bytes of {setting}")
 
 
+class TableTooLarge(RequestError):
+    """A table has more in it than is read; `what` says of which, `advice` what to do."""
+
+    def __init__(self, what: str, expected: str, got: str, advice: str) -> None:
+        self.facts = (what, expected, got, advice)
+        super().__init__(f"{what}: expected {expected}, got {got}; {advice}")
+
+
 class PayloadStalled(RequestError):
     """The caller neither sent nor took anything for `seconds`; `what` says which."""
 
@@ -353,6 +363,13 @@ class DecodersBusy(QueueError):
 
     def __init__(self, reason: str, retry_seconds: float) -> None:
         super().__init__(f"{reason}; try again later", retry_seconds)
+
+
+class ShuttingDown(ForetellError):
+    """The process ends; the call was not begun, and may be sent to another."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is shutting down, and did not begin this call; try again")
 
 
 class DecodersUnavailable(ForetellError):

@@ -94,6 +94,8 @@ class Lifecycle:
     """None before the start and after the stop."""
     draining: bool = False
     """Set by the first SIGTERM: not ready, and every answer closes its connection."""
+    closing: bool = False
+    """Set once connections are closed: gRPC begins no call any more."""
     announced: bool = False
     """Set once the supervisor was told that this worker has loaded every model."""
 

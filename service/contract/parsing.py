@@ -12,10 +12,15 @@ MAX_BYTES = 2**16
 there would be hundreds of thousands of unknown fields to be told about, on the event loop."""
 
 
+def check_length(count: int) -> None:
+    """Raises PayloadTooLarge for so many bytes of a call in JSON, whole or not."""
+    if count > MAX_BYTES:
+        raise PayloadTooLarge(MAX_BYTES, "a call in JSON")
+
+
 def check_size(body: bytes) -> bytes:
     """Return the body unless it is too long. Raises PayloadTooLarge."""
-    if len(body) > MAX_BYTES:
-        raise PayloadTooLarge(MAX_BYTES, "a call in JSON")
+    check_length(len(body))
     return body
 
 

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from service.contract.fields import Feature
 
@@ -46,18 +46,29 @@ IDENTIFYING_WORDS = frozenset(
 """Words that tell who, where or when a row is of: a name of these alone is no measurement."""
 IDENTIFYING_ENDS = frozenset(("id", "ids", "uid", "uuid", "name", "mrn", "date"))
 """Words that make an identifier of any name that ends in them."""
+NOT_PLAIN = re.compile("[^a-z0-9<]+")
+LONGEST_KEPT = 64
+"""Characters of a text whose plain words are remembered: the words of codes are asked for again."""
 WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 def plain(name: str) -> str:
     """Return a name without case, spaces, marks and brackets: as columns' names are compared."""
-    text = unicodedata.normalize("NFKC", BRACKETS.sub(" ", name))
+    text = BRACKETS.sub(" ", name)
+    if text.isascii():  # as most are, and several times quicker
+        return NOT_PLAIN.sub("", text.lower())
+    text = unicodedata.normalize("NFKC", text)
     # What is below a value must not be taken for what is above it.
     return "".join(letter for letter in text.casefold() if letter.isalnum() or letter == "<")
 
 
 def plain_word(text: str) -> str:
     """Return a cell's words without case, spaces and marks, `+` and `-` of numbers apart."""
+    return _plain_word(text) if len(text) <= LONGEST_KEPT else _plain_word.__wrapped__(text)
+
+
+@lru_cache(maxsize=4096)
+def _plain_word(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(letter for letter in folded if letter.isalnum() or letter in "+>")
 

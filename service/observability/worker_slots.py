@@ -1,7 +1,8 @@
 """Worker slots: the numbers of the workers, known to them and to the parent of them all."""
 
+import time
 from collections.abc import MutableSequence, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -48,6 +49,8 @@ class WorkerSlot:
     """For each slot, 1 once a worker in it has loaded every model. Shared by all workers."""
     counters_memory: Sequence[Any] = ()
     """For each slot, the memory in which its worker counts. Shared by all workers."""
+    beats: MutableSequence[float] = field(default_factory=lambda: [0.0])
+    """For each slot, the time of the monotonic clock at which its event loop last ran; 0: never."""
     replaces: bool = False
     """True if another worker had the slot before."""
 
@@ -55,6 +58,10 @@ class WorkerSlot:
     def announces_address(self) -> bool:
         """True for the one worker that says where all of them listen."""
         return self.number == 0 and not self.replaces
+
+    def beat(self) -> None:
+        """Tell the supervisor that this worker's event loop runs."""
+        self.beats[self.number] = time.monotonic()
 
     def mark_ready(self) -> None:
         """Tell all workers that this one has loaded every model."""

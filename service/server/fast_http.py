@@ -203,6 +203,7 @@ class FastProtocol(GuardedProtocol):
             or self.parser.get_method() != b"POST"
             or b"#" in query
             or self.parser.should_upgrade()
+            or self.refused
         ):
             super().on_headers_complete()
             return
@@ -276,3 +277,14 @@ class FastProtocol(GuardedProtocol):
             self._set_timer(left)
         else:
             super().timeout_keep_alive_handler()
+
+    def _close_idle(self) -> None:
+        # A call may have come, and been answered, since the timer fired.
+        self.timeout_keep_alive_task = None
+        if self.idle_since is None:
+            return
+        left = self.idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._set_timer(left)
+        else:
+            super()._close_idle()

@@ -1,11 +1,17 @@
 """Ports: checked before anything starts, reserved by the supervisor, shared by workers."""
 
+import ctypes
 import errno
 import socket
+import struct
 import sys
+from contextlib import suppress
 from typing import Any
 
 import structlog
+
+if sys.platform != "win32":
+    import resource
 
 from service.errors import SettingsError
 from service.settings.settings import Settings
@@ -13,6 +19,10 @@ from service.settings.settings import Settings
 log = structlog.get_logger("foretell")
 
 HTTP, GRPC, HOST = "FORETELL_PORT", "FORETELL_GRPC_PORT", "FORETELL_HOST"
+KEPT_DESCRIPTORS = 128
+"""Descriptors that connections leave to models, pictures, tables and the log."""
+SO_ATTACH_FILTER = 26
+"""Of <asm-generic/socket.h>; the socket module does not name it."""
 OPTIONS = {HTTP: "--port", GRPC: "--grpc-port"}
 
 SOCKET_PER_WORKER = sys.platform == "linux"
@@ -118,6 +128,62 @@ def shared_socket(family: int, address: Any, *, reuse: bool = True) -> socket.so
         raise
     sharing.set_inheritable(True)
     return sharing
+
+
+def refuse_connections(listening: socket.socket) -> None:
+    """Have the kernel drop new handshakes at a listening socket; those under way end as they would.
+
+    What has connected, and waits to be accepted, stays in the line: closing the socket would reset
+    it, its request perhaps sent. A caller whose handshake is dropped tries again, and is refused
+    once the socket is closed. On Linux; elsewhere nothing is done.
+    """
+    if sys.platform != "linux":
+        return
+    # Classic BPF on the TCP header: drop where its flags have SYN, else keep.
+    program = b"".join(
+        struct.pack("HBBI", *instruction)
+        for instruction in (
+            (0x30, 0, 0, 13),  # load the byte of flags
+            (0x45, 0, 1, 0x02),  # SYN?
+            (0x06, 0, 0, 0),  # drop
+            (0x06, 0, 0, 0xFFFFFFFF),  # keep
+        )
+    )
+    code = ctypes.create_string_buffer(program)
+    filters = struct.pack("HP", len(program) // 8, ctypes.addressof(code))
+    with suppress(OSError):  # a sandbox may have no filters: then some are reset
+        listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filters)
+
+
+def waiting_connections(listening: socket.socket) -> int:
+    """Return how many connections wait to be accepted; 0 where the system does not say."""
+    if sys.platform != "linux":
+        return 0
+    try:
+        told = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 28)
+    except OSError:
+        return 0
+    return int(struct.unpack_from("I", told, 24)[0])  # tcpi_unacked, of a listening socket
+
+
+def connection_limit(settings: Settings) -> int:
+    """Return how many connections this process may have: as set, as far as descriptors reach."""
+    if sys.platform == "win32":
+        return settings.max_connections
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(settings.max_connections, max(1, soft - KEPT_DESCRIPTORS))
+
+
+def allow_connections(settings: Settings) -> None:
+    """Raise this process's limit of descriptors to what its connections need, where it may."""
+    if sys.platform == "win32":
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.max_connections + KEPT_DESCRIPTORS
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+    if (limit := connection_limit(settings)) < settings.max_connections:
+        log.warning("fewer connections than set", limit=limit, descriptors=hard)
 
 
 def log_listening(listening: socket.socket) -> None:

@@ -6,8 +6,9 @@ over them (SO_REUSEPORT; at one shared socket, the worker that wakes first takes
 other systems all accept from the parent's socket.
 
 Workers that start together listen at once, as live and not ready, and none is ready before all are.
-A worker that dies is replaced; its successor listens only once it can answer. uvicorn's supervisor
-does neither, does not stop sooner at a second signal, and leaves its workers running when killed.
+A worker that dies is replaced; its successor listens only once it can answer. One whose event loop
+stands still for `HANG_SECONDS` is killed first. uvicorn's supervisor does none of it, does not stop
+sooner at a second signal, and leaves its workers running when killed.
 
 Workers count in memory that the parent allocates, each in its slot, so that any worker can add up
 all: `observability/metrics/shared_counters.py`.
@@ -39,6 +40,12 @@ SHORTEST_LIFE = 1.0
 """Seconds between two starts in a slot, so that a worker that dies at once is no busy loop."""
 MOST_DEATHS = 5
 """Workers of a slot that may die in a row without ever being ready; then the service ends."""
+LOOK_SECONDS = 1.0
+"""Time between two looks at the workers' signs of life."""
+HANG_SECONDS = 10.0
+"""Time without a sign of life after which a worker is killed and replaced."""
+KILL_SECONDS = 5.0
+"""Time beyond the longest stop of the settings after which workers are killed."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -60,6 +67,10 @@ class Supervisor:
         self._loaded = self._context.RawArray("B", settings.workers)
         self._counted = [self._context.RawArray("B", SIZE) for _ in range(settings.workers)]
         self._workers: list[Worker] = []
+        self._beats = self._context.RawArray("d", settings.workers)
+        self._looked = time.monotonic()
+        self._kill_at: float | None = None
+        """Time at which a stop has taken too long; None before a stop."""
         self._deaths = [0] * settings.workers
         """For each slot, how many workers have died since one was ready."""
         self._signals: list[int] = []
@@ -73,15 +84,17 @@ class Supervisor:
         """
         before = {sig: signal.signal(sig, self._on_signal) for sig in SIGNALS}
         self._workers = [
-            self._start(WorkerSlot(number, self._loaded, self._counted))
+            self._start(WorkerSlot(number, self._loaded, self._counted, self._beats))
             for number in range(self._settings.workers)
         ]
         while waited := [w.process for w in self._workers if not self._stopping or _is_alive(w)]:
             # One that has just died is waited for, too: else it would not be replaced.
-            ended = wait([self._wakeups, *(process.sentinel for process in waited)])
+            sentinels = [process.sentinel for process in waited]
+            ended = wait([self._wakeups, *sentinels], timeout=LOOK_SECONDS)
             while self._wakeups.poll():
                 self._wakeups.recv_bytes()
                 self._stop()
+            self._look()
             self._workers = [
                 self._successor(worker)
                 if worker.process.sentinel in ended and not self._stopping
@@ -101,12 +114,38 @@ class Supervisor:
         self._wakeup.send_bytes(b"!")
 
     def _stop(self) -> None:
-        """Send SIGTERM to every worker: the first makes it stop, the second stop at once."""
+        """Have every worker stop, the second time at once."""
+        if self._stopping:
+            self._signal(signal.SIGKILL)
+            return
         self._stopping = True
+        self._kill_at = time.monotonic() + KILL_SECONDS + self._settings.stop_seconds
         self._listening.close()
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, sig: int) -> None:
         for worker in self._workers:
             if worker.process.exitcode is None and worker.process.pid:
-                os.kill(worker.process.pid, signal.SIGTERM)
+                os.kill(worker.process.pid, sig)
+
+    def _look(self) -> None:
+        """Kill what hangs: a worker without a sign of life, or all that outlive their stop."""
+        before, self._looked = self._looked, time.monotonic()
+        if self._kill_at is not None:
+            if self._looked > self._kill_at:
+                log.error("workers outlive their stop and are killed")
+                self._signal(signal.SIGKILL)
+                self._kill_at = None
+            return
+        if self._looked - before > HANG_SECONDS / 2:
+            return  # this process stood still, too, and maybe the whole machine
+        for worker in self._workers:
+            beat = self._beats[worker.slot.number]
+            silent = self._looked - beat
+            if beat and silent > HANG_SECONDS and worker.process.pid and _is_alive(worker):
+                number, pid = worker.slot.number, worker.process.pid
+                log.error("worker hangs", worker=number, worker_pid=pid, seconds=round(silent, 1))
+                os.kill(pid, signal.SIGKILL)
 
     def _start(self, slot: WorkerSlot) -> Worker:
         process = self._context.Process(
@@ -134,7 +173,10 @@ class Supervisor:
             return worker
         # Returns at once when a signal comes; `run` reads it.
         wait([self._wakeups], timeout=max(0.0, worker.started + SHORTEST_LIFE - time.monotonic()))
-        return self._start(WorkerSlot(number, self._loaded, self._counted, replaces=True))
+        self._beats[number] = 0
+        return self._start(
+            WorkerSlot(number, self._loaded, self._counted, self._beats, replaces=True)
+        )
 
     def _should_give_up(self, slot: WorkerSlot, code: int | None) -> bool:
         """Return True when no other worker is to be started.

@@ -1,11 +1,14 @@
-"""uvicorn with gRPC beside it, and a stop that first drains.
+"""uvicorn with gRPC beside it, and a stop that loses no call.
 
-After SIGTERM the service answers as not ready for `drain_seconds`: a load balancer that asks
-/readyz sends nothing more by the time connections are closed.
+1. At SIGTERM the service is not ready, and every answer closes its connection. For `drain_seconds`
+   it goes on so: a load balancer that asks /readyz sends nothing more by the end of them.
+2. The port takes no new connection; those that wait to be accepted are, and have a second to send.
+3. Calls under way, over HTTP and gRPC at once, may take until `shutdown_seconds` have passed.
 """
 
 import asyncio
 import multiprocessing
+import os
 import signal
 import socket
 import sys
@@ -22,7 +25,13 @@ from service.api.http.front_door import FrontDoor
 from service.api.state import ServiceState
 from service.errors import SettingsError
 from service.observability.logs import logs
-from service.server.sockets import log_listening
+from service.observability.worker_slots import WorkerSlot
+from service.server.sockets import (
+    allow_connections,
+    log_listening,
+    refuse_connections,
+    waiting_connections,
+)
 from service.settings.settings import Settings
 
 log = structlog.get_logger("foretell")
@@ -33,12 +42,19 @@ SWITCH_SECONDS = 0.0005
 A thread that reads JSON would hold up the event loop for that long, again and again.
 """
 
+LEAVE_SECONDS = 0.1
+"""Time for which handshakes under way may end before the port is closed."""
+LINGER_SECONDS = 1.0
+"""Time from then on for which a connection may still send its last call."""
+POLL_SECONDS = 0.02
+BEAT_SECONDS = 0.5
+"""Time between two signs of life to the supervisor."""
+
 
 class Server(uvicorn.Server):
     """The server of one process: HTTP, and gRPC with `grpc_port`.
 
-    The first SIGTERM or SIGINT makes it not ready; it goes on answering for `drain_seconds`, then
-    gives open requests `shutdown_seconds` to finish. A second signal stops it at once.
+    The first SIGTERM or SIGINT stops it as told above, a second one ends the process at once.
     """
 
     def __init__(self, app: FrontDoor, settings: Settings) -> None:
@@ -55,6 +71,7 @@ class Server(uvicorn.Server):
             server_header=False,
             ws="none",
             **http_options(settings),
+            timeout_keep_alive=settings.keepalive_seconds,
             timeout_graceful_shutdown=settings.shutdown_seconds,
         )
         super().__init__(config)
@@ -62,6 +79,7 @@ class Server(uvicorn.Server):
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer until a signal stops it."""
         sys.setswitchinterval(SWITCH_SECONDS)
+        allow_connections(self._settings)
         super().run(sockets)
 
     @contextmanager
@@ -79,6 +97,7 @@ class Server(uvicorn.Server):
         slot = self._app.state.slot
         if slot is not None:
             end_with_parent()
+            self._beating = asyncio.create_task(_beat(slot))
         if self._listen is not None and not self.should_exit:
             try:
                 self._grpc = await self._listen(self._app.state)
@@ -89,17 +108,73 @@ class Server(uvicorn.Server):
             for listening in sockets or [s for server in self.servers for s in server.sockets]:
                 log_listening(listening)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Sweep the connections once a second; uvicorn calls it ten times as often."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                connection.sweep(now)  # type: ignore[union-attr]  # http_options gives no other
+        return await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let gRPC calls finish, then requests over HTTP, then the application's lifespan."""
-        if self._grpc is not None:
-            await self._grpc.stop(0 if self.force_exit else self._settings.shutdown_seconds)
+        """Let calls finish, over HTTP and gRPC at once, then end the application's lifespan."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.shutdown_seconds
+        calls, connections = self.server_state.tasks, self.server_state.connections
+        log.info("stopping", calls=len(calls), connections=len(connections))
+        self._app.state.lifecycle.closing = True
+        await asyncio.gather(self._finish_http(deadline), self._finish_grpc(deadline))
+        if calls or connections:
+            log.warning("stopping cuts calls", calls=len(calls), connections=len(connections))
+        # There is nothing left to wait for; uvicorn ends the lifespan.
+        self.config.timeout_graceful_shutdown = 1
         await super().shutdown(sockets)
 
+    async def _finish_grpc(self, deadline: float) -> None:
+        """Refuse new calls for a while, then close the port and wait for those under way.
+
+        What gRPC's library has received and not begun when it stops is CANCELLED, as if the caller
+        had done so; what is refused before is UNAVAILABLE, which clients try again elsewhere.
+        """
+        if self._grpc is not None:
+            await asyncio.sleep(min(LINGER_SECONDS, self._settings.shutdown_seconds))
+            await self._grpc.stop(max(0.0, deadline - asyncio.get_running_loop().time()))
+
+    async def _finish_http(self, deadline: float) -> None:
+        """Leave the port, then wait for every connection's last answer, until the deadline."""
+        loop = asyncio.get_running_loop()
+        listening = [
+            socket.socket(fileno=os.dup(one.fileno()))
+            for server in self.servers
+            for one in server.sockets
+        ]
+        for one in listening:
+            refuse_connections(one)
+        left = loop.time() + LEAVE_SECONDS
+        while loop.time() < left or (
+            any(map(waiting_connections, listening)) and loop.time() < deadline
+        ):
+            await asyncio.sleep(POLL_SECONDS)
+        for one in listening:
+            one.close()
+        for server in self.servers:
+            server.close()
+        connections, calls = self.server_state.connections, self.server_state.tasks
+        told = min(loop.time() + LINGER_SECONDS, deadline)
+        while connections and loop.time() < told:
+            await asyncio.sleep(POLL_SECONDS)
+        for _ in range(2):  # read what has come
+            await asyncio.sleep(0)
+        for connection in list(connections):
+            connection.shutdown()
+        while (connections or calls) and loop.time() < deadline:
+            await asyncio.sleep(POLL_SECONDS)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Drain at the first signal, stop at the second. uvicorn calls it on the main thread."""
-        if self._app.state.draining or not self._settings.drain_seconds:
-            super().handle_exit(sig, frame)
-            return
+        """Drain at the first signal, end at the second. uvicorn calls it on the main thread."""
+        if self._app.state.draining:
+            signal.signal(sig, signal.SIG_DFL)
+            signal.raise_signal(sig)
         self._app.state.begin_drain()
         # Logged by the loop: the signal may have interrupted the writing of another log line.
         asyncio.get_running_loop().call_soon_threadsafe(self._drain, sig, frame)
@@ -133,6 +208,12 @@ def _grpc() -> Callable[[ServiceState], Awaitable[Any]]:
         needs = "grpcio and protobuf (pip install '.[grpc]' in a clone)"
         raise SettingsError(f"FORETELL_GRPC_PORT needs {needs} ({error})") from error
     return listen
+
+
+async def _beat(slot: WorkerSlot) -> None:
+    while True:
+        slot.beat()
+        await asyncio.sleep(BEAT_SECONDS)
 
 
 def end_with_parent() -> None:

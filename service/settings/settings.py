@@ -119,6 +119,12 @@ class Settings(BaseSettings):
     queue_timeout_seconds: float = Field(5.0, ge=0.1, le=300)
     """Longest that a call or a picture waits in that queue; then it is refused with 503."""
 
+    max_connections: int = Field(4096, ge=1, le=100_000)
+    """Most connections of one process; calls on more are refused with 503, health apart."""
+
+    keepalive_seconds: int = Field(75, ge=1, le=3600)
+    """How long a connection without a request is kept; longer than a proxy in front keeps it."""
+
     drain_seconds: float = Field(0.0, ge=0, le=300)
     """After SIGTERM: how long to go on answering, as not ready, before connections are closed."""
 
@@ -170,6 +176,11 @@ class Settings(BaseSettings):
         return self.image_decoders or min(
             MAX_DECODERS, max(1, available_cores() // self.workers - 1)
         )
+
+    @property
+    def stop_seconds(self) -> float:
+        """Longest that a stop takes: answers while it drains, then calls under way."""
+        return self.drain_seconds + self.shutdown_seconds
 
     @cached_property
     def picture_bytes(self) -> int:

@@ -137,7 +137,9 @@ def test_the_largest_pictures_are_decoded_within_the_limit_of_memory(
 
 def test_a_picture_that_would_not_fit_ends_no_process() -> None:
     """In a container of 256 MiB three eighths of it are for pictures."""
-    with serving(FORETELL_IMAGE_DECODERS="1", FORETELL_MAX_PICTURE_BYTES=str(96 * 2**20)) as service:
+    with serving(
+        FORETELL_IMAGE_DECODERS="1", FORETELL_MAX_PICTURE_BYTES=str(96 * 2**20)
+    ) as service:
         for body, media in (
             (png(SIDE, SIDE), "image/png"),
             (webp(), "image/webp"),

@@ -76,8 +76,9 @@ def batch_router(
                 raise InvalidPayload([problem])
             reasons = main_reasons(chosen, options.reasons)
         scoring = BulkScoring(task, chosen, cast(OnError, on_error), options, reasons)
-        job = BulkJob(scoring, given, wanted, settings.spool_dir)
-        return BulkResponse(job, state.pools.job_slots, state.counters, limit)
+        slots = state.pools.job_slots
+        job = BulkJob(scoring, given, wanted, settings.spool_dir, slots.decoders)
+        return BulkResponse(job, slots, state.counters, limit)
 
     router = APIRouter(tags=[task.name])
     router.add_api_route(

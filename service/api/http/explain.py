@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from service.api.http.fast_path import DeclaredOnly, answered_by
 from service.api.http.picture_upload import documented_body, one_picture, pixels_payload
-from service.api.http.requests import read_body, require_json, state_of
+from service.api.http.requests import read_call, require_json, state_of
 from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
@@ -19,7 +19,7 @@ from service.api.http.selection import (
 from service.contract.fields import Payload
 from service.contract.image import ImageTask
 from service.contract.messages import invalid_payload
-from service.contract.parsing import check_size, reject_duplicate_keys
+from service.contract.parsing import reject_duplicate_keys
 from service.contract.tabular import TabularTask
 from service.contract.task import Task
 from service.errors import FieldProblem, InvalidPayload
@@ -49,7 +49,7 @@ def explain_row_router(task: TabularTask) -> APIRouter:
 
     async def answer(request: Request) -> bytes:
         require_json(request)
-        body = check_size(await read_body(request))
+        body = await read_call(request)
         several = body.lstrip(b" \t\r\n").startswith(b"[")
         try:
             payloads = many.validate_json(body) if several else [one.validate_json(body)]

@@ -11,7 +11,7 @@ from fastapi import Request
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, create_model
 
-from service.api.http.requests import header, media_type, read_body, state_of
+from service.api.http.requests import header, media_type, read_body, read_call, state_of
 from service.api.state import ServiceState
 from service.contract.fields import Payload
 from service.contract.image import ImageTask
@@ -109,9 +109,9 @@ async def one_picture(request: Request, task: ImageTask) -> NDArray[np.uint8]:
     state = state_of(request.scope)
     settings, executor = state.settings, state.pools.uploads
     declared, media = declared_media_type(request)
-    body = await read_body(request)
     if media == "application/json":
-        return np.asarray(read_pixels(body, pixels_payload(task.size))[0])
+        return np.asarray(read_pixels(await read_call(request), pixels_payload(task.size))[0])
+    body = await read_body(request)
     limits = Limits(settings.max_pictures, settings.max_body_bytes)
     pictures = (await run_in_executor(executor, unpacked, body, declared, limits)).pictures
     if len(pictures) != 1:

@@ -18,7 +18,13 @@ from service.api.http.picture_upload import (
     run_in_executor,
 )
 from service.api.http.problems import Problem, problem_of
-from service.api.http.requests import cancel_on_disconnect, read_body, request_id, state_of
+from service.api.http.requests import (
+    cancel_on_disconnect,
+    read_body,
+    read_call,
+    request_id,
+    state_of,
+)
 from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
@@ -73,10 +79,10 @@ def picture_router(task: ImageTask) -> APIRouter:
     async def answer(request: Request) -> bytes:
         state, served = state_of(request.scope), select_model(request, task.name)
         declared, media = declared_media_type(request)
-        body = await read_body(request)
         if media == "application/json":
-            answers = await served.predictions(read_pixels(body, pixels))
-            return answers[0].model_dump_json().encode()
+            values = read_pixels(await read_call(request), pixels)
+            return (await served.predictions(values))[0].model_dump_json().encode()
+        body = await read_body(request)
         settings, executor = state.settings, state.pools.uploads
         limits = Limits(settings.max_pictures, settings.max_body_bytes)
         if len(body) <= AT_ONCE or media in PICTURE_TYPES:

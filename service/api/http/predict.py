@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from service.api.http.fast_path import DeclaredOnly, answered_by
-from service.api.http.requests import cancel_on_disconnect, read_body, require_json
+from service.api.http.requests import cancel_on_disconnect, read_call, require_json
 from service.api.http.selection import (
     LabelChoice,
     ModelChoice,
@@ -13,7 +13,7 @@ from service.api.http.selection import (
 )
 from service.contract.fields import Payload
 from service.contract.messages import invalid_payload
-from service.contract.parsing import check_size, reject_duplicate_keys
+from service.contract.parsing import reject_duplicate_keys
 from service.contract.rows import RowTask
 
 
@@ -27,7 +27,7 @@ def row_router(task: RowTask) -> APIRouter:
 
     async def answer(request: Request) -> bytes:
         require_json(request)
-        body = check_size(await read_body(request))
+        body = await read_call(request)
         try:
             payload = payload_of(body)
         except ValidationError as error:

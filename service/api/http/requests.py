@@ -1,7 +1,7 @@
 """Parts of a request that every protocol over HTTP reads: headers, its id, its body."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from random import Random
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope
 from service.api.access.keys import Caller
 from service.api.state import ServiceState
 from service.contract.messages import did_you_mean, echo
+from service.contract.parsing import check_length
 from service.errors import FieldProblem, InvalidPayload, UnsupportedMediaType
 
 REQUEST_ID = b"x-request-id"
@@ -162,15 +163,30 @@ async def read_body(request: Request) -> bytes:
     return await receive_body(request.receive)
 
 
-async def receive_body(receive: Receive) -> bytes:
-    """Return the bytes of a body, joined once. Raises ClientDisconnect."""
+async def read_call(request: Request) -> bytes:
+    """Return the body of a call in JSON; as `read_body`, and PayloadTooLarge once it is too long.
+
+    It is kept whole until its end: callers that send no end would hold 32 MiB each.
+    """
+    require_identity(request.scope)
+    return await receive_body(request.receive, check_length)
+
+
+async def receive_body(receive: Receive, check: Callable[[int], None] | None = None) -> bytes:
+    """Return the bytes of a body, joined once. Raises ClientDisconnect.
+
+    `check` is given how many have come, and may raise.
+    """
     pieces = []
-    more = True
+    count, more = 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         pieces.append(message.get("body", b""))
+        if check is not None:
+            count += len(pieces[-1])
+            check(count)
         more = message.get("more_body", False)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

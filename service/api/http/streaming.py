@@ -49,7 +49,7 @@ class RequestBodyReader(io.RawIOBase):
         self._room = asyncio.Event()
         self._changed = threading.Condition()
         self._parts: deque[bytes] = deque()
-        self._waiting = 0
+        self._waiting = self._given = 0
         self._ended = False
         self._error: Exception | None = None
 
@@ -83,6 +83,10 @@ class RequestBodyReader(io.RawIOBase):
         """Return True."""
         return True
 
+    def tell(self) -> int:
+        """Return the bytes read so far."""
+        return self._given
+
     def read(self, size: int = -1) -> bytes:
         """Read `size` bytes, or fewer at the end only.
 
@@ -106,6 +110,7 @@ class RequestBodyReader(io.RawIOBase):
                 parts.append(part)
                 missing -= len(part) if size > 0 else 0
                 self._waiting -= len(part)
+                self._given += len(part)
                 if self._waiting <= READ_AHEAD_BYTES // 2 and not self._room.is_set():
                     self._loop.call_soon_threadsafe(self._room.set)
         return b"".join(parts)
@@ -115,6 +120,16 @@ class RequestBodyReader(io.RawIOBase):
         with self._changed:
             self._error = Abandoned()
             self._changed.notify_all()
+
+
+class JobCrashed(RuntimeError):
+    """A crash as the log may have it: what it was, after how many rows, and not its text.
+
+    That may hold a value of a row: "Could not convert 'Smith' with type str".
+    """
+
+    def __init__(self, kind: str, rows: int) -> None:
+        super().__init__(f"{kind} after {rows:,} rows")
 
 
 class BulkResponse(Response):
@@ -169,7 +184,10 @@ class BulkResponse(Response):
         except ForetellError as error:
             if not stream.started:
                 raise
-            log.warning("bulk answer cut off", reason=str(error))
+            # Its text may hold a value of a row, or a column's name: the caller alone is told.
+            log.warning(
+                "bulk answer cut off", error=type(error).__name__, rows=self.job.report.rows
+            )
             # Some proxies end an answer in good order that was cut off: its last line says so.
             if last := self.job.wanted.cut_off(str(error)):
                 await stream.give(last, more=True)
@@ -187,12 +205,18 @@ class BulkResponse(Response):
                 raise Abandoned
 
         sink = io.BufferedWriter(spool, BUFFER_BYTES)
-        counts = self.job.run(
-            cast(BinaryIO, body),
-            cast(BinaryIO, sink),
-            before_chunk=check_wanted,
-            after_chunk=lambda rows, bad: sink.flush(),
-        )
+        try:
+            counts = self.job.run(
+                cast(BinaryIO, body),
+                cast(BinaryIO, sink),
+                before_chunk=check_wanted,
+                after_chunk=lambda rows, bad: sink.flush(),
+            )
+        except (ForetellError, Abandoned):
+            raise
+        except Exception as error:
+            crash = JobCrashed(type(error).__name__, self.job.report.rows)
+            raise crash.with_traceback(error.__traceback__) from None
         sink.flush()
         card = self.job.scoring.model.card
         self.counters.series(BULK_ROWS, card.name, card.version).add(*counts)

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from service.bulk.tables.arrow_columns import NUMBER, is_number
 from service.bulk.tables.chunks import AnswerColumns, PassthroughColumns, ScoredChunk, texts_of
 from service.bulk.tables.columns import TableReading
+from service.bulk.tables.measurements import SAMPLE
 from service.contract.rows import AnswerColumn
-from service.errors import FieldProblem, InvalidPayload
+from service.errors import FieldProblem, InvalidPayload, TableTooLarge
 
 FORMULA = r"^[=+\-@\t\r]"
 """Beginnings of cells that spreadsheets run, or that hide one (OWASP, CSV injection)."""
+MOST_CELLS = 2**23
+"""Cells that rows of JSON make up at once, most of them empty."""
 INFINITE = (float("inf"), float("-inf"))
 
 
@@ -61,8 +64,17 @@ def as_batch(passthrough: PassthroughColumns) -> Any:
     if not isinstance(passthrough, list):
         return passthrough
     names = dict.fromkeys(name for row in passthrough for name in row)
+    _check_size(len(names), len(passthrough))
     columns = [_as_column(name, [row.get(name) for row in passthrough]) for name in names]
     return pa.RecordBatch.from_arrays(columns, names=list(names))
+
+
+def _check_size(columns: int, rows: int) -> None:
+    """Raise TableTooLarge for rows of JSON, each with names of its own, that make up no table."""
+    if columns * rows > MOST_CELLS:
+        advice = "ask for NDJSON, which has no columns"
+        most = f"at most {MOST_CELLS:,}"
+        raise TableTooLarge("columns times rows at once", most, f"{columns:,} x {rows:,}", advice)
 
 
 def _as_column(name: str, values: list[Any]) -> Any:
@@ -104,7 +116,7 @@ class ArrowWriter:
         table = answer_table(scored, self._names)
         try:
             if self._writer is None:
-                self._writer = self._open(table.schema)
+                self._writer = self._open(table)
             self._writer.write_batch(_as_before(table, self._writer_schema))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
             expected = "extra columns that the format of the answer has types for"
@@ -113,29 +125,43 @@ class ArrowWriter:
     def close(self) -> None:
         """Write the end of the format; a reader takes a file without it for damaged."""
         if self._writer is None:
-            self._writer = self._open(pa.schema(answer_fields(self._names)))
+            self._writer = self._open(pa.schema(answer_fields(self._names)).empty_table())
         self._writer.close()
 
-    def _open(self, schema: Any) -> Any:
-        self._writer_schema = schema
-        return self._new(schema)
+    def _open(self, first: Any) -> Any:
+        self._writer_schema = first.schema
+        return self._new(first)
 
-    def _new(self, schema: Any) -> Any:
-        return pa.ipc.new_stream(self._sink, schema)
+    def _new(self, first: Any) -> Any:
+        return pa.ipc.new_stream(self._sink, first.schema)
 
 
 class ArrowFileWriter(ArrowWriter):
     """Answers as an Arrow IPC file."""
 
-    def _new(self, schema: Any) -> Any:
-        return pa.ipc.new_file(self._sink, schema)
+    def _new(self, first: Any) -> Any:
+        return pa.ipc.new_file(self._sink, first.schema)
 
 
 class ParquetWriter(ArrowWriter):
     """Answers as Parquet."""
 
-    def _new(self, schema: Any) -> Any:
-        return pq.ParquetWriter(self._sink, schema)
+    def _new(self, first: Any) -> Any:
+        # Of ids and probabilities a dictionary would be made, grow too large, and be thrown away.
+        repeated = [
+            name
+            for name, cells in zip(first.schema.names, first.columns, strict=True)
+            if _repeats(cells.slice(0, SAMPLE))
+        ]
+        return pq.ParquetWriter(self._sink, first.schema, use_dictionary=repeated)
+
+
+def _repeats(cells: Any) -> bool:
+    """Return True if most cells are like others; also for types of which Arrow cannot tell."""
+    try:
+        return bool(2 * pc.count_distinct(cells).as_py() <= len(cells))
+    except pa.ArrowNotImplementedError:
+        return True
 
 
 def _as_before(table: Any, schema: Any) -> Any:
@@ -145,6 +171,7 @@ def _as_before(table: Any, schema: Any) -> Any:
     if new := [name for name in table.schema.names if name not in schema.names]:
         expected = "no extra fields but those of the first rows, to answer in this format"
         raise InvalidPayload([FieldProblem(name, expected, "a field") for name in new])
+    _check_size(len(schema), table.num_rows)
     columns = []
     for field in schema:
         place = table.schema.get_field_index(field.name)
@@ -267,10 +294,12 @@ class TsvWriter(CsvWriter):
 
 def _known(schema: Any, newer: Any) -> Any:
     """Return the batch with types for columns that held nulls alone so far."""
-    for place, field in enumerate(schema):
-        if pa.types.is_null(field.type) and field.name in newer.names:
-            schema = schema.set(place, newer.field(field.name))
-    return schema
+    if not any(map(pa.types.is_null, schema.types)) or schema.equals(newer):
+        return schema
+    told = {field.name: field for field in newer}
+    return pa.schema(
+        [told.get(field.name, field) if pa.types.is_null(field.type) else field for field in schema]
+    )
 
 
 def _content(lines: Any) -> Any:

@@ -2,13 +2,18 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher, get_close_matches
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
+from service.bulk.tables.allowance import Allowance
 from service.bulk.tables.chunks import CHUNK_ROWS, AnswerColumns
+from service.bulk.tables.decoders.batches import Batches, Decode
+from service.bulk.tables.decoders.pool import TableDecoders
 from service.bulk.tables.measurements import is_truth, measured
 from service.bulk.tables.options import EVERY_COLUMN, TableOptions
 from service.bulk.tables.refusals import (
@@ -33,6 +38,8 @@ NEAR = 0.8
 LEAST_ALIKE = 0.45
 """From which ratio a field is suggested for a name that has a word of the field's names."""
 MOST_COLUMNS = 10_000
+"""Columns of a table, and different names in rows of JSON."""
+LONGEST_NAME = 4_000
 MOST_COMPARED = 300
 """Names of a table that are compared with absent fields letter by letter: 8 ms each."""
 LONGEST_COMPARED = 100
@@ -67,6 +74,20 @@ class ColumnMapping:
         return {column: name for name, column in self.fields.items() if column != name}
 
 
+def check_names(names: Collection[str]) -> None:
+    """Raise InvalidPayload for more columns, or longer names, than are compared with fields."""
+    if len(names) > MOST_COLUMNS:
+        raise too_many_columns(len(names))
+    if max(map(len, names), default=0) > LONGEST_NAME:
+        problem = FieldProblem("columns", f"names of at most {LONGEST_NAME:,} letters", "longer")
+        raise InvalidPayload([problem])
+
+
+def too_many_columns(count: int) -> InvalidPayload:
+    """Return the error for a table of so many columns."""
+    return InvalidPayload([FieldProblem("columns", f"at most {MOST_COLUMNS:,}", f"{count:,}")])
+
+
 @dataclass
 class Comparisons:
     """The names that may still be compared letter by letter, some milliseconds each, in a table."""
@@ -84,6 +105,7 @@ class TableReading:
     """The way one table is read: for which task, with which options; `report` is told the rest.
 
     `answer` are the columns that the answer has itself; `spool_dir` is for a format's own files.
+    Without `decoders`, every format is decoded here.
     """
 
     task: RowTask
@@ -91,6 +113,8 @@ class TableReading:
     options: TableOptions
     report: TableReport
     spool_dir: Path | None = None
+    allowance: Allowance = field(default_factory=Allowance)
+    decoders: TableDecoders | None = None
     comparisons: Comparisons = field(default_factory=Comparisons)
     absent_words: dict[tuple[str, ...], frozenset[str]] = field(default_factory=dict)
 
@@ -104,11 +128,22 @@ class TableReading:
         """The rules of the task's fields, in the coding of the table."""
         return rules_of(self.task, self.options.coding)
 
+    @contextmanager
+    def decoded(self, decode: Decode, source: BinaryIO) -> Iterator[Batches]:
+        """Yield the batches of a file, and report what was guessed of its form."""
+        decoders, task, options = self.decoders, self.task, self.options
+        with (
+            nullcontext(decode(source, task, options))
+            if decoders is None
+            else decoders.decoded(decode, source, task, options)
+        ) as found:
+            self.report.read_as |= found.read_as
+            self.report.notes |= dict.fromkeys(found.notes)
+            batches = self.allowance.counted(found.batches, unpacked=True)
+            yield replace(found, batches=batches)
+
     def columns_of(self, names: Sequence[str]) -> ColumnMapping:
         """Return the mapping of a table's columns. Raises UnfitColumns for what is wrong."""
-        if len(names) > MOST_COLUMNS:
-            problem = FieldProblem("columns", f"at most {MOST_COLUMNS:,}", f"{len(names):,}")
-            raise InvalidPayload([problem])
         mapping = self.mapping(names, whole=True)
         if mapping.problems:
             raise UnfitColumns(mapping.problems, mapping.sentences, mapping.suggestions)
@@ -123,7 +158,9 @@ class TableReading:
         """Return the mapping of some columns, with its problems.
 
         Those of a `whole` table have to hold the required fields, and the columns of the options.
+        Raises InvalidPayload for more columns, or longer names, than are looked at.
         """
+        check_names(names)
         refusal = Refusal()
         counts = Counter(names)
         if twice := [name for name, count in counts.items() if count > 1]:
@@ -260,6 +297,8 @@ class TableReading:
 
         A misspelt field would be carried through and scored as not recorded: a wrong answer.
         """
+        if not names or self.comparisons.left <= 0:
+            return {}
         spoken = self._spoken(absent)
         close = {
             name: spoken[near[0]]

@@ -15,6 +15,7 @@ from service.bulk.tables.dialect import Dialect, dialect_of
 from service.bulk.tables.options import DELIMITERS
 from service.bulk.tables.separation import readable, separated, unique_names
 from service.contract.messages import listed
+from service.errors import UnreadableTable
 
 BLOCK = 2**20
 SPACES = re.compile(rb"[ \t]+")
@@ -64,7 +65,7 @@ def read_csv(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
             ),
             convert_options=pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
-        yield from separated(reader, schema, reading, column)
+        yield from separated(reading.allowance.counted(reader), schema, reading, column)
 
 
 def _say(dialect: Dialect, reading: TableReading) -> None:
@@ -133,12 +134,14 @@ class SingleSpaces(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Read about `size` bytes; empty at the end only."""
+        """Read about `size` bytes; empty at the end only. Raises UnreadableTable."""
         while True:
             block = self._source.read(size)
             text = self._rest + block
             end = len(text) if not block else text.rfind(b"\n") + 1
             self._rest = text[end:]
+            if len(self._rest) > BLOCK:
+                raise UnreadableTable(f"not CSV: a line is longer than {BLOCK:,} bytes")
             lines = AROUND_LINES.sub(b"", SPACES.sub(b" ", text[:end]))
             if lines or not block:
                 return lines

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from service.bulk.tables.columns import MOST_COLUMNS, check_names
 from service.bulk.tables.header import MOST_LINES, Head, find_head
 from service.bulk.tables.options import DELIMITERS, TableOptions
 from service.contract.rows import RowTask
@@ -31,7 +32,7 @@ class Dialect:
 def dialect_of(task: RowTask, block: bytes, whole: bool, options: TableOptions) -> Dialect:
     """Return the form of a table by its first bytes, UTF-8, which may be the `whole` of it.
 
-    Raises UnreadableTable.
+    Raises UnreadableTable, or InvalidPayload for too many columns.
     """
     for most in (LOOKED_AT, len(block)):
         # Bytes that are no UTF-8 keep their number; who reads the rows says what is wrong.
@@ -44,6 +45,7 @@ def dialect_of(task: RowTask, block: bytes, whole: bool, options: TableOptions) 
         raise UnreadableTable("not CSV: expected a line with the names of columns, got nothing")
     if not whole and len(lines) == 1 and ends[0] >= len(text):
         raise UnreadableTable(f"not CSV: the line of names is longer than {len(block):,} bytes")
+    check_names(max(lines[:MOST_LINES], key=len))
     head = find_head(task, lines, options.header)
     if head is None:
         raise UnreadableTable(_nameless(task, lines, options))
@@ -80,7 +82,8 @@ def _delimiter(task: RowTask, text: str) -> str:
     names = task.field_names
 
     def known(cells: Sequence[str]) -> int:
-        return sum(names.field_of(cell) is not None for cell in cells)
+        # More columns are refused, however their delimiter is called.
+        return sum(names.field_of(cell) is not None for cell in cells[:MOST_COLUMNS])
 
     def rank(sign: str) -> tuple[int, int]:
         lines, _ = _lines(text, sign, MOST_LINES)

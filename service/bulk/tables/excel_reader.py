@@ -13,11 +13,14 @@ import python_calamine as calamine
 from service.bulk.tables.arrow_columns import TextColumn, TypedColumn
 from service.bulk.tables.chunks import CHUNK_ROWS, Chunk, Column
 from service.bulk.tables.columns import TableReading
+from service.bulk.tables.decoders.batches import Batches
 from service.bulk.tables.excel_errors import error_cells
 from service.bulk.tables.header import MOST_LINES, Head, find_head
+from service.bulk.tables.options import TableOptions
 from service.bulk.tables.separation import separated, unique_names
 from service.bulk.tables.source import OTHER_FILES
 from service.contract.messages import listed
+from service.contract.rows import RowTask
 from service.errors import FieldProblem, InvalidPayload, UnreadableTable
 
 MOST_UNPACKED = 128 * 2**20
@@ -31,17 +34,21 @@ BINARY = b"\xd0\xcf\x11\xe0"
 
 def read_excel(source: BinaryIO, reading: TableReading) -> Iterator[Chunk]:
     """Yield the rows of a workbook's sheet; `source` can seek. Raises UnreadableTable."""
+    with reading.decoded(excel_batches, source) as found:
+        yield from separated(found.batches, found.schema, reading, _column)
+
+
+def excel_batches(source: BinaryIO, task: RowTask, options: TableOptions) -> Batches:
+    """Return the rows of a workbook's sheet. Raises UnreadableTable, or InvalidPayload."""
     _check_size(source)
     try:
-        with calamine.load_workbook(source) as workbook:
-            sheet = _chosen(workbook, source, reading)
-            yield from separated(
-                _batches(sheet), sheet.schema, reading, lambda cells: _column(cells)
-            )
+        workbook = calamine.load_workbook(source)
+        sheet, read_as, notes = _chosen(workbook, source, task, options)
     except calamine.PasswordError as error:
         raise UnreadableTable("the workbook has a password: save it without one") from error
     except calamine.CalamineError as error:
         raise UnreadableTable(f"not an Excel workbook, or a damaged one: {error}"[:300]) from error
+    return Batches(sheet.schema, _batches(sheet), read_as, notes)
 
 
 def _check_size(source: BinaryIO) -> None:
@@ -89,35 +96,34 @@ class Sheet:
                 yield row[:width] + [""] * (width - len(row))
 
 
-def _chosen(workbook: Any, source: BinaryIO, reading: TableReading) -> Sheet:
+def _chosen(
+    workbook: Any, source: BinaryIO, task: RowTask, options: TableOptions
+) -> tuple[Sheet, dict[str, str], list[str]]:
     """Return the sheet that the options name, or else the first with names of fields.
 
-    Raises UnreadableTable, or InvalidPayload for a sheet that is not there.
+    With it, what was guessed, and doubts. Raises UnreadableTable, or InvalidPayload for a sheet
+    that is not there.
     """
     names = list(workbook.sheet_names)
-    wanted = reading.options.sheet
-    if wanted is not None:
-        name = _named(names, wanted)
-        found = _sheet(workbook, source, name, reading)
+    if options.sheet is not None:
+        name = _named(names, options.sheet)
+        found = _sheet(workbook, source, name, task, options)
         if found is None:
             raise UnreadableTable(f"sheet {name!r} has no line of names and no row")
-        reading.report.read_as["sheet"] = name
-        return found
-    filled = [sheet for name in names if (sheet := _sheet(workbook, source, name, reading))]
+        return found, {"sheet": name}, []
+    filled = [sheet for name in names if (sheet := _sheet(workbook, source, name, task, options))]
     if not filled:
         raise UnreadableTable("the workbook has no sheet with a line of names")
-    fields = reading.task.field_names
-    known = [s for s in filled if any(fields.field_of(name) for name in s.head.names)]
+    known = [s for s in filled if any(task.field_names.field_of(name) for name in s.head.names)]
     found = (known or filled)[0]
+    read_as, notes = {}, []
     if len(filled) > 1:
-        reading.report.read_as["sheet"] = found.name
+        read_as["sheet"] = found.name
         others = [repr(sheet.name) for sheet in filled if sheet is not found]
-        reading.report.notes[
-            f"sheet {found.name!r} was read, and not {listed(others, MOST_NAMED)}"
-        ] = None
+        notes.append(f"sheet {found.name!r} was read, and not {listed(others, MOST_NAMED)}")
     if found.head.skipped:
-        reading.report.read_as["header"] = f"line {(found.head.place or 0) + 1}"
-    return found
+        read_as["header"] = f"line {(found.head.place or 0) + 1}"
+    return found, read_as, notes
 
 
 def _named(names: Sequence[str], wanted: str) -> str:
@@ -129,14 +135,16 @@ def _named(names: Sequence[str], wanted: str) -> str:
     raise InvalidPayload([problem])
 
 
-def _sheet(workbook: Any, source: BinaryIO, name: str, reading: TableReading) -> Sheet | None:
+def _sheet(
+    workbook: Any, source: BinaryIO, name: str, task: RowTask, options: TableOptions
+) -> Sheet | None:
     """Return a sheet, or None if it has no head."""
     try:
         cells = workbook.get_sheet_by_name(name)
     except calamine.CalamineError:  # a sheet of charts or macros
         return None
     first = [[_text(cell) for cell in row] for row in islice(cells.iter_rows(), MOST_LINES)]
-    head = find_head(reading.task, first, reading.options.header)
+    head = find_head(task, first, options.header)
     if head is None:
         return None
     errors: dict[int, dict[int, str]] = {}

@@ -53,7 +53,7 @@ class Format:
         UnfitColumns for what is wrong with its columns.
         """
         if self.text:
-            content = unpacked(source, reading.report)
+            content = unpacked(source, reading.report, reading.allowance)
             source = in_utf8(content, reading.options, reading.report)
         return cast(Read, _imported(self.reader))(source, reading)
 

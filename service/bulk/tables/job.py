@@ -5,14 +5,17 @@ theirs to say.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from service.bulk.tables.allowance import Allowance
 from service.bulk.tables.chunks import Chunk
 from service.bulk.tables.columns import TableReading
+from service.bulk.tables.decoders.pool import TableDecoders
 from service.bulk.tables.formats import Format
 from service.bulk.tables.report import TableReport
 from service.bulk.tables.scoring import BulkScoring, score
@@ -47,13 +50,15 @@ class BulkJob:
     """A table in one format, to be answered in another, by one model.
 
     `spool_dir` is the folder for a copy of a source that has to be read back and forth (Parquet)
-    and cannot be; None: the system's for temporary files.
+    and cannot be; None: the system's for temporary files. With `decoders` the table is a
+    stranger's, and what it may unpack to depends on the bytes that come.
     """
 
     scoring: BulkScoring
     given: Format
     wanted: Format
     spool_dir: Path | None = None
+    decoders: TableDecoders | None = None
     report: TableReport = field(init=False)
     """The facts about the table, as far as it was read."""
 
@@ -77,12 +82,16 @@ class BulkJob:
         """
         if self.given.seeks and not source.seekable():
             with kept(source, self.spool_dir) as file:
-                return self._run(file, sink, before_chunk, after_chunk, threads, ahead)
-        return self._run(source, sink, before_chunk, after_chunk, threads, ahead)
+                size = os.fstat(file.fileno()).st_size
+                return self._run(
+                    file, lambda: size, sink, before_chunk, after_chunk, threads, ahead
+                )
+        return self._run(source, source.tell, sink, before_chunk, after_chunk, threads, ahead)
 
     def _run(
         self,
         source: BinaryIO,
+        received: Callable[[], int],
         sink: BinaryIO,
         before_chunk: Callable[[], None],
         after_chunk: Callable[[int, int], None],
@@ -91,7 +100,13 @@ class BulkJob:
     ) -> tuple[int, int]:
         scoring, report = self.scoring, self.report
         reading = TableReading(
-            scoring.task, scoring.columns, scoring.options, report, self.spool_dir
+            scoring.task,
+            scoring.columns,
+            scoring.options,
+            report,
+            self.spool_dir,
+            Allowance(received if self.decoders else None, len(scoring.task.features)),
+            self.decoders,
         )
         writer = self.wanted.write(sink, reading)
 
@@ -113,6 +128,7 @@ class JobSlots:
 
     limit: int
     counters: SharedCounters
+    decoders: TableDecoders = field(default_factory=TableDecoders)
     _taken: int = 0
     _threads: ThreadPoolExecutor = field(init=False)
 
@@ -130,8 +146,9 @@ class JobSlots:
         return working
 
     def close(self) -> None:
-        """End the threads once their jobs have ended."""
+        """End the threads once their jobs have ended, then the processes."""
         self._threads.shutdown(wait=True)
+        self.decoders.close()
 
     def _change(self, by: int) -> None:
         self._taken += by

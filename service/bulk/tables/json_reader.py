@@ -10,7 +10,12 @@ import numpy as np
 from pydantic_core import from_json
 
 from service.bulk.tables.chunks import Chunk, Column, Numbers
-from service.bulk.tables.columns import ColumnMapping, TableReading
+from service.bulk.tables.columns import (
+    MOST_COLUMNS,
+    ColumnMapping,
+    TableReading,
+    too_many_columns,
+)
 from service.contract.messages import echo
 from service.contract.tables import plain_word
 from service.errors import FieldProblem, UnreadableTable
@@ -22,10 +27,14 @@ ENOUGH = 4_096
 MOST_BLOCKS = 32
 """Read before rows are scored, however few: objects take many times the memory of their text."""
 MOST_SHAPES = 1000
+MOST_NAMES = 2**17
+"""Names in the key sets that are remembered."""
 LONGEST_ROW = 4 * 2**20
-MOST_TRIES = 32
 SPACE = b" \t\r\n"
 BETWEEN_OBJECTS = re.compile(rb"\}[ \t\r\n]*,")
+OUTSIDE = re.compile(rb'["{}\[\]]')
+"""Signs that count outside of a string."""
+INSIDE = re.compile(rb'["\\]')
 T = TypeVar("T")
 
 Object = dict[str, Any]
@@ -98,16 +107,22 @@ class KeySets:
     reading: TableReading
     _known: dict[tuple[str, ...], ColumnMapping] = field(default_factory=dict)
     _doubts: dict[tuple[tuple[str, ...], ...], Sequence[FieldProblem]] = field(default_factory=dict)
+    _names: int = 0
 
     def of(self, row: Object) -> ColumnMapping:
-        """Return the mapping of an object's names."""
+        """Return the mapping of an object's names. Raises InvalidPayload for too many in all."""
         names = tuple(row)
         mapping = self._known.get(names)
         if mapping is None:
-            if len(self._known) >= MOST_SHAPES:
+            self._names += len(names)
+            if len(self._known) >= MOST_SHAPES or self._names > MOST_NAMES:
                 self._known.clear()
+                self._names = len(names)
             mapping = self._known[names] = self.reading.mapping(names, whole=False)
-            self.reading.report.add_columns(mapping.mapped, mapping.unread)
+            report = self.reading.report
+            report.add_columns(mapping.mapped, mapping.unread)
+            if (count := len(report.mapped) + len(report.unread)) > MOST_COLUMNS:
+                raise too_many_columns(count)
         return mapping
 
     def doubts(self, row: Object, mapping: ColumnMapping) -> list[RowError]:
@@ -192,15 +207,19 @@ def _elements(source: BinaryIO) -> Iterator[list[object]]:
         raise UnreadableTable(f"expected a JSON array of objects, got {_beginning(rest)}")
     rest = rest[1:]
     before = b"["  # what the rest is a continuation of
+    ends = ElementEnds()
     while block := source.read(BLOCK):
         rest += block
-        for end in _ends_of_objects(rest):
-            # Inside a string or another element, something would be left open: this is JSON if
-            # and only if the array has an element that ends here.
-            if (elements := _array_or_none(b"[" + rest[: end.start() + 1] + b"]")) is not None:
-                yield elements
-                rest, before = rest[end.end() :], b"[null,"
-                break
+        # Most rows have no objects inside: the last end of an object is one of a row.
+        found = None if ends.place else _guessed(rest)
+        if found is None and (end := ends.last(rest)) is not None:
+            found = _elements_until(rest, *end)
+            if found is None:
+                break  # whoever parses all of it says what is wrong
+        if found is not None:
+            elements, rest = found
+            yield elements
+            before, ends = b"[null,", ElementEnds()
         if len(rest) > LONGEST_ROW:
             raise UnreadableTable(f"not JSON, or a row is longer than {LONGEST_ROW:,} bytes")
     try:
@@ -210,22 +229,50 @@ def _elements(source: BinaryIO) -> Iterator[list[object]]:
     yield parsed[1:] if before != b"[" else parsed
 
 
-def _ends_of_objects(text: bytes) -> Iterator[re.Match[bytes]]:
-    """Yield the last few offsets that look like the end of an element that is not the last one."""
-    end = len(text)
-    for _ in range(MOST_TRIES):
-        end = text.rfind(b"}", 0, end)
-        if end < 0:
-            return
-        if found := BETWEEN_OBJECTS.match(text, end):
-            yield found
+def _guessed(text: bytes) -> tuple[list[object], bytes] | None:
+    """Return the elements up to the last end of an object, and the text behind, if it is of one."""
+    found = BETWEEN_OBJECTS.match(text, max(0, text.rfind(b"}", 0, text.rfind(b",") + 1)))
+    return None if found is None else _elements_until(text, found.start() + 1, found.end())
 
 
-def _array_or_none(text: bytes) -> list[object] | None:
+def _elements_until(text: bytes, end: int, rest: int) -> tuple[list[object], bytes] | None:
+    """Return the elements of an array up to `end`, and the text from `rest` on.
+
+    Inside a string or another element, something would be left open: this is JSON if and only if
+    the array has an element that ends here.
+    """
     try:
-        return list(from_json(text, allow_inf_nan=False))
+        return list(from_json(b"[" + text[:end] + b"]", allow_inf_nan=False)), text[rest:]
     except ValueError:
         return None
+
+
+@dataclass
+class ElementEnds:
+    """Where elements of an array end, in text that grows: each sign of it is looked at once."""
+
+    place: int = 0
+    """Everything before it has been looked at."""
+    depth: int = 0
+    in_string: bool = False
+
+    def last(self, text: bytes) -> tuple[int, int] | None:
+        """Return where the last element ends and where the next begins; None if none has ended."""
+        ends = None
+        while found := (INSIDE if self.in_string else OUTSIDE).search(text, self.place):
+            sign, self.place = found[0], found.end()
+            if sign == b"\\":
+                self.place += 1  # whatever it is, it ends no string
+            elif sign == b'"':
+                self.in_string = not self.in_string
+            elif sign in b"{[":
+                self.depth += 1
+            else:
+                self.depth -= 1
+                if not self.depth and (after := BETWEEN_OBJECTS.match(text, found.start())):
+                    ends = found.end(), after.end()
+        self.place = max(self.place, len(text))
+        return ends
 
 
 def _beginning(text: bytes) -> str:
@@ -278,16 +325,17 @@ def _columns(
     if not objects:
         return {}
     fields = [feature.name for feature in reading.task.features]
-    first = mappings[0]
-    if all(mapping is first for mapping in mappings):
-        names = [first.fields.get(name) for name in fields]
-        if None not in names:
-            # One name more, because of a single one itemgetter makes no tuple.
-            cells = list(zip(*map(itemgetter(*names, names[0]), objects), strict=True))[:-1]
-            return {
-                name: ObjectColumn(values, objects, [column] * len(objects))
-                for name, column, values in zip(fields, names, cells, strict=True)
-            }
+    first, count = mappings[0], len(objects)
+    if first.fields and all(mapping is first for mapping in mappings):
+        columns = list(first.fields.values())
+        # One name more, because of a single one itemgetter makes no tuple.
+        cells = zip(*map(itemgetter(*columns, columns[0]), objects), strict=True)
+        absent = ObjectColumn([None] * count, objects, [None] * count)
+        found = {
+            name: ObjectColumn(values, objects, [column] * count)
+            for (name, column), values in zip(first.fields.items(), cells, strict=False)
+        }
+        return {name: found.get(name, absent) for name in fields}
     return {name: _column(name, objects, mappings) for name in fields}
 
 

@@ -1,7 +1,7 @@
 """Whole tables scored in chunks, on one thread or several, with the answers in their order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -160,7 +160,7 @@ def _in_order(
 def score_chunk(scoring: BulkScoring, chunk: Chunk, first: int) -> _Part:
     """Check a chunk, whose first row is row `first` of the table, and score its good rows."""
     checked = check(scoring.rules, chunk)
-    recorded = _recorded(checked)
+    recorded = _recorded(checked, scoring.task, chunk.columns)
     if evidence := evidence_of(scoring.task, checked, first, scoring.options.coding):
         return _Part(chunk.count, recorded, None, coding=evidence)
     part = _Part(
@@ -192,14 +192,15 @@ def score_chunk(scoring: BulkScoring, chunk: Chunk, first: int) -> _Part:
     return replace(part, scored=spread)
 
 
-def _recorded(checked: Checked) -> NDArray[np.bool_]:
+def _recorded(checked: Checked, task: RowTask, columns: Container[str]) -> NDArray[np.bool_]:
     """Return the fields that some good row has, bool[F]: most are by the first rows."""
     rows = checked.array
     some = np.zeros(rows.shape[1], np.bool_)
     if not checked.count:
         some[:] = np.logical_not(np.isnan(rows[:FIRST_ROWS]).all(axis=0))
     for place in np.flatnonzero(~some):
-        some[place] = (~np.isnan(rows[:, place]) & ~checked.bad).any()
+        if task.features[place].name in columns:
+            some[place] = (~np.isnan(rows[:, place]) & ~checked.bad).any()
     return some
 
 

@@ -9,24 +9,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from service.bulk.tables.allowance import out_of_memory
 from service.bulk.tables.arrow_cells import NOT_PYTHONS
 from service.bulk.tables.arrow_columns import TextColumn, is_text
 from service.bulk.tables.chunks import Chunk, Column
 from service.bulk.tables.columns import ColumnMapping, TableReading
 from service.bulk.tables.measurements import SAMPLE
-from service.errors import UnreadableTable
+from service.bulk.tables.plain_columns import plain, plain_type
+from service.errors import FieldProblem, InvalidPayload, UnreadableTable
 
 MOST_BYTES = 4 * 2**20
 """Joined before rows are scored, however few: an answer is several times in memory on its way."""
-VIEWED = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+ARRAY_BYTES = 200
+"""Taken by an array without any cells."""
+MOST_CELLS = 2**20
+"""Scored at once: with hundreds of columns, fewer rows are."""
 UNNAMED = "\0"
 """Begins the name of a column that has none in its table."""
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
     """Return names in which those that are empty differ: Excel writes columns without any."""
-    empty = [place for place, name in enumerate(names) if not name]
-    return [f"{UNNAMED}{place}" if place in empty else name for place, name in enumerate(names)]
+    return [name or f"{UNNAMED}{place}" for place, name in enumerate(names)]
 
 
 @contextmanager
@@ -34,7 +38,9 @@ def readable(form: str, detail: Callable[[Exception], str] = str) -> Iterator[No
     """Raises UnreadableTable with what Arrow says of a table that it cannot read."""
     try:
         yield
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowMemoryError, OSError) as error:
+    except MemoryError as error:
+        raise out_of_memory() from error
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise UnreadableTable(f"not {form}: {detail(error)[:300]}") from error
 
 
@@ -42,12 +48,17 @@ def separated(
     batches: Iterable[Any], schema: Any, reading: TableReading, column: Callable[[Any], Column]
 ) -> Iterator[Chunk]:
     """Yield at least one chunk, so that the columns of an empty table are known too."""
-    names = schema.names
+    try:
+        names = list(schema.names)
+        kinds = [plain_type(kind) for kind in schema.types]
+    except UnicodeDecodeError as error:
+        problem = FieldProblem("columns", "names in UTF-8", "other bytes in a name")
+        raise InvalidPayload([problem]) from error
     if len(set(names)) < len(names):
         reading.columns_of(names)  # which refuses them, before Arrow looks columns up by name
-    columns = [pa.nulls(0, kind) for kind in schema.types]
-    nothing = _plain(pa.RecordBatch.from_arrays(columns, schema=schema))
-    sized = _of_size(map(_plain, batches), nothing.schema, reading.chunk_rows)
+    rows = min(reading.chunk_rows, max(1, MOST_CELLS // max(1, len(names))))
+    nothing = pa.RecordBatch.from_arrays([pa.nulls(0, kind) for kind in kinds], names=names)
+    sized = _of_size(plain(batches, rows, reading.allowance), nothing.schema, rows)
     first = next(sized, nothing)
     apart = Separation.of(first, reading, column)
     yield apart.chunk(first)
@@ -185,29 +196,6 @@ def _sample(cells: Any) -> list[Any]:
         return []
 
 
-def _plain(batch: Any) -> Any:
-    """Return a batch without dictionaries and runs: every value is written out."""
-    if not any(map(_is_packed, batch.schema.types)):
-        return batch
-    columns = map(_unpacked, batch.columns)
-    return pa.RecordBatch.from_arrays(list(columns), names=batch.schema.names)
-
-
-def _is_packed(kind: Any) -> bool:
-    return bool(pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind))
-
-
-def _unpacked(cells: Any) -> Any:
-    if pa.types.is_run_end_encoded(cells.type):
-        return pc.run_end_decode(cells)
-    if not pa.types.is_dictionary(cells.type):
-        return cells
-    if plain := VIEWED.get(cells.type.value_type):  # Arrow cannot take some of those
-        values = cells.dictionary.cast(plain)
-        cells = pa.DictionaryArray.from_arrays(cells.indices, values)
-    return cells.dictionary_decode()
-
-
 def _of_size(batches: Iterable[Any], schema: Any, rows: int) -> Iterator[Any]:
     """Yield the same rows in batches of about so many: small ones joined, large ones cut."""
     waiting: list[Any] = []
@@ -215,7 +203,7 @@ def _of_size(batches: Iterable[Any], schema: Any, rows: int) -> Iterator[Any]:
     for batch in batches:
         waiting.append(batch)
         count += batch.num_rows
-        size += batch.nbytes
+        size += batch.nbytes + ARRAY_BYTES * batch.num_columns
         if count >= rows or size >= MOST_BYTES:
             yield from _joined(waiting, schema, rows)
             waiting, count, size = [], 0, 0

@@ -4,6 +4,7 @@ import codecs
 import io
 from typing import BinaryIO, cast
 
+from service.bulk.tables.allowance import Allowance
 from service.bulk.tables.options import TableOptions
 from service.bulk.tables.report import TableReport
 from service.errors import FieldProblem, InvalidPayload, UnreadableTable
@@ -90,7 +91,7 @@ class Transcoded(io.RawIOBase):
         return taken
 
 
-def unpacked(source: BinaryIO, report: TableReport) -> Peeked:
+def unpacked(source: BinaryIO, report: TableReport, allowance: Allowance) -> Peeked:
     """Return what a stream compressed by gzip or zstd holds, any other stream as it is."""
     whole = Peeked(source)
     for name, magic in COMPRESSIONS.items():
@@ -98,28 +99,30 @@ def unpacked(source: BinaryIO, report: TableReport) -> Peeked:
             import pyarrow  # only a table of text that is compressed needs it for that
 
             report.read_as["compression"] = name
-            content = cast(BinaryIO, _Sound(pyarrow.CompressedInputStream(whole, name), name))
-            return Peeked(content)
+            content = _Sound(pyarrow.CompressedInputStream(whole, name), name, allowance)
+            return Peeked(cast(BinaryIO, content))
     return whole
 
 
 class _Sound(io.RawIOBase):
     """A compressed stream's content. Raises UnreadableTable where it is damaged or cut."""
 
-    def __init__(self, content: BinaryIO, name: str) -> None:
+    def __init__(self, content: BinaryIO, name: str, allowance: Allowance) -> None:
         super().__init__()
-        self._content, self._name = content, name
+        self._content, self._name, self._allowance = content, name, allowance
 
     def readable(self) -> bool:
         """Return True."""
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Read `size` bytes, or fewer at the end only."""
+        """Read `size` bytes, or fewer at the end only. Raises TableTooLarge."""
         try:
-            return self._content.read(size)
+            content = self._content.read(size)
         except OSError as error:
             raise UnreadableTable(f"damaged or incomplete {self._name}: {error}"[:300]) from error
+        self._allowance.take_bytes(len(content))
+        return content
 
 
 def in_utf8(source: Peeked, options: TableOptions, report: TableReport) -> BinaryIO:

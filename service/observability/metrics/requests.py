@@ -35,6 +35,20 @@ def _metric(protocol: str, labels: tuple[str, ...], calls: str) -> Metric:
 HTTP = _metric("http", ("route", "method", "status"), "HTTP requests")
 GRPC = _metric("grpc", ("method", "code"), "gRPC calls")
 
+REFUSED = Metric(
+    "http_refused",
+    ("reason",),
+    ("connections",),
+    (
+        Counter(
+            "foretell_http_refused_total",
+            "Connections that were refused or cut before a request was answered",
+            ("connections",),
+        ),
+    ),
+)
+"""Reasons: `malformed`, `head_size`, `head_time`, `body_time`, `answer_time`, `connections`."""
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
 """The label of what callers make up: paths without a route, methods that no route has."""

@@ -25,7 +25,15 @@ OVERRIDDEN = [
     (
         GuardedProtocol,
         HttpToolsProtocol,
-        {"_should_upgrade", "data_received", "on_headers_complete", "on_message_begin"},
+        {
+            "_should_upgrade",
+            "connection_made",
+            "data_received",
+            "on_body",
+            "on_headers_complete",
+            "on_message_begin",
+            "timeout_keep_alive_handler",
+        },
     ),
     (
         FastProtocol,
@@ -41,7 +49,11 @@ OVERRIDDEN = [
         },
     ),
     (SingleWriteCycle, RequestResponseCycle, {"send"}),
-    (Server, UvicornServer, {"__init__", "handle_exit", "run", "shutdown", "startup"}),
+    (
+        Server,
+        UvicornServer,
+        {"__init__", "capture_signals", "handle_exit", "on_tick", "run", "shutdown", "startup"},
+    ),
 ]
 
 

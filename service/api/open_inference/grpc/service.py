@@ -24,7 +24,7 @@ from service.api.open_inference.infer import infer
 from service.api.open_inference.statistics import Statistics
 from service.api.state import ServiceState
 from service.api.status import status_of
-from service.errors import ForetellError, ModelNotReady, UnknownService
+from service.errors import ForetellError, ModelNotReady, ShuttingDown, UnknownService
 from service.models.runtime.loaded import LoadedModel
 from service.observability.logs import current_request_id
 from service.observability.metrics.requests import Calls
@@ -145,12 +145,12 @@ class Health:
 
 def handlers(state: ServiceState) -> list[Any]:
     """Return the handlers of both services for a gRPC server."""
-    calls, keys = Calls(state.counters), Keys(state.settings.admin_key)
+    bind = partial(_handler, state, Calls(state.counters), Keys(state.settings.admin_key))
     return [
         grpc.method_handlers_generic_handler(
             service,
             {
-                name: _handler(name, asked, answered, getattr(answers, name), calls, keys)
+                name: bind(name, asked, answered, getattr(answers, name))
                 for name, (asked, answered) in methods(service).items()
                 if hasattr(answers, name)
             },
@@ -159,7 +159,15 @@ def handlers(state: ServiceState) -> list[Any]:
     ]
 
 
-def _handler(name: str, asked: Any, answered: Any, answer: Answer, calls: Calls, keys: Keys) -> Any:
+def _handler(
+    state: ServiceState,
+    calls: Calls,
+    keys: Keys,
+    name: str,
+    asked: Any,
+    answered: Any,
+    answer: Answer,
+) -> Any:
     async def respond(data: bytes, context: Any) -> Any:
         start = time.perf_counter()
         sent = dict(context.invocation_metadata())
@@ -168,6 +176,8 @@ def _handler(name: str, asked: Any, answered: Any, answer: Answer, calls: Calls,
         context.set_trailing_metadata(((REQUEST_ID, request_id),))
         code, details, result = grpc.StatusCode.OK, "", answered()
         try:
+            if state.lifecycle.closing:
+                raise ShuttingDown
             caller = keys.caller_of(_text(sent.get("authorization")))
             found = await answer(parse(asked, data), caller)
             result = ParseDict(found, result) if isinstance(found, dict) else found
