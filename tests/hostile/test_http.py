@@ -128,7 +128,7 @@ def test_one_connection_too_many_is_told_so_and_health_answers(http: str) -> Non
 def test_a_fault_of_the_servers_own_is_no_fault_of_the_callers(
     http: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What goes wrong between two packets is a 500 with an id that the log has, not a 400."""
+    """A fault between two packets is a 500 with an id that the log has, not a 400."""
     with running(http=http) as url:
 
         def crash(*_: object) -> None:

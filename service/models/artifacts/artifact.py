@@ -9,8 +9,10 @@ background.npz  of a task of rows: the rows that explanations compare with (`row
 
 import errno
 import hashlib
+import zipfile
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from service.contract.messages import echo
 from service.contract.signature import Contract
 from service.errors import ArtifactError, UnknownModel
 from service.models.artifacts.card import Card
@@ -26,6 +29,10 @@ from service.models.artifacts.folder import list_models, list_versions
 
 MODEL, CARD, GOLDEN, SIGNATURE = "model.onnx", "card.json", "golden.npz", "signature.txt"
 BACKGROUND = "background.npz"
+MOST_BYTES = {MODEL: 2**27, GOLDEN: 2**26, BACKGROUND: 2**26, SIGNATURE: 2**24}
+"""Most bytes of these files, and of what an .npz file unpacks to; larger ones are not read: they
+would fill the memory of the process that answers."""
+MOST_BYTES_OF_OTHERS = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,10 +71,11 @@ class Artifact:
         return self.folder / MODEL
 
     def golden(self) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
-        """Return the golden input (N rows) and Keras' answers, by output name."""
-        with np.load(self.folder / GOLDEN, allow_pickle=False) as arrays:
-            outputs = {name: arrays[name] for name in arrays.files if name != "input"}
-            return arrays["input"], outputs
+        """Return the golden input (N rows) and Keras' answers, by output name.
+
+        Raises ArtifactError.
+        """
+        return golden_of(self.read(GOLDEN))
 
     def background(self) -> Background | None:
         """Return the reference rows; None for models without them (pictures, older ones).
@@ -76,43 +84,99 @@ class Artifact:
         """
         if BACKGROUND not in self.card.files:
             return None
-        try:
-            with np.load(self.folder / BACKGROUND, allow_pickle=False) as arrays:
-                found = Background(arrays["rows"].astype(np.float32), arrays["weights"])
-        except (OSError, ValueError, KeyError) as error:
-            raise ArtifactError(f"{BACKGROUND} cannot be read: {error}") from error
-        found.check(len(self.card.contract.features))
-        return found
+        return background_of(self.read(BACKGROUND), len(self.card.contract.features))
 
-    def verify(self, contract: Contract) -> None:
-        """Check that files and contract are those of the card. Raises ArtifactError."""
-        self.verify_files()
+    def read(self, file: str) -> bytes:
+        """Return the content of one of the files. Raises ArtifactError."""
+        path = self.folder / file
+        if Path(file).name != file or not path.resolve().is_relative_to(self.folder.resolve()):
+            raise ArtifactError(f"{echo(file)} leads out of the version's folder")
+        try:
+            return read_bytes(path)
+        except OSError as error:
+            raise ArtifactError(f"{file} cannot be read: {error.strerror}") from error
+
+    def verify(self, contract: Contract) -> dict[str, bytes]:
+        """Return the files, as `verify_files`, of a version of this contract.
+
+        Raises ArtifactError.
+        """
+        contents = self.verify_files()
         if self.card.contract_hash != contract.hash:
             raise ArtifactError(
                 f"trained for another contract of task {self.card.task!r}: expected "
                 f"{contract.hash[:12]}…, got {self.card.contract_hash[:12]}…; train it anew"
             )
+        return contents
 
-    def verify_files(self) -> None:
-        """Check that the files are those of the card. Raises ArtifactError."""
+    def verify_files(self) -> dict[str, bytes]:
+        """Return the files by name, each read once: what was checked is what is loaded.
+
+        Raises ArtifactError unless they are those of the card.
+        """
+        contents = {}
         for file, expected in self.card.files.items():
-            if (found := sha256(self.folder / file)) != expected:
+            contents[file] = self.read(file)
+            if (found := hashlib.sha256(contents[file]).hexdigest()) != expected:
                 raise ArtifactError(
                     f"{file} is not the file its card describes: expected sha256 {expected[:12]}…, "
                     f"got {found[:12]}…"
                 )
         if missing := {MODEL, GOLDEN} - self.card.files.keys():
             raise ArtifactError(f"the card gives no sha256 for {', '.join(sorted(missing))}")
+        return contents
+
+
+def golden_of(content: bytes) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+    """Return the inputs and the answers, by output name, of golden.npz. Raises ArtifactError."""
+    arrays = _arrays(content, GOLDEN)
+    if "input" not in arrays:
+        raise ArtifactError(f"{GOLDEN} cannot be read: it has no input")
+    return arrays.pop("input"), arrays
+
+
+def background_of(content: bytes, features: int) -> Background:
+    """Return the reference rows of background.npz, of so many fields. Raises ArtifactError."""
+    arrays = _arrays(content, BACKGROUND)
+    try:
+        found = Background(arrays["rows"].astype(np.float32), arrays["weights"])
+    except (ValueError, KeyError) as error:
+        raise ArtifactError(f"{BACKGROUND} cannot be read: {error}") from error
+    found.check(features)
+    return found
+
+
+def _arrays(content: bytes, name: str) -> dict[str, NDArray[Any]]:
+    try:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > MOST_BYTES[name]:
+            raise ArtifactError(
+                f"{name} unpacks to {unpacked:,} bytes, more than {MOST_BYTES[name]:,}"
+            )
+        with np.load(BytesIO(content), allow_pickle=False) as arrays:
+            return {file: arrays[file] for file in arrays.files}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise ArtifactError(f"{name} cannot be read: {error}") from error
 
 
 def read_bytes(file: Path) -> bytes:
-    """Return the content of a regular file. Raises OSError, also for anything else.
+    """Return the content of a regular file. Raises OSError, also for anything else, or too large.
 
     A pipe would block its reader until somebody writes, and a device might never end.
     """
-    if not S_ISREG(file.stat().st_mode):
+    most = MOST_BYTES.get(file.name, MOST_BYTES_OF_OTHERS)
+    status = file.stat()
+    if not S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is no regular file")
-    return file.read_bytes()
+    size = status.st_size
+    if size <= most:
+        with file.open("rb") as opened:
+            content = opened.read(most + 1)
+        if len(content) <= most:
+            return content
+        size = len(content)
+    raise OSError(errno.EFBIG, f"it has {size:,} bytes, more than {most:,}")
 
 
 def sha256(file: Path) -> str:
@@ -135,6 +199,8 @@ def read_artifact(models_dir: Path, name: str, version: str | None = None) -> Ar
         where = f"{name}/{wanted}" if wanted else name
         raise UnknownModel(where, [f"{name}/{v}" for v in known] or list_models(models_dir))
     folder = models_dir / name / wanted
+    if not folder.resolve().is_relative_to(models_dir.resolve()):
+        raise ArtifactError("it leads out of the folder of models")
     try:
         card = Card.model_validate_json(read_bytes(folder / CARD))
     except OSError as error:

@@ -10,7 +10,10 @@ Nothing else holds this state: every process and every machine that shares the f
 same file.
 """
 
+import json
+from collections import Counter
 from collections.abc import Container
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -29,6 +32,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from service.contract.messages import echo
 from service.errors import AdminError, ArtifactError
 from service.models.artifacts.artifact import read_bytes
 
@@ -116,7 +120,9 @@ class Labels(RootModel[dict[LabelName, Label]]):
 def read_labels(folder: Path) -> Labels:
     """Return the labels of the model in this folder; none without a file. Raises ArtifactError."""
     try:
-        return Labels.model_validate_json(read_bytes(folder / LABELS))
+        content = read_bytes(folder / LABELS)
+        _reject_repeated(content)
+        return Labels.model_validate_json(content)
     except FileNotFoundError:
         return Labels()
     except OSError as error:
@@ -127,6 +133,18 @@ def read_labels(folder: Path) -> Labels:
         raise ArtifactError(
             f"{LABELS} does not map labels to versions: {where}: {first['msg']}"
         ) from error
+
+
+def _reject_repeated(content: bytes) -> None:
+    """Raises ArtifactError for a name that comes twice: parsers keep the last one only."""
+
+    def look(pairs: list[tuple[str, object]]) -> None:
+        repeated = [name for name, count in Counter(name for name, _ in pairs).items() if count > 1]
+        if repeated:
+            raise ArtifactError(f"{LABELS} has {echo(repeated[0])} more than once")
+
+    with suppress(ValueError, RecursionError):  # pydantic says what is wrong with it
+        json.loads(content, object_pairs_hook=look)
 
 
 def write_labels(folder: Path, labels: Labels) -> None:

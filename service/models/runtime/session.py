@@ -60,8 +60,8 @@ SINGLES, SINGLE_SECONDS = 3, 4
 class OnnxSession:
     """A loaded graph, safe to call from several threads at once except for `run_row`."""
 
-    def __init__(self, model: Path, device: Device = "auto") -> None:
-        """Load a graph onto a device.
+    def __init__(self, model: Path | bytes, device: Device = "auto") -> None:
+        """Load a graph, a file or its content, onto a device.
 
         Raises DeviceUnavailable if `cuda` was asked for and does not work (ONNX Runtime alone would
         fall back to the CPU and log a line), ArtifactError if the file is no loadable graph.
@@ -71,10 +71,11 @@ class OnnxSession:
             raise DeviceUnavailable(f"device cuda was asked for, but {obstacle}")
         use_cuda = device != "cpu" and obstacle is None
         providers: list[Any] = [(CUDA, CUDA_OPTIONS), CPU] if use_cuda else [CPU]
+        name = "model.onnx" if isinstance(model, bytes) else model.name
         try:
             self._session = ort.InferenceSession(model, _options(), providers=providers)
         except Exception as error:  # the runtime raises a dozen types, all of them meaning this
-            raise ArtifactError(f"ONNX Runtime cannot load {model.name}: {error}") from error
+            raise ArtifactError(f"ONNX Runtime cannot load {name}: {error}") from error
         if use_cuda and self.provider != CUDA:
             fallback = (
                 f"ONNX Runtime runs on {self.provider}: its CUDA libraries did not load "

@@ -10,7 +10,14 @@ import structlog
 
 from service.contract.task import Task
 from service.errors import ArtifactError, ForetellError, UnknownModel
-from service.models.artifacts.artifact import read_artifact
+from service.models.artifacts.artifact import (
+    BACKGROUND,
+    GOLDEN,
+    MODEL,
+    background_of,
+    golden_of,
+    read_artifact,
+)
 from service.models.artifacts.labels import read_labels
 from service.models.runtime.batcher import QUEUE, WAITING
 from service.models.runtime.batching_plan import plan_batching
@@ -66,12 +73,15 @@ class ModelLoader:
             raise ArtifactError(f"task {card.task!r} is unknown; there are: {known}")
         if name in self.tasks and name != task.name:
             raise ArtifactError(f"the card is of task {task.name!r}, not {name!r}")
-        artifact.verify(task.contract)
-        session = OnnxSession(artifact.model, self.device)
+        contents = artifact.verify(task.contract)
+        session = OnnxSession(contents[MODEL], self.device)
         session.check_signature(task.contract)
-        batch, answers = artifact.golden()
+        batch, answers = golden_of(contents[GOLDEN])
         session.check_golden(batch, answers, tolerance=card.golden.tolerance)
-        background, queue = artifact.background(), self.queue or QueueLimits(mode="off")
+        features = len(task.contract.features)
+        rows = contents.get(BACKGROUND)
+        background = None if rows is None else background_of(rows, features)
+        queue = self.queue or QueueLimits(mode="off")
         plan = plan_batching(session, batch[0], queue)
         # From here on runs are counted.
         session.batches_run = self.counters.series(BATCHES_RUN, card.name, card.version)

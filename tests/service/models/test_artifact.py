@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +10,19 @@ import numpy as np
 import onnx
 import pytest
 
+from service.contract.signature import Contract
 from service.errors import ArtifactError, UnknownModel
-from service.models.artifacts.artifact import BACKGROUND, CARD, GOLDEN, MODEL, read_artifact, sha256
+from service.models.artifacts.artifact import (
+    BACKGROUND,
+    CARD,
+    GOLDEN,
+    MODEL,
+    Artifact,
+    read_artifact,
+    sha256,
+)
 from service.models.artifacts.folder import list_models, list_versions
+from service.models.artifacts.labels import read_labels
 from service.models.versions.loader import ModelLoader
 from service.tasks import TASKS
 from tests.artifacts import golden_of, graph_of, write_artifact, write_card
@@ -142,6 +153,43 @@ def changed_background(folder: Path) -> None:
     (folder / BACKGROUND).write_bytes(b"hello")
 
 
+def sparse(file: Path) -> None:
+    """Make a file of 3 GiB that takes no room on disk."""
+    with file.open("wb") as written:
+        written.truncate(3 * 2**30)
+
+
+def card_of_gibibytes(folder: Path) -> None:
+    sparse(folder / CARD)
+
+
+def model_of_gibibytes(folder: Path) -> None:
+    sparse(folder / MODEL)
+
+
+def background_that_unpacks_to_gibibytes(folder: Path) -> None:
+    with zipfile.ZipFile(folder / BACKGROUND, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("rows.npy", bytes(80 * 2**20))
+    write_card(folder, HEART)
+
+
+def model_that_is_a_link_elsewhere(folder: Path) -> None:
+    (folder / MODEL).rename(folder.parents[1] / "elsewhere.onnx")
+    (folder / MODEL).symlink_to(folder.parents[1] / "elsewhere.onnx")
+
+
+def version_that_is_a_link_elsewhere(folder: Path) -> None:
+    elsewhere = folder.parents[1].with_name(f"{folder.parents[1].name}-elsewhere")
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+
+
+def card_that_names_a_file_elsewhere(folder: Path) -> None:
+    card = json.loads((folder / CARD).read_text())
+    card["files"] |= {"../1/model.onnx": card["files"][MODEL]}
+    (folder / CARD).write_text(json.dumps(card))
+
+
 FAULTS: list[tuple[Callable[[Path], None], str]] = [
     (damaged_model, "model.onnx is not the file its card describes"),
     (missing_golden, "golden.npz cannot be read"),
@@ -161,6 +209,12 @@ FAULTS: list[tuple[Callable[[Path], None], str]] = [
     (background_without_weight, "expected weights above 0"),
     (background_that_is_none, "background.npz cannot be read"),
     (changed_background, "background.npz is not the file its card describes"),
+    (card_of_gibibytes, "card.json cannot be read: it has 3,221,225,472 bytes, more than"),
+    (model_of_gibibytes, "model.onnx cannot be read: it has 3,221,225,472 bytes, more than"),
+    (background_that_unpacks_to_gibibytes, "background.npz unpacks to 83,886,080 bytes, more than"),
+    (model_that_is_a_link_elsewhere, '"model.onnx" leads out of the version\'s folder'),
+    (version_that_is_a_link_elsewhere, "it leads out of the folder of models"),
+    (card_that_names_a_file_elsewhere, "model.onnx\" leads out of the version's folder"),
 ]
 
 
@@ -180,3 +234,26 @@ def test_a_sound_version_is_served(tmp_path: Path) -> None:
     loaded = ModelLoader(tmp_path, TASKS, "cpu").load_version("heart")
     assert loaded.ref.version == "1"
     assert loaded.card.files[MODEL] == sha256(folder / MODEL)
+
+
+def test_what_was_checked_is_what_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A graph that is exchanged between the two has no effect: the file is read once."""
+    folder = write_artifact(tmp_path, HEART)
+    verify = Artifact.verify
+
+    def verify_and_exchange(artifact: Artifact, contract: Contract) -> dict[str, bytes]:
+        contents = verify(artifact, contract)
+        (folder / MODEL).write_bytes(b"another graph")
+        return contents
+
+    monkeypatch.setattr(Artifact, "verify", verify_and_exchange)
+    assert ModelLoader(tmp_path, TASKS, "cpu").load_version("heart").card.version == "1"
+
+
+def test_labels_that_come_twice_are_refused(tmp_path: Path) -> None:
+    """A parser would keep the last, and roll back by it without a word."""
+    (tmp_path / "labels.json").write_text('{"stable": "1", "next": "2", "stable": "2"}')
+    with pytest.raises(ArtifactError, match=r'labels\.json has "stable" more'):
+        read_labels(tmp_path)
