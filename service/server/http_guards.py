@@ -12,10 +12,10 @@
 import asyncio
 
 import structlog
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.api.http.problems import MEDIA_TYPE, problem
+from service.api.http.problems import MEDIA_TYPE, crash_message, problem
 from service.api.http.requests import REQUEST_ID, new_request_id
 from service.api.state import ServiceState
 from service.observability.metrics.requests import REFUSED
@@ -81,6 +81,12 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             while rest:
                 rest = self._feed(rest)
+        except HttpParserCallbackError:  # a fault of ours, not of the caller's bytes
+            if self.transport.is_closing():
+                return  # the rest of a call that was refused
+            request_id = new_request_id()
+            log.exception("connection crashed", request_id=request_id)
+            self._refuse(500, crash_message(request_id), "crash", request_id)
         except HttpParserError as error:
             self._refuse(
                 400, f"expected a request of HTTP/1.1, got something else ({error})", "malformed"
@@ -161,12 +167,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def _count(self, reason: str) -> None:
         self._state.counters.series(REFUSED, reason).add(1)
 
-    def _refuse(self, status: int, detail: str, reason: str) -> None:
+    def _refuse(self, status: int, detail: str, reason: str, request_id: str | None = None) -> None:
         """Answer with a problem unless an answer has begun, and close the connection."""
         if self.transport.is_closing():
             return
         self._count(reason)
-        request_id = new_request_id()
+        request_id = request_id or new_request_id()
         log.info("connection refused", reason=detail, request_id=request_id)
         answering = self.cycle is not None and self.cycle.response_started
         if answering and not self.cycle.response_complete:

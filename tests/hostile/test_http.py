@@ -124,6 +124,22 @@ def test_one_connection_too_many_is_told_so_and_health_answers(http: str) -> Non
         wait_until(lambda: httpx.post(f"{url}/v1/heart/predict", json=ROW).status_code == 200)
 
 
+@pytest.mark.parametrize("http", HTTP)
+def test_a_fault_of_the_servers_own_is_no_fault_of_the_callers(
+    http: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What goes wrong between two packets is a 500 with an id that the log has, not a 400."""
+    with running(http=http) as url:
+
+        def crash(*_: object) -> None:
+            raise RuntimeError("a fault")
+
+        monkeypatch.setattr(http_guards.GuardedProtocol, "on_body", crash)
+        answer = httpx.post(f"{url}/v1/heart/predict", json=ROW)
+    assert answer.status_code == 500
+    assert answer.headers["x-request-id"] in answer.json()["detail"]
+
+
 def test_connections_leave_descriptors_to_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """With 1,024 descriptors there are fewer connections than that."""
     monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 1024))

@@ -47,7 +47,8 @@ REFUSED = Metric(
         ),
     ),
 )
-"""Reasons: `malformed`, `head_size`, `head_time`, `body_time`, `answer_time`, `connections`."""
+"""Reasons: `malformed`, `head_size`, `head_time`, `body_time`, `answer_time`, `connections`,
+`crash`."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
