@@ -31,8 +31,9 @@ class ImageTask(Task):
 
     `reading` names the function, as `module:name`, that turns an encoded picture into uint8 of
     `size`, rows and columns (the only preprocessing outside the graph): a name, because the process
-    that answers does not import it (`service/images/decoders/pool.py`). `answer` names the graph's
-    int64 output and field of `prediction` that carries the class.
+    that answers does not import it (`service/images/decoders/pool.py`). Where it runs no file can
+    be opened: its module imports all that it needs when it is imported itself. `answer` names the
+    graph's int64 output and field of `prediction` that carries the class.
     """
 
     prediction: type[ImagePrediction]

@@ -51,7 +51,7 @@ OUT_OF_MEMORY = -4  # cv::Error::StsNoMem
 
 
 class ReadingFailed(Exception):
-    """An error in the reading itself, not in the picture; its text is the traceback."""
+    """An error in the reading itself, not in the picture; its text is where it was raised."""
 
 
 PIXELS = 0
@@ -84,14 +84,17 @@ def decoded(read: Callable[[bytes], NDArray[np.uint8]], encoded: bytes) -> tuple
     try:
         return PIXELS, read(encoded).tobytes()
     except (UnreadableImage, ImageTooLarge, BlankImage) as error:
-        code = next(code for code, kind in ERRORS.items() if isinstance(error, kind))
-        text = str(error)
+        wrong: PictureError | ReadingFailed = error
     except Exception as error:
         if isinstance(error, MemoryError) or getattr(error, "code", None) == OUT_OF_MEMORY:
-            code, text = 2, "decoding the picture takes more memory than the process may have"
+            wrong = ImageTooLarge(
+                "decoding the picture takes more memory than the process may have"
+            )
         else:
-            code, text = 4, traceback.format_exc()[-LONGEST_TEXT:]
-    return code, text[:LONGEST_TEXT].encode(errors="replace")
+            where = "".join(traceback.format_tb(error.__traceback__))  # without a value
+            wrong = ReadingFailed(f"{where}{type(error).__name__}"[-LONGEST_TEXT:])
+    code = next(code for code, kind in ERRORS.items() if isinstance(wrong, kind))
+    return code, str(wrong)[:LONGEST_TEXT].encode(errors="replace")
 
 
 def answer(end: socket.socket, settings: DecoderSettings) -> None:

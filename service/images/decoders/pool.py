@@ -37,6 +37,7 @@ from service.images.decoders.decoder_process import (
     READY,
     REQUEST,
     DecoderSettings,
+    ReadingFailed,
 )
 from service.observability.metrics.families import Counter, Gauge
 from service.observability.metrics.shared_counters import Metric, SharedCounters
@@ -128,6 +129,8 @@ class DecodeRequest:
         if isinstance(image, np.ndarray | PictureError):
             self.image.set_result(image)
         else:
+            if isinstance(image, ReadingFailed):  # of an exception the log has no text
+                log.error("decoder error", traceback=str(image))
             self.image.set_exception(image)
 
 

@@ -3,6 +3,7 @@
 import re
 import zlib
 from collections.abc import Callable
+from importlib import import_module
 from io import BytesIO
 
 import cv2
@@ -46,8 +47,9 @@ ORIENTATION = 0x0112  # the EXIF tag; its values 1..8 are in the EXIF 2.3 specif
 ONE_COLOUR = 48  # of 255: shades closer than this are of one pen
 SEE_THROUGH = 250  # an alpha below this lets the background show
 
-# A decoder process can open no file, so none of Pillow's modules later.
+# A decoder process can open no file: here is what would be imported by the first that needs it.
 Image.init()
+import_module("numpy.ma")
 
 
 def decode(

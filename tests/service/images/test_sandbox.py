@@ -2,7 +2,11 @@
 
 import asyncio
 import io
+import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
@@ -77,3 +81,52 @@ def test_a_process_decodes_whatever_its_functions_decode() -> None:
         else:
             assert isinstance(there, np.ndarray), there
             assert np.array_equal(there, expected)
+
+
+AUDIT = """
+import pickle, sys
+from pathlib import Path
+from pkgutil import resolve_name
+import service.images.decoders.decoder_process
+from service.errors import PictureError
+readers = [resolve_name(name) for name in pickle.loads(bytes.fromhex(sys.argv[2]))]
+pictures = pickle.load(open(sys.argv[1], "rb"))
+opened = set()
+sys.addaudithook(lambda event, about: event in ("open", "import") and opened.add(str(about[0])))
+for picture in pictures:
+    for read in readers:
+        try:
+            read(picture)
+        except PictureError:
+            pass
+print(sorted(opened))
+"""
+
+
+def damaged(pictures: list[bytes], count: int) -> Iterator[bytes]:
+    """Yield pictures with some wrong bytes, most of them in their headers."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        picture = bytearray(pictures[number % len(pictures)])
+        for _ in range(rng.integers(1, 8)):
+            if picture:
+                picture[rng.integers(min(len(picture), 60 << int(rng.integers(8))))] = rng.integers(
+                    256
+                )
+        yield bytes(picture)
+
+
+def test_no_picture_needs_a_file(tmp_path: Path) -> None:
+    """Whole, damaged or made of noise: nothing is opened or imported when it is decoded."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 60, (99, 2))
+    noise = [rng.integers(0, 256, (*size, 4)).astype(np.uint8) for size in sizes.tolist()]
+    for number, picture in enumerate(noise):
+        picture[rng.random(picture.shape[:2]) < rng.random()] = 255
+        picture[..., 3] |= np.uint8(255 * (number % 3 == 0))
+    pictures = [*variants(), *map(encoded, noise)]
+    file = tmp_path / "pictures"
+    file.write_bytes(pickle.dumps([*pictures, *damaged(pictures, 3000)]))
+    command = [sys.executable, "-W", "ignore", "-c", AUDIT, str(file), pickle.dumps(READERS).hex()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
