@@ -81,13 +81,10 @@ class GuardedProtocol(HttpToolsProtocol):
         try:
             while rest:
                 rest = self._feed(rest)
-        except HttpParserCallbackError:  # a fault of ours, not of the caller's bytes
-            if self.transport.is_closing():
-                return  # the rest of a call that was refused
-            request_id = new_request_id()
-            log.exception("connection crashed", request_id=request_id)
-            self._refuse(500, crash_message(request_id), "crash", request_id)
         except HttpParserError as error:
+            if _is_ours(error):
+                self._crash()
+                return
             self._refuse(
                 400, f"expected a request of HTTP/1.1, got something else ({error})", "malformed"
             )
@@ -101,6 +98,14 @@ class GuardedProtocol(HttpToolsProtocol):
             if self.other_bytes > MAX_HEAD_BYTES:
                 expected = f"at most {MAX_HEAD_BYTES:,} bytes of trailers or extensions of chunks"
                 self._refuse(431, f"expected {expected}, got more", "head_size")
+
+    def _crash(self) -> None:
+        """Refuse a connection at which the service itself failed."""
+        if self.transport.is_closing():
+            return  # the rest of a call that was refused
+        request_id = new_request_id()
+        log.exception("connection crashed", request_id=request_id)
+        self._refuse(500, crash_message(request_id), "crash", request_id)
 
     def _feed(self, data: bytes | memoryview) -> bytes | memoryview:
         """Parse up to the end, or up to the end of a head with `Upgrade`. Return the rest."""
@@ -225,3 +230,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(503, detail, "connections")
             return
         super().on_headers_complete()
+
+
+def _is_ours(error: HttpParserError) -> bool:
+    """Return True for a fault of the service: an error in a callback, but of a URL that is none."""
+    of_the_url = isinstance(error.__context__, HttpParserError | UnicodeError)
+    return isinstance(error, HttpParserCallbackError) and not of_the_url
