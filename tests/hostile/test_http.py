@@ -214,6 +214,7 @@ def test_a_connection_that_was_paused_is_read_before_it_is_closed(attacked: Atta
     with serving(FORETELL_KEEPALIVE_SECONDS="2") as service, connect(service.url) as caller:
         for pause in (0, 3, 3):
             if pause:
+                time.sleep(0.3)  # it waits, with nothing left of the call before
                 os.kill(service.process.pid, signal.SIGSTOP)
             caller.sendall(request("/v1/heart/predict", ROW))
             if pause:
